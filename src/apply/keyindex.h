@@ -1,0 +1,70 @@
+/* keyindex.h — where each live key's row stands: key bytes → (file number, row position), per dataset.
+ *
+ * Derived state in one LMDB environment, `<lake>/.index/`, opened without sync: it can be thrown away at any time and rebuilt from
+ * the lake. It remembers the boot it was written in and whether it was closed cleanly; dm_keyindex_open answers
+ * `trusted = false` (and empties it) when it cannot be trusted after a machine crash. It survives kill -9 of the process.
+ * Each dataset carries a tag: the Iceberg snapshot id that its entries correspond to.
+ * Keys over 511 bytes are stored as a prefix and a 128-bit hash salted with a random secret of this index.
+ *
+ * One writer: begin … apply … commit/abort in one thread. A write transaction may take any number of changes (memory stays bounded:
+ * its pages are file pages). Readers (dm_keyindex_lookup outside a write transaction) are not offered: the writer owns it.
+ * Map size grows by itself.
+ */
+#ifndef DM_APPLY_KEYINDEX_H
+#define DM_APPLY_KEYINDEX_H
+
+#include "base/error.h"
+#include "column/key.h"
+
+struct dm_keyindex;
+
+/* Where a row stands. */
+struct dm_place {
+    uint32_t file;     /* the dataset's file number, > 0 */
+    uint32_t position; /* row in the file, from 0 */
+};
+static inline bool dm_place_known(struct dm_place p) { return p.file != 0; }
+
+/* One change of the index. */
+struct dm_index_change {
+    const uint8_t *key;
+    uint32_t key_len;
+    uint32_t row;          /* caller's own number, handed through */
+    struct dm_place place; /* new place; file 0: delete the key */
+    struct dm_place old;   /* out: the place before; file 0: the key was not there */
+};
+
+enum dm_status dm_keyindex_open(const char *folder, struct dm_keyindex **out, bool *trusted,
+                                struct dm_error *err) DM_MUST_USE;
+/* Marks it cleanly closed when no write transaction is open. */
+void dm_keyindex_close(struct dm_keyindex *ix);
+
+enum dm_status dm_keyindex_begin(struct dm_keyindex *ix, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_keyindex_commit(struct dm_keyindex *ix, struct dm_error *err) DM_MUST_USE;
+void dm_keyindex_abort(struct dm_keyindex *ix); /* fine when none is open */
+
+/* All in the open write transaction: */
+
+/* Gets the old places and puts the new ones. `changes` must be sorted by key (dm_index_changes_sort), keys distinct. */
+enum dm_status dm_keyindex_apply(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
+                                 size_t n, struct dm_error *err) DM_MUST_USE;
+/* Fills `old` only; nothing is changed. Sorted as above. */
+enum dm_status dm_keyindex_lookup(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
+                                  size_t n, struct dm_error *err) DM_MUST_USE;
+/* Appends keys that are greater than all there are, in order (bulk load; several times faster). A key out of order or already there
+ * gives DM_END with *bad = its index and leaves the ones before it in. */
+enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset, const struct dm_index_change *changes,
+                                  size_t n, size_t *bad, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_keyindex_clear(struct dm_keyindex *ix, uint32_t dataset, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_keyindex_count(struct dm_keyindex *ix, uint32_t dataset, uint64_t *keys,
+                                 struct dm_error *err) DM_MUST_USE;
+/* The snapshot that the dataset's entries correspond to; 0: none (not built). */
+enum dm_status dm_keyindex_tag_get(struct dm_keyindex *ix, uint32_t dataset, int64_t *snapshot,
+                                   struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_keyindex_tag_set(struct dm_keyindex *ix, uint32_t dataset, int64_t snapshot,
+                                   struct dm_error *err) DM_MUST_USE;
+
+/* Sorts by key bytes (memcmp, shorter first); fast for short keys. Stable. */
+void dm_index_changes_sort(struct dm_index_change *changes, size_t n);
+
+#endif
