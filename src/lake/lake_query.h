@@ -1,0 +1,13 @@
+/* lake_query.h — opens a SQL session over the current state of all datasets of a lake (read-only), for `query`.
+ * All datasets come from one catalog transaction, so they stand at one source transaction boundary. */
+#ifndef DM_LAKE_LAKE_QUERY_H
+#define DM_LAKE_LAKE_QUERY_H
+
+#include "engine/sql.h"
+#include "lake/lake.h"
+
+/* The session borrows the lake and the engine. */
+enum dm_status dm_lake_query_open(struct dm_lake *lake, struct dm_engine *engine, struct dm_sql **out,
+                                  struct dm_error *err) DM_MUST_USE;
+
+#endif

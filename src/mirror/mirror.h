@@ -1,0 +1,93 @@
+/* mirror.h — the pipeline as the commands see it: run, verify, resync, status.
+ *
+ * Each call opens what it needs and closes it again. dm_mirror_run holds `<lake>/.lock` (flock) for its whole life; a second instance gets a
+ * CONFLICT error that names the pid of the first. verify, resync and status work beside a running mirror (through requests in the catalog), and
+ * verify also without one (it then catches up by itself).
+ * `stop` is polled about ten times a second: 1 asks for a clean end (commit what is complete, acknowledge, close), 2 for an immediate one.
+ */
+#ifndef DM_MIRROR_MIRROR_H
+#define DM_MIRROR_MIRROR_H
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "config/config.h"
+#include "column/batch.h"
+
+struct dm_mirror_options {
+    const volatile sig_atomic_t *stop;
+    bool until_caught_up;  /* end once every source's position at the start of the call is in the lake */
+    bool progress;         /* stderr is a terminal: progress line instead of periodic log lines */
+    int64_t run_for_ms;    /* end cleanly after this long; 0: never (for the sample) */
+};
+
+enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mirror_options *options,
+                             struct dm_error *err) DM_MUST_USE;
+
+/* ---- status ---- */
+
+struct dm_dataset_status {
+    char *dataset;   /* "shop.orders" */
+    char *source;
+    char *state;     /* waiting, copying, streaming, append-only, stopped, refused, dropped */
+    char *reason;    /* why stopped or refused, with the remedy; NULL otherwise */
+    uint64_t rows;   /* live rows */
+    uint64_t received, inserted, updated, deleted, truncated, quarantined; /* since the dataset was made */
+    uint64_t files, deleted_in_files, bytes;
+};
+struct dm_source_status {
+    char *name;
+    char *type;
+    char *state;           /* running, retrying, stopped, never run */
+    char *position;        /* "" when none */
+    int64_t commit_time_us; /* source commit time of the last applied transaction; 0 unknown */
+    int64_t updated_us;    /* when the mirror last said so */
+    uint64_t lag_bytes;
+    int64_t lag_us;        /* source end → lake, 0 when caught up */
+    char *error;           /* last error while retrying, with since when; NULL */
+};
+struct dm_status_report {
+    bool running;
+    int pid;
+    size_t n_sources;
+    struct dm_source_status *sources;
+    size_t n_datasets;
+    struct dm_dataset_status *datasets;
+};
+enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status_report *out, struct dm_error *err) DM_MUST_USE;
+void dm_status_report_release(struct dm_status_report *r);
+
+/* ---- verify ---- */
+
+enum dm_verify_result { DM_VERIFY_EQUAL = 0, DM_VERIFY_DIFFERENT = 1, DM_VERIFY_UNKNOWN = 2 };
+struct dm_verify_difference {
+    const char *dataset;
+    const char *key;  /* JSON object of the key columns */
+    const char *what; /* "missing in the lake", "not in the source", "differs: a, b" */
+    const char *source_values; /* the differing values as text, NULL for missing */
+    const char *lake_values;
+};
+struct dm_verify_dataset {
+    const char *dataset;
+    enum dm_verify_result result;
+    uint64_t source_rows, lake_rows, differences, quarantined;
+    const char *position;
+    const char *reason; /* unknown: why */
+};
+struct dm_verify_callbacks {
+    void *ctx;
+    void (*difference)(void *ctx, const struct dm_verify_difference *d); /* at most max_differences per dataset */
+    void (*dataset)(void *ctx, const struct dm_verify_dataset *d);
+};
+/* datasets: names to verify, n 0: all. *result is the worst of all. */
+enum dm_status dm_mirror_verify(const struct dm_config *config, const char *const *datasets, size_t n, size_t max_differences,
+                                int64_t timeout_ms, const struct dm_verify_callbacks *callbacks,
+                                const volatile sig_atomic_t *stop, enum dm_verify_result *result,
+                                struct dm_error *err) DM_MUST_USE;
+
+/* ---- resync ---- */
+
+/* Asks for a new copy of the dataset; a running mirror takes it up at once, else the next run does. */
+enum dm_status dm_mirror_resync(const struct dm_config *config, const char *dataset, struct dm_error *err) DM_MUST_USE;
+
+#endif
