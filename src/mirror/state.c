@@ -1,0 +1,316 @@
+#include "mirror/state.h"
+
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+static const char create_sql[] =
+    "CREATE TABLE IF NOT EXISTS dm_source("
+    " name TEXT PRIMARY KEY, type TEXT NOT NULL, position INTEGER NOT NULL DEFAULT 0, position_text TEXT,"
+    " commit_time_us INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'never run', error TEXT, error_since_us INTEGER,"
+    " lag_bytes INTEGER NOT NULL DEFAULT 0, lag_us INTEGER NOT NULL DEFAULT 0, updated_us INTEGER NOT NULL DEFAULT 0);"
+    "CREATE TABLE IF NOT EXISTS dm_dataset("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,"
+    " source_schema TEXT NOT NULL, source_table TEXT NOT NULL, source_id INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT,"
+    " copied_at INTEGER NOT NULL DEFAULT 0, append_only INTEGER NOT NULL DEFAULT 0,"
+    " received INTEGER NOT NULL DEFAULT 0, inserted INTEGER NOT NULL DEFAULT 0, updated INTEGER NOT NULL DEFAULT 0,"
+    " deleted INTEGER NOT NULL DEFAULT 0, truncated INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL DEFAULT 0,"
+    " UNIQUE(namespace, name));"
+    "CREATE TABLE IF NOT EXISTS dm_quarantine("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, dataset INTEGER NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, key TEXT, raw TEXT,"
+    " op INTEGER NOT NULL, position TEXT, time_us INTEGER NOT NULL);"
+    "CREATE INDEX IF NOT EXISTS dm_quarantine_dataset ON dm_quarantine(dataset, id);"
+    "CREATE TABLE IF NOT EXISTS dm_request("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, state INTEGER NOT NULL, source TEXT NOT NULL,"
+    " dataset TEXT NOT NULL DEFAULT '', position INTEGER NOT NULL DEFAULT 0, asked_us INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS dm_pin("
+    " request INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, metadata_location TEXT NOT NULL,"
+    " PRIMARY KEY(request, namespace, name));";
+
+static enum dm_status sqlite_fail(sqlite3 *db, const char *what, struct dm_error *err)
+{
+    int code = sqlite3_errcode(db) & 0xff;
+    bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
+    return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL,
+                   code == SQLITE_FULL ? "the disk is full: free some room" : NULL, "catalog.db: %s: %s", what,
+                   sqlite3_errmsg(db));
+}
+
+enum dm_status dm_state_create_tables(sqlite3 *db, struct dm_error *err)
+{
+    if (sqlite3_exec(db, create_sql, NULL, NULL, NULL) != SQLITE_OK)
+        return sqlite_fail(db, "creating the mirror's tables", err);
+    return DM_OK;
+}
+
+/* Prepares `sql` and binds by format: i int64, u uint64, t text (may be NULL). */
+static enum dm_status prepare(sqlite3 *db, sqlite3_stmt **out, const char *sql, struct dm_error *err, const char *format, ...)
+{
+    if (sqlite3_prepare_v2(db, sql, -1, out, NULL) != SQLITE_OK)
+        return sqlite_fail(db, sql, err);
+    va_list args;
+    va_start(args, format);
+    for (int i = 0; format[i] != '\0'; i++) {
+        if (format[i] == 'i')
+            sqlite3_bind_int64(*out, i + 1, va_arg(args, int64_t));
+        else if (format[i] == 'u')
+            sqlite3_bind_int64(*out, i + 1, (sqlite3_int64)va_arg(args, uint64_t));
+        else
+            sqlite3_bind_text(*out, i + 1, va_arg(args, const char *), -1, SQLITE_TRANSIENT);
+    }
+    va_end(args);
+    return DM_OK;
+}
+
+/* Runs a prepared statement that gives no rows, and finalizes it. */
+static enum dm_status run_once(sqlite3 *db, sqlite3_stmt *st, const char *what, struct dm_error *err)
+{
+    int code = sqlite3_step(st);
+    sqlite3_finalize(st);
+    return code == SQLITE_DONE || code == SQLITE_ROW ? DM_OK : sqlite_fail(db, what, err);
+}
+
+static char *column_text(sqlite3_stmt *st, int i)
+{
+    return dm_xstrdup((const char *)sqlite3_column_text(st, i));
+}
+
+void dm_dataset_states_release(struct dm_dataset_states *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        struct dm_dataset_state *d = &list->items[i];
+        free(d->source);
+        free(d->namespace);
+        free(d->name);
+        free(d->source_schema);
+        free(d->source_table);
+        free(d->state);
+        free(d->reason);
+    }
+    free(list->items);
+    *list = (struct dm_dataset_states){0};
+}
+
+enum dm_status dm_state_datasets(sqlite3 *db, const char *source, struct dm_dataset_states *out, struct dm_error *err)
+{
+    *out = (struct dm_dataset_states){0};
+    sqlite3_stmt *st;
+    if (prepare(db, &st,
+                "SELECT id, source, namespace, name, source_schema, source_table, source_id, state, reason, copied_at, append_only,"
+                " received, inserted, updated, deleted, truncated, quarantined FROM dm_dataset"
+                " WHERE ?1 IS NULL OR source = ?1 ORDER BY namespace, name",
+                err, "t", source) != DM_OK)
+        return DM_FAIL;
+    int code;
+    while ((code = sqlite3_step(st)) == SQLITE_ROW) {
+        out->items = dm_xrealloc(out->items, out->n + 1, sizeof *out->items);
+        out->items[out->n++] = (struct dm_dataset_state){
+            .id = (uint32_t)sqlite3_column_int64(st, 0),
+            .source = column_text(st, 1),
+            .namespace = column_text(st, 2),
+            .name = column_text(st, 3),
+            .source_schema = column_text(st, 4),
+            .source_table = column_text(st, 5),
+            .source_id = (uint64_t)sqlite3_column_int64(st, 6),
+            .state = column_text(st, 7),
+            .reason = column_text(st, 8),
+            .copied_at = (uint64_t)sqlite3_column_int64(st, 9),
+            .append_only = sqlite3_column_int(st, 10) != 0,
+            .received = (uint64_t)sqlite3_column_int64(st, 11),
+            .inserted = (uint64_t)sqlite3_column_int64(st, 12),
+            .updated = (uint64_t)sqlite3_column_int64(st, 13),
+            .deleted = (uint64_t)sqlite3_column_int64(st, 14),
+            .truncated = (uint64_t)sqlite3_column_int64(st, 15),
+            .quarantined = (uint64_t)sqlite3_column_int64(st, 16),
+        };
+    }
+    sqlite3_finalize(st);
+    if (code != SQLITE_DONE) {
+        dm_dataset_states_release(out);
+        return sqlite_fail(db, "reading dm_dataset", err);
+    }
+    return DM_OK;
+}
+
+enum dm_status dm_state_put_dataset(sqlite3 *db, struct dm_dataset_state *d, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (d->id == 0) {
+        if (prepare(db, &st,
+                    "INSERT INTO dm_dataset(source, namespace, name, source_schema, source_table, source_id, state)"
+                    " VALUES(?,?,?,?,?,?,?)",
+                    err, "tttttut", d->source, d->namespace, d->name, d->source_schema, d->source_table, d->source_id,
+                    d->state) != DM_OK ||
+            run_once(db, st, "adding a dataset", err) != DM_OK)
+            return DM_FAIL;
+        d->id = (uint32_t)sqlite3_last_insert_rowid(db);
+    }
+    if (prepare(db, &st,
+                "UPDATE dm_dataset SET namespace=?2, name=?3, source_schema=?4, source_table=?5, source_id=?6, state=?7, reason=?8,"
+                " copied_at=?9, append_only=?10, received=?11, inserted=?12, updated=?13, deleted=?14, truncated=?15,"
+                " quarantined=?16 WHERE id=?1",
+                err, "uttttuttuiuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema, d->source_table, d->source_id,
+                d->state, d->reason, d->copied_at, (int64_t)d->append_only, d->received, d->inserted, d->updated,
+                d->deleted, d->truncated, d->quarantined) != DM_OK)
+        return DM_FAIL;
+    return run_once(db, st, "updating a dataset", err);
+}
+
+enum dm_status dm_state_source(sqlite3 *db, const char *source, struct dm_source_state *out, struct dm_error *err)
+{
+    *out = (struct dm_source_state){0};
+    sqlite3_stmt *st;
+    if (prepare(db, &st, "SELECT position, commit_time_us FROM dm_source WHERE name=?", err, "t", source) != DM_OK)
+        return DM_FAIL;
+    int code = sqlite3_step(st);
+    if (code == SQLITE_ROW) {
+        out->position = (uint64_t)sqlite3_column_int64(st, 0);
+        out->commit_time_us = sqlite3_column_int64(st, 1);
+        out->known = true;
+    }
+    sqlite3_finalize(st);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : sqlite_fail(db, "reading dm_source", err);
+}
+
+enum dm_status dm_state_put_position(sqlite3 *db, const char *source, const char *type, dm_position position,
+                                     const char *position_text, int64_t commit_time_us, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (prepare(db, &st,
+                "INSERT INTO dm_source(name, type, position, position_text, commit_time_us) VALUES(?1,?2,?3,?4,?5)"
+                " ON CONFLICT(name) DO UPDATE SET position=?3, position_text=?4, commit_time_us=max(commit_time_us, ?5)",
+                err, "ttuti", source, type, position, position_text, commit_time_us) != DM_OK)
+        return DM_FAIL;
+    return run_once(db, st, "moving the source position", err);
+}
+
+enum dm_status dm_state_put_health(sqlite3 *db, const char *source, const char *type, const char *state, const char *error,
+                                   uint64_t lag_bytes, int64_t lag_us, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (prepare(db, &st,
+                "INSERT INTO dm_source(name, type, state, error, error_since_us, lag_bytes, lag_us, updated_us)"
+                " VALUES(?1,?2,?3,?4, iif(?4 IS NULL, NULL, ?7),?5,?6,?7)"
+                " ON CONFLICT(name) DO UPDATE SET state=?3, error=?4, lag_bytes=?5, lag_us=?6, updated_us=?7,"
+                " error_since_us=iif(?4 IS NULL, NULL, coalesce(error_since_us, ?7))",
+                err, "ttttuii", source, type, state, error, lag_bytes, lag_us, dm_clock_wall_us()) != DM_OK)
+        return DM_FAIL;
+    return run_once(db, st, "writing the source's health", err);
+}
+
+enum dm_status dm_state_quarantine(sqlite3 *db, const struct dm_dataset_state *d, const struct dm_bad_row *row,
+                                   const char *position, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (prepare(db, &st,
+                "INSERT INTO dm_quarantine(dataset, reason, message, key, raw, op, position, time_us) VALUES(?,?,?,?,?,?,?,?)",
+                err, "uttttiti", (uint64_t)d->id, row->reason, row->message, row->key, row->raw, (int64_t)row->op, position,
+                dm_clock_wall_us()) != DM_OK)
+        return DM_FAIL;
+    return run_once(db, st, "writing to quarantine", err);
+}
+
+enum dm_status dm_request_add(sqlite3 *db, enum dm_request_kind kind, const char *source, const char *dataset, int64_t *id,
+                              struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (prepare(db, &st, "INSERT INTO dm_request(kind, state, source, dataset, asked_us) VALUES(?,?,?,?,?)", err, "iitti",
+                (int64_t)kind, (int64_t)DM_REQUEST_ASKED, source, dataset, dm_clock_wall_us()) != DM_OK ||
+        run_once(db, st, "adding a request", err) != DM_OK)
+        return DM_FAIL;
+    if (id != NULL)
+        *id = sqlite3_last_insert_rowid(db);
+    return DM_OK;
+}
+
+static void read_request(sqlite3_stmt *st, struct dm_request *out)
+{
+    *out = (struct dm_request){.id = sqlite3_column_int64(st, 0),
+                               .kind = (enum dm_request_kind)sqlite3_column_int(st, 1),
+                               .state = (enum dm_request_state)sqlite3_column_int(st, 2),
+                               .position = (uint64_t)sqlite3_column_int64(st, 5)};
+    (void)snprintf(out->source, sizeof out->source, "%s", (const char *)sqlite3_column_text(st, 3));
+    (void)snprintf(out->dataset, sizeof out->dataset, "%s", (const char *)sqlite3_column_text(st, 4));
+}
+
+enum dm_status dm_request_get(sqlite3 *db, int64_t id, struct dm_request *out, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (prepare(db, &st, "SELECT id, kind, state, source, dataset, position FROM dm_request WHERE id=?", err, "i", id) != DM_OK)
+        return DM_FAIL;
+    int code = sqlite3_step(st);
+    if (code == SQLITE_ROW)
+        read_request(st, out);
+    sqlite3_finalize(st);
+    if (code == SQLITE_ROW)
+        return DM_OK;
+    return code == SQLITE_DONE ? DM_END : sqlite_fail(db, "reading a request", err);
+}
+
+enum dm_status dm_request_set(sqlite3 *db, int64_t id, enum dm_request_state state, dm_position position, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (prepare(db, &st, "UPDATE dm_request SET state=?2, position=iif(?3=0, position, ?3) WHERE id=?1", err, "iiu", id,
+                (int64_t)state, position) != DM_OK)
+        return DM_FAIL;
+    return run_once(db, st, "updating a request", err);
+}
+
+enum dm_status dm_request_remove(sqlite3 *db, int64_t id, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (prepare(db, &st, "DELETE FROM dm_pin WHERE request=?", err, "i", id) != DM_OK ||
+        run_once(db, st, "removing a pin", err) != DM_OK ||
+        prepare(db, &st, "DELETE FROM dm_request WHERE id=?", err, "i", id) != DM_OK)
+        return DM_FAIL;
+    return run_once(db, st, "removing a request", err);
+}
+
+enum dm_status dm_request_list(sqlite3 *db, const char *source, struct dm_request *out, size_t max, size_t *n, struct dm_error *err)
+{
+    *n = 0;
+    sqlite3_stmt *st;
+    if (prepare(db, &st,
+                "SELECT id, kind, state, source, dataset, position FROM dm_request WHERE source=? AND state<? ORDER BY id LIMIT ?",
+                err, "tii", source, (int64_t)DM_REQUEST_DONE, (int64_t)max) != DM_OK)
+        return DM_FAIL;
+    int code;
+    while ((code = sqlite3_step(st)) == SQLITE_ROW)
+        read_request(st, &out[(*n)++]);
+    sqlite3_finalize(st);
+    return code == SQLITE_DONE ? DM_OK : sqlite_fail(db, "reading requests", err);
+}
+
+enum dm_status dm_pin_record(sqlite3 *db, int64_t request, const char *source, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (prepare(db, &st,
+                "INSERT OR REPLACE INTO dm_pin(request, namespace, name, metadata_location)"
+                " SELECT ?1, d.namespace, d.name, t.metadata_location FROM dm_dataset d JOIN iceberg_tables t"
+                " ON t.table_namespace = d.namespace AND t.table_name = d.name"
+                " WHERE d.source = ?2 AND d.state IN ('streaming', 'append-only')",
+                err, "it", request, source) != DM_OK ||
+        run_once(db, st, "recording a pin", err) != DM_OK)
+        return DM_FAIL;
+    return dm_request_set(db, request, DM_REQUEST_DONE, 0, err);
+}
+
+enum dm_status dm_pin_location(sqlite3 *db, int64_t request, const char *namespace, const char *name, char **out,
+                               struct dm_error *err)
+{
+    *out = NULL;
+    sqlite3_stmt *st;
+    if (prepare(db, &st, "SELECT metadata_location FROM dm_pin WHERE request=? AND namespace=? AND name=?", err, "itt", request,
+                namespace, name) != DM_OK)
+        return DM_FAIL;
+    int code = sqlite3_step(st);
+    if (code == SQLITE_ROW)
+        *out = column_text(st, 0);
+    sqlite3_finalize(st);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : sqlite_fail(db, "reading a pin", err);
+}
