@@ -1,0 +1,146 @@
+#include "source/source.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+const struct dm_source_type *dm_source_type_find(const char *name)
+{
+    static const struct dm_source_type *const types[] = {&dm_source_postgres, &dm_source_sqlite};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(types[i]->name, name) == 0)
+            return types[i];
+    return NULL;
+}
+
+struct dm_table *dm_table_new(const char *schema, const char *name)
+{
+    struct dm_table *t = dm_xzalloc(1, sizeof *t);
+    t->schema = dm_xstrdup(schema);
+    t->name = dm_xstrdup(name);
+    t->columns = dm_schema_new();
+    return t;
+}
+
+static void foreign_key_release(struct dm_foreign_key *fk)
+{
+    for (size_t i = 0; i < fk->n_columns; i++) {
+        free(fk->columns[i]);
+        free(fk->target_columns[i]);
+    }
+    free(fk->columns);
+    free(fk->target_columns);
+    free(fk->name);
+    free(fk->target_schema);
+    free(fk->target_table);
+}
+
+void dm_table_free(struct dm_table *t)
+{
+    if (t == NULL)
+        return;
+    for (size_t i = 0; i < t->n_foreign_keys; i++)
+        foreign_key_release(&t->foreign_keys[i]);
+    free(t->foreign_keys);
+    dm_schema_unref(t->columns);
+    free(t->schema);
+    free(t->name);
+    free(t->problem);
+    free(t->hint);
+    free(t);
+}
+
+static void foreign_key_copy(struct dm_foreign_key *to, const struct dm_foreign_key *from)
+{
+    to->name = dm_xstrdup(from->name);
+    to->target_schema = dm_xstrdup(from->target_schema);
+    to->target_table = dm_xstrdup(from->target_table);
+    to->n_columns = from->n_columns;
+    to->columns = dm_xzalloc(from->n_columns, sizeof *to->columns);
+    to->target_columns = dm_xzalloc(from->n_columns, sizeof *to->target_columns);
+    for (size_t i = 0; i < from->n_columns; i++) {
+        to->columns[i] = dm_xstrdup(from->columns[i]);
+        to->target_columns[i] = dm_xstrdup(from->target_columns[i]);
+    }
+}
+
+struct dm_table *dm_table_copy(const struct dm_table *t)
+{
+    struct dm_table *copy = dm_xzalloc(1, sizeof *copy);
+    *copy = *t;
+    copy->schema = dm_xstrdup(t->schema);
+    copy->name = dm_xstrdup(t->name);
+    copy->problem = dm_xstrdup(t->problem);
+    copy->hint = dm_xstrdup(t->hint);
+    copy->columns = dm_schema_ref(t->columns); /* immutable by now, so it can be shared */
+    copy->foreign_keys = NULL;
+    if (t->n_foreign_keys > 0)
+        copy->foreign_keys = dm_xzalloc(t->n_foreign_keys, sizeof *copy->foreign_keys);
+    for (size_t i = 0; i < t->n_foreign_keys; i++)
+        foreign_key_copy(&copy->foreign_keys[i], &t->foreign_keys[i]);
+    return copy;
+}
+
+void dm_table_list_add(struct dm_table_list *list, struct dm_table *take_table)
+{
+    list->tables = dm_xrealloc(list->tables, list->n + 1, sizeof *list->tables);
+    list->tables[list->n++] = take_table;
+}
+
+void dm_table_list_release(struct dm_table_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        dm_table_free(list->tables[i]);
+    free(list->tables);
+    *list = (struct dm_table_list){0};
+}
+
+static bool is_default_schema(const char *schema)
+{
+    return schema[0] == '\0' || strcmp(schema, "public") == 0;
+}
+
+/* A glob without a dot names tables of the default schema; one with a dot names schema.table. A table name may hold
+ * dots itself, so both the joined form and the bare name are tried. */
+static bool glob_wants(const char *glob, const char *schema, const char *name, const char *joined)
+{
+    if (is_default_schema(schema) && dm_glob_match(glob, name))
+        return true;
+    return joined != NULL && dm_glob_match(glob, joined);
+}
+
+bool dm_table_wanted(const struct dm_source_config *config, const char *schema, const char *name)
+{
+    char *joined = schema[0] != '\0' ? dm_xasprintf("%s.%s", schema, name) : NULL;
+    bool excluded = false;
+    for (size_t i = 0; i < config->n_exclude && !excluded; i++)
+        excluded = glob_wants(config->exclude[i], schema, name, joined);
+    free(joined);
+    return !excluded && (config->n_tables == 0 || dm_config_table(config, schema, name) != NULL);
+}
+
+void dm_check_add(struct dm_check_list *list, enum dm_check_result result, const char *hint, const char *fmt, ...)
+{
+    list->checks = dm_xrealloc(list->checks, list->n + 1, sizeof *list->checks);
+    struct dm_check *check = &list->checks[list->n++];
+    va_list args;
+    va_start(args, fmt);
+    char *what = NULL;
+    if (vasprintf(&what, fmt, args) < 0)
+        what = dm_xstrdup(fmt);
+    va_end(args);
+    *check = (struct dm_check){.result = result, .what = what, .hint = dm_xstrdup(hint)};
+}
+
+void dm_check_list_release(struct dm_check_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        free(list->checks[i].what);
+        free(list->checks[i].hint);
+    }
+    free(list->checks);
+    *list = (struct dm_check_list){0};
+}
