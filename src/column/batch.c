@@ -71,6 +71,11 @@ void dm_batch_undo_row(struct dm_batch *b)
     }
 }
 
+bool dm_batch_ends_in_rekey(const struct dm_batch *b)
+{
+    return b != NULL && b->rows > 0 && b->ops[b->rows - 1] == DM_OP_REKEY;
+}
+
 enum dm_status dm_batch_append_row(struct dm_batch *b, const struct dm_batch *from, size_t row,
                                    struct dm_error *err)
 {

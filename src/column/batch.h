@@ -64,6 +64,8 @@ size_t dm_batch_bytes(const struct dm_batch *b);
 void dm_batch_end_row(struct dm_batch *b, enum dm_op op);
 /* Drops the values appended after the last dm_batch_end_row. */
 void dm_batch_undo_row(struct dm_batch *b);
+/* The last row is a REKEY: the UPDATE that belongs to it must come into the same batch. NULL: false. */
+bool dm_batch_ends_in_rekey(const struct dm_batch *b);
 /* Appends row `row` of `from` (a batch of an equal schema) with op, txn and subxid. */
 enum dm_status dm_batch_append_row(struct dm_batch *b, const struct dm_batch *from, size_t row,
                                    struct dm_error *err) DM_MUST_USE;

@@ -73,6 +73,10 @@ void dm_column_reserve(struct dm_column *c, size_t more)
         c->offsets = dm_xrealloc(c->offsets, capacity + 1, sizeof *c->offsets);
         if (first)
             c->offsets[0] = 0;
+        if (first && c->child == NULL) { /* so that even an empty value has an address */
+            c->bytes.data = dm_xalloc(64);
+            c->bytes.capacity = 64;
+        }
     } else {
         c->data = dm_xrealloc(c->data, capacity, c->width);
     }
