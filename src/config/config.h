@@ -38,7 +38,7 @@ struct dm_source_config {
     char *name; /* the key under sources: */
     char *type; /* postgres | sqlite */
     char *url;  /* postgres: connection URI or keywords */
-    char *path; /* sqlite: the file, relative to the folder of mirror.yaml */
+    char *path; /* sqlite: the file; usable as it is (a relative one was joined to the folder of mirror.yaml) */
     size_t n_tables;
     struct dm_table_config *tables; /* default: one glob that matches all */
     size_t n_exclude;
@@ -55,7 +55,7 @@ struct dm_source_config {
 struct dm_config {
     char *file;        /* path of mirror.yaml; NULL when built in memory */
     char *folder;      /* its folder, "." when none */
-    char *lake;        /* absolute or relative to the current folder */
+    char *lake;        /* usable as it is (a relative one was joined to the folder of mirror.yaml) */
     char *catalog_name; /* default "datamirror": catalog_name in iceberg_tables */
     int format_version; /* 3 (default) or 2 */
     int64_t commit_interval_ms; /* default 1000 */
@@ -80,14 +80,17 @@ const struct dm_source_config *dm_config_source(const struct dm_config *config, 
 /* The first table setting whose glob matches, or NULL. `schema` "" for sources without schemas. */
 const struct dm_table_config *dm_config_table(const struct dm_source_config *source, const char *schema,
                                               const char *table);
-/* "*" any run, "?" one character. A glob without a dot matches the table name in the default schema only when
- * `default_schema` is true; "schema.table" globs match both parts. */
+/* "*" any run, "?" one character (of UTF-8). */
 bool dm_glob_match(const char *glob, const char *text);
+/* A glob of tables:/exclude: against a table. A source without schemas ("") matches the whole glob against the table's
+ * name. Else "schema.table" globs match both parts (cut at the first dot), and a glob without a dot means the schema
+ * "public". */
+bool dm_table_glob_match(const char *glob, const char *schema, const char *table);
 
 /* The URL (or keyword string) with any password replaced by ***, into out; returns out. */
 const char *dm_url_redact(const char *url, char *out, size_t size);
 
-/* The reference page of all options (Markdown), and the short help (plain text), from the one declaration. */
+/* The reference page of all options (Markdown), from the one declaration. */
 enum dm_status dm_config_reference(struct dm_buffer *out, struct dm_error *err) DM_MUST_USE;
 
 #endif

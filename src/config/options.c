@@ -1,0 +1,164 @@
+#include "config/options.h"
+
+#include <string.h>
+
+#include "config/config.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define KIB INT64_C(1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
+
+static const char *const compressions[] = {"zstd", "snappy", "uncompressed", NULL};
+static const char *const source_types[] = {"postgres", "sqlite", NULL};
+
+#define TOP(member) .offset = offsetof(struct dm_config, member)
+static const struct dm_option top[] = {
+    {.name = "lake", .kind = DM_OPTION_TEXT, TOP(lake), .fallback = "./lake",
+     .help = "The folder of the lake. It is made when it is not there. A relative path counts from the folder of "
+             "the configuration file.",
+     .example = "lake: /srv/lake"},
+    {.name = "sources", .kind = DM_OPTION_SOURCES, TOP(sources),
+     .count_offset = offsetof(struct dm_config, n_sources), .required = true,
+     .help = "The databases to mirror, by name. The name becomes the namespace of the datasets, so choose it with "
+             "care: a lower-case letter, then lower-case letters, digits and `_`, at most 40 characters.",
+     .example = "sources: {shop: {type: sqlite, path: shop.db}}"},
+    {.name = "commit_interval", .kind = DM_OPTION_DURATION, TOP(commit_interval_ms), .fallback = "1s", .min = 10,
+     .max = 3600 * 1000,
+     .help = "How long changes are gathered before they become visible together. Shorter: fresher data, more and "
+             "smaller files. A commit always ends at a transaction boundary of the source.",
+     .example = "commit_interval: 500ms"},
+    {.name = "commit_bytes", .kind = DM_OPTION_SIZE, TOP(commit_bytes), .fallback = "64MiB", .min = 64 * KIB,
+     .max = 16 * GIB,
+     .help = "A commit closes early when it holds this much. Not more than half of `memory_limit`; the default "
+             "shrinks to an eighth of it when that is less.",
+     .example = "commit_bytes: 32MiB"},
+    {.name = "memory_limit", .kind = DM_OPTION_SIZE, TOP(memory_limit), .fallback = "512MiB", .min = 128 * MIB,
+     .max = 1024 * GIB,
+     .help = "The most memory that the mirror uses. Pages of the key index that the operating system may drop do "
+             "not count.",
+     .example = "memory_limit: 1GiB"},
+    {.name = "target_file_bytes", .kind = DM_OPTION_SIZE, TOP(target_file_bytes), .fallback = "128MiB", .min = MIB,
+     .max = 4 * GIB, .help = "The size of data file that is aimed at.", .example = "target_file_bytes: 256MiB"},
+    {.name = "compression", .kind = DM_OPTION_CHOICE, TOP(compression), .fallback = "zstd", .choices = compressions,
+     .help = "Compression of the Parquet files.", .example = "compression: snappy"},
+    {.name = "format_version", .kind = DM_OPTION_INT, TOP(format_version), .fallback = "3", .min = 2, .max = 3,
+     .help = "The Iceberg format version of new tables: 3 has deletion vectors; 2 has position delete files, for "
+             "readers that do not know version 3 yet.",
+     .example = "format_version: 2"},
+    {.name = "catalog_name", .kind = DM_OPTION_TEXT, TOP(catalog_name), .fallback = "datamirror",
+     .help = "The name that readers give the catalog; it stands in the column `catalog_name` of `iceberg_tables`.",
+     .example = "catalog_name: warehouse"},
+    {.name = "metadata_versions", .kind = DM_OPTION_INT, TOP(metadata_versions), .fallback = "100", .min = 1,
+     .max = 100000, .help = "How many metadata files are kept for each dataset.",
+     .example = "metadata_versions: 20"},
+    {.name = "snapshot_retention", .kind = DM_OPTION_DURATION, TOP(snapshot_retention_ms), .fallback = "7d",
+     .min = 60 * 1000, .max = 36500 * DAY_MS,
+     .help = "Snapshots older than this are expired, and with them the files that only they need: how far back "
+             "readers can travel in time.",
+     .example = "snapshot_retention: 30d"},
+    {.name = "retry_max", .kind = DM_OPTION_DURATION, TOP(retry_max_ms), .fallback = "60s", .min = 100,
+     .max = DAY_MS,
+     .help = "The longest wait between two tries to reach a source that is away. Waits grow up to it.",
+     .example = "retry_max: 10s"},
+};
+
+#define SOURCE(member) .offset = offsetof(struct dm_source_config, member)
+static const struct dm_option source[] = {
+    {.name = "type", .kind = DM_OPTION_CHOICE, SOURCE(type), .choices = source_types, .required = true,
+     .help = "What kind of database it is.", .example = "type: postgres"},
+    {.name = "url", .kind = DM_OPTION_TEXT, SOURCE(url), .only = "postgres", .required = true, .secret = true,
+     .help = "Where the database is: a connection URL or libpq keywords. Keep the password out of the file: take "
+             "it from the environment, or from `~/.pgpass`.",
+     .example = "url: postgresql://mirror:${SHOP_PASSWORD}@db.example/shop"},
+    {.name = "path", .kind = DM_OPTION_TEXT, SOURCE(path), .only = "sqlite", .required = true,
+     .help = "The database file. A relative path counts from the folder of the configuration file.",
+     .example = "path: shop.db"},
+    {.name = "tables", .kind = DM_OPTION_TABLES, SOURCE(tables),
+     .count_offset = offsetof(struct dm_source_config, n_tables),
+     .help = "Which tables are mirrored: a list of globs, or of maps with `name:` and the settings of a table. The "
+             "first entry that matches a table gives its settings. `*` stands for any run of characters, `?` for "
+             "one. In PostgreSQL a glob without a dot means the schema `public`. Without this option, all tables.",
+     .example = "tables: [\"public.*\", \"sales.order_*\"]"},
+    {.name = "exclude", .kind = DM_OPTION_LIST, SOURCE(exclude),
+     .count_offset = offsetof(struct dm_source_config, n_exclude),
+     .help = "Globs of tables that are not mirrored, whatever `tables` says.",
+     .example = "exclude: [\"*.tmp_*\"]"},
+    {.name = "history", .kind = DM_OPTION_BOOL, SOURCE(history), .fallback = "false",
+     .help = "`true`: for each table also keep `<table>__history`, append-only, one row per change.",
+     .example = "history: true"},
+    {.name = "slot", .kind = DM_OPTION_TEXT, SOURCE(slot), .fallback = "datamirror_<name>", .only = "postgres",
+     .help = "The logical replication slot; the mirror makes and owns it.", .example = "slot: lake_slot"},
+    {.name = "publication", .kind = DM_OPTION_TEXT, SOURCE(publication), .fallback = "datamirror_<name>",
+     .only = "postgres", .help = "The publication; the mirror makes and owns it.",
+     .example = "publication: lake_publication"},
+    {.name = "publish_via_root", .kind = DM_OPTION_BOOL, SOURCE(publish_via_root), .fallback = "true",
+     .only = "postgres",
+     .help = "`true`: a partitioned table is one dataset. `false`: each leaf partition is a dataset.",
+     .example = "publish_via_root: false"},
+    {.name = "failover", .kind = DM_OPTION_BOOL, SOURCE(failover), .fallback = "false", .only = "postgres",
+     .help = "`true`: make the slot so that it survives a failover to a standby (PostgreSQL 17 and later).",
+     .example = "failover: true"},
+    {.name = "heartbeat_interval", .kind = DM_OPTION_DURATION, SOURCE(heartbeat_interval_ms), .fallback = "10s",
+     .only = "postgres", .min = 0, .max = DAY_MS,
+     .help = "How often an idle database is given a small message, so that its log is not kept for ever. `0` "
+             "switches it off.",
+     .example = "heartbeat_interval: 1m"},
+    {.name = "copy_workers", .kind = DM_OPTION_INT, SOURCE(copy_workers), .fallback = "2", .min = 1, .max = 64,
+     .help = "How many connections read a table at once during the first copy.", .example = "copy_workers: 4"},
+};
+
+#define TABLE(member) .offset = offsetof(struct dm_table_config, member)
+static const struct dm_option table[] = {
+    {.name = "name", .kind = DM_OPTION_TEXT, TABLE(glob), .required = true,
+     .help = "The table, or a glob of tables that share these settings.", .example = "name: public.orders"},
+    {.name = "key", .kind = DM_OPTION_LIST, TABLE(key), .count_offset = offsetof(struct dm_table_config, n_key),
+     .help = "The primary key by declaration, for a table that has none. You promise that these columns are unique "
+             "and never null; a row that breaks it goes to quarantine.",
+     .example = "key: [region, number]"},
+    {.name = "append_only", .kind = DM_OPTION_BOOL, TABLE(append_only), .fallback = "false",
+     .help = "`true`: the table has no key and rows are only ever added to it.", .example = "append_only: true"},
+    {.name = "columns", .kind = DM_OPTION_LIST, TABLE(columns),
+     .count_offset = offsetof(struct dm_table_config, n_columns),
+     .help = "The only columns that are mirrored. Key columns must be among them.",
+     .example = "columns: [id, name, city]"},
+    {.name = "exclude_columns", .kind = DM_OPTION_LIST, TABLE(exclude_columns),
+     .count_offset = offsetof(struct dm_table_config, n_exclude_columns),
+     .help = "Columns that are not mirrored. Not together with `columns`.",
+     .example = "exclude_columns: [password_hash]"},
+    {.name = "filter", .kind = DM_OPTION_TEXT, TABLE(filter),
+     .help = "Only rows for which this SQL condition (in the source's dialect) holds, in the copy and in the "
+             "stream alike.",
+     .example = "filter: \"region = 'EU'\""},
+    {.name = "history", .kind = DM_OPTION_TRISTATE, TABLE(history),
+     .help = "As the source's `history`, for this table only.", .example = "history: true"},
+    {.name = "decimals", .kind = DM_OPTION_DECIMALS, TABLE(decimals),
+     .count_offset = offsetof(struct dm_table_config, n_decimals),
+     .help = "Columns of unbounded numeric type that become decimals of this precision (1 to 38) and scale, instead "
+             "of text. A value that does not fit goes to quarantine with its row.",
+     .example = "decimals: {price: \"38,10\"}"},
+};
+
+_Static_assert(COUNT(top) <= DM_OPTIONS_MAX, "raise DM_OPTIONS_MAX");
+_Static_assert(COUNT(source) <= DM_OPTIONS_MAX, "raise DM_OPTIONS_MAX");
+_Static_assert(COUNT(table) <= DM_OPTIONS_MAX, "raise DM_OPTIONS_MAX");
+
+const struct dm_option_section dm_options_top = {
+    .what = "the configuration", .title = "Top level", .intro = "These stand at the left margin of the file.",
+    .options = top, .n = COUNT(top)};
+const struct dm_option_section dm_options_source = {
+    .what = "a source", .title = "A source", .intro = "These stand under `sources:` and the name of the source.",
+    .options = source, .n = COUNT(source)};
+const struct dm_option_section dm_options_table = {
+    .what = "a table", .title = "A table",
+    .intro = "An entry of `tables:` is a glob, or a map of these.",
+    .options = table, .n = COUNT(table)};
+
+const struct dm_option *dm_option_find(const struct dm_option_section *section, const char *name)
+{
+    for (size_t i = 0; i < section->n; i++)
+        if (strcmp(section->options[i].name, name) == 0)
+            return &section->options[i];
+    return NULL;
+}
