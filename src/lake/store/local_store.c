@@ -1,0 +1,157 @@
+#include "lake/store/local_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+static enum dm_status sync_open_files(struct dm_store_batch *b, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < b->n_open; i++)
+        (void)sync_file_range(b->open[i], 0, 0, SYNC_FILE_RANGE_WRITE); /* only a head start for the fsync below */
+    for (size_t i = 0; i < b->n_open; i++) {
+        if (status == DM_OK && fsync(b->open[i]) != 0)
+            status = dm_fail_errno(err, "cannot sync a metadata file of the lake");
+        if (close(b->open[i]) != 0 && status == DM_OK)
+            status = dm_fail_errno(err, "cannot close a metadata file of the lake");
+    }
+    b->n_open = 0;
+    return status;
+}
+
+static int write_all(int fd, const char *bytes, size_t n)
+{
+    while (n > 0) {
+        ssize_t done = write(fd, bytes, n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return -1;
+        bytes += done;
+        n -= (size_t)done;
+    }
+    return 0;
+}
+
+enum dm_status dm_store_write(struct dm_store_batch *b, const char *path, const void *bytes, size_t n,
+                              struct dm_error *err)
+{
+    if (b->n_open == sizeof b->open / sizeof *b->open && sync_open_files(b, err) != DM_OK)
+        return DM_FAIL;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return dm_fail_errno(err, "cannot create %s", path);
+    if ((b->n_written & (b->n_written - 1)) == 0) /* a power of two (or none): double the room */
+        b->written = dm_xrealloc(b->written, b->n_written == 0 ? 1 : b->n_written * 2, sizeof *b->written);
+    b->written[b->n_written++] = dm_xstrdup(path);
+    b->open[b->n_open++] = fd;
+    if (write_all(fd, bytes, n) != 0)
+        return dm_fail_errno(err, "cannot write %s", path);
+    return DM_OK;
+}
+
+void dm_store_folder(struct dm_store_batch *b, const char *path)
+{
+    for (size_t i = b->n_folders; i-- > 0 && b->n_folders - i < 16;)
+        if (strcmp(b->folders[i], path) == 0)
+            return;
+    b->folders = dm_xrealloc(b->folders, b->n_folders + 1, sizeof *b->folders);
+    b->folders[b->n_folders++] = dm_xstrdup(path);
+}
+
+enum dm_status dm_store_sync(struct dm_store_batch *b, struct dm_error *err)
+{
+    enum dm_status status = sync_open_files(b, err);
+    for (size_t i = 0; i < b->n_folders; i++) {
+        if (status == DM_OK)
+            status = dm_file_sync(b->folders[i], err);
+        free(b->folders[i]);
+    }
+    free(b->folders);
+    b->folders = NULL;
+    b->n_folders = 0;
+    return status;
+}
+
+void dm_store_remove_written(struct dm_store_batch *b)
+{
+    for (size_t i = 0; i < b->n_written; i++)
+        (void)unlink(b->written[i]);
+}
+
+void dm_store_release(struct dm_store_batch *b)
+{
+    for (size_t i = 0; i < b->n_open; i++)
+        close(b->open[i]);
+    for (size_t i = 0; i < b->n_folders; i++)
+        free(b->folders[i]);
+    for (size_t i = 0; i < b->n_written; i++)
+        free(b->written[i]);
+    free(b->folders);
+    free(b->written);
+    *b = (struct dm_store_batch){0};
+}
+
+char *dm_store_uri(const char *path)
+{
+    return dm_xasprintf("file://%s", path);
+}
+
+char *dm_store_path(const char *uri)
+{
+    if (strncmp(uri, "file:", 5) == 0) {
+        uri += 5;
+        if (strncmp(uri, "//", 2) == 0) /* an empty authority; a host name is refused below */
+            uri += 2;
+    }
+    if (uri[0] != '/')
+        return NULL;
+    return dm_xstrdup(uri);
+}
+
+static bool plain_character(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.';
+}
+
+char *dm_store_folder_name(const char *name)
+{
+    size_t n = strlen(name);
+    bool plain = n > 0 && n <= 120 && name[0] != '.' && name[0] != '-';
+    for (size_t i = 0; i < n && plain; i++)
+        plain = plain_character(name[i]);
+    if (plain)
+        return dm_xstrdup(name);
+    char *text = dm_xstrndup(name, n > 100 ? 100 : n);
+    for (char *at = text; *at != '\0'; at++)
+        if (!plain_character(*at) || (at == text && (*at == '.' || *at == '-')))
+            *at = '_';
+    /* "~" is not a plain character, so no plain name can equal a replaced one. */
+    char *out = dm_xasprintf("%s~%016llx", text, (unsigned long long)XXH3_64bits(name, n));
+    free(text);
+    return out;
+}
+
+char *dm_store_random_hex(char *out, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[64];
+    if (n > sizeof bytes)
+        n = sizeof bytes;
+    while (getrandom(bytes, n, 0) != (ssize_t)n)
+        continue; /* only a signal can interrupt it */
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out[2 * n] = '\0';
+    return out;
+}
