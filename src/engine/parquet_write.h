@@ -3,7 +3,14 @@
  * Every column carries the Iceberg field id of the schema (list elements too); parquet_version v2. Physical types as
  * Iceberg prescribes: decimal by precision, uuid as FIXED(16), timestamps in microseconds.
  * Column statistics are computed from the values while they pass by (not read back from the file).
- * The file is fsynced; on failure it is removed.
+ * The file is fsynced (its folder is not) and must lie in an existing folder; on failure it is removed.
+ * Rows stand in the file in the order of pulling: position = number of rows pulled before. A row group ends after row_group_rows
+ * rows, or earlier when its rows are wide (bounded memory). Nothing to write: rows = 0 and no file.
+ * Column names are the fields' names, except that an empty name, and a name equal to an earlier one but for case, gets "_<field id>"
+ * appended: DuckDB cannot hold both. Readers go by field id.
+ * Threads: any number of writers at once, each with its own pull. The batches are borrowed, strings are not copied on the way.
+ * Failure: an error of `pull` is handed on as it is; nulls in required fields, decimals beyond their precision and text that is not
+ * UTF-8 are DATA errors; disk and memory trouble is TRANSIENT.
  */
 #ifndef DM_ENGINE_PARQUET_WRITE_H
 #define DM_ENGINE_PARQUET_WRITE_H
@@ -18,9 +25,9 @@ struct dm_column_stats {
     uint64_t nans;         /* floats only */
     bool has_bounds;       /* some non-null, non-NaN value was seen, and the type has bounds */
     bool is_float;         /* nans is meaningful */
-    uint8_t lower[32];     /* Iceberg single-value serialization, cut as the spec allows */
+    uint8_t lower[64];     /* Iceberg single-value serialization, cut as the spec allows (16 code points: 64 bytes) */
     uint8_t lower_len;
-    uint8_t upper[32];
+    uint8_t upper[64];
     uint8_t upper_len;
 };
 /* Bounds rules: text is cut to 16 code points (lower: prefix; upper: prefix with its last code point increased; none possible:

@@ -1,0 +1,222 @@
+#include "engine/engine.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "engine/chunk_source.h"
+#include "engine/connection.h"
+#include "engine/scan_filter.h"
+
+struct dm_engine {
+    duckdb_database database;
+    struct dm_engine_options options; /* texts owned */
+    char *temp_folder;
+    pthread_mutex_t mutex; /* guards what follows */
+    struct dm_connection *idle;
+    unsigned made; /* numbers given to connections so far */
+};
+
+static enum dm_status set_option(duckdb_config config, const char *name, const char *value, struct dm_error *err)
+{
+    if (duckdb_set_config(config, name, value) != DuckDBSuccess)
+        return dm_fail(err, DM_ERROR_CONFIG, NULL, "DuckDB does not take %s = %s", name, value);
+    return DM_OK;
+}
+
+static enum dm_status set_options(duckdb_config config, const struct dm_engine_options *options,
+                                  struct dm_error *err)
+{
+    static const char *const fixed[][2] = {
+        /* Writing keeps the order by having one reading thread, and only without this setting may row groups be bounded by bytes. */
+        {"preserve_insertion_order", "false"},
+        {"autoinstall_known_extensions", "false"},
+        {"autoload_known_extensions", "false"},
+        {"allow_community_extensions", "false"},
+    };
+    char text[64];
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
+        if (set_option(config, fixed[i][0], fixed[i][1], err) != DM_OK)
+            return DM_FAIL;
+    }
+    if (options->memory_limit != 0) {
+        snprintf(text, sizeof text, "%lluKiB", (unsigned long long)(options->memory_limit >> 10));
+        if (set_option(config, "memory_limit", text, err) != DM_OK)
+            return DM_FAIL;
+    }
+    if (options->threads != 0) {
+        snprintf(text, sizeof text, "%d", options->threads);
+        if (set_option(config, "threads", text, err) != DM_OK)
+            return DM_FAIL;
+    }
+    return options->temp_folder == NULL ? DM_OK : set_option(config, "temp_directory", options->temp_folder, err);
+}
+
+enum dm_status dm_engine_open_database(const struct dm_engine_options *options, duckdb_database *out,
+                                       struct dm_error *err)
+{
+    duckdb_config config;
+    if (duckdb_create_config(&config) != DuckDBSuccess)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "cannot create a DuckDB configuration");
+    enum dm_status status = set_options(config, options, err);
+    if (status == DM_OK) {
+        char *text = NULL;
+        if (duckdb_open_ext(NULL, out, config, &text) != DuckDBSuccess)
+            status = dm_fail(err, DM_ERROR_FATAL, NULL, "cannot open DuckDB: %s", text != NULL ? text : "no reason given");
+        duckdb_free(text);
+    }
+    duckdb_destroy_config(&config);
+    if (status != DM_OK)
+        return DM_FAIL;
+    duckdb_connection c;
+    if (duckdb_connect(*out, &c) != DuckDBSuccess) {
+        duckdb_close(out);
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "cannot connect to DuckDB");
+    }
+    status = dm_connection_run(c, "SET GLOBAL TimeZone = 'UTC'", NULL, err); /* ICU knows it only now */
+    duckdb_disconnect(&c);
+    if (status != DM_OK)
+        duckdb_close(out);
+    return status;
+}
+
+enum dm_status dm_engine_open(const struct dm_engine_options *options, struct dm_engine **out,
+                              struct dm_error *err)
+{
+    struct dm_engine *e = dm_xzalloc(1, sizeof *e);
+    e->temp_folder = dm_xstrdup(options->temp_folder);
+    e->options = *options;
+    e->options.temp_folder = e->temp_folder;
+    if (dm_engine_open_database(&e->options, &e->database, err) != DM_OK) {
+        free(e->temp_folder);
+        free(e);
+        return DM_FAIL;
+    }
+    pthread_mutex_init(&e->mutex, NULL);
+    *out = e;
+    return DM_OK;
+}
+
+static void connection_free(struct dm_connection *c)
+{
+    duckdb_disconnect(&c->handle);
+    free(c);
+}
+
+void dm_engine_close(struct dm_engine *e)
+{
+    if (e == NULL)
+        return;
+    while (e->idle != NULL) {
+        struct dm_connection *c = e->idle;
+        e->idle = c->next;
+        connection_free(c);
+    }
+    duckdb_close(&e->database);
+    pthread_mutex_destroy(&e->mutex);
+    free(e->temp_folder);
+    free(e);
+}
+
+const char *dm_engine_version(void)
+{
+    return duckdb_library_version();
+}
+
+const struct dm_engine_options *dm_engine_options_of(const struct dm_engine *e)
+{
+    return &e->options;
+}
+
+static enum dm_status connection_new(struct dm_engine *e, unsigned number, struct dm_connection **out,
+                                     struct dm_error *err)
+{
+    struct dm_connection *c = dm_xzalloc(1, sizeof *c);
+    c->number = number;
+    if (duckdb_connect(e->database, &c->handle) != DuckDBSuccess) {
+        free(c);
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "cannot connect to DuckDB");
+    }
+    if (dm_chunk_source_register(c->handle, number, &c->source, err) != DM_OK ||
+        dm_scan_filter_register(c->handle, number, &c->filter, err) != DM_OK) {
+        connection_free(c);
+        return DM_FAIL;
+    }
+    *out = c;
+    return DM_OK;
+}
+
+enum dm_status dm_connection_take(struct dm_engine *e, struct dm_connection **out, struct dm_error *err)
+{
+    pthread_mutex_lock(&e->mutex);
+    struct dm_connection *c = e->idle;
+    unsigned number = 0;
+    if (c != NULL) {
+        e->idle = c->next;
+    } else {
+        number = ++e->made;
+    }
+    pthread_mutex_unlock(&e->mutex);
+    if (c == NULL)
+        return connection_new(e, number, out, err);
+    *out = c;
+    return DM_OK;
+}
+
+void dm_connection_give(struct dm_engine *e, struct dm_connection *c)
+{
+    if (c == NULL)
+        return;
+    c->source = NULL;
+    c->filter = NULL;
+    pthread_mutex_lock(&e->mutex);
+    c->next = e->idle;
+    e->idle = c;
+    pthread_mutex_unlock(&e->mutex);
+}
+
+enum dm_status dm_connection_run(duckdb_connection c, const char *sql, uint64_t *changed, struct dm_error *err)
+{
+    duckdb_result result;
+    duckdb_state state = duckdb_query(c, sql, &result);
+    enum dm_status status = DM_OK;
+    if (state != DuckDBSuccess)
+        status = dm_duckdb_fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result), DM_ERROR_FATAL);
+    else if (changed != NULL)
+        *changed = duckdb_rows_changed(&result);
+    duckdb_destroy_result(&result);
+    return status;
+}
+
+enum dm_status dm_duckdb_fail(struct dm_error *err, duckdb_error_type type, const char *text,
+                              enum dm_error_class fallback)
+{
+    if (text == NULL)
+        text = "DuckDB gave no reason";
+    switch (type) {
+    case DUCKDB_ERROR_OUT_OF_MEMORY:
+        return dm_fail(err, DM_ERROR_TRANSIENT, "raise memory_limit, or free space for temporary files", "%s", text);
+    case DUCKDB_ERROR_IO:
+        return dm_fail(err, DM_ERROR_TRANSIENT, "check the disk's free space and the file named above", "%s", text);
+    case DUCKDB_ERROR_INTERNAL:
+    case DUCKDB_ERROR_FATAL:
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "%s", text);
+    default:
+        return dm_fail(err, fallback, NULL, "%s", text);
+    }
+}
+
+enum dm_status dm_sql_quote(struct dm_buffer *b, char quote, const char *text, struct dm_error *err)
+{
+    if (dm_buffer_append_byte(b, (uint8_t)quote, err) != DM_OK)
+        return DM_FAIL;
+    for (; *text != 0; text++) {
+        if (*text == quote && dm_buffer_append_byte(b, (uint8_t)quote, err) != DM_OK)
+            return DM_FAIL;
+        if (dm_buffer_append_byte(b, (uint8_t)*text, err) != DM_OK)
+            return DM_FAIL;
+    }
+    return dm_buffer_append_byte(b, (uint8_t)quote, err);
+}

@@ -1,0 +1,58 @@
+#include "engine/scan_filter.h"
+
+#include <stdio.h>
+
+static void visible(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
+{
+    const struct dm_scan_filter *const *slot = duckdb_scalar_function_get_extra_info(info);
+    const struct dm_scan_filter *filter = *slot;
+    if (filter == NULL) {
+        duckdb_scalar_function_set_error(info, "no filter");
+        return;
+    }
+    const uint64_t *files = duckdb_vector_get_data(duckdb_data_chunk_get_vector(input, 0));
+    const int64_t *rows = duckdb_vector_get_data(duckdb_data_chunk_get_vector(input, 1));
+    bool *out = duckdb_vector_get_data(output);
+    idx_t n = duckdb_data_chunk_get_size(input);
+    uint64_t last = UINT64_MAX;
+    const roaring_bitmap_t *bitmap = NULL;
+    for (idx_t i = 0; i < n; i++) {
+        if (files[i] != last) {
+            last = files[i];
+            if (last >= filter->n_files) {
+                duckdb_scalar_function_set_error(info, "file index out of range");
+                return;
+            }
+            bitmap = filter->positions[last];
+        }
+        bool listed = bitmap != NULL && rows[i] >= 0 && rows[i] <= UINT32_MAX &&
+                      roaring_bitmap_contains(bitmap, (uint32_t)rows[i]);
+        out[i] = listed == filter->keep;
+    }
+}
+
+enum dm_status dm_scan_filter_register(duckdb_connection c, unsigned number, const struct dm_scan_filter **slot,
+                                       struct dm_error *err)
+{
+    char name[32];
+    snprintf(name, sizeof name, "dm_visible_%u", number);
+    duckdb_scalar_function f = duckdb_create_scalar_function();
+    duckdb_logical_type file = duckdb_create_logical_type(DUCKDB_TYPE_UBIGINT);
+    duckdb_logical_type row = duckdb_create_logical_type(DUCKDB_TYPE_BIGINT);
+    duckdb_logical_type boolean = duckdb_create_logical_type(DUCKDB_TYPE_BOOLEAN);
+    duckdb_scalar_function_set_name(f, name);
+    duckdb_scalar_function_add_parameter(f, file);
+    duckdb_scalar_function_add_parameter(f, row);
+    duckdb_scalar_function_set_return_type(f, boolean);
+    duckdb_scalar_function_set_volatile(f); /* the filter differs from query to query */
+    duckdb_scalar_function_set_extra_info(f, slot, NULL);
+    duckdb_scalar_function_set_function(f, visible);
+    duckdb_state state = duckdb_register_scalar_function(c, f);
+    duckdb_destroy_scalar_function(&f);
+    duckdb_destroy_logical_type(&file);
+    duckdb_destroy_logical_type(&row);
+    duckdb_destroy_logical_type(&boolean);
+    if (state != DuckDBSuccess)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "cannot register %s with DuckDB", name);
+    return DM_OK;
+}
