@@ -8,6 +8,9 @@
 #include "lake/iceberg/manifest.h"
 #include "lake/iceberg/manifest_schema.h"
 
+/* Pairs in the statistics of one file; more than any table has columns for. */
+#define MAX_PARTS ((size_t)1 << 20)
+
 enum stat_kind { STAT_VALUES, STAT_NULLS, STAT_NANS, STAT_LOWER, STAT_UPPER };
 
 /* One pair of one of the maps. */
@@ -83,6 +86,8 @@ static enum dm_status read_stats_map(struct decoder *d, const struct dm_avro_typ
         const struct dm_avro_type *pair = items.item;
         if (pair->kind != DM_AVRO_RECORD)
             return dm_fail(err, DM_ERROR_DATA, NULL, "statistics are a list of %s, not of pairs", dm_avro_kind_name(pair->kind));
+        if (d->n_parts == MAX_PARTS)
+            return dm_fail(err, DM_ERROR_DATA, NULL, "more than %zu statistics", MAX_PARTS);
         if (d->n_parts == d->parts_capacity) {
             d->parts_capacity = d->parts_capacity == 0 ? 64 : d->parts_capacity * 2;
             d->parts = dm_xrealloc(d->parts, d->parts_capacity, sizeof *d->parts);

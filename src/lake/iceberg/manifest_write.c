@@ -32,10 +32,10 @@ static enum dm_status check_entry(const struct dm_manifest *m, const struct dm_m
     return DM_OK;
 }
 
-static bool has_values(const struct dm_column_stats *s)
+/* What the statistics maps hold of a column: whether it stands in the map, and its count. */
+static bool always(const struct dm_column_stats *s)
 {
-    (void)s;
-    return true;
+    return s != NULL;
 }
 
 static bool has_nans(const struct dm_column_stats *s)
@@ -48,7 +48,22 @@ static bool has_bounds(const struct dm_column_stats *s)
     return s->has_bounds;
 }
 
-/* The branch of the optional map and the number of its pairs; the caller puts the pairs and, when there are any, dm_avro_put_long 0. */
+static uint64_t count_values(const struct dm_column_stats *s)
+{
+    return s->values;
+}
+
+static uint64_t count_nulls(const struct dm_column_stats *s)
+{
+    return s->nulls;
+}
+
+static uint64_t count_nans(const struct dm_column_stats *s)
+{
+    return s->nans;
+}
+
+/* The branch of an optional map and the number of its pairs. When that is not 0, the caller puts the pairs and a closing 0. */
 static size_t begin_map(struct dm_avro_writer *w, const struct dm_manifest_entry *e, bool (*has)(const struct dm_column_stats *))
 {
     size_t n = 0;
@@ -61,18 +76,15 @@ static size_t begin_map(struct dm_avro_writer *w, const struct dm_manifest_entry
 }
 
 static void put_counts(struct dm_avro_writer *w, const struct dm_manifest_entry *e, bool (*has)(const struct dm_column_stats *),
-                       size_t offset)
+                       uint64_t (*count)(const struct dm_column_stats *))
 {
     if (begin_map(w, e, has) == 0)
         return;
     for (size_t i = 0; i < e->n_stats; i++) {
-        const struct dm_column_stats *s = &e->stats[i];
-        uint64_t count;
-        if (!has(s))
+        if (!has(&e->stats[i]))
             continue;
-        memcpy(&count, (const uint8_t *)s + offset, sizeof count);
-        dm_avro_put_long(w, s->field_id);
-        dm_avro_put_long(w, (int64_t)count);
+        dm_avro_put_long(w, e->stats[i].field_id);
+        dm_avro_put_long(w, (int64_t)count(&e->stats[i]));
     }
     dm_avro_put_long(w, 0);
 }
@@ -100,9 +112,9 @@ static void put_data_file(struct dm_avro_writer *w, const struct dm_manifest_ent
     dm_avro_put_long(w, e->record_count);
     dm_avro_put_long(w, e->file_bytes);
     dm_avro_put_null(w); /* column_sizes */
-    put_counts(w, e, has_values, offsetof(struct dm_column_stats, values));
-    put_counts(w, e, has_values, offsetof(struct dm_column_stats, nulls));
-    put_counts(w, e, has_nans, offsetof(struct dm_column_stats, nans));
+    put_counts(w, e, always, count_values);
+    put_counts(w, e, always, count_nulls);
+    put_counts(w, e, has_nans, count_nans);
     put_bounds(w, e, false);
     put_bounds(w, e, true);
     dm_avro_put_null(w); /* key_metadata */
