@@ -98,28 +98,12 @@ void dm_table_list_release(struct dm_table_list *list)
     *list = (struct dm_table_list){0};
 }
 
-static bool is_default_schema(const char *schema)
-{
-    return schema[0] == '\0' || strcmp(schema, "public") == 0;
-}
-
-/* A glob without a dot names tables of the default schema; one with a dot names schema.table. A table name may hold
- * dots itself, so both the joined form and the bare name are tried. */
-static bool glob_wants(const char *glob, const char *schema, const char *name, const char *joined)
-{
-    if (is_default_schema(schema) && dm_glob_match(glob, name))
-        return true;
-    return joined != NULL && dm_glob_match(glob, joined);
-}
-
 bool dm_table_wanted(const struct dm_source_config *config, const char *schema, const char *name)
 {
-    char *joined = schema[0] != '\0' ? dm_xasprintf("%s.%s", schema, name) : NULL;
-    bool excluded = false;
-    for (size_t i = 0; i < config->n_exclude && !excluded; i++)
-        excluded = glob_wants(config->exclude[i], schema, name, joined);
-    free(joined);
-    return !excluded && (config->n_tables == 0 || dm_config_table(config, schema, name) != NULL);
+    for (size_t i = 0; i < config->n_exclude; i++)
+        if (dm_table_glob_match(config->exclude[i], schema, name))
+            return false;
+    return config->n_tables == 0 || dm_config_table(config, schema, name) != NULL;
 }
 
 void dm_check_add(struct dm_check_list *list, enum dm_check_result result, const char *hint, const char *fmt, ...)

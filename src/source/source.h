@@ -38,6 +38,7 @@ struct dm_table {
     struct dm_schema *columns; /* ids 0, source_ref set, keys set (n_keys 0: no usable key) */
     bool default_namespace; /* its schema is the source's default one ("public"): dataset is <source>.<name> */
     bool append_only;    /* configured append-only: every change is one appended row */
+    bool rewritten;      /* the stored rows changed without row events (ALTER TABLE that rewrites): copy it again */
     char *problem;       /* NULL, or why it cannot be mirrored: "has no primary key" */
     char *hint;          /* with problem: the ways out */
     uint64_t estimated_rows;
