@@ -1,14 +1,23 @@
 /* keyindex.h — where each live key's row stands: key bytes → (file number, row position), per dataset.
  *
  * Derived state in one LMDB environment, `<lake>/.index/`, opened without sync: it can be thrown away at any time and rebuilt from
- * the lake. It remembers the boot it was written in and whether it was closed cleanly; dm_keyindex_open answers
- * `trusted = false` (and empties it) when it cannot be trusted after a machine crash. It survives kill -9 of the process.
+ * the lake. It remembers the boot it was written in and whether it was closed cleanly; when it cannot be trusted after a
+ * machine crash it is emptied. It survives kill -9 of the process at any instant: what is found then is the last commit.
  * Each dataset carries a tag: the Iceberg snapshot id that its entries correspond to.
- * Keys over 511 bytes are stored as a prefix and a 128-bit hash salted with a random secret of this index.
+ * Keys over 510 bytes are stored as a prefix and a 128-bit hash salted with a random secret of this index.
  *
- * One writer: begin … apply … commit/abort in one thread. A write transaction may take any number of changes (memory stays bounded:
- * its pages are file pages). Readers (dm_keyindex_lookup outside a write transaction) are not offered: the writer owns it.
- * Map size grows by itself.
+ * One writer: begin … apply … commit/abort, one thread at a time; the folder is locked, so one process at a time. A write transaction may
+ * take any number of changes (memory stays bounded: its pages are file pages). Readers (dm_keyindex_lookup outside a write transaction)
+ * are not offered: the writer owns it. The map is reserved large up front; room on the disk is taken before it is written to, so a full
+ * disk is a TRANSIENT error. After any failure inside a write transaction only dm_keyindex_abort makes sense.
+ *
+ *     dm_keyindex_open(folder, &ix, &trusted, err);     // trusted false: it is empty, build every dataset
+ *     dm_keyindex_begin(ix, err);
+ *     dm_index_changes_sort(changes, n);
+ *     dm_keyindex_apply(ix, dataset, changes, n, err);  // changes[i].old are the places to delete
+ *     dm_keyindex_tag_set(ix, dataset, snapshot, err);
+ *     dm_keyindex_commit(ix, err);
+ *     dm_keyindex_close(ix);
  */
 #ifndef DM_APPLY_KEYINDEX_H
 #define DM_APPLY_KEYINDEX_H
@@ -34,9 +43,10 @@ struct dm_index_change {
     struct dm_place old;   /* out: the place before; file 0: the key was not there */
 };
 
+/* *trusted false: the index was new or could not be trusted; it is empty. CONFLICT when another process has it. */
 enum dm_status dm_keyindex_open(const char *folder, struct dm_keyindex **out, bool *trusted,
                                 struct dm_error *err) DM_MUST_USE;
-/* Marks it cleanly closed when no write transaction is open. */
+/* Marks it cleanly closed; an open write transaction is aborted. NULL is fine. */
 void dm_keyindex_close(struct dm_keyindex *ix);
 
 enum dm_status dm_keyindex_begin(struct dm_keyindex *ix, struct dm_error *err) DM_MUST_USE;

@@ -1,0 +1,322 @@
+#include "apply/index_env.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+#define FORMAT 1
+#define MAP_WANTED (UINT64_C(1) << 40) /* 1 TiB: 25 thousand million keys */
+#define MAP_LEAST (UINT64_C(8) << 20)
+#define MAX_DATASETS 65536
+#define FILE_SLACK (UINT64_C(1) << 30) /* sparse length behind the granted blocks, in case an estimate is short */
+#define FREE_DISK_KEPT (UINT64_C(16) << 20)
+#define ENV_FLAGS (MDB_NOSYNC | MDB_NOMETASYNC | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD)
+
+enum dm_status dm_index_env_fail(const struct dm_index_env *e, int code, const char *what, struct dm_error *err)
+{
+    if (code == MDB_MAP_FULL)
+        return dm_fail(err, DM_ERROR_TRANSIENT, "raise the limit of address space (ulimit -v)",
+                       "the key index %s: %s: all %" PRIu64 " bytes of its map are used", e->folder, what, e->map_bytes);
+    if (code > 0) {
+        errno = code;
+        return dm_fail_errno(err, "the key index %s: %s", e->folder, what);
+    }
+    return dm_fail(err, DM_ERROR_FATAL, "stop, delete the folder, start again: the index is rebuilt from the lake",
+                   "the key index %s: %s: %s", e->folder, what, mdb_strerror(code));
+}
+
+static char *path_of(const struct dm_index_env *e, const char *name)
+{
+    return dm_xasprintf("%s/%s", e->folder, name);
+}
+
+/* ---- state ---- */
+
+struct state {
+    int format;
+    int clean;
+    char boot[64];
+    uint64_t inode;
+};
+
+static void read_boot(char *boot, size_t size)
+{
+    struct dm_buffer text;
+    dm_buffer_init(&text, size - 1);
+    boot[0] = '\0';
+    if (dm_file_read("/proc/sys/kernel/random/boot_id", &text, NULL) == DM_OK) {
+        memcpy(boot, text.data, text.len);
+        boot[text.len] = '\0';
+        boot[strcspn(boot, " \r\n")] = '\0';
+    }
+    dm_buffer_release(&text);
+}
+
+static bool read_state(const struct dm_index_env *e, struct state *s)
+{
+    *s = (struct state){0};
+    char *path = path_of(e, "state");
+    struct dm_buffer text;
+    dm_buffer_init(&text, 4096);
+    bool ok = dm_file_exists(path) && dm_file_read(path, &text, NULL) == DM_OK && dm_buffer_text(&text) != NULL;
+    if (ok)
+        ok = sscanf((const char *)text.data, "format %d\nclean %d\ninode %" SCNu64 "\nboot %63s", &s->format, &s->clean,
+                    &s->inode, s->boot) >= 3;
+    dm_buffer_release(&text);
+    free(path);
+    return ok;
+}
+
+static enum dm_status write_state(struct dm_index_env *e, bool clean, struct dm_error *err)
+{
+    struct stat st;
+    if (fstat(e->data_fd, &st) != 0)
+        return dm_fail_errno(err, "cannot look at the key index %s", e->folder);
+    char text[256];
+    int n = snprintf(text, sizeof text, "format %d\nclean %d\ninode %" PRIu64 "\nboot %s\n", FORMAT, clean,
+                     (uint64_t)st.st_ino, e->boot);
+    char *path = path_of(e, "state");
+    enum dm_status status = dm_file_replace(path, text, (size_t)n, err);
+    free(path);
+    return status;
+}
+
+static bool state_trusted(const struct dm_index_env *e, const struct state *s)
+{
+    if (s->format != FORMAT)
+        return false;
+    char *path = path_of(e, "data.mdb");
+    struct stat st;
+    bool there = stat(path, &st) == 0 && st.st_size > 0;
+    free(path);
+    if (!there)
+        return false;
+    if (s->clean == 1)
+        return true;
+    return e->boot[0] != '\0' && strcmp(e->boot, s->boot) == 0 && s->inode == (uint64_t)st.st_ino;
+}
+
+enum dm_status dm_index_env_mark_dirty(struct dm_index_env *e, struct dm_error *err)
+{
+    if (e->dirty)
+        return DM_OK;
+    if (write_state(e, false, err) != DM_OK)
+        return DM_FAIL;
+    e->dirty = true;
+    return DM_OK;
+}
+
+/* ---- opening ---- */
+
+static enum dm_status take_lock(struct dm_index_env *e, struct dm_error *err)
+{
+    char *path = path_of(e, "lock");
+    enum dm_status status = DM_OK;
+    e->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (e->lock_fd < 0)
+        status = dm_fail_errno(err, "cannot open %s", path);
+    else if (flock(e->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        status = errno == EWOULDBLOCK
+                     ? dm_fail(err, DM_ERROR_CONFLICT, "stop the other process that uses this lake",
+                               "the key index %s is in use by another process", e->folder)
+                     : dm_fail_errno(err, "cannot lock %s", path);
+    free(path);
+    return status;
+}
+
+/* One try with a map of this size. */
+static int open_map(struct dm_index_env *e, const char *path, uint64_t bytes)
+{
+    int rc = mdb_env_create(&e->env);
+    if (rc != 0) {
+        e->env = NULL;
+        return rc;
+    }
+    rc = mdb_env_set_maxdbs(e->env, MAX_DATASETS);
+    if (rc == 0)
+        rc = mdb_env_set_mapsize(e->env, bytes);
+    if (rc == 0)
+        rc = mdb_env_open(e->env, path, MDB_NOSUBDIR | ENV_FLAGS, 0644);
+    if (rc != 0) {
+        mdb_env_close(e->env);
+        e->env = NULL;
+    }
+    return rc;
+}
+
+static bool map_too_large(int rc)
+{
+    return rc == ENOMEM || rc == EFBIG || rc == EINVAL || rc == EOVERFLOW;
+}
+
+static int open_env(struct dm_index_env *e, const char *path)
+{
+    int rc = ENOMEM;
+    uint64_t most = MAP_WANTED;
+    struct rlimit limit; /* beyond it ftruncate would raise SIGXFSZ */
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        while (most > limit.rlim_cur && most > MAP_LEAST)
+            most /= 2;
+    for (uint64_t bytes = most; bytes >= MAP_LEAST && map_too_large(rc); bytes /= 2)
+        rc = open_map(e, path, bytes);
+    if (rc != 0)
+        return rc;
+    MDB_envinfo info;
+    MDB_stat st;
+    rc = mdb_env_info(e->env, &info);
+    if (rc == 0)
+        rc = mdb_env_stat(e->env, &st);
+    if (rc == 0)
+        rc = mdb_env_get_fd(e->env, &e->data_fd);
+    if (rc != 0) {
+        mdb_env_close(e->env);
+        e->env = NULL;
+        return rc;
+    }
+    e->map_bytes = info.me_mapsize;
+    e->page_size = st.ms_psize;
+    return 0;
+}
+
+uint64_t dm_index_env_used_pages(const struct dm_index_env *e)
+{
+    MDB_envinfo info;
+    return mdb_env_info(e->env, &info) == 0 ? (uint64_t)info.me_last_pgno + 1 : 0;
+}
+
+/* LMDB made the file as long as the map; what is behind the used pages is nothing but length. */
+static enum dm_status set_length(struct dm_index_env *e, uint64_t bytes, struct dm_error *err)
+{
+    if (bytes > e->map_bytes)
+        bytes = e->map_bytes;
+    if (ftruncate(e->data_fd, (off_t)bytes) != 0)
+        return dm_fail_errno(err, "cannot set the length of the key index %s", e->folder);
+    e->file_bytes = bytes;
+    return DM_OK;
+}
+
+static enum dm_status open_data(struct dm_index_env *e, bool *trusted, struct dm_error *err)
+{
+    char *path = path_of(e, "data.mdb");
+    enum dm_status status = DM_OK;
+    if (!*trusted)
+        status = dm_file_remove_tree(path, err);
+    if (status == DM_OK) {
+        int rc = open_env(e, path);
+        if (*trusted && (rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED)) {
+            *trusted = false; /* not what we wrote: start anew */
+            status = dm_file_remove_tree(path, err);
+            if (status == DM_OK)
+                rc = open_env(e, path);
+        }
+        if (status == DM_OK && rc != 0)
+            status = dm_index_env_fail(e, rc, "cannot open it", err);
+    }
+    free(path);
+    return status;
+}
+
+enum dm_status dm_index_env_open(struct dm_index_env *e, const char *folder, bool *trusted, struct dm_error *err)
+{
+    *e = (struct dm_index_env){.lock_fd = -1, .data_fd = -1, .folder = dm_xstrdup(folder)};
+    struct state s;
+    if (dm_file_make_folders(folder, err) != DM_OK || take_lock(e, err) != DM_OK)
+        goto fail;
+    read_boot(e->boot, sizeof e->boot);
+    *trusted = read_state(e, &s) && state_trusted(e, &s);
+    if (open_data(e, trusted, err) != DM_OK)
+        goto fail;
+    if (set_length(e, dm_index_env_used_pages(e) * e->page_size + FILE_SLACK, err) != DM_OK)
+        goto fail;
+    return DM_OK;
+fail:
+    dm_index_env_close(e, false);
+    return DM_FAIL;
+}
+
+void dm_index_env_close(struct dm_index_env *e, bool clean)
+{
+    if (e->env != NULL) {
+        uint64_t used = dm_index_env_used_pages(e) * e->page_size;
+        bool synced = mdb_env_sync(e->env, 1) == 0;
+        if (used > 0 && used < e->file_bytes)
+            synced &= set_length(e, used, NULL) == DM_OK && fsync(e->data_fd) == 0;
+        if (clean && synced && e->dirty)
+            (void)!write_state(e, true, NULL); /* it stays dirty then: rebuilt after a reboot, nothing worse */
+        mdb_env_close(e->env);
+    }
+    if (e->lock_fd >= 0)
+        close(e->lock_fd);
+    free(e->folder);
+    *e = (struct dm_index_env){.lock_fd = -1, .data_fd = -1};
+}
+
+/* ---- room ---- */
+
+enum dm_status dm_index_env_widen(struct dm_index_env *e, struct dm_error *err)
+{
+    uint64_t used = dm_index_env_used_pages(e) * e->page_size;
+    if (used <= e->map_bytes / 2)
+        return DM_OK;
+    int rc = mdb_env_set_mapsize(e->env, e->map_bytes * 2);
+    if (rc != 0 && !map_too_large(rc))
+        return dm_index_env_fail(e, rc, "cannot enlarge its map", err);
+    if (rc == 0)
+        e->map_bytes *= 2;
+    return set_length(e, used + FILE_SLACK, err); /* LMDB gave the file the map's length again */
+}
+
+static enum dm_status no_room(const struct dm_index_env *e, uint64_t bytes, struct dm_error *err)
+{
+    errno = ENOSPC;
+    dm_fail_errno(err, "the key index %s needs %" PRIu64 " more bytes", e->folder, bytes);
+    return DM_FAIL;
+}
+
+enum dm_status dm_index_env_reserve(struct dm_index_env *e, uint64_t pages, struct dm_error *err)
+{
+    uint64_t want = pages * e->page_size;
+    if (want > e->map_bytes)
+        want = e->map_bytes; /* LMDB will say MDB_MAP_FULL if it really comes to that */
+    if (want <= e->granted_bytes)
+        return DM_OK;
+    uint64_t step = e->granted_bytes / 16 + (UINT64_C(1) << 20);
+    if (want < e->granted_bytes + step)
+        want = e->granted_bytes + step;
+    if (want > e->map_bytes)
+        want = e->map_bytes;
+    struct statvfs fs;
+    if (fstatvfs(e->data_fd, &fs) != 0)
+        return dm_fail_errno(err, "cannot ask for the free space of the key index %s", e->folder);
+    struct stat st;
+    if (fstat(e->data_fd, &st) != 0)
+        return dm_fail_errno(err, "cannot look at the key index %s", e->folder);
+    uint64_t has = (uint64_t)st.st_blocks * 512;
+    uint64_t missing = want > has ? want - has : 0;
+    if (missing + FREE_DISK_KEPT > (uint64_t)fs.f_bavail * fs.f_frsize && missing > 0)
+        return no_room(e, missing, err);
+    if (want + FILE_SLACK > e->file_bytes && e->file_bytes < e->map_bytes &&
+        set_length(e, want + 2 * FILE_SLACK, err) != DM_OK)
+        return DM_FAIL;
+    int rc;
+    do
+        rc = fallocate(e->data_fd, FALLOC_FL_KEEP_SIZE, (off_t)e->granted_bytes, (off_t)(want - e->granted_bytes));
+    while (rc != 0 && errno == EINTR);
+    if (rc != 0 && errno == ENOSPC)
+        return no_room(e, missing, err);
+    if (rc != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
+        return dm_fail_errno(err, "cannot reserve room for the key index %s", e->folder);
+    e->granted_bytes = want; /* without fallocate the check of the free space must do */
+    return DM_OK;
+}
