@@ -29,8 +29,9 @@ struct dm_lake_options {
     const char *folder;
     const char *catalog_name;   /* catalog_name in iceberg_tables */
     int format_version;         /* for new tables: 3 (deletion vectors) or 2 (position delete files) */
-    int metadata_versions;      /* metadata files kept per dataset */
-    int64_t snapshot_retention_ms;
+    int metadata_versions;      /* metadata files kept per dataset, and the most snapshots kept (0: 100): at one commit a second, a
+                                   retention by time alone would hold 600 000 snapshots after a week */
+    int64_t snapshot_retention_ms; /* snapshots older than this are expired; 0: by number only. The latest always stays */
     bool read_only;             /* status, query: never writes, never takes locks for long */
 };
 
@@ -45,6 +46,8 @@ struct dm_data_file {
     int64_t first_row_id;    /* row lineage; -1 when unknown */
     roaring_bitmap_t *deleted; /* loaded deletion vector; NULL: none. Owned by the dataset */
     uint64_t deleted_rows;
+    uint32_t manifest;        /* the lake's own: key of the manifest that holds the file */
+    uint32_t vector_manifest; /* the lake's own: key of the delete manifest that holds its vector; 0: none */
 };
 
 /* A dataset as its current snapshot is. Owned by the lake; valid until the next publish or close. */
@@ -66,14 +69,16 @@ struct dm_dataset {
 /* Creates the lake when it is not there (unless read_only: then a missing lake is a CONFIG error with a hint). */
 enum dm_status dm_lake_open(const struct dm_lake_options *options, struct dm_lake **out, struct dm_error *err) DM_MUST_USE;
 void dm_lake_close(struct dm_lake *lake);
-/* The catalog's connection, for the mirror's own tables (state, positions, quarantine). The lake owns it. */
+/* The catalog's connection, for the mirror's own tables (state, positions, quarantine). The lake owns it. It is writable where the
+ * file is, also in a read-only lake (for requests to a running mirror); the lake itself then writes nothing. */
 struct sqlite3 *dm_lake_sqlite(struct dm_lake *lake);
 
 /* All dataset names of the catalog. */
 struct dm_dataset_name { char *namespace; char *name; };
 enum dm_status dm_lake_list(struct dm_lake *lake, struct dm_dataset_name **names, size_t *n, struct dm_error *err) DM_MUST_USE;
 void dm_dataset_names_free(struct dm_dataset_name *names, size_t n);
-/* Loads the dataset (cached; a read-only lake looks at the pointer again each time). *out NULL when the catalog has none. */
+/* Loads the dataset (cached; a read-only lake looks at the pointer again each time, and keeps all that it handed out until it is closed).
+ * *out NULL when the catalog has none. */
 enum dm_status dm_lake_dataset(struct dm_lake *lake, const char *namespace, const char *name,
                                const struct dm_dataset **out, struct dm_error *err) DM_MUST_USE;
 /* The dataset as an older metadata file has it (verify at a pin); the caller frees it with dm_dataset_free. */
@@ -100,10 +105,11 @@ struct dm_commit_summary {
 };
 
 enum dm_status dm_commit_begin(struct dm_lake *lake, struct dm_commit **out, struct dm_error *err) DM_MUST_USE;
-/* Frees the commit; before publish it also removes the files that it wrote. */
+/* Frees the commit. Before publish it also removes the files that it wrote and those that came from dm_commit_new_file; after publish, those that
+ * were added and removed again by the same commit. */
 void dm_commit_free(struct dm_commit *c);
 
-/* A dataset that this commit creates. The schema's ids are assigned by dm_schema_evolve. */
+/* A dataset that this commit creates (also in place of one that it dropped). The schema's ids are assigned by dm_schema_evolve. */
 enum dm_status dm_commit_create(struct dm_commit *c, const char *namespace, const char *name,
                                 const struct dm_schema *schema, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_commit_set_schema(struct dm_commit *c, const char *namespace, const char *name,
@@ -138,7 +144,8 @@ int64_t dm_commit_snapshot(struct dm_commit *c, const char *namespace, const cha
 typedef enum dm_status (*dm_commit_extra)(void *ctx, struct sqlite3 *db, struct dm_error *err);
 enum dm_status dm_commit_publish(struct dm_commit *c, dm_commit_extra extra, void *ctx, struct dm_error *err) DM_MUST_USE;
 
-/* Removes files that no retained metadata refers to and that are older than min_age_ms (crash leftovers, expired snapshots).
+/* Removes files that no retained metadata refers to (crash leftovers, expired snapshots), min_age_ms after a sweep first saw them so: readers of
+ * a snapshot that has just expired get that much time. 0: at once. Also the folders of datasets dropped longer ago than the retention.
  * Never called while a commit is open. *removed (may be NULL). */
 enum dm_status dm_lake_sweep(struct dm_lake *lake, int64_t min_age_ms, uint64_t *removed, struct dm_error *err) DM_MUST_USE;
 /* doctor: checks that every file that the current snapshots refer to is there, with its size, and can be parsed. Each finding calls fn. */
