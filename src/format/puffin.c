@@ -31,9 +31,9 @@ static uint32_t checksum(const uint8_t *bytes, size_t n)
 
 static enum dm_status append_vector(const roaring_bitmap_t *deleted, struct dm_buffer *out, struct dm_error *err)
 {
-    bool empty = roaring_bitmap_is_empty(deleted);
-    size_t bitmap = empty ? 0 : roaring_bitmap_portable_size_in_bytes(deleted);
-    size_t checked = sizeof vector_magic + 8 + (empty ? 0 : 4 + bitmap);
+    if (roaring_bitmap_is_empty(deleted))
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "an empty deletion vector is not written");
+    size_t checked = sizeof vector_magic + 8 + 4 + roaring_bitmap_portable_size_in_bytes(deleted);
     if (checked > INT32_MAX)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "a deletion vector of %zu bytes is too large", checked);
     if (dm_buffer_reserve(out, 4 + checked + 4, err) != DM_OK)
@@ -41,11 +41,9 @@ static enum dm_status append_vector(const roaring_bitmap_t *deleted, struct dm_b
     uint8_t *p = out->data + out->len;
     dm_put_be32(p, (uint32_t)checked);
     memcpy(p + 4, vector_magic, sizeof vector_magic);
-    dm_put_le64(p + 8, empty ? 0 : 1);
-    if (!empty) {
-        dm_put_le32(p + 16, 0); /* the upper 32 bits of all positions */
-        (void)roaring_bitmap_portable_serialize(deleted, (char *)p + 20);
-    }
+    dm_put_le64(p + 8, 1);  /* number of bitmaps */
+    dm_put_le32(p + 16, 0); /* the upper 32 bits of all positions */
+    (void)roaring_bitmap_portable_serialize(deleted, (char *)p + 20);
     dm_put_be32(p + 4 + checked, checksum(p + 4, checked));
     out->len += 4 + checked + 4;
     return DM_OK;

@@ -25,13 +25,14 @@
 /* One deletion vector to write. */
 struct dm_puffin_vector {
     const char *data_file;           /* referenced-data-file: the Iceberg path of the data file, UTF-8 */
-    const roaring_bitmap_t *deleted; /* positions, all < 2^32. Call roaring_bitmap_run_optimize before when long runs are likely */
+    const roaring_bitmap_t *deleted; /* positions; not empty (some readers fail on that). When long runs are likely, call
+                                      * roaring_bitmap_run_optimize before */
     uint64_t offset;                 /* out: blob's place in the file */
     uint64_t length;                 /* out */
 };
 
 /* Appends the whole puffin file with n blobs to `out`; fills offset (from the file's begin) and length of each.
- * On failure `out` is as it was. */
+ * On failure `out` is as it was; an empty bitmap is a FATAL error: it is the caller's bug to write it. */
 enum dm_status dm_puffin_encode(struct dm_puffin_vector *vectors, size_t n, const char *created_by,
                                 struct dm_buffer *out, struct dm_error *err) DM_MUST_USE;
 /* Parses one blob's bytes (as found through content_offset and content_size). The caller frees *out with roaring_bitmap_free.

@@ -40,7 +40,7 @@ struct dm_manifest_entry {
     struct dm_column_stats *stats; /* value_counts, null_value_counts, nan_value_counts, lower_bounds, upper_bounds */
 };
 /* Decoded stats are ordered by field id. A column is kept when it has both a value count and a null count; its bounds are kept when
- * both are there and each fits struct dm_column_stats (32 bytes, which is all that we write). */
+ * both are there and fit struct dm_column_stats (which holds all that we write). */
 
 struct dm_manifest {
     int format_version;      /* of the header: 2 or 3 when writing; 1 to 3 when read */
