@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "engine/chunk_source.h"
 #include "engine/connection.h"
+#include "engine/field_names.h"
 #include "engine/vector_fill.h"
 
 enum { DEFAULT_ROW_GROUP_ROWS = 122880, SQL_MAX = 16 << 20 };
@@ -22,6 +22,9 @@ enum { DEFAULT_ROW_GROUP_ROWS = 122880, SQL_MAX = 16 << 20 };
 /* Row groups are bounded in memory by an eighth of what DuckDB may use, and by this. */
 #define ROW_GROUP_BYTES_MAX ((uint64_t)128 << 20)
 #define ROW_GROUP_BYTES_MIN ((uint64_t)4 << 20)
+
+/* A chunk has fewer rows than it could when they are wide: DuckDB looks at the size of a row group between chunks only. */
+#define CHUNK_BYTES_MAX ((uint64_t)2 << 20)
 
 struct writer {
     struct dm_chunk_source source; /* first: the table function sees only this */
@@ -94,12 +97,36 @@ static enum dm_status next_batch(struct writer *w, struct dm_error *err)
     return w->ended ? DM_END : DM_OK;
 }
 
+/* How many of the next n rows go into one chunk: at least one. */
+static size_t rows_that_fit(const struct writer *w, size_t n)
+{
+    for (size_t i = 0; i < w->batch->n_columns; i++) {
+        const struct dm_column *c = &w->batch->columns[i];
+        const struct dm_column *leaf = c->child != NULL ? c->child : c;
+        if (c->width != 0 || dm_column_bytes(leaf) <= CHUNK_BYTES_MAX)
+            continue;
+        uint64_t bytes = 0;
+        for (size_t r = 0; r < n; r++) {
+            size_t row = w->selection != NULL ? w->selection[w->next_row + r] : w->next_row + r;
+            uint32_t from = c->offsets[row], to = c->offsets[row + 1];
+            if (c->child != NULL && leaf->width != 0)
+                bytes += (uint64_t)(to - from) * leaf->width;
+            else
+                bytes += c->child != NULL ? leaf->offsets[to] - leaf->offsets[from] + (to - from) * 16u : to - from;
+            if (bytes > CHUNK_BYTES_MAX && r > 0)
+                n = r;
+        }
+    }
+    return n;
+}
+
 /* A selection of neighbours is read in place. */
 static struct dm_row_range next_range(const struct writer *w)
 {
     struct dm_row_range range = {.start = w->next_row, .n = w->n_rows - w->next_row};
     if (range.n > w->chunk_rows)
         range.n = w->chunk_rows;
+    range.n = rows_that_fit(w, range.n);
     if (w->selection == NULL)
         return range;
     const uint32_t *s = w->selection + w->next_row;
@@ -145,29 +172,6 @@ static enum dm_status fill_chunk(struct dm_chunk_source *source, duckdb_data_chu
     return DM_OK;
 }
 
-static bool name_taken(char *const *names, size_t n, const char *name)
-{
-    for (size_t i = 0; i < n; i++)
-        if (strcasecmp(names[i], name) == 0)
-            return true;
-    return false;
-}
-
-/* DuckDB's names are equal without regard to (ASCII) case, never empty, and one of them means something else in FIELD_IDS. */
-static char **column_names(const struct dm_schema *schema)
-{
-    char **names = dm_xzalloc(schema->n_fields, sizeof *names);
-    for (size_t i = 0; i < schema->n_fields; i++) {
-        names[i] = dm_xstrdup(schema->fields[i].name);
-        while (names[i][0] == 0 || strcasecmp(names[i], "__duckdb_field_id") == 0 || name_taken(names, i, names[i])) {
-            char *longer = dm_xasprintf("%s_%d", names[i], (int)schema->fields[i].id);
-            free(names[i]);
-            names[i] = longer;
-        }
-    }
-    return names;
-}
-
 static enum dm_status append_field_ids(struct dm_buffer *sql, const struct dm_schema *schema, char *const *names,
                                        struct dm_error *err)
 {
@@ -194,6 +198,19 @@ static uint64_t row_group_bytes(const struct dm_engine *e)
     return limit < ROW_GROUP_BYTES_MIN ? ROW_GROUP_BYTES_MIN : limit;
 }
 
+/* DuckDB's dictionaries hold -0 and +0 as one value (whichever came first). Exactness goes before size: no dictionaries then, for
+ * the option knows only all columns or none. */
+static bool has_floats(const struct dm_schema *schema)
+{
+    for (size_t i = 0; i < schema->n_fields; i++) {
+        struct dm_type type = schema->fields[i].type;
+        unsigned id = type.id == DM_LIST ? type.element : type.id;
+        if (id == DM_FLOAT32 || id == DM_FLOAT64)
+            return true;
+    }
+    return false;
+}
+
 static enum dm_status copy_statement(struct dm_buffer *sql, const struct dm_engine *e, unsigned number, const char *path,
                                      const struct writer *w, const struct dm_parquet_options *options, struct dm_error *err)
 {
@@ -204,6 +221,7 @@ static enum dm_status copy_statement(struct dm_buffer *sql, const struct dm_engi
         dm_buffer_printf(sql, err, " (FORMAT parquet, PARQUET_VERSION v2, USE_TMP_FILE false, ROW_GROUP_SIZE %zu, ROW_GROUP_SIZE_BYTES %llu, COMPRESSION ",
                          group, (unsigned long long)row_group_bytes(e)) != DM_OK ||
         dm_sql_quote(sql, '\'', compression, err) != DM_OK ||
+        (has_floats(w->schema) && dm_buffer_printf(sql, err, ", DICTIONARY_SIZE_LIMIT 0") != DM_OK) ||
         dm_buffer_append(sql, ", FIELD_IDS ", 12, err) != DM_OK ||
         append_field_ids(sql, w->schema, w->source.names, err) != DM_OK ||
         dm_buffer_append_byte(sql, ')', err) != DM_OK)
@@ -253,9 +271,7 @@ static void finish_stats(const struct writer *w, struct dm_parquet_result *resul
 
 static void writer_release(struct writer *w)
 {
-    for (size_t i = 0; i < w->schema->n_fields; i++)
-        free(w->source.names[i]);
-    free(w->source.names);
+    dm_field_names_free(w->source.names, w->schema->n_fields);
     free(w->stats);
     dm_fill_scratch_release(&w->scratch);
 }
@@ -270,7 +286,7 @@ enum dm_status dm_parquet_write(struct dm_engine *e, const char *path, const str
     if (schema->n_fields == 0)
         return dm_fail(err, DM_ERROR_DATA, NULL, "cannot write %s: a table without columns", path);
     struct writer w = {.schema = schema, .pull = pull, .ctx = ctx, .max_bytes = options->max_bytes, .err = err};
-    w.source = (struct dm_chunk_source){.schema = schema, .names = column_names(schema), .fill = fill_chunk};
+    w.source = (struct dm_chunk_source){.schema = schema, .names = dm_field_names_new(schema), .fill = fill_chunk};
     w.stats = dm_xzalloc(schema->n_fields, sizeof *w.stats);
     for (size_t i = 0; i < schema->n_fields; i++) {
         struct dm_type type = schema->fields[i].type;

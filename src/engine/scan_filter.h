@@ -1,7 +1,7 @@
 /* scan_filter.h — inside engine/ only: leaves out rows by position while DuckDB scans files.
  *
- * dm_visible_<number>(file_index, file_row_number) is true for rows that the reader wants. file_index counts the files of the
- * read_parquet list. The filter is borrowed and only read, by all threads of the scan.
+ * dm_visible_<number>(file_index, file_row_number) is true for rows that the reader wants; file_index counts the files of the
+ * read_parquet list. With the row number alone it means the only file, and DuckDB then evaluates it inside the scan. The filter is borrowed and only read, by all threads of the scan.
  */
 #ifndef DM_ENGINE_SCAN_FILTER_H
 #define DM_ENGINE_SCAN_FILTER_H
