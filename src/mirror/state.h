@@ -20,7 +20,7 @@ struct dm_dataset_state {
     char *source_schema;
     char *source_table;
     uint64_t source_id;      /* the source's stable table id */
-    char *state;             /* waiting, streaming, append-only, stopped, refused, dropped */
+    char *state;             /* waiting, copying, streaming, append-only, stopped, refused, dropped */
     char *reason;            /* NULL unless stopped or refused */
     dm_position copied_at;   /* position of the copy that the dataset rests on; 0: not copied yet */
     bool append_only;

@@ -1,0 +1,248 @@
+#include "mirror/apply_rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "engine/parquet_read.h"
+#include "mirror/crash_point.h"
+#include "mirror/history.h"
+
+static struct dm_parquet_options parquet_options(const struct dm_mirror *m)
+{
+    return (struct dm_parquet_options){.compression = m->config->compression};
+}
+
+/* Writes the selected rows (NULL: all) as a new data file of the dataset. *number stays 0 when there are none. */
+static enum dm_status write_file(struct dm_apply_context *a, const struct dm_target *t, const struct dm_batch *batch,
+                                 const uint32_t *rows, size_t n, uint32_t *number, struct dm_error *err)
+{
+    *number = 0;
+    if ((rows != NULL ? n : batch->rows) == 0)
+        return DM_OK;
+    char *path = NULL;
+    if (dm_commit_new_file(a->commit, t->state.namespace, t->state.name, number, &path, err) != DM_OK)
+        return DM_FAIL;
+    struct dm_parquet_options options = parquet_options(a->mirror);
+    struct dm_parquet_result result = {0};
+    enum dm_status status = dm_parquet_write_batch(a->mirror->engine, path, batch->schema, &options, batch, rows, n, &result, err);
+    if (status == DM_OK)
+        status = dm_commit_add_file(a->commit, t->state.namespace, t->state.name, *number, path, &result, err);
+    dm_parquet_result_release(&result);
+    free(path);
+    return status;
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct dm_place *x = a;
+    const struct dm_place *y = b;
+    if (x->file != y->file)
+        return x->file < y->file ? -1 : 1;
+    return x->position < y->position ? -1 : x->position > y->position;
+}
+
+enum dm_status dm_apply_deletions(struct dm_commit *commit, const struct dm_target *t, struct dm_place *places, size_t n,
+                                  struct dm_error *err)
+{
+    qsort(places, n, sizeof *places, compare_places);
+    uint32_t *positions = dm_xalloc(n * sizeof *positions);
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < n && status == DM_OK;) {
+        size_t k = 0;
+        uint32_t file = places[i].file;
+        for (; i < n && places[i].file == file; i++)
+            positions[k++] = places[i].position;
+        status = dm_commit_delete_rows(commit, t->state.namespace, t->state.name, file, positions, k, err);
+    }
+    free(positions);
+    return status;
+}
+
+/* ---- unchanged values that only the stored row has ---- */
+
+static int compare_changes_by_place(const void *a, const void *b)
+{
+    const struct dm_index_change *x = a;
+    const struct dm_index_change *y = b;
+    return compare_places(&x->old, &y->old);
+}
+
+/* Fetches the stored rows of one file and fills them in. `changes` are all of that file, by position; `row` is the index in net->missing. */
+static enum dm_status fill_from_file(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                     const struct dm_index_change *changes, size_t n, struct dm_error *err)
+{
+    const char *path = dm_commit_file_path(a->commit, t->state.namespace, t->state.name, changes[0].old.file);
+    if (path == NULL)
+        return dm_fail(err, DM_ERROR_FATAL, "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
+                       "%s.%s: the key index names data file %u, which the dataset does not have", t->state.namespace,
+                       t->state.name, changes[0].old.file);
+    uint32_t *positions = dm_xalloc(n * sizeof *positions);
+    uint32_t *place_of = dm_xalloc(n * sizeof *place_of); /* change → fetched row */
+    size_t distinct = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (distinct == 0 || positions[distinct - 1] != changes[i].old.position)
+            positions[distinct++] = changes[i].old.position;
+        place_of[i] = (uint32_t)distinct - 1;
+    }
+    struct dm_batch *stored = dm_batch_new(batch->schema);
+    enum dm_status status = dm_parquet_fetch(a->mirror->engine, path, positions, distinct, batch->schema, stored, err);
+    for (size_t i = 0; i < n && status == DM_OK; i++)
+        status = dm_net_effect_fill(&a->net, batch, a->net.missing[changes[i].row].row, stored, place_of[i], err);
+    dm_batch_free(stored);
+    free(positions);
+    free(place_of);
+    return status;
+}
+
+static enum dm_status lookup_missing(struct dm_apply_context *a, struct dm_target *t, struct dm_index_change *changes, size_t n,
+                                     struct dm_error *err)
+{
+    dm_index_changes_sort(changes, n);
+    /* The index wants distinct keys; two rows may ask for one key. */
+    struct dm_index_change *distinct = dm_xalloc(n * sizeof *distinct);
+    size_t *of = dm_xalloc(n * sizeof *of);
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (k == 0 || distinct[k - 1].key_len != changes[i].key_len ||
+            memcmp(distinct[k - 1].key, changes[i].key, changes[i].key_len) != 0)
+            distinct[k++] = changes[i];
+        of[i] = k - 1;
+    }
+    enum dm_status status = dm_keyindex_lookup(a->mirror->index, t->state.id, distinct, k, err);
+    for (size_t i = 0; i < n && status == DM_OK; i++)
+        changes[i].old = distinct[of[i]].old;
+    free(distinct);
+    free(of);
+    return status;
+}
+
+static enum dm_status fill_missing(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+{
+    size_t n = a->net.n_missing;
+    if (n == 0)
+        return DM_OK;
+    struct dm_index_change *changes = dm_xzalloc(n, sizeof *changes);
+    for (size_t i = 0; i < n; i++)
+        changes[i] = (struct dm_index_change){
+            .key = a->net.missing[i].key, .key_len = a->net.missing[i].key_len, .row = (uint32_t)i};
+    enum dm_status status = lookup_missing(a, t, changes, n, err);
+    if (status == DM_OK)
+        qsort(changes, n, sizeof *changes, compare_changes_by_place);
+    for (size_t i = 0; i < n && status == DM_OK;) {
+        if (!dm_place_known(changes[i].old)) {
+            char key[128];
+            status = dm_fail(err, DM_ERROR_DATA, "run `datamirror resync` for this dataset",
+                             "%s.%s: an update of key %s leaves out unchanged values, but no stored row has that key",
+                             t->state.namespace, t->state.name,
+                             dm_key_text(batch, a->net.missing[changes[i].row].row, key, sizeof key));
+            break;
+        }
+        size_t end = i;
+        while (end < n && changes[end].old.file == changes[i].old.file)
+            end++;
+        status = fill_from_file(a, t, batch, changes + i, end - i, err);
+        i = end;
+    }
+    free(changes);
+    return status;
+}
+
+/* ---- the keyed path ---- */
+
+/* Live rows in the order they arrived, and for each batch row its position among them. */
+static size_t select_live(const struct dm_net_effect *net, size_t rows, uint32_t *selection, uint32_t *position)
+{
+    memset(position, 0xff, rows * sizeof *position);
+    for (size_t i = 0; i < net->n_changes; i++)
+        if (net->changes[i].live)
+            position[net->changes[i].row] = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < rows; i++) {
+        if (position[i] == 0) {
+            position[i] = (uint32_t)n;
+            selection[n++] = (uint32_t)i;
+        }
+    }
+    return n;
+}
+
+static enum dm_status index_changes(struct dm_apply_context *a, struct dm_target *t, uint32_t file, const uint32_t *position,
+                                    struct dm_error *err)
+{
+    const struct dm_net_effect *net = &a->net;
+    struct dm_index_change *changes = dm_xalloc((net->n_changes + 1) * sizeof *changes);
+    for (size_t i = 0; i < net->n_changes; i++) {
+        const struct dm_net_change *c = &net->changes[i];
+        changes[i] = (struct dm_index_change){.key = c->key, .key_len = c->key_len, .row = c->row};
+        if (c->live)
+            changes[i].place = (struct dm_place){.file = file, .position = position[c->row]};
+    }
+    enum dm_status status = dm_keyindex_apply(a->mirror->index, t->state.id, changes, net->n_changes, err);
+    if (status == DM_OK) {
+        struct dm_place *places = dm_xalloc((net->n_changes + 1) * sizeof *places);
+        size_t n = 0;
+        for (size_t i = 0; i < net->n_changes; i++)
+            if (dm_place_known(changes[i].old))
+                places[n++] = changes[i].old;
+        status = dm_apply_deletions(a->commit, t, places, n, err);
+        free(places);
+    }
+    free(changes);
+    return status;
+}
+
+static void count(struct dm_target *t, const struct dm_batch *batch)
+{
+    t->state.received += batch->rows;
+    for (size_t i = 0; i < batch->rows; i++) {
+        t->state.inserted += batch->ops[i] == DM_OP_INSERT || batch->ops[i] == DM_OP_COPY;
+        t->state.updated += batch->ops[i] == DM_OP_UPDATE;
+        t->state.deleted += batch->ops[i] == DM_OP_DELETE;
+    }
+}
+
+static enum dm_status apply_keyed(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+{
+    if (dm_net_effect_compute(&a->net, batch, NULL, 0, err) != DM_OK || fill_missing(a, t, batch, err) != DM_OK ||
+        dm_net_effect_finish(&a->net, batch, err) != DM_OK)
+        return DM_FAIL;
+    uint32_t *selection = dm_xalloc((batch->rows + 1) * sizeof *selection);
+    uint32_t *position = dm_xalloc((batch->rows + 1) * sizeof *position);
+    size_t live = select_live(&a->net, batch->rows, selection, position);
+    uint32_t file = 0;
+    enum dm_status status = live > 0 ? write_file(a, t, batch, selection, live, &file, err) : DM_OK;
+    dm_crash_point("after-data-files");
+    if (status == DM_OK)
+        status = index_changes(a, t, file, position, err);
+    free(selection);
+    free(position);
+    return status;
+}
+
+/* Without a key there is nothing that an update or delete could be applied to: new row images are appended. */
+static enum dm_status apply_append_only(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+{
+    uint32_t *selection = dm_xalloc(batch->rows * sizeof *selection);
+    size_t n = 0;
+    for (size_t i = 0; i < batch->rows; i++)
+        if (batch->ops[i] != DM_OP_DELETE && batch->ops[i] != DM_OP_REKEY)
+            selection[n++] = (uint32_t)i;
+    uint32_t file;
+    enum dm_status status = n > 0 ? write_file(a, t, batch, selection, n, &file, err) : DM_OK;
+    free(selection);
+    dm_crash_point("after-data-files");
+    return status;
+}
+
+enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+{
+    if (batch->rows == 0)
+        return DM_OK;
+    enum dm_status status = t->state.append_only ? apply_append_only(a, t, batch, err) : apply_keyed(a, t, batch, err);
+    if (status == DM_OK && t->history)
+        status = dm_history_append(a, t, batch, err);
+    if (status == DM_OK)
+        count(t, batch);
+    return status;
+}

@@ -1,0 +1,23 @@
+/* apply_rows.h — one batch of changes of one dataset into an open commit: net effect, stored values, data file, key index, deletions.
+ * Called by the committer with the key index's write transaction open. */
+#ifndef DM_MIRROR_APPLY_ROWS_H
+#define DM_MIRROR_APPLY_ROWS_H
+
+#include "apply/net_effect.h"
+#include "mirror/commit_unit.h"
+
+struct dm_apply_context {
+    struct dm_mirror *mirror;
+    struct dm_commit *commit;
+    struct dm_net_effect net; /* reused from batch to batch */
+    const struct dm_txn *txns; /* of the unit; batch->txns index it */
+};
+
+/* Counts into the target's state. */
+enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err) DM_MUST_USE;
+
+/* Old places collected by the index → deletions in the commit. Sorts `places`. */
+enum dm_status dm_apply_deletions(struct dm_commit *commit, const struct dm_target *t, struct dm_place *places, size_t n,
+                                  struct dm_error *err) DM_MUST_USE;
+
+#endif

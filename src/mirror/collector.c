@@ -1,0 +1,712 @@
+#include "mirror/collector.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "mirror/spool.h"
+
+/* What the source holds as handle: one per target. */
+struct route {
+    struct dm_target *target;
+    struct dm_table *table;  /* the stream's current definition, owned */
+    bool applied;            /* target->schema covers `table` */
+    struct dm_batch *batch;  /* open batch, belongs to the unit's step; NULL: none */
+};
+
+/* A streamed transaction in progress. */
+struct staged {
+    uint64_t xid;
+    struct dm_spool *spool;
+    uint32_t txn;    /* its number in the spool */
+    uint32_t subxid; /* current subtransaction */
+    struct staged *next;
+};
+
+struct dm_collector {
+    struct dm_collector_options options;
+    struct dm_sink sink;
+    struct dm_unit *unit;
+    size_t n_routes;
+    struct route **routes;
+    struct dm_txn txn;       /* the open transaction */
+    bool open;               /* between begin and commit */
+    uint32_t unit_txn;       /* number of `txn` in the unit; UINT32_MAX: not entered yet */
+    size_t n_spooled;        /* targets whose changes are spooled */
+    dm_position position;
+    int64_t commit_time_us;
+    struct staged *staged;   /* all in progress */
+    struct staged *current;  /* between stream_start and stream_stop */
+    struct dm_batch *discard; /* rows of transactions that a copy already holds go here */
+    size_t bytes_checked_rows;
+    int64_t pin_request;     /* 0: none */
+    dm_position pin_position;
+};
+
+enum { rows_between_size_checks = 1024 };
+
+/* ---- units ---- */
+
+static void close_batches(struct dm_collector *c)
+{
+    for (size_t i = 0; i < c->n_routes; i++)
+        c->routes[i]->batch = NULL;
+}
+
+static enum dm_status push_unit(struct dm_collector *c, bool closes, struct dm_error *err)
+{
+    struct dm_unit *u = c->unit;
+    u->closes = closes;
+    u->position = c->position;
+    u->commit_time_us = c->commit_time_us;
+    close_batches(c);
+    c->unit = dm_unit_new();
+    c->unit_txn = UINT32_MAX;
+    c->bytes_checked_rows = 0;
+    return c->options.push(c->options.ctx, u, err);
+}
+
+static size_t unit_bytes(const struct dm_unit *u)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < u->n_steps; i++)
+        if (u->steps[i].batch != NULL)
+            bytes += dm_batch_bytes(u->steps[i].batch);
+    return bytes;
+}
+
+static bool unit_is_large(struct dm_collector *c)
+{
+    return unit_bytes(c->unit) >= c->options.unit_bytes;
+}
+
+/* Inside a transaction: hands on what there is when it became large. A REKEY row and its UPDATE stay together. */
+static enum dm_status relieve(struct dm_collector *c, const struct route *r, struct dm_error *err)
+{
+    if (++c->bytes_checked_rows < rows_between_size_checks || dm_batch_ends_in_rekey(r->batch))
+        return DM_OK;
+    c->bytes_checked_rows = 0;
+    return unit_is_large(c) ? push_unit(c, false, err) : DM_OK;
+}
+
+static uint32_t unit_txn_number(struct dm_collector *c)
+{
+    if (c->unit_txn == UINT32_MAX) {
+        struct dm_unit *u = c->unit;
+        u->txns = dm_xrealloc(u->txns, u->n_txns + 1, sizeof *u->txns);
+        u->txns[u->n_txns] = c->txn;
+        c->unit_txn = (uint32_t)u->n_txns++;
+    }
+    return c->unit_txn;
+}
+
+dm_position dm_collector_position(const struct dm_collector *c)
+{
+    return c->position;
+}
+
+bool dm_collector_in_transaction(const struct dm_collector *c)
+{
+    return c->open || c->current != NULL;
+}
+
+enum dm_status dm_collector_close_unit(struct dm_collector *c, bool even_empty, struct dm_error *err)
+{
+    if (c->open)
+        return DM_TIMEOUT;
+    if (dm_unit_empty(c->unit) && !even_empty)
+        return DM_OK;
+    return push_unit(c, true, err);
+}
+
+enum dm_status dm_collector_tick(struct dm_collector *c, struct dm_error *err)
+{
+    if (c->open || dm_unit_empty(c->unit))
+        return DM_OK;
+    int64_t age_us = dm_clock_monotonic_us() - c->unit->started_us;
+    if (age_us >= c->options.commit_interval_ms * 1000 || unit_is_large(c))
+        return push_unit(c, true, err);
+    return DM_OK;
+}
+
+/* ---- pins ---- */
+
+void dm_collector_pin(struct dm_collector *c, int64_t request, dm_position position)
+{
+    c->pin_request = request;
+    c->pin_position = position;
+}
+
+/* Called where everything before `next` is in the unit: closes it with the pin when the pin lies here. */
+static enum dm_status satisfy_pin(struct dm_collector *c, dm_position next, struct dm_error *err)
+{
+    if (c->pin_request == 0 || next < c->pin_position)
+        return DM_OK;
+    c->unit->pins[c->unit->n_pins++] = c->pin_request;
+    c->pin_request = 0;
+    return push_unit(c, true, err);
+}
+
+/* ---- tables ---- */
+
+static struct route *route_of(struct dm_collector *c, struct dm_target *t)
+{
+    for (size_t i = 0; i < c->n_routes; i++)
+        if (c->routes[i]->target == t)
+            return c->routes[i];
+    struct route *r = dm_xzalloc(1, sizeof *r);
+    r->target = t;
+    c->routes = dm_xrealloc(c->routes, c->n_routes + 1, sizeof *c->routes);
+    c->routes[c->n_routes++] = r;
+    t->route = c->n_routes - 1;
+    return r;
+}
+
+static void ask_for_copy(struct dm_target *t, const char *why)
+{
+    if (t->copy_again)
+        return;
+    t->copy_again = true;
+    dm_log(DM_LOG_INFO, "%s.%s will be copied again: %s", t->state.namespace, t->state.name, why);
+}
+
+/* Brings the dataset's schema to the route's table definition. */
+static enum dm_status apply_table(struct dm_collector *c, struct route *r, struct dm_error *err)
+{
+    struct dm_target *t = r->target;
+    if (r->applied || t->phase != DM_PHASE_STREAMING || t->schema == NULL)
+        return DM_OK;
+    r->applied = true;
+    if (strcmp(t->state.source_table, r->table->name) != 0 || strcmp(t->state.source_schema, r->table->schema) != 0) {
+        struct dm_step *rename = dm_unit_add(c->unit, DM_STEP_RENAME, t);
+        rename->table = dm_table_copy(r->table);
+    }
+    struct dm_schema *next = NULL;
+    int32_t last_id = t->last_column_id;
+    struct dm_error why = {0};
+    if (r->table->rewritten || dm_schema_evolve(t->schema, r->table->columns, &last_id, &next, &why) != DM_OK) {
+        ask_for_copy(t, r->table->rewritten ? "its rows were rewritten by a change of the table" : why.message);
+        return DM_OK;
+    }
+    if (dm_schema_equal(next, t->schema)) {
+        dm_schema_unref(next);
+        return DM_OK;
+    }
+    r->batch = NULL; /* rows from here on have the new columns */
+    struct dm_step *step = dm_unit_add(c->unit, DM_STEP_SCHEMA, t);
+    step->schema = dm_schema_ref(next);
+    step->last_column_id = last_id;
+    dm_schema_unref(t->schema);
+    t->schema = next;
+    t->last_column_id = last_id;
+    dm_log(DM_LOG_INFO, "%s.%s: the columns changed", t->state.namespace, t->state.name);
+    (void)err;
+    return DM_OK;
+}
+
+static enum dm_status define(struct dm_collector *c, struct route *r, const struct dm_table *table, struct dm_error *err)
+{
+    if (r->table != table) {
+        dm_table_free(r->table);
+        r->table = dm_table_copy(table);
+    }
+    r->applied = false;
+    r->batch = NULL;
+    return c->current != NULL ? DM_OK : apply_table(c, r, err);
+}
+
+static enum dm_status on_table(void *ctx, const struct dm_table *table, void **handle, struct dm_error *err)
+{
+    struct dm_collector *c = ctx;
+    *handle = NULL;
+    struct dm_target *t = NULL;
+    enum dm_status status = c->options.find(c->options.ctx, table, &t, err);
+    if (status != DM_OK || t == NULL || t->phase == DM_PHASE_STOPPED)
+        return status;
+    struct route *r = route_of(c, t);
+    *handle = r;
+    return define(c, r, table, err);
+}
+
+static enum dm_status on_dropped(void *ctx, void *handle, struct dm_error *err)
+{
+    struct route *r = handle;
+    return dm_collector_set_state(ctx, r->target, "dropped", "the table was dropped in the source; the dataset keeps its last state",
+                                  err);
+}
+
+enum dm_status dm_collector_set_state(struct dm_collector *c, struct dm_target *t, const char *state, const char *reason,
+                                      struct dm_error *err)
+{
+    (void)err;
+    struct dm_step *step = dm_unit_add(c->unit, DM_STEP_STATE, t);
+    step->state = state;
+    step->reason = dm_xstrdup(reason);
+    if (strcmp(state, "copying") != 0)
+        t->phase = DM_PHASE_STOPPED;
+    return DM_OK;
+}
+
+/* ---- rows ---- */
+
+/* A batch in the unit for the next row of the target, opened when needed. */
+static struct dm_batch *unit_batch(struct dm_collector *c, struct route *r)
+{
+    if (r->batch == NULL) {
+        struct dm_step *step = dm_unit_add(c->unit, DM_STEP_ROWS, r->target);
+        step->batch = dm_batch_new(r->target->schema);
+        r->batch = step->batch;
+    }
+    r->batch->txn = unit_txn_number(c);
+    r->batch->subxid = 0;
+    return r->batch;
+}
+
+static struct dm_batch *discard_batch(struct dm_collector *c, const struct dm_schema *schema)
+{
+    if (c->discard == NULL || c->discard->schema != schema || c->discard->rows >= rows_between_size_checks) {
+        dm_batch_free(c->discard);
+        c->discard = dm_batch_new(schema);
+    }
+    return c->discard;
+}
+
+static bool spooled(const struct dm_target *t)
+{
+    return t->spool != NULL;
+}
+
+/* The open transaction's number in a table's spool. Transactions come one after the other, so only the last can be it. */
+static uint32_t table_spool_txn(struct dm_collector *c, struct dm_spool *s)
+{
+    uint32_t number = dm_spool_txn_count(s);
+    if (number > 0 && dm_spool_txn_at(s, number - 1)->visible_at == c->txn.visible_at)
+        return number - 1;
+    return dm_spool_txn(s, &c->txn);
+}
+
+static enum dm_status on_rows(void *ctx, void *handle, struct dm_batch **batch, struct dm_error *err)
+{
+    struct dm_collector *c = ctx;
+    struct route *r = handle;
+    struct dm_target *t = r->target;
+    if (c->current != NULL)
+        return dm_spool_rows(c->current->spool, t, r->table, c->current->txn, c->current->subxid, batch, err);
+    if (spooled(t))
+        return dm_spool_rows(t->spool, t, r->table, table_spool_txn(c, t->spool), 0, batch, err);
+    if (t->phase != DM_PHASE_STREAMING || t->copy_again || c->txn.visible_at < t->copied_at) {
+        *batch = discard_batch(c, r->table->columns);
+        return DM_OK;
+    }
+    if (!r->applied && apply_table(c, r, err) != DM_OK)
+        return DM_FAIL;
+    if (t->copy_again) { /* the definition could not be followed */
+        *batch = discard_batch(c, r->table->columns);
+        return DM_OK;
+    }
+    enum dm_status status = relieve(c, r, err);
+    if (status != DM_OK)
+        return status;
+    *batch = unit_batch(c, r);
+    c->unit->rows++;
+    return DM_OK;
+}
+
+static enum dm_status on_truncate(void *ctx, void *handle, struct dm_error *err)
+{
+    struct dm_collector *c = ctx;
+    struct route *r = handle;
+    struct dm_target *t = r->target;
+    if (c->current != NULL)
+        return dm_spool_truncate(c->current->spool, t, r->table, c->current->txn, c->current->subxid, err);
+    if (spooled(t))
+        return dm_spool_truncate(t->spool, t, r->table, table_spool_txn(c, t->spool), 0, err);
+    if (t->phase != DM_PHASE_STREAMING || t->copy_again || c->txn.visible_at < t->copied_at)
+        return DM_OK;
+    uint32_t txn = unit_txn_number(c);
+    dm_unit_add(c->unit, DM_STEP_TRUNCATE, t)->txn = txn;
+    r->batch = NULL;
+    return DM_OK;
+}
+
+static enum dm_status on_bad_row(void *ctx, void *handle, const struct dm_bad_row *row, struct dm_error *err)
+{
+    struct dm_collector *c = ctx;
+    struct route *r = handle;
+    struct dm_target *t = r->target;
+    (void)err;
+    if (c->current != NULL)
+        dm_spool_bad_row(c->current->spool, t, c->current->txn, row);
+    else if (spooled(t))
+        dm_spool_bad_row(t->spool, t, table_spool_txn(c, t->spool), row);
+    else if (t->phase == DM_PHASE_STREAMING && c->txn.visible_at >= t->copied_at)
+        dm_kept_rows_add(&c->unit->bad, &c->unit->n_bad, t, unit_txn_number(c), row);
+    if (c->unit->started_us == 0)
+        c->unit->started_us = dm_clock_monotonic_us();
+    return DM_OK;
+}
+
+/* ---- transactions ---- */
+
+static enum dm_status on_begin(void *ctx, const struct dm_txn *txn, struct dm_error *err)
+{
+    struct dm_collector *c = ctx;
+    enum dm_status status = satisfy_pin(c, txn->visible_at, err);
+    if (status != DM_OK)
+        return status;
+    c->txn = *txn;
+    c->open = true;
+    c->unit_txn = UINT32_MAX;
+    return DM_OK;
+}
+
+static void finish_txn(struct dm_collector *c, const struct dm_txn *txn)
+{
+    c->txn = *txn;
+    if (c->unit_txn != UINT32_MAX)
+        c->unit->txns[c->unit_txn] = *txn;
+    c->unit_txn = UINT32_MAX;
+    c->open = false;
+    c->position = txn->position;
+    c->commit_time_us = txn->commit_time_us;
+}
+
+static struct staged *staged_find(struct dm_collector *c, uint64_t xid)
+{
+    for (struct staged *s = c->staged; s != NULL; s = s->next)
+        if (s->xid == xid)
+            return s;
+    return NULL;
+}
+
+static void staged_remove(struct dm_collector *c, struct staged *s)
+{
+    for (struct staged **at = &c->staged; *at != NULL; at = &(*at)->next) {
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    }
+    dm_spool_free(s->spool);
+    free(s);
+}
+
+/* ---- replaying a spool into the unit ---- */
+
+struct replay {
+    struct dm_collector *c;
+    struct dm_spool *spool;
+    uint32_t unit_txn;  /* unit number of the spool transaction entered last */
+    uint32_t spool_txn; /* that transaction; UINT32_MAX: none */
+    bool attach;        /* replaying what arrived during a copy */
+};
+
+/* Enters a spool transaction into the unit (history needs its position and time). */
+static uint32_t replay_txn(struct replay *p, uint32_t number)
+{
+    struct dm_unit *u = p->c->unit;
+    if (p->spool_txn != number || u->n_txns == 0) {
+        u->txns = dm_xrealloc(u->txns, u->n_txns + 1, sizeof *u->txns);
+        u->txns[u->n_txns] = *dm_spool_txn_at(p->spool, number);
+        p->unit_txn = (uint32_t)u->n_txns++;
+        p->spool_txn = number;
+    }
+    return p->unit_txn;
+}
+
+static enum dm_status replay_table(void *ctx, struct dm_target *t, const struct dm_table *table, struct dm_error *err)
+{
+    struct replay *p = ctx;
+    struct route *r = route_of(p->c, t);
+    (void)err;
+    /* Applied with the next row that takes effect: a definition made in an aborted subtransaction must leave no trace. */
+    dm_table_free(r->table);
+    r->table = dm_table_copy(table);
+    r->applied = false;
+    r->batch = NULL;
+    return DM_OK;
+}
+
+static bool replay_wanted(const struct replay *p, const struct dm_target *t, uint32_t txn)
+{
+    return t->phase == DM_PHASE_STREAMING && !t->copy_again &&
+           dm_spool_txn_at(p->spool, txn)->visible_at >= t->copied_at;
+}
+
+static enum dm_status replay_batch(void *ctx, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+{
+    struct replay *p = ctx;
+    struct dm_collector *c = p->c;
+    struct route *r = route_of(c, t);
+    if (!p->attach && spooled(t)) { /* a streamed transaction commits while its table is being copied */
+        uint32_t number = table_spool_txn(c, t->spool);
+        for (size_t i = 0; i < batch->rows; i++) {
+            struct dm_batch *into;
+            if (dm_spool_rows(t->spool, t, r->table, number, 0, &into, err) != DM_OK) {
+                dm_batch_free(batch);
+                return DM_FAIL;
+            }
+            batch->txns[i] = number;
+            batch->subxids[i] = 0;
+            if (dm_batch_append_row(into, batch, i, err) != DM_OK) {
+                dm_batch_free(batch);
+                return DM_FAIL;
+            }
+        }
+        dm_batch_free(batch);
+        return DM_OK;
+    }
+    if (!p->attach && batch->rows > 0 && !replay_wanted(p, t, batch->txns[0])) {
+        dm_batch_free(batch);
+        return DM_OK;
+    }
+    if (!r->applied && apply_table(c, r, err) != DM_OK) {
+        dm_batch_free(batch);
+        return DM_FAIL;
+    }
+    if (t->copy_again) {
+        dm_batch_free(batch);
+        return DM_OK;
+    }
+    for (size_t i = 0; i < batch->rows; i++)
+        batch->txns[i] = replay_txn(p, batch->txns[i]);
+    dm_schema_unref(batch->schema);
+    batch->schema = dm_schema_ref(t->schema);
+    r->batch = NULL;
+    c->unit->rows += batch->rows;
+    dm_unit_add(c->unit, DM_STEP_ROWS, t)->batch = batch;
+    return unit_is_large(c) ? push_unit(c, false, err) : DM_OK;
+}
+
+static enum dm_status replay_truncate(void *ctx, struct dm_target *t, uint32_t txn, struct dm_error *err)
+{
+    struct replay *p = ctx;
+    struct dm_collector *c = p->c;
+    struct route *r = route_of(c, t);
+    if (!p->attach && spooled(t))
+        return dm_spool_truncate(t->spool, t, r->table, table_spool_txn(c, t->spool), 0, err);
+    if (p->attach || replay_wanted(p, t, txn)) {
+        uint32_t number = replay_txn(p, txn);
+        dm_unit_add(c->unit, DM_STEP_TRUNCATE, t)->txn = number;
+        r->batch = NULL;
+    }
+    return DM_OK;
+}
+
+static enum dm_status replay_bad_row(void *ctx, struct dm_target *t, uint32_t txn, const struct dm_bad_row *row,
+                                     struct dm_error *err)
+{
+    struct replay *p = ctx;
+    (void)err;
+    if (!p->attach && spooled(t))
+        dm_spool_bad_row(t->spool, t, table_spool_txn(p->c, t->spool), row);
+    else if (p->attach || replay_wanted(p, t, txn))
+        dm_kept_rows_add(&p->c->unit->bad, &p->c->unit->n_bad, t, replay_txn(p, txn), row);
+    return DM_OK;
+}
+
+static enum dm_status replay_spool(struct dm_collector *c, struct dm_spool *spool, bool attach, dm_position after,
+                                   struct dm_error *err)
+{
+    struct replay p = {.c = c, .spool = spool, .spool_txn = UINT32_MAX, .attach = attach};
+    struct dm_spool_replay to = {.ctx = &p,
+                                 .after = after,
+                                 .table = replay_table,
+                                 .batch = replay_batch,
+                                 .truncate = replay_truncate,
+                                 .bad_row = replay_bad_row};
+    return dm_spool_replay(spool, &to, err);
+}
+
+static enum dm_status commit_staged(struct dm_collector *c, struct staged *s, const struct dm_txn *txn, struct dm_error *err)
+{
+    enum dm_status status = satisfy_pin(c, txn->visible_at, err);
+    if (status != DM_OK)
+        return status;
+    c->open = true; /* parts may be handed on while replaying */
+    c->txn = *txn;
+    dm_spool_txn_committed(s->spool, s->txn, txn);
+    status = replay_spool(c, s->spool, false, 0, err);
+    if (status == DM_OK)
+        finish_txn(c, txn);
+    staged_remove(c, s);
+    return status;
+}
+
+static enum dm_status on_commit(void *ctx, const struct dm_txn *txn, struct dm_error *err)
+{
+    struct dm_collector *c = ctx;
+    struct staged *s = c->open ? NULL : staged_find(c, txn->xid);
+    if (s != NULL) {
+        enum dm_status status = commit_staged(c, s, txn, err);
+        if (status != DM_OK)
+            return status;
+    } else {
+        for (size_t i = 0; i < c->n_routes && c->n_spooled > 0; i++) {
+            struct dm_spool *spool = c->routes[i]->target->spool;
+            uint32_t n = spool != NULL ? dm_spool_txn_count(spool) : 0;
+            if (n > 0 && dm_spool_txn_at(spool, n - 1)->visible_at == txn->visible_at)
+                dm_spool_txn_committed(spool, n - 1, txn);
+        }
+        finish_txn(c, txn);
+    }
+    return dm_collector_tick(c, err);
+}
+
+static enum dm_status on_idle(void *ctx, dm_position position, struct dm_error *err)
+{
+    struct dm_collector *c = ctx;
+    if (position > c->position)
+        c->position = position;
+    return satisfy_pin(c, c->position, err);
+}
+
+static enum dm_status on_stream_start(void *ctx, uint64_t xid, uint32_t subxid, struct dm_error *err)
+{
+    struct dm_collector *c = ctx;
+    (void)err;
+    struct staged *s = staged_find(c, xid);
+    if (s == NULL) {
+        s = dm_xzalloc(1, sizeof *s);
+        s->xid = xid;
+        s->spool = dm_spool_new(c->options.spool_folder, c->options.unit_bytes / 4);
+        struct dm_txn txn = {.xid = xid};
+        s->txn = dm_spool_txn(s->spool, &txn);
+        s->next = c->staged;
+        c->staged = s;
+    }
+    s->subxid = subxid;
+    c->current = s;
+    return DM_OK;
+}
+
+static enum dm_status on_subtransaction(void *ctx, uint32_t subxid, struct dm_error *err)
+{
+    struct dm_collector *c = ctx;
+    (void)err;
+    if (c->current != NULL)
+        c->current->subxid = subxid;
+    return DM_OK;
+}
+
+static enum dm_status on_stream_stop(void *ctx, struct dm_error *err)
+{
+    struct dm_collector *c = ctx;
+    (void)err;
+    c->current = NULL;
+    return DM_OK;
+}
+
+static enum dm_status on_stream_abort(void *ctx, uint64_t xid, uint32_t subxid, struct dm_error *err)
+{
+    struct dm_collector *c = ctx;
+    (void)err;
+    struct staged *s = staged_find(c, xid);
+    if (s == NULL)
+        return DM_OK;
+    if (subxid == (uint32_t)xid)
+        staged_remove(c, s);
+    else
+        dm_spool_abort(s->spool, subxid);
+    return DM_OK;
+}
+
+/* ---- copies ---- */
+
+void dm_collector_spool(struct dm_collector *c, struct dm_target *t)
+{
+    c->n_spooled += t->spool == NULL;
+    dm_spool_free(t->spool);
+    t->spool = dm_spool_new(c->options.spool_folder, c->options.unit_bytes / 8);
+    t->phase = DM_PHASE_COPYING;
+    t->copy_again = false;
+    route_of(c, t)->batch = NULL;
+}
+
+enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t, struct dm_copied_table *copied,
+                                   const struct dm_table *table, struct dm_error *err)
+{
+    assert(!c->open && c->position >= copied->at);
+    struct route *r = route_of(c, t);
+    struct dm_spool *spool = t->spool;
+    t->spool = NULL;
+    c->n_spooled--;
+    t->phase = DM_PHASE_STREAMING;
+    t->copied_at = copied->at;
+    dm_schema_unref(t->schema);
+    t->schema = dm_schema_ref(copied->schema);
+    t->last_column_id = copied->last_column_id;
+    dm_position at = copied->at;
+    struct dm_step *step = dm_unit_add(c->unit, DM_STEP_ATTACH, t);
+    step->copied = copied;
+    step->table = dm_table_copy(table);
+    /* What the stream said last of the table may be newer or older than the snapshot; the spool replays the definitions in order. */
+    struct dm_table *latest = r->table;
+    r->table = dm_table_copy(table);
+    r->applied = true;
+    r->batch = NULL;
+    c->open = true; /* the spool may be handed on in parts; the position moves when all of it is in */
+    enum dm_status status = replay_spool(c, spool, true, at, err);
+    c->open = false;
+    dm_spool_free(spool);
+    if (status == DM_OK && latest != NULL) {
+        dm_table_free(r->table);
+        r->table = latest;
+        r->applied = false; /* compared again with the next row */
+        return DM_OK;
+    }
+    dm_table_free(latest);
+    return status;
+}
+
+/* ---- life ---- */
+
+struct dm_collector *dm_collector_new(const struct dm_collector_options *options, dm_position position)
+{
+    struct dm_collector *c = dm_xzalloc(1, sizeof *c);
+    c->options = *options;
+    c->position = position;
+    c->unit = dm_unit_new();
+    c->unit_txn = UINT32_MAX;
+    c->sink = (struct dm_sink){
+        .ctx = c,
+        .begin = on_begin,
+        .commit = on_commit,
+        .table = on_table,
+        .rows = on_rows,
+        .truncate = on_truncate,
+        .bad_row = on_bad_row,
+        .dropped = on_dropped,
+        .idle = on_idle,
+        .stream_start = on_stream_start,
+        .stream_stop = on_stream_stop,
+        .stream_abort = on_stream_abort,
+        .subtransaction = on_subtransaction,
+    };
+    return c;
+}
+
+void dm_collector_free(struct dm_collector *c)
+{
+    if (c == NULL)
+        return;
+    while (c->staged != NULL)
+        staged_remove(c, c->staged);
+    for (size_t i = 0; i < c->n_routes; i++) {
+        dm_table_free(c->routes[i]->table);
+        free(c->routes[i]);
+    }
+    free(c->routes);
+    dm_batch_free(c->discard);
+    dm_unit_free(c->unit);
+    free(c);
+}
+
+const struct dm_sink *dm_collector_sink(struct dm_collector *c)
+{
+    return &c->sink;
+}

@@ -1,0 +1,348 @@
+#include "mirror/committer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "mirror/apply_rows.h"
+#include "mirror/crash_point.h"
+#include "mirror/history.h"
+#include "mirror/index_rebuild.h"
+
+struct dm_committer {
+    struct dm_committer_options options;
+    struct dm_apply_context apply;
+    bool open; /* a commit is in progress: lake mutex held, index transaction open */
+    size_t n_touched;
+    struct dm_target **touched; /* distinct targets of the commit in progress */
+    size_t n_bad;
+    struct dm_kept_row *bad;     /* of all its units */
+    struct dm_txn *bad_txns;     /* transaction of each */
+    struct dm_unit *closing;     /* during publication */
+    uint32_t failed;             /* dataset whose step failed last */
+};
+
+struct dm_committer *dm_committer_new(const struct dm_committer_options *options)
+{
+    struct dm_committer *c = dm_xzalloc(1, sizeof *c);
+    c->options = *options;
+    c->apply.mirror = options->mirror;
+    return c;
+}
+
+static void forget_commit(struct dm_committer *c)
+{
+    dm_commit_free(c->apply.commit);
+    c->apply.commit = NULL;
+    c->n_touched = 0;
+    dm_kept_rows_free(c->bad, c->n_bad);
+    free(c->bad_txns);
+    c->bad = NULL;
+    c->bad_txns = NULL;
+    c->n_bad = 0;
+    c->open = false;
+}
+
+static void abandon(struct dm_committer *c)
+{
+    if (!c->open)
+        return;
+    dm_keyindex_abort(c->options.mirror->index);
+    forget_commit(c);
+    (void)pthread_mutex_unlock(&c->options.mirror->lake_mutex);
+}
+
+void dm_committer_free(struct dm_committer *c)
+{
+    if (c == NULL)
+        return;
+    abandon(c);
+    dm_net_effect_release(&c->apply.net);
+    free(c->touched);
+    free(c);
+}
+
+static enum dm_status begin(struct dm_committer *c, struct dm_error *err)
+{
+    struct dm_mirror *m = c->options.mirror;
+    (void)pthread_mutex_lock(&m->lake_mutex);
+    enum dm_status status = dm_commit_begin(m->lake, &c->apply.commit, err);
+    if (status == DM_OK)
+        status = dm_keyindex_begin(m->index, err);
+    if (status == DM_OK) {
+        c->open = true;
+        return DM_OK;
+    }
+    dm_commit_free(c->apply.commit);
+    c->apply.commit = NULL;
+    (void)pthread_mutex_unlock(&m->lake_mutex);
+    return status;
+}
+
+static void touch(struct dm_committer *c, struct dm_target *t)
+{
+    for (size_t i = 0; i < c->n_touched; i++)
+        if (c->touched[i] == t)
+            return;
+    c->touched = dm_xrealloc(c->touched, c->n_touched + 1, sizeof(struct dm_target *));
+    c->touched[c->n_touched++] = t;
+}
+
+static void replace_text(char **text, const char *with)
+{
+    char *copy = dm_xstrdup(with);
+    free(*text);
+    *text = copy;
+}
+
+/* ---- steps ---- */
+
+static enum dm_status take_copied_files(struct dm_committer *c, struct dm_target *t, struct dm_copied_table *copied,
+                                        struct dm_scan_file *scan, struct dm_error *err)
+{
+    struct dm_commit *commit = c->apply.commit;
+    for (size_t i = 0; i < copied->n_files; i++) {
+        struct dm_copied_file *f = &copied->files[i];
+        char *path = NULL;
+        uint32_t number = 0;
+        if (dm_commit_new_file(commit, t->state.namespace, t->state.name, &number, &path, err) != DM_OK)
+            return DM_FAIL;
+        enum dm_status status = DM_OK;
+        if (rename(f->path, path) != 0)
+            status = dm_fail_errno(err, "cannot rename %s to %s", f->path, path);
+        if (status == DM_OK) {
+            free(f->path);
+            f->path = NULL;
+            status = dm_commit_add_file(commit, t->state.namespace, t->state.name, number, path, &f->result, err);
+        }
+        free(path);
+        if (status != DM_OK)
+            return status;
+        scan[i] = (struct dm_scan_file){.path = dm_commit_file_path(commit, t->state.namespace, t->state.name, number),
+                                        .number = number,
+                                        .rows = f->result.rows};
+    }
+    return DM_OK;
+}
+
+static enum dm_status prepare_dataset(struct dm_committer *c, struct dm_target *t, const struct dm_schema *schema, struct dm_error *err)
+{
+    struct dm_commit *commit = c->apply.commit;
+    const struct dm_dataset *there = NULL;
+    if (dm_lake_dataset(c->options.mirror->lake, t->state.namespace, t->state.name, &there, err) != DM_OK)
+        return DM_FAIL;
+    if (there == NULL)
+        return dm_commit_create(commit, t->state.namespace, t->state.name, schema, err);
+    if (dm_commit_set_schema(commit, t->state.namespace, t->state.name, schema, err) != DM_OK)
+        return DM_FAIL;
+    return dm_commit_remove_all(commit, t->state.namespace, t->state.name, err);
+}
+
+static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step, struct dm_error *err)
+{
+    struct dm_target *t = step->target;
+    struct dm_copied_table *copied = step->copied;
+    if (prepare_dataset(c, t, copied->schema, err) != DM_OK)
+        return DM_FAIL;
+    if (t->history && dm_history_set_schema(&c->apply, t, copied->schema, err) != DM_OK)
+        return DM_FAIL;
+    struct dm_scan_file *scan = dm_xzalloc(copied->n_files, sizeof *scan);
+    enum dm_status status = take_copied_files(c, t, copied, scan, err);
+    if (status == DM_OK && !t->state.append_only)
+        status = dm_index_rebuild(c->options.mirror, t->state.id, copied->schema, scan, copied->n_files, err);
+    free(scan);
+    if (status != DM_OK)
+        return status;
+    for (size_t i = 0; i < copied->n_bad; i++) {
+        struct dm_txn at = {.position = copied->at};
+        dm_kept_rows_add(&c->bad, &c->n_bad, t, 0, &copied->bad[i].row);
+        c->bad_txns = dm_xrealloc(c->bad_txns, c->n_bad, sizeof *c->bad_txns);
+        c->bad_txns[c->n_bad - 1] = at;
+    }
+    t->state.copied_at = copied->at;
+    t->state.received += copied->rows;
+    t->state.inserted += copied->rows;
+    replace_text(&t->state.state, t->state.append_only ? "append-only" : "streaming");
+    replace_text(&t->state.reason, NULL);
+    dm_log(DM_LOG_INFO, "%s.%s: copied, %llu rows", t->state.namespace, t->state.name, (unsigned long long)copied->rows);
+    return DM_OK;
+}
+
+static enum dm_status apply_truncate(struct dm_committer *c, struct dm_target *t, const struct dm_txn *txn, struct dm_error *err)
+{
+    t->state.truncated++;
+    if (t->history && dm_history_truncate(&c->apply, t, txn, err) != DM_OK)
+        return DM_FAIL;
+    if (dm_commit_remove_all(c->apply.commit, t->state.namespace, t->state.name, err) != DM_OK)
+        return DM_FAIL;
+    return t->state.append_only ? DM_OK : dm_keyindex_clear(c->options.mirror->index, t->state.id, err);
+}
+
+static enum dm_status apply_schema(struct dm_committer *c, const struct dm_step *step, struct dm_error *err)
+{
+    struct dm_target *t = step->target;
+    if (dm_commit_set_schema(c->apply.commit, t->state.namespace, t->state.name, step->schema, err) != DM_OK)
+        return DM_FAIL;
+    return t->history ? dm_history_set_schema(&c->apply, t, step->schema, err) : DM_OK;
+}
+
+/* The source's table has another name now: the dataset follows, unless the new name is taken. */
+static enum dm_status apply_rename(struct dm_committer *c, const struct dm_step *step, struct dm_error *err)
+{
+    struct dm_target *t = step->target;
+    const struct dm_table *table = step->table;
+    replace_text(&t->state.source_schema, table->schema);
+    replace_text(&t->state.source_table, table->name);
+    char *namespace = table->default_namespace ? dm_xstrdup(c->options.source->name)
+                                               : dm_xasprintf("%s_%s", c->options.source->name, table->schema);
+    enum dm_status status = DM_OK;
+    const struct dm_dataset *taken = NULL;
+    if (strcmp(namespace, t->state.namespace) != 0 || strcmp(table->name, t->state.name) != 0)
+        status = dm_lake_dataset(c->options.mirror->lake, namespace, table->name, &taken, err);
+    if (status == DM_OK && taken != NULL) {
+        dm_log(DM_LOG_WARN, "%s.%s: the source table is now called %s, but a dataset of that name exists: the old name stays",
+               t->state.namespace, t->state.name, table->name);
+    } else if (status == DM_OK && (strcmp(namespace, t->state.namespace) != 0 || strcmp(table->name, t->state.name) != 0)) {
+        status = dm_commit_rename(c->apply.commit, t->state.namespace, t->state.name, namespace, table->name, err);
+        if (status == DM_OK) {
+            replace_text(&t->state.namespace, namespace);
+            replace_text(&t->state.name, table->name);
+        }
+    }
+    free(namespace);
+    return status;
+}
+
+static enum dm_status apply_step(struct dm_committer *c, struct dm_unit *unit, struct dm_step *step, struct dm_error *err)
+{
+    struct dm_target *t = step->target;
+    touch(c, t);
+    switch (step->kind) {
+    case DM_STEP_ROWS:
+        return dm_apply_rows(&c->apply, t, step->batch, err);
+    case DM_STEP_TRUNCATE:
+        return apply_truncate(c, t, &unit->txns[step->txn], err);
+    case DM_STEP_SCHEMA:
+        return apply_schema(c, step, err);
+    case DM_STEP_ATTACH:
+        return apply_attach(c, step, err);
+    case DM_STEP_STATE:
+        replace_text(&t->state.state, step->state);
+        replace_text(&t->state.reason, step->reason);
+        return DM_OK;
+    case DM_STEP_RENAME:
+        return apply_rename(c, step, err);
+    }
+    return DM_OK;
+}
+
+static enum dm_status apply_steps(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
+{
+    c->apply.txns = unit->txns;
+    for (size_t i = 0; i < unit->n_steps; i++) {
+        struct dm_step *step = &unit->steps[i];
+        if (apply_step(c, unit, step, err) != DM_OK) {
+            c->failed = step->target->state.id;
+            dm_error_prefix(err, "%s.%s", step->target->state.namespace, step->target->state.name);
+            return DM_FAIL;
+        }
+        dm_batch_free(step->batch); /* memory goes back before the next step needs some */
+        step->batch = NULL;
+    }
+    for (size_t i = 0; i < unit->n_bad; i++) {
+        touch(c, unit->bad[i].target);
+        dm_kept_rows_add(&c->bad, &c->n_bad, unit->bad[i].target, 0, &unit->bad[i].row);
+        c->bad_txns = dm_xrealloc(c->bad_txns, c->n_bad, sizeof *c->bad_txns);
+        c->bad_txns[c->n_bad - 1] = unit->txns[unit->bad[i].txn];
+    }
+    return DM_OK;
+}
+
+/* ---- publication ---- */
+
+static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error *err)
+{
+    struct dm_committer *c = ctx;
+    const struct dm_unit *unit = c->closing;
+    char position[32];
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < c->n_bad && status == DM_OK; i++) {
+        c->options.type->position_format(c->bad_txns[i].position, position, sizeof position);
+        c->bad[i].target->state.quarantined++;
+        status = dm_state_quarantine(db, &c->bad[i].target->state, &c->bad[i].row, position, err);
+    }
+    for (size_t i = 0; i < c->n_touched && status == DM_OK; i++)
+        status = dm_state_put_dataset(db, &c->touched[i]->state, err);
+    if (status == DM_OK && unit->position != 0) {
+        c->options.type->position_format(unit->position, position, sizeof position);
+        status = dm_state_put_position(db, c->options.source->name, c->options.type->name, unit->position, position,
+                                       unit->commit_time_us, err);
+    }
+    return status;
+}
+
+static enum dm_status record_pins(struct dm_committer *c, const struct dm_unit *unit, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < unit->n_pins && status == DM_OK; i++)
+        status = dm_pin_record(dm_lake_sqlite(c->options.mirror->lake), unit->pins[i], c->options.source->name, err);
+    return status;
+}
+
+static enum dm_status tag_index(struct dm_committer *c, struct dm_error *err)
+{
+    struct dm_mirror *m = c->options.mirror;
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < c->n_touched && status == DM_OK; i++) {
+        const struct dm_target *t = c->touched[i];
+        int64_t snapshot = dm_commit_snapshot(c->apply.commit, t->state.namespace, t->state.name);
+        if (snapshot != 0 && !t->state.append_only)
+            status = dm_keyindex_tag_set(m->index, t->state.id, snapshot, err);
+    }
+    dm_crash_point("before-index-commit");
+    return status == DM_OK ? dm_keyindex_commit(m->index, err) : status;
+}
+
+static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
+{
+    char position[32];
+    struct dm_commit_summary summary = {.source = c->options.source->name,
+                                        .position = c->options.type->position_format(unit->position, position, sizeof position),
+                                        .commit_time_us = unit->commit_time_us};
+    c->closing = unit;
+    if (dm_commit_write(c->apply.commit, &summary, err) != DM_OK)
+        return DM_FAIL;
+    dm_crash_point("before-publish");
+    if (dm_commit_publish(c->apply.commit, save_state, c, err) != DM_OK)
+        return DM_FAIL;
+    dm_crash_point("after-publish");
+    if (tag_index(c, err) != DM_OK || record_pins(c, unit, err) != DM_OK)
+        return DM_FAIL;
+    dm_crash_point("after-index-commit");
+    forget_commit(c);
+    (void)pthread_mutex_unlock(&c->options.mirror->lake_mutex);
+    return DM_OK;
+}
+
+enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
+{
+    c->failed = 0;
+    enum dm_status status = c->open ? DM_OK : begin(c, err);
+    if (status == DM_OK)
+        status = apply_steps(c, unit, err);
+    if (status == DM_OK && unit->closes)
+        status = publish(c, unit, err);
+    if (status != DM_OK)
+        abandon(c);
+    return status;
+}
+
+uint32_t dm_committer_failed_dataset(const struct dm_committer *c)
+{
+    return c->failed;
+}

@@ -1,0 +1,396 @@
+#include "mirror/copy_job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+enum { batch_rows = 16384, batch_bytes = 4 << 20 };
+
+enum table_status { TABLE_RUNNING, TABLE_READY, TABLE_TAKEN };
+
+/* One table of the job. */
+struct job_table {
+    struct dm_copy_want want;
+    struct dm_table *table;       /* as the snapshot sees it; NULL: not there any more */
+    struct dm_copied_table *copied;
+    size_t parts;
+    size_t parts_left;
+    enum table_status status;
+    struct dm_error error;        /* class set: this table failed */
+};
+
+struct job_task {
+    size_t table;
+    size_t part;
+};
+
+struct dm_copy_job {
+    struct dm_mirror *mirror;
+    const struct dm_source_config *config;
+    const struct dm_source_type *type;
+    struct dm_source *source;
+    struct dm_copy *copy;
+    pthread_t thread;
+    bool thread_started;
+    atomic_bool cancelled;
+    atomic_ullong rows;
+    atomic_ullong expected;
+    pthread_mutex_t mutex; /* everything below */
+    size_t n_tables;
+    struct job_table *tables;
+    size_t n_tasks;
+    struct job_task *tasks;
+    size_t next_task;
+    size_t n_files;
+    bool finished;         /* the job's thread is through */
+    struct dm_error error; /* class set: the whole job failed */
+};
+
+/* ---- one part ---- */
+
+struct part_reader {
+    struct dm_copy_job *job;
+    struct job_table *jt;
+    struct dm_copy_reader *reader;
+    struct dm_batch *batch;
+    bool ended;
+};
+
+static enum dm_status keep_bad_row(void *ctx, const struct dm_bad_row *row, struct dm_error *err)
+{
+    struct part_reader *p = ctx;
+    (void)err;
+    (void)pthread_mutex_lock(&p->job->mutex);
+    dm_kept_rows_add(&p->jt->copied->bad, &p->jt->copied->n_bad, p->jt->want.target, 0, row);
+    (void)pthread_mutex_unlock(&p->job->mutex);
+    return DM_OK;
+}
+
+static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint32_t **selection, size_t *n, struct dm_error *err)
+{
+    struct part_reader *p = ctx;
+    *batch = p->batch;
+    *selection = NULL;
+    *n = 0;
+    if (p->ended)
+        return DM_END;
+    if (p->job->cancelled)
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the copy was stopped");
+    dm_batch_clear(p->batch);
+    enum dm_status status = p->job->type->copy_next(p->reader, p->batch, batch_rows, batch_bytes, keep_bad_row, p, err);
+    if (status == DM_FAIL)
+        return status;
+    p->ended = status == DM_END;
+    atomic_fetch_add(&p->job->rows, p->batch->rows);
+    *n = p->batch->rows;
+    return p->ended && p->batch->rows == 0 ? DM_END : DM_OK;
+}
+
+static enum dm_status write_part_file(struct part_reader *p, bool *more, struct dm_error *err)
+{
+    struct dm_copy_job *job = p->job;
+    (void)pthread_mutex_lock(&job->mutex);
+    size_t number = job->n_files++;
+    (void)pthread_mutex_unlock(&job->mutex);
+    char *path = dm_xasprintf("%s/.copy/%s-%p-%zu.parquet", job->mirror->config->lake, job->config->name, (void *)job, number);
+    struct dm_parquet_options options = {.compression = job->mirror->config->compression,
+                                         .max_bytes = job->mirror->config->target_file_bytes * 4};
+    struct dm_parquet_result result = {0};
+    enum dm_status status = dm_parquet_write(job->mirror->engine, path, p->jt->copied->schema, &options, pull, p, &result, more, err);
+    if (status != DM_OK || result.rows == 0) {
+        dm_parquet_result_release(&result);
+        free(path);
+        return status;
+    }
+    (void)pthread_mutex_lock(&job->mutex);
+    struct dm_copied_table *c = p->jt->copied;
+    c->files = dm_xrealloc(c->files, c->n_files + 1, sizeof *c->files);
+    c->files[c->n_files++] = (struct dm_copied_file){.path = path, .result = result};
+    c->rows += result.rows;
+    (void)pthread_mutex_unlock(&job->mutex);
+    return DM_OK;
+}
+
+static enum dm_status copy_part(struct dm_copy_job *job, struct job_table *jt, size_t part, struct dm_error *err)
+{
+    struct part_reader p = {.job = job, .jt = jt};
+    enum dm_status status = job->type->copy_read(job->copy, jt->table, part, jt->parts, &p.reader, err);
+    if (status != DM_OK)
+        return status;
+    p.batch = dm_batch_new(jt->copied->schema);
+    bool more = true;
+    while (more && status == DM_OK)
+        status = write_part_file(&p, &more, err);
+    dm_batch_free(p.batch);
+    job->type->copy_reader_close(p.reader);
+    return status;
+}
+
+/* ---- workers ---- */
+
+static bool next_task(struct dm_copy_job *job, struct job_task *task)
+{
+    (void)pthread_mutex_lock(&job->mutex);
+    bool some = job->next_task < job->n_tasks && !job->cancelled && job->error.class == DM_ERROR_NONE;
+    if (some)
+        *task = job->tasks[job->next_task++];
+    (void)pthread_mutex_unlock(&job->mutex);
+    return some;
+}
+
+static void task_done(struct dm_copy_job *job, struct job_table *jt, enum dm_status status, const struct dm_error *error)
+{
+    (void)pthread_mutex_lock(&job->mutex);
+    if (status == DM_FAIL && error->class != DM_ERROR_DATA && job->error.class == DM_ERROR_NONE)
+        job->error = *error;
+    else if (status == DM_FAIL && jt->error.class == DM_ERROR_NONE)
+        jt->error = *error;
+    if (--jt->parts_left == 0)
+        jt->status = TABLE_READY;
+    (void)pthread_mutex_unlock(&job->mutex);
+}
+
+static void *work(void *ctx)
+{
+    struct dm_copy_job *job = ctx;
+    struct job_task task;
+    while (next_task(job, &task)) {
+        struct dm_error err = {0};
+        struct job_table *jt = &job->tables[task.table];
+        enum dm_status status = copy_part(job, jt, task.part, &err);
+        task_done(job, jt, status, &err);
+    }
+    return NULL;
+}
+
+static void run_workers(struct dm_copy_job *job)
+{
+    size_t workers = job->config->copy_workers > 0 ? (size_t)job->config->copy_workers : 1;
+    if (workers > job->n_tasks)
+        workers = job->n_tasks;
+    pthread_t *threads = dm_xzalloc(workers, sizeof *threads);
+    size_t started = 0;
+    for (size_t i = 1; i < workers; i++)
+        if (pthread_create(&threads[started], NULL, work, job) == 0)
+            started++;
+    (void)work(job);
+    for (size_t i = 0; i < started; i++)
+        (void)pthread_join(threads[i], NULL);
+    free(threads);
+}
+
+/* ---- the plan ---- */
+
+static const struct dm_table *find_table(const struct dm_table_list *list, const struct dm_target *t)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const struct dm_table *table = list->tables[i];
+        if (t->state.source_id != 0 ? table->id == t->state.source_id
+                                    : strcmp(table->name, t->state.source_table) == 0 &&
+                                          strcmp(table->schema, t->state.source_schema) == 0)
+            return table;
+    }
+    return NULL;
+}
+
+/* A column that cannot be widened into its new type becomes a new field: the old one is left out of what is evolved from. */
+static struct dm_schema *without_incompatible(const struct dm_schema *current, const struct dm_schema *wanted)
+{
+    struct dm_schema *kept = dm_schema_new();
+    for (size_t i = 0; i < current->n_fields; i++) {
+        const struct dm_field *f = &current->fields[i];
+        bool fits = true;
+        for (size_t k = 0; k < wanted->n_fields; k++) {
+            const struct dm_field *w = &wanted->fields[k];
+            bool same = f->source_ref != 0 ? w->source_ref == f->source_ref : strcmp(w->name, f->name) == 0;
+            if (same && !dm_type_widens(f->type, w->type))
+                fits = false;
+        }
+        if (!fits)
+            continue;
+        struct dm_field *copy = dm_schema_add(kept, f->name, f->type);
+        copy->id = f->id;
+        copy->element_id = f->element_id;
+        copy->source_ref = f->source_ref;
+        copy->required = f->required;
+    }
+    return kept;
+}
+
+static enum dm_status plan_table(struct dm_copy_job *job, struct job_table *jt, const struct dm_table_list *list, dm_position at,
+                                 struct dm_error *err)
+{
+    const struct dm_table *table = find_table(list, jt->want.target);
+    if (table == NULL || table->problem != NULL)
+        return dm_fail(err, DM_ERROR_DATA, table != NULL ? table->hint : "it may have been dropped",
+                       "%s", table != NULL ? table->problem : "the table is not there any more");
+    jt->table = dm_table_copy(table);
+    for (size_t i = 0; i < jt->table->columns->n_fields; i++) { /* copied rows hold the values: no defaults needed */
+        free(jt->table->columns->fields[i].default_json);
+        jt->table->columns->fields[i].default_json = NULL;
+    }
+    struct dm_copied_table *c = dm_xzalloc(1, sizeof *c);
+    jt->copied = c;
+    c->at = at;
+    c->last_column_id = jt->want.last_column_id;
+    struct dm_schema *base = jt->want.current != NULL ? without_incompatible(jt->want.current, jt->table->columns) : NULL;
+    struct dm_schema *schema = NULL;
+    enum dm_status status = dm_schema_evolve(base, jt->table->columns, &c->last_column_id, &schema, err);
+    dm_schema_unref(base);
+    c->schema = schema;
+    if (status != DM_OK)
+        return status;
+    size_t workers = job->config->copy_workers > 0 ? (size_t)job->config->copy_workers : 1;
+    status = job->type->copy_parts(job->copy, jt->table, workers, &jt->parts, err);
+    if (status == DM_OK && jt->parts == 0)
+        jt->parts = 1;
+    return status;
+}
+
+static void add_tasks(struct dm_copy_job *job, size_t table)
+{
+    struct job_table *jt = &job->tables[table];
+    jt->parts_left = jt->parts;
+    atomic_fetch_add(&job->expected, jt->table->estimated_rows);
+    job->tasks = dm_xrealloc(job->tasks, job->n_tasks + jt->parts, sizeof *job->tasks);
+    for (size_t p = 0; p < jt->parts; p++)
+        job->tasks[job->n_tasks++] = (struct job_task){.table = table, .part = p};
+}
+
+static enum dm_status plan(struct dm_copy_job *job, struct dm_error *err)
+{
+    dm_position at = 0;
+    struct dm_table_list list = {0};
+    enum dm_status status = job->type->open(job->config, &job->source, err);
+    if (status == DM_OK)
+        status = job->type->copy_open(job->source, &job->copy, &at, err);
+    if (status == DM_OK)
+        status = job->type->copy_tables(job->copy, &list, err);
+    (void)pthread_mutex_lock(&job->mutex);
+    for (size_t i = 0; i < job->n_tables && status == DM_OK; i++) {
+        struct job_table *jt = &job->tables[i];
+        struct dm_error why = {0};
+        if (plan_table(job, jt, &list, at, &why) == DM_OK) {
+            add_tasks(job, i);
+        } else if (why.class == DM_ERROR_DATA) {
+            jt->error = why;
+            jt->status = TABLE_READY;
+        } else {
+            *err = why;
+            status = DM_FAIL;
+        }
+    }
+    (void)pthread_mutex_unlock(&job->mutex);
+    dm_table_list_release(&list);
+    return status;
+}
+
+static void *run(void *ctx)
+{
+    struct dm_copy_job *job = ctx;
+    struct dm_error err = {0};
+    enum dm_status status = plan(job, &err);
+    if (status == DM_OK && job->n_tasks > 0)
+        run_workers(job);
+    if (job->copy != NULL)
+        job->type->copy_close(job->copy);
+    if (job->source != NULL)
+        job->type->close(job->source);
+    (void)pthread_mutex_lock(&job->mutex);
+    if (status == DM_FAIL && job->error.class == DM_ERROR_NONE)
+        job->error = err;
+    job->finished = true;
+    (void)pthread_mutex_unlock(&job->mutex);
+    return NULL;
+}
+
+/* ---- the interface ---- */
+
+enum dm_status dm_copy_job_start(struct dm_mirror *mirror, const struct dm_source_config *config, struct dm_copy_want *wants, size_t n,
+                                 struct dm_copy_job **out, struct dm_error *err)
+{
+    struct dm_copy_job *job = dm_xzalloc(1, sizeof *job);
+    job->mirror = mirror;
+    job->config = config;
+    job->type = dm_source_type_find(config->type);
+    (void)pthread_mutex_init(&job->mutex, NULL);
+    job->n_tables = n;
+    job->tables = dm_xzalloc(n, sizeof *job->tables);
+    for (size_t i = 0; i < n; i++)
+        job->tables[i].want = wants[i];
+    char *folder = dm_xasprintf("%s/.copy", mirror->config->lake);
+    enum dm_status status = dm_file_make_folders(folder, err);
+    free(folder);
+    if (status == DM_OK && pthread_create(&job->thread, NULL, run, job) != 0)
+        status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "cannot start the copy thread");
+    if (status != DM_OK) {
+        dm_copy_job_free(job);
+        return status;
+    }
+    job->thread_started = true;
+    *out = job;
+    return DM_OK;
+}
+
+enum dm_status dm_copy_job_take(struct dm_copy_job *job, struct dm_target **target, struct dm_copied_table **copied,
+                                struct dm_table **table, struct dm_error *err)
+{
+    enum dm_status status = DM_END;
+    (void)pthread_mutex_lock(&job->mutex);
+    if (job->error.class != DM_ERROR_NONE) {
+        *err = job->error;
+        status = DM_FAIL;
+    }
+    for (size_t i = 0; i < job->n_tables && status != DM_FAIL; i++) {
+        struct job_table *jt = &job->tables[i];
+        if (jt->status == TABLE_TAKEN)
+            continue;
+        if (jt->status == TABLE_RUNNING) {
+            status = DM_TIMEOUT;
+            continue;
+        }
+        jt->status = TABLE_TAKEN;
+        *target = jt->want.target;
+        *copied = NULL;
+        *table = jt->table;
+        jt->table = NULL;
+        if (jt->error.class != DM_ERROR_NONE) {
+            *err = jt->error;
+        } else {
+            *copied = jt->copied;
+            jt->copied = NULL;
+        }
+        status = DM_OK;
+        break;
+    }
+    (void)pthread_mutex_unlock(&job->mutex);
+    return status;
+}
+
+void dm_copy_job_progress(struct dm_copy_job *job, uint64_t *rows, uint64_t *expected)
+{
+    *rows = atomic_load(&job->rows);
+    *expected = atomic_load(&job->expected);
+}
+
+void dm_copy_job_free(struct dm_copy_job *job)
+{
+    if (job == NULL)
+        return;
+    job->cancelled = true;
+    if (job->thread_started)
+        (void)pthread_join(job->thread, NULL);
+    for (size_t i = 0; i < job->n_tables; i++) {
+        dm_schema_unref(job->tables[i].want.current);
+        dm_table_free(job->tables[i].table);
+        dm_copied_table_free(job->tables[i].copied);
+    }
+    free(job->tables);
+    free(job->tasks);
+    (void)pthread_mutex_destroy(&job->mutex);
+    free(job);
+}

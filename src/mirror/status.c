@@ -1,0 +1,128 @@
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "lake/lake.h"
+#include "mirror/catalog_side.h"
+#include "mirror/lake_lock.h"
+#include "mirror/mirror.h"
+#include "mirror/state.h"
+
+static char *text(sqlite3_stmt *st, int i)
+{
+    return dm_xstrdup((const char *)sqlite3_column_text(st, i));
+}
+
+static enum dm_status read_sources(sqlite3 *db, bool running, struct dm_status_report *out, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (sqlite3_prepare_v2(db,
+                           "SELECT name, type, state, coalesce(position_text, ''), commit_time_us, updated_us, lag_bytes, lag_us,"
+                           " iif(error IS NULL, NULL, error || ' (since ' || datetime(error_since_us / 1000000, 'unixepoch') || ' UTC)')"
+                           " FROM dm_source ORDER BY name",
+                           -1, &st, NULL) != SQLITE_OK)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        out->sources = dm_xrealloc(out->sources, out->n_sources + 1, sizeof *out->sources);
+        const char *state = (const char *)sqlite3_column_text(st, 2);
+        bool dead = !running && strcmp(state, "never run") != 0;
+        out->sources[out->n_sources++] = (struct dm_source_status){
+            .name = text(st, 0),
+            .type = text(st, 1),
+            .state = dead ? dm_xstrdup("stopped") : text(st, 2),
+            .position = text(st, 3),
+            .commit_time_us = sqlite3_column_int64(st, 4),
+            .updated_us = sqlite3_column_int64(st, 5),
+            .lag_bytes = (uint64_t)sqlite3_column_int64(st, 6),
+            .lag_us = sqlite3_column_int64(st, 7),
+            .error = text(st, 8),
+        };
+    }
+    sqlite3_finalize(st);
+    return DM_OK;
+}
+
+static enum dm_status read_files(struct dm_lake *lake, struct dm_dataset_status *d, const struct dm_dataset_state *s,
+                                 struct dm_error *err)
+{
+    const struct dm_dataset *dataset = NULL;
+    if (dm_lake_dataset(lake, s->namespace, s->name, &dataset, err) != DM_OK)
+        return DM_FAIL;
+    if (dataset == NULL)
+        return DM_OK;
+    d->rows = dataset->live_rows;
+    d->files = dataset->n_files;
+    for (size_t i = 0; i < dataset->n_files; i++) {
+        d->bytes += dataset->files[i].bytes;
+        d->deleted_in_files += dataset->files[i].deleted_rows;
+    }
+    return DM_OK;
+}
+
+static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db, struct dm_status_report *out, struct dm_error *err)
+{
+    struct dm_dataset_states states;
+    if (dm_state_datasets(db, NULL, &states, err) != DM_OK)
+        return DM_FAIL;
+    struct dm_lake_options options = {.folder = config->lake, .catalog_name = config->catalog_name, .read_only = true};
+    struct dm_lake *lake = NULL;
+    enum dm_status status = dm_lake_open(&options, &lake, err);
+    out->datasets = dm_xzalloc(states.n, sizeof *out->datasets);
+    for (size_t i = 0; i < states.n && status == DM_OK; i++) {
+        const struct dm_dataset_state *s = &states.items[i];
+        struct dm_dataset_status *d = &out->datasets[out->n_datasets++];
+        *d = (struct dm_dataset_status){
+            .dataset = dm_xasprintf("%s.%s", s->namespace, s->name),
+            .source = dm_xstrdup(s->source),
+            .state = dm_xstrdup(s->state),
+            .reason = dm_xstrdup(s->reason),
+            .received = s->received,
+            .inserted = s->inserted,
+            .updated = s->updated,
+            .deleted = s->deleted,
+            .truncated = s->truncated,
+            .quarantined = s->quarantined,
+        };
+        status = read_files(lake, d, s, err);
+    }
+    dm_lake_close(lake);
+    dm_dataset_states_release(&states);
+    return status;
+}
+
+enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status_report *out, struct dm_error *err)
+{
+    *out = (struct dm_status_report){0};
+    out->running = dm_lake_lock_held(config->lake, &out->pid);
+    sqlite3 *db = NULL;
+    enum dm_status status = dm_catalog_side_open(config->lake, &db, err);
+    if (status == DM_OK)
+        status = read_sources(db, out->running, out, err);
+    if (status == DM_OK)
+        status = read_datasets(config, db, out, err);
+    (void)sqlite3_close(db);
+    if (status != DM_OK)
+        dm_status_report_release(out);
+    return status;
+}
+
+void dm_status_report_release(struct dm_status_report *r)
+{
+    for (size_t i = 0; i < r->n_sources; i++) {
+        free(r->sources[i].name);
+        free(r->sources[i].type);
+        free(r->sources[i].state);
+        free(r->sources[i].position);
+        free(r->sources[i].error);
+    }
+    for (size_t i = 0; i < r->n_datasets; i++) {
+        free(r->datasets[i].dataset);
+        free(r->datasets[i].source);
+        free(r->datasets[i].state);
+        free(r->datasets[i].reason);
+    }
+    free(r->sources);
+    free(r->datasets);
+    *r = (struct dm_status_report){0};
+}

@@ -1,0 +1,24 @@
+#include "mirror/target.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "mirror/spool.h"
+
+struct dm_target *dm_target_new(void)
+{
+    return dm_xzalloc(1, sizeof(struct dm_target));
+}
+
+void dm_target_free(struct dm_target *t)
+{
+    if (t == NULL)
+        return;
+    struct dm_dataset_states one = {.n = 1, .items = dm_xzalloc(1, sizeof *one.items)};
+    one.items[0] = t->state;
+    dm_dataset_states_release(&one);
+    dm_schema_unref(t->schema);
+    dm_table_free(t->table);
+    dm_spool_free(t->spool);
+    free(t);
+}

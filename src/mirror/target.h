@@ -1,0 +1,56 @@
+/* target.h — one dataset as a running mirror knows it, and what all parts of one running mirror share.
+ *
+ * Who touches what: `state` is changed by the committing thread only (under the lake mutex); `schema`, `last_column_id`, `copied_at` and `phase`
+ * belong to the stream thread of the source. `job` results are handed over through an atomic flag (copy_job.h).
+ */
+#ifndef DM_MIRROR_TARGET_H
+#define DM_MIRROR_TARGET_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "apply/keyindex.h"
+#include "config/config.h"
+#include "engine/engine.h"
+#include "lake/lake.h"
+#include "mirror/state.h"
+#include "source/source.h"
+
+enum dm_phase {
+    DM_PHASE_WAITING,   /* needs a copy */
+    DM_PHASE_COPYING,   /* a copy runs; its changes are spooled */
+    DM_PHASE_STREAMING, /* changes are applied */
+    DM_PHASE_STOPPED,   /* refused, stopped or dropped: changes are not wanted */
+};
+
+struct dm_spool;
+
+struct dm_target {
+    struct dm_dataset_state state;
+    const struct dm_schema *schema; /* owned reference; as of the last change handed to the committer; NULL before the first copy */
+    int32_t last_column_id;
+    struct dm_table *table;         /* the last definition that the stream or discovery gave; owned */
+    enum dm_phase phase;
+    dm_position copied_at;          /* transactions that its copy already holds have visible_at below this */
+    bool history;
+    bool copy_again;                /* must be copied (again); taken up by the next copy job */
+    struct dm_spool *spool;         /* changes that arrived while copying; NULL otherwise */
+    size_t route;                   /* its number in the collector */
+};
+
+/* Shared by all sources of one `datamirror run`. */
+struct dm_mirror {
+    const struct dm_config *config;
+    struct dm_lake *lake;
+    struct dm_engine *engine;
+    struct dm_keyindex *index;
+    pthread_mutex_t lake_mutex; /* held for a whole commit, and for every use of the lake's SQLite connection */
+    const volatile sig_atomic_t *stop;
+    atomic_bool ending;         /* some source failed for good, or the time is over */
+};
+
+struct dm_target *dm_target_new(void);
+void dm_target_free(struct dm_target *t);
+
+#endif

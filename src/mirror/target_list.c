@@ -1,0 +1,176 @@
+#include "mirror/target_list.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+
+static bool state_is(const struct dm_target *t, const char *state)
+{
+    return strcmp(t->state.state, state) == 0;
+}
+
+static enum dm_status load_schema(struct dm_target_list *list, struct dm_target *t, struct dm_error *err)
+{
+    const struct dm_dataset *d = NULL;
+    enum dm_status status = dm_lake_dataset(list->mirror->lake, t->state.namespace, t->state.name, &d, err);
+    if (status == DM_OK && d != NULL) {
+        t->schema = dm_schema_ref(d->schema);
+        t->last_column_id = d->last_column_id;
+    }
+    return status;
+}
+
+static void read_settings(struct dm_target_list *list, struct dm_target *t)
+{
+    const struct dm_table_config *tc = dm_config_table(list->config, t->state.source_schema, t->state.source_table);
+    t->history = tc != NULL && tc->history >= 0 ? tc->history != 0 : list->config->history;
+}
+
+static void add(struct dm_target_list *list, struct dm_target *t)
+{
+    list->items = dm_xrealloc(list->items, list->n + 1, sizeof(struct dm_target *));
+    list->items[list->n++] = t;
+}
+
+enum dm_status dm_target_list_load(struct dm_target_list *list, struct dm_error *err)
+{
+    struct dm_dataset_states states;
+    if (dm_state_datasets(dm_lake_sqlite(list->mirror->lake), list->config->name, &states, err) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < states.n && status == DM_OK; i++) {
+        struct dm_target *t = dm_target_new();
+        t->state = states.items[i];
+        states.items[i] = (struct dm_dataset_state){0}; /* moved */
+        add(list, t);
+        t->copied_at = t->state.copied_at;
+        bool live = state_is(t, "streaming") || state_is(t, "append-only");
+        t->phase = live                     ? DM_PHASE_STREAMING
+                   : state_is(t, "waiting") || state_is(t, "copying") ? DM_PHASE_WAITING
+                                            : DM_PHASE_STOPPED;
+        read_settings(list, t);
+        status = load_schema(list, t, err);
+    }
+    dm_dataset_states_release(&states);
+    return status;
+}
+
+void dm_target_list_release(struct dm_target_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        dm_target_free(list->items[i]);
+    free(list->items);
+    list->items = NULL;
+    list->n = 0;
+}
+
+struct dm_target *dm_target_list_find(const struct dm_target_list *list, const struct dm_table *table)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        struct dm_target *t = list->items[i];
+        bool same_name = strcmp(t->state.source_table, table->name) == 0 && strcmp(t->state.source_schema, table->schema) == 0;
+        if (table->id != 0 && t->state.source_id != 0 ? table->id == t->state.source_id : same_name)
+            return t;
+    }
+    return NULL;
+}
+
+struct dm_target *dm_target_list_named(const struct dm_target_list *list, const char *dataset)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const struct dm_dataset_state *s = &list->items[i]->state;
+        size_t n = strlen(s->namespace);
+        if (strncmp(dataset, s->namespace, n) == 0 && dataset[n] == '.' && strcmp(dataset + n + 1, s->name) == 0)
+            return list->items[i];
+    }
+    return NULL;
+}
+
+static void set_text(char **text, const char *value)
+{
+    char *copy = dm_xstrdup(value);
+    free(*text);
+    *text = copy;
+}
+
+static enum dm_status store(struct dm_target_list *list, struct dm_target *t, struct dm_error *err)
+{
+    return dm_state_put_dataset(dm_lake_sqlite(list->mirror->lake), &t->state, err);
+}
+
+/* A dataset of the name whose table was dropped: the new table of that name takes it over, with a fresh copy. */
+static struct dm_target *find_by_dataset_name(struct dm_target_list *list, const char *namespace, const char *name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->items[i]->state.namespace, namespace) == 0 && strcmp(list->items[i]->state.name, name) == 0)
+            return list->items[i];
+    return NULL;
+}
+
+static struct dm_target *adopt(struct dm_target_list *list, const struct dm_table *table)
+{
+    char *namespace = table->default_namespace ? dm_xstrdup(list->config->name)
+                                               : dm_xasprintf("%s_%s", list->config->name, table->schema);
+    struct dm_target *t = find_by_dataset_name(list, namespace, table->name);
+    if (t == NULL) {
+        t = dm_target_new();
+        t->state.source = dm_xstrdup(list->config->name);
+        t->state.namespace = dm_xstrdup(namespace);
+        t->state.name = dm_xstrdup(table->name);
+        add(list, t);
+    }
+    free(namespace);
+    set_text(&t->state.source_schema, table->schema);
+    set_text(&t->state.source_table, table->name);
+    t->state.source_id = table->id;
+    read_settings(list, t);
+    return t;
+}
+
+static enum dm_status refuse(struct dm_target_list *list, struct dm_target *t, const struct dm_table *table, struct dm_error *err)
+{
+    char *reason = dm_xasprintf("%s%s%s", table->problem, table->hint != NULL ? "; " : "", table->hint != NULL ? table->hint : "");
+    bool news = t->state.reason == NULL || strcmp(t->state.reason, reason) != 0;
+    t->phase = DM_PHASE_STOPPED;
+    set_text(&t->state.state, "refused");
+    set_text(&t->state.reason, reason);
+    if (news)
+        dm_log(DM_LOG_WARN, "%s.%s is not mirrored: %s", t->state.namespace, t->state.name, reason);
+    free(reason);
+    return news ? store(list, t, err) : DM_OK;
+}
+
+static enum dm_status update_one(struct dm_target_list *list, const struct dm_table *table, bool *changed, struct dm_error *err)
+{
+    struct dm_target *t = dm_target_list_find(list, table);
+    bool known = t != NULL;
+    if (!known)
+        t = adopt(list, table);
+    if (table->problem != NULL)
+        return refuse(list, t, table, err);
+    dm_table_free(t->table);
+    t->table = dm_table_copy(table);
+    if (known && !state_is(t, "refused") && !state_is(t, "dropped"))
+        return DM_OK;
+    *changed = true;
+    t->phase = DM_PHASE_WAITING;
+    t->state.append_only = table->append_only || table->columns->n_keys == 0;
+    t->state.copied_at = 0;
+    t->copied_at = 0;
+    set_text(&t->state.state, "waiting");
+    set_text(&t->state.reason, NULL);
+    return store(list, t, err);
+}
+
+enum dm_status dm_target_list_update(struct dm_target_list *list, const struct dm_table_list *tables, bool *changed,
+                                     struct dm_error *err)
+{
+    *changed = false;
+    for (size_t i = 0; i < tables->n; i++)
+        if (update_one(list, tables->tables[i], changed, err) != DM_OK)
+            return DM_FAIL;
+    return DM_OK;
+}

@@ -1,0 +1,439 @@
+/* verify.c — source and lake compared row by row at one position while both keep running.
+ *
+ * 1. A pin request holds the running mirror's stream (without a running mirror, one is started in this process for the time being).
+ * 2. A source snapshot is pinned: it stands at some position X beyond everything that the mirror has received.
+ * 3. The mirror is told X, goes on, and closes a commit exactly at X; the metadata files of that commit are recorded.
+ * 4. Each table's rows under the snapshot are written to a Parquet file; one SQL full outer join by key against the dataset at the pin
+ *    finds every difference, out of core.
+ */
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "engine/sql.h"
+#include "lake/lake.h"
+#include "mirror/catalog_side.h"
+#include "mirror/lake_lock.h"
+#include "mirror/mirror.h"
+#include "mirror/state.h"
+#include "mirror/verify_sql.h"
+#include "source/source.h"
+
+enum { wait_step_ms = 20, batch_rows = 16384, batch_bytes = 4 << 20 };
+
+struct verify {
+    const struct dm_config *config;
+    const char *const *wanted;
+    size_t n_wanted;
+    size_t max_differences;
+    int64_t deadline_us; /* monotonic */
+    const struct dm_verify_callbacks *callbacks;
+    const volatile sig_atomic_t *stop;
+    enum dm_verify_result worst;
+    sqlite3 *db;
+    struct dm_lake *lake;
+    struct dm_engine *engine;
+    char *folder; /* temporary Parquet files */
+
+    /* of the source at hand */
+    const struct dm_source_type *type;
+    struct dm_source *source;
+    struct dm_copy *copy;
+    struct dm_table_list tables;
+    int64_t request;
+    char position[32];
+};
+
+static void worsen(struct verify *v, enum dm_verify_result r)
+{
+    /* different beats unknown beats equal: a proven difference is the stronger answer */
+    if (r == DM_VERIFY_DIFFERENT || (r == DM_VERIFY_UNKNOWN && v->worst == DM_VERIFY_EQUAL))
+        v->worst = r;
+}
+
+static void report(struct verify *v, struct dm_verify_dataset *d)
+{
+    d->position = v->position;
+    worsen(v, d->result);
+    if (v->callbacks->dataset != NULL)
+        v->callbacks->dataset(v->callbacks->ctx, d);
+}
+
+static enum dm_status wait_step(struct verify *v, const char *what, struct dm_error *err)
+{
+    if (v->stop != NULL && *v->stop != 0)
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "stopped while waiting for %s", what);
+    if (dm_clock_monotonic_us() > v->deadline_us)
+        return dm_fail(err, DM_ERROR_TRANSIENT, "look at `datamirror status`; give more time with --timeout",
+                       "timed out while waiting for %s", what);
+    dm_clock_sleep_ms(wait_step_ms);
+    return DM_OK;
+}
+
+static enum dm_status wait_request(struct verify *v, enum dm_request_state state, const char *what, struct dm_error *err)
+{
+    for (;;) {
+        struct dm_request r;
+        enum dm_status status = dm_request_get(v->db, v->request, &r, err);
+        if (status == DM_END)
+            return dm_fail(err, DM_ERROR_TRANSIENT, "try again", "the mirror gave up waiting for this verify");
+        if (status != DM_OK || r.state >= state)
+            return status;
+        if (wait_step(v, what, err) != DM_OK)
+            return DM_FAIL;
+    }
+}
+
+static bool is_wanted(const struct verify *v, const struct dm_dataset_state *d)
+{
+    for (size_t i = 0; i < v->n_wanted; i++) {
+        size_t n = strlen(d->namespace);
+        if (strncmp(v->wanted[i], d->namespace, n) == 0 && v->wanted[i][n] == '.' && strcmp(v->wanted[i] + n + 1, d->name) == 0)
+            return true;
+    }
+    return v->n_wanted == 0;
+}
+
+/* ---- one dataset ---- */
+
+struct source_files {
+    size_t n;
+    struct dm_scan_file *files;
+    char **paths;
+    uint64_t rows;
+    uint64_t quarantined;
+};
+
+static void source_files_release(struct source_files *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        (void)unlink(f->paths[i]);
+        free(f->paths[i]);
+    }
+    free(f->paths);
+    free(f->files);
+}
+
+struct table_pull {
+    struct verify *v;
+    struct dm_copy_reader *reader;
+    struct dm_batch *batch;
+    uint64_t *quarantined;
+    bool ended;
+};
+
+static enum dm_status count_bad_row(void *ctx, const struct dm_bad_row *row, struct dm_error *err)
+{
+    struct table_pull *p = ctx;
+    (void)row;
+    (void)err;
+    ++*p->quarantined;
+    return DM_OK;
+}
+
+static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint32_t **selection, size_t *n, struct dm_error *err)
+{
+    struct table_pull *p = ctx;
+    *batch = p->batch;
+    *selection = NULL;
+    *n = 0;
+    if (p->ended)
+        return DM_END;
+    if (p->v->stop != NULL && *p->v->stop != 0)
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "stopped");
+    dm_batch_clear(p->batch);
+    enum dm_status status = p->v->type->copy_next(p->reader, p->batch, batch_rows, batch_bytes, count_bad_row, p, err);
+    if (status == DM_FAIL)
+        return status;
+    p->ended = status == DM_END;
+    *n = p->batch->rows;
+    return p->ended && p->batch->rows == 0 ? DM_END : DM_OK;
+}
+
+/* The table's rows under the pinned snapshot, as one temporary Parquet file. */
+static enum dm_status copy_source(struct verify *v, const struct dm_table *table, const struct dm_schema *schema,
+                                  struct source_files *out, struct dm_error *err)
+{
+    struct table_pull p = {.v = v, .quarantined = &out->quarantined};
+    if (v->type->copy_read(v->copy, table, 0, 1, &p.reader, err) != DM_OK)
+        return DM_FAIL;
+    p.batch = dm_batch_new(schema);
+    char *path = dm_xasprintf("%s/source.parquet", v->folder);
+    struct dm_parquet_options options = {.compression = "snappy"};
+    struct dm_parquet_result result = {0};
+    enum dm_status status = dm_parquet_write(v->engine, path, schema, &options, pull, &p, &result, NULL, err);
+    v->type->copy_reader_close(p.reader);
+    dm_batch_free(p.batch);
+    if (status == DM_OK && result.rows > 0) {
+        out->rows = result.rows;
+        out->n = 1;
+        out->files = dm_xzalloc(1, sizeof *out->files);
+        out->paths = dm_xzalloc(1, sizeof(char *));
+        out->paths[0] = path;
+        out->files[0] = (struct dm_scan_file){.path = path, .number = 1, .rows = result.rows};
+        path = NULL;
+    }
+    dm_parquet_result_release(&result);
+    free(path);
+    return status;
+}
+
+static const struct dm_table *source_table(const struct verify *v, const struct dm_dataset_state *d)
+{
+    for (size_t i = 0; i < v->tables.n; i++) {
+        const struct dm_table *t = v->tables.tables[i];
+        bool same_name = strcmp(t->name, d->source_table) == 0 && strcmp(t->schema, d->source_schema) == 0;
+        if (t->id != 0 && d->source_id != 0 ? t->id == d->source_id : same_name)
+            return t;
+    }
+    return NULL;
+}
+
+/* The columns that both sides have, under the source's order; a column that only one side has is a difference in itself. */
+static char *column_difference(const struct dm_schema *lake, const struct dm_schema *source)
+{
+    for (size_t i = 0; i < source->n_fields; i++)
+        if (dm_schema_find_id(lake, source->fields[i].id) < 0)
+            return dm_xasprintf("the source has a column \"%s\" that the lake lacks at this position", source->fields[i].name);
+    for (size_t i = 0; i < lake->n_fields; i++)
+        if (dm_schema_find_id(source, lake->fields[i].id) < 0)
+            return dm_xasprintf("the lake has a column \"%s\" that the source lacks at this position", lake->fields[i].name);
+    return NULL;
+}
+
+static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d, const struct dm_dataset *pinned,
+                              const struct dm_table *table, const struct dm_schema *schema, struct dm_verify_dataset *result,
+                              struct dm_error *err)
+{
+    struct source_files source = {0};
+    struct dm_scan_file *files = dm_xzalloc(pinned->n_files, sizeof *files);
+    for (size_t i = 0; i < pinned->n_files; i++)
+        files[i] = (struct dm_scan_file){.path = pinned->files[i].path,
+                                         .number = pinned->files[i].number,
+                                         .rows = pinned->files[i].rows,
+                                         .deleted = pinned->files[i].deleted};
+    struct dm_sql *sql = NULL;
+    struct dm_schema *plain = dm_verify_plain_schema(schema);
+    enum dm_status status = copy_source(v, table, plain, &source, err);
+    if (status == DM_OK)
+        status = dm_sql_open(v->engine, &sql, err);
+    if (status == DM_OK)
+        status = dm_sql_add_dataset(sql, "verify", "lake", plain, files, pinned->n_files, err);
+    if (status == DM_OK)
+        status = dm_sql_add_dataset(sql, "verify", "source", plain, source.files, source.n, err);
+    if (status == DM_OK) {
+        result->source_rows = source.rows;
+        result->lake_rows = pinned->live_rows;
+        result->quarantined = source.quarantined;
+        struct dm_verify_compare c = {.sql = sql,
+                                      .schema = schema,
+                                      .dataset = result->dataset,
+                                      .max_differences = v->max_differences,
+                                      .callbacks = v->callbacks,
+                                      .append_only = d->append_only};
+        status = dm_verify_compare(&c, result, err);
+    }
+    dm_sql_close(sql);
+    dm_schema_unref(plain);
+    source_files_release(&source);
+    free(files);
+    return status;
+}
+
+static enum dm_status verify_dataset(struct verify *v, const struct dm_dataset_state *d, struct dm_error *err)
+{
+    char *name = dm_xasprintf("%s.%s", d->namespace, d->name);
+    struct dm_verify_dataset result = {.dataset = name, .result = DM_VERIFY_UNKNOWN};
+    char *location = NULL;
+    char *reason = NULL;
+    struct dm_dataset *pinned = NULL;
+    struct dm_schema *schema = NULL;
+    const struct dm_table *table = source_table(v, d);
+    enum dm_status status = dm_pin_location(v->db, v->request, d->namespace, d->name, &location, err);
+    if (status == DM_OK && location == NULL)
+        reason = dm_xasprintf("it is not being mirrored (%s%s%s)", d->state, d->reason != NULL ? ": " : "",
+                              d->reason != NULL ? d->reason : "");
+    else if (status == DM_OK && table == NULL)
+        reason = dm_xstrdup("the table is not in the source any more");
+    else if (status == DM_OK)
+        status = dm_lake_dataset_at(v->lake, location, &pinned, err);
+    if (pinned != NULL) {
+        int32_t last_id = pinned->last_column_id;
+        struct dm_error why = {0};
+        if (dm_schema_evolve(pinned->schema, table->columns, &last_id, &schema, &why) != DM_OK)
+            reason = dm_xstrdup(why.message);
+        else if ((reason = column_difference(pinned->schema, schema)) != NULL)
+            result.result = DM_VERIFY_DIFFERENT;
+        else
+            status = compare(v, d, pinned, table, schema, &result, err);
+    }
+    if (status == DM_OK) {
+        if (reason != NULL)
+            result.reason = reason;
+        report(v, &result);
+    }
+    dm_schema_unref(schema);
+    dm_dataset_free(pinned);
+    free(location);
+    free(reason);
+    free(name);
+    return status;
+}
+
+/* ---- one source ---- */
+
+static enum dm_status wait_for_copies(struct verify *v, const char *source, struct dm_error *err)
+{
+    for (;;) {
+        struct dm_dataset_states states;
+        if (dm_state_datasets(v->db, source, &states, err) != DM_OK)
+            return DM_FAIL;
+        bool waiting = states.n == 0;
+        for (size_t i = 0; i < states.n; i++)
+            waiting |= is_wanted(v, &states.items[i]) &&
+                       (strcmp(states.items[i].state, "waiting") == 0 || strcmp(states.items[i].state, "copying") == 0);
+        dm_dataset_states_release(&states);
+        if (!waiting)
+            return DM_OK;
+        if (wait_step(v, "the copies to end", err) != DM_OK)
+            return DM_FAIL;
+    }
+}
+
+static enum dm_status pin(struct verify *v, const char *source, struct dm_error *err)
+{
+    dm_position at = 0;
+    enum dm_status status = dm_request_add(v->db, DM_REQUEST_PIN, source, "", &v->request, err);
+    if (status == DM_OK)
+        status = wait_request(v, DM_REQUEST_HELD, "the mirror to hold its stream", err);
+    if (status == DM_OK)
+        status = v->type->copy_open(v->source, &v->copy, &at, err);
+    if (status == DM_OK)
+        status = dm_request_set(v->db, v->request, DM_REQUEST_POSITIONED, at, err);
+    if (status == DM_OK)
+        status = wait_request(v, DM_REQUEST_DONE, "the lake to reach the pinned position", err);
+    if (status == DM_OK)
+        v->type->position_format(at, v->position, sizeof v->position);
+    return status;
+}
+
+static enum dm_status verify_source(struct verify *v, const struct dm_source_config *config, struct dm_error *err)
+{
+    v->type = dm_source_type_find(config->type);
+    struct dm_dataset_states states = {0};
+    enum dm_status status = wait_for_copies(v, config->name, err);
+    if (status == DM_OK)
+        status = v->type->open(config, &v->source, err);
+    if (status == DM_OK)
+        status = pin(v, config->name, err);
+    if (status == DM_OK)
+        status = v->type->copy_tables(v->copy, &v->tables, err);
+    if (status == DM_OK)
+        status = dm_state_datasets(v->db, config->name, &states, err);
+    for (size_t i = 0; i < states.n && status == DM_OK; i++)
+        if (is_wanted(v, &states.items[i]) && strcmp(states.items[i].state, "dropped") != 0)
+            status = verify_dataset(v, &states.items[i], err);
+    struct dm_error ignored = {0};
+    if (v->request != 0 && dm_request_remove(v->db, v->request, &ignored) != DM_OK)
+        v->request = 0; /* the mirror removes it when it notices */
+    v->request = 0;
+    dm_dataset_states_release(&states);
+    dm_table_list_release(&v->tables);
+    if (v->copy != NULL)
+        v->type->copy_close(v->copy);
+    v->copy = NULL;
+    if (v->source != NULL)
+        v->type->close(v->source);
+    v->source = NULL;
+    return status;
+}
+
+/* ---- a mirror of our own when none runs ---- */
+
+struct own_mirror {
+    const struct dm_config *config;
+    volatile sig_atomic_t stop;
+    pthread_t thread;
+    bool started;
+    atomic_bool ended;
+    enum dm_status status;
+    struct dm_error error;
+};
+
+static void *run_own(void *ctx)
+{
+    struct own_mirror *o = ctx;
+    struct dm_mirror_options options = {.stop = &o->stop};
+    o->status = dm_mirror_run(o->config, &options, &o->error);
+    o->ended = true;
+    return NULL;
+}
+
+static enum dm_status ensure_mirror(struct verify *v, struct own_mirror *own, struct dm_error *err)
+{
+    int pid = 0;
+    if (dm_lake_lock_held(v->config->lake, &pid))
+        return DM_OK;
+    if (pthread_create(&own->thread, NULL, run_own, own) != 0)
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "cannot start a thread");
+    own->started = true;
+    char *catalog = dm_xasprintf("%s/catalog.db", v->config->lake);
+    enum dm_status status = DM_OK;
+    while (status == DM_OK && !dm_file_exists(catalog)) {
+        status = wait_step(v, "the lake to be made", err);
+        if (own->ended && own->status != DM_OK) {
+            *err = own->error;
+            status = DM_FAIL;
+        }
+    }
+    free(catalog);
+    return status;
+}
+
+static enum dm_status open_sides(struct verify *v, struct dm_error *err)
+{
+    struct dm_lake_options lake = {.folder = v->config->lake, .catalog_name = v->config->catalog_name, .read_only = true};
+    struct dm_engine_options engine = {.memory_limit = v->config->memory_limit / 2, .threads = 2, .temp_folder = v->folder};
+    if (dm_file_make_folders(v->folder, err) != DM_OK || dm_catalog_side_open(v->config->lake, &v->db, err) != DM_OK ||
+        dm_lake_open(&lake, &v->lake, err) != DM_OK)
+        return DM_FAIL;
+    return dm_engine_open(&engine, &v->engine, err);
+}
+
+enum dm_status dm_mirror_verify(const struct dm_config *config, const char *const *datasets, size_t n, size_t max_differences,
+                                int64_t timeout_ms, const struct dm_verify_callbacks *callbacks, const volatile sig_atomic_t *stop,
+                                enum dm_verify_result *result, struct dm_error *err)
+{
+    struct verify v = {.config = config,
+                       .wanted = datasets,
+                       .n_wanted = n,
+                       .max_differences = max_differences,
+                       .deadline_us = dm_clock_monotonic_us() + timeout_ms * 1000,
+                       .callbacks = callbacks,
+                       .stop = stop};
+    v.folder = dm_xasprintf("%s/.verify-%d", config->lake, (int)getpid());
+    struct own_mirror own = {.config = config};
+    enum dm_status status = ensure_mirror(&v, &own, err);
+    if (status == DM_OK)
+        status = open_sides(&v, err);
+    for (size_t i = 0; i < config->n_sources && status == DM_OK; i++)
+        status = verify_source(&v, &config->sources[i], err);
+    dm_lake_close(v.lake);
+    dm_engine_close(v.engine);
+    (void)sqlite3_close(v.db);
+    own.stop = 1;
+    if (own.started)
+        (void)pthread_join(own.thread, NULL);
+    if (status == DM_FAIL && own.started && own.status == DM_FAIL)
+        *err = own.error; /* why the waiting was in vain */
+    (void)dm_file_remove_tree(v.folder, NULL);
+    free(v.folder);
+    *result = status == DM_OK ? v.worst : DM_VERIFY_UNKNOWN;
+    return status;
+}
