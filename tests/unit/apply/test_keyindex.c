@@ -1,0 +1,386 @@
+/* The key index against an array; trust, locking, limits. Killing is in test_keyindex_kill.c. */
+#include "index_fixture.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#define UNDER_ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_ASAN
+#endif
+#endif
+
+enum { N_KEYS = 4000, N_SETS = 3 };
+
+struct model {
+    struct dm_place places[N_SETS][N_KEYS];
+    int64_t tags[N_SETS];
+};
+
+static void check_all(struct dm_keyindex *ix, const struct model *m)
+{
+    struct dm_error err = {0};
+    uint8_t *room;
+    struct dm_index_change *c = new_changes(N_KEYS, &room);
+    assert_ok(dm_keyindex_begin(ix, &err), &err);
+    for (uint32_t set = 0; set < N_SETS; set++) {
+        uint64_t expected = 0, count = 0;
+        for (uint32_t i = 0; i < N_KEYS; i++) {
+            c[i] = (struct dm_index_change){.key = room + (size_t)i * KEY_ROOM, .row = i};
+            c[i].key_len = make_key(i, room + (size_t)i * KEY_ROOM);
+            expected += dm_place_known(m->places[set][i]);
+        }
+        dm_index_changes_sort(c, N_KEYS);
+        assert_ok(dm_keyindex_lookup(ix, set, c, N_KEYS, &err), &err);
+        for (uint32_t i = 0; i < N_KEYS; i++) {
+            assert_int_equal(c[i].old.file, m->places[set][c[i].row].file);
+            assert_int_equal(c[i].old.position, m->places[set][c[i].row].position);
+        }
+        assert_ok(dm_keyindex_count(ix, set, &count, &err), &err);
+        assert_int_equal(count, expected);
+        int64_t tag;
+        assert_ok(dm_keyindex_tag_get(ix, set, &tag, &err), &err);
+        assert_int_equal(tag, m->tags[set]);
+    }
+    dm_keyindex_abort(ix);
+    free(c);
+    free(room);
+}
+
+/* One random batch on the index and on the model. */
+static void random_apply(struct dm_keyindex *ix, struct model *m)
+{
+    struct dm_error err = {0};
+    uint32_t set = (uint32_t)random_below(N_SETS);
+    uint8_t *room;
+    struct dm_index_change *c = new_changes(N_KEYS, &room);
+    size_t n = 0, density = 1 + random_below(50);
+    size_t delete_one_in = 1 + random_below(6);
+    for (uint32_t i = 0; i < N_KEYS; i++) {
+        if (random_below(density) != 0)
+            continue;
+        uint8_t *key = room + n * KEY_ROOM;
+        c[n] = (struct dm_index_change){.key = key, .key_len = make_key(i, key), .row = i};
+        if (random_below(delete_one_in) != 0)
+            c[n].place = (struct dm_place){.file = 1 + (uint32_t)random_below(9), .position = (uint32_t)random_next()};
+        n++;
+    }
+    dm_index_changes_sort(c, n);
+    assert_ok(dm_keyindex_apply(ix, set, c, n, &err), &err);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(c[i].old.file, m->places[set][c[i].row].file);
+        assert_int_equal(c[i].old.position, m->places[set][c[i].row].position);
+        m->places[set][c[i].row] = c[i].place;
+    }
+    m->tags[set] = (int64_t)random_next();
+    assert_ok(dm_keyindex_tag_set(ix, set, m->tags[set], &err), &err);
+    free(c);
+    free(room);
+}
+
+static void random_changes_equal_the_model(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    char *folder = make_folder();
+    struct dm_keyindex *ix = open_index(folder, false);
+    struct model *committed = dm_xzalloc(1, sizeof *committed), *now = dm_xzalloc(1, sizeof *now);
+    for (int round = 0; round < 60; round++) {
+        *now = *committed;
+        assert_ok(dm_keyindex_begin(ix, &err), &err);
+        for (size_t n = random_below(4); n > 0; n--)
+            random_apply(ix, now);
+        if (random_below(12) == 0) {
+            assert_ok(dm_keyindex_clear(ix, 1, &err), &err);
+            memset(now->places[1], 0, sizeof now->places[1]);
+        }
+        if (random_below(4) == 0) {
+            dm_keyindex_abort(ix);
+        } else {
+            assert_ok(dm_keyindex_commit(ix, &err), &err);
+            *committed = *now;
+        }
+        if (random_below(8) == 0) {
+            dm_keyindex_close(ix);
+            ix = open_index(folder, true);
+        }
+        check_all(ix, committed);
+    }
+    dm_keyindex_close(ix);
+    free(committed);
+    free(now);
+    drop_folder(folder);
+}
+
+static void appends(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    char *folder = make_folder();
+    struct dm_keyindex *ix = open_index(folder, false);
+    struct model *m = dm_xzalloc(1, sizeof *m);
+    uint8_t *room;
+    struct dm_index_change *c = new_changes(N_KEYS, &room);
+    for (uint32_t i = 0; i < N_KEYS; i++) {
+        uint8_t *key = room + (size_t)i * KEY_ROOM;
+        m->places[2][i] = (struct dm_place){.file = 7, .position = i};
+        c[i] = (struct dm_index_change){.key = key, .key_len = make_key(i, key), .row = i, .place = m->places[2][i]};
+    }
+    dm_index_changes_sort(c, N_KEYS);
+    size_t bad = 0;
+    assert_ok(dm_keyindex_begin(ix, &err), &err);
+    for (size_t at = 0; at < N_KEYS;) { /* in pieces, so that the border between two calls is met */
+        size_t n = 1 + random_below(300);
+        n = n < N_KEYS - at ? n : N_KEYS - at;
+        assert_ok(dm_keyindex_append(ix, 2, c + at, n, &bad, &err), &err);
+        at += n;
+    }
+    assert_int_equal(dm_keyindex_append(ix, 2, c + N_KEYS - 1, 1, &bad, &err), DM_END); /* already there */
+    assert_int_equal(bad, 0);
+    assert_int_equal(dm_keyindex_append(ix, 2, c, 5, &bad, &err), DM_END); /* smaller */
+    assert_int_equal(bad, 0);
+    m->tags[2] = 11;
+    assert_ok(dm_keyindex_tag_set(ix, 2, 11, &err), &err);
+    assert_ok(dm_keyindex_commit(ix, &err), &err);
+    check_all(ix, m);
+
+    assert_ok(dm_keyindex_begin(ix, &err), &err);
+    struct dm_index_change swapped[3] = {c[0], c[2], c[1]};
+    assert_int_equal(dm_keyindex_append(ix, 0, swapped, 3, &bad, &err), DM_END);
+    assert_int_equal(bad, 2);
+    uint64_t count;
+    assert_ok(dm_keyindex_count(ix, 0, &count, &err), &err);
+    assert_int_equal(count, 2); /* the ones before it are in */
+    dm_keyindex_close(ix);
+    free(m);
+    free(c);
+    free(room);
+    drop_folder(folder);
+}
+
+/* ---- trust ---- */
+
+static void put_tag(struct dm_keyindex *ix, int64_t tag)
+{
+    struct dm_error err = {0};
+    assert_ok(dm_keyindex_begin(ix, &err), &err);
+    assert_ok(dm_keyindex_tag_set(ix, 1, tag, &err), &err);
+    assert_ok(dm_keyindex_commit(ix, &err), &err);
+}
+
+static int64_t get_tag(struct dm_keyindex *ix)
+{
+    struct dm_error err = {0};
+    int64_t tag = -1;
+    assert_ok(dm_keyindex_begin(ix, &err), &err);
+    assert_ok(dm_keyindex_tag_get(ix, 1, &tag, &err), &err);
+    dm_keyindex_abort(ix);
+    return tag;
+}
+
+/* Runs in a child that dies without closing: the index stays dirty. */
+static void leave_dirty(const char *folder, bool trusted, int64_t tag)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct dm_keyindex *ix = open_index(folder, trusted);
+        put_tag(ix, tag);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* Replaces `from` in the state file by `to`. */
+static void edit_state(const char *folder, const char *from, const char *to)
+{
+    struct dm_error err = {0};
+    struct dm_buffer text;
+    dm_buffer_init(&text, 4096);
+    char *path = dm_xasprintf("%s/state", folder);
+    assert_ok(dm_file_read(path, &text, &err), &err);
+    char *old = dm_xstrndup((const char *)text.data, text.len);
+    char *at = strstr(old, from);
+    assert_non_null(at);
+    char *new = dm_xasprintf("%.*s%s%s", (int)(at - old), old, to, at + strlen(from));
+    assert_ok(dm_file_write(path, new, strlen(new), &err), &err);
+    free(old);
+    free(new);
+    free(path);
+    dm_buffer_release(&text);
+}
+
+static void trust_after_death(void **state)
+{
+    (void)state;
+    char *folder = make_folder();
+    leave_dirty(folder, false, 5);
+    struct dm_keyindex *ix = open_index(folder, true); /* same boot: fine */
+    assert_int_equal(get_tag(ix), 5);
+    dm_keyindex_close(ix);
+    edit_state(folder, "boot ", "boot other-"); /* closed cleanly: another boot is fine */
+    ix = open_index(folder, true);
+    assert_int_equal(get_tag(ix), 5);
+    dm_keyindex_close(ix);
+    leave_dirty(folder, true, 6);
+    edit_state(folder, "boot ", "boot other-"); /* dirty, and the machine went down in between */
+    ix = open_index(folder, false);
+    assert_int_equal(get_tag(ix), 0);
+    put_tag(ix, 7);
+    dm_keyindex_close(ix);
+    edit_state(folder, "format 1", "format 99");
+    ix = open_index(folder, false);
+    assert_int_equal(get_tag(ix), 0);
+    dm_keyindex_close(ix);
+    drop_folder(folder);
+}
+
+static void a_dirty_copy_is_not_trusted(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    char *folder = make_folder();
+    leave_dirty(folder, false, 5);
+    char *path = dm_xasprintf("%s/data.mdb", folder);
+    char *other = dm_xasprintf("%s/other", folder);
+    struct dm_buffer bytes;
+    dm_buffer_init(&bytes, 1 << 16);
+    assert_int_equal(truncate(path, 1 << 16), 0);
+    assert_ok(dm_file_read(path, &bytes, &err), &err);
+    assert_ok(dm_file_write(other, bytes.data, bytes.len, &err), &err);
+    assert_int_equal(rename(other, path), 0);
+    struct dm_keyindex *ix = open_index(folder, false);
+    dm_keyindex_close(ix);
+    dm_buffer_release(&bytes);
+    free(path);
+    free(other);
+    drop_folder(folder);
+}
+
+static void garbage_is_started_anew(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    char *folder = make_folder();
+    dm_keyindex_close(open_index(folder, false));
+    char *path = dm_xasprintf("%s/data.mdb", folder);
+    char garbage[20000];
+    memset(garbage, 'x', sizeof garbage);
+    assert_ok(dm_file_write(path, garbage, sizeof garbage, &err), &err);
+    struct dm_keyindex *ix = open_index(folder, false);
+    assert_int_equal(get_tag(ix), 0);
+    dm_keyindex_close(ix);
+    free(path);
+    drop_folder(folder);
+}
+
+static void one_opener_at_a_time(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    char *folder = make_folder();
+    struct dm_keyindex *ix = open_index(folder, false), *second = NULL;
+    bool trusted;
+    assert_int_equal(dm_keyindex_open(folder, &second, &trusted, &err), DM_FAIL);
+    assert_int_equal(err.class, DM_ERROR_CONFLICT);
+    dm_keyindex_close(ix);
+    dm_keyindex_close(open_index(folder, true));
+    drop_folder(folder);
+}
+
+static void misuse_is_refused(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    char *folder = make_folder();
+    struct dm_keyindex *ix = open_index(folder, false);
+    int64_t tag;
+    assert_int_equal(dm_keyindex_commit(ix, &err), DM_FAIL);
+    assert_int_equal(dm_keyindex_tag_get(ix, 1, &tag, &err), DM_FAIL);
+    assert_ok(dm_keyindex_begin(ix, &err), &err);
+    assert_int_equal(dm_keyindex_begin(ix, &err), DM_FAIL);
+    struct dm_index_change empty = {.key = (const uint8_t *)"", .place = {.file = 1}};
+    assert_int_equal(dm_keyindex_apply(ix, 1, &empty, 1, &err), DM_FAIL);
+    dm_keyindex_close(ix);
+    dm_keyindex_close(NULL);
+    drop_folder(folder);
+}
+
+/* The file's length stays near what it holds, and what it holds is small. */
+static void the_file_is_small(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    char *folder = make_folder();
+    struct dm_keyindex *ix = open_index(folder, false);
+    put_tag(ix, 1);
+    char *path = dm_xasprintf("%s/data.mdb", folder);
+    uint64_t bytes;
+    assert_ok(dm_file_size(path, &bytes, &err), &err);
+    assert_true(bytes <= (uint64_t)4 << 30);
+    dm_keyindex_close(ix);
+    assert_ok(dm_file_size(path, &bytes, &err), &err);
+    assert_true(bytes <= 65536);
+    free(path);
+    drop_folder(folder);
+}
+
+/* With little address space the map is smaller, and a full map is a clean error that loses nothing committed. */
+static void little_address_space(void **state)
+{
+    (void)state;
+#ifdef UNDER_ASAN
+    skip(); /* its own memory is reserved address space */
+#else
+    char *folder = make_folder();
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = {.rlim_cur = 300 << 20, .rlim_max = 300 << 20};
+        if (setrlimit(RLIMIT_AS, &limit) != 0)
+            _exit(2);
+        struct dm_error err = {0};
+        struct dm_keyindex *ix = open_index(folder, false);
+        put_tag(ix, 1);
+        assert_ok(dm_keyindex_begin(ix, &err), &err);
+        enum { N = 1000 };
+        static uint8_t keys[N][500];
+        static struct dm_index_change c[N];
+        enum dm_status status = DM_OK;
+        for (uint32_t round = 0; status == DM_OK && round < 2000; round++) {
+            for (uint32_t i = 0; i < N; i++) {
+                dm_put_be32(keys[i], round * N + i);
+                c[i] = (struct dm_index_change){.key = keys[i], .key_len = 500, .place = {.file = 1}};
+            }
+            status = dm_keyindex_apply(ix, 1, c, N, &err);
+        }
+        if (status != DM_FAIL || err.class != DM_ERROR_TRANSIENT || strstr(err.hint, "ulimit -v") == NULL) {
+            fprintf(stderr, "%d %s\n", status, err.message);
+            _exit(3);
+        }
+        dm_keyindex_abort(ix);
+        _exit(get_tag(ix) == 1 ? 0 : 4);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    dm_keyindex_close(open_index(folder, true));
+    drop_folder(folder);
+#endif
+}
+
+int main(void)
+{
+    random_start();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_changes_equal_the_model), cmocka_unit_test(appends),
+        cmocka_unit_test(trust_after_death),              cmocka_unit_test(a_dirty_copy_is_not_trusted),
+        cmocka_unit_test(garbage_is_started_anew),        cmocka_unit_test(one_opener_at_a_time),
+        cmocka_unit_test(misuse_is_refused),              cmocka_unit_test(the_file_is_small),
+        cmocka_unit_test(little_address_space),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
