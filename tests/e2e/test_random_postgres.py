@@ -1,0 +1,96 @@
+"""Random work on a dozen related tables while the mirror runs, stops and starts; every value compared at pinned moments.
+
+DM_SEED repeats a run; DM_SECONDS lengthens it. A pinned moment: all writers rest between two transactions, a
+marker row goes through the mirror, a repeatable-read snapshot of the source is opened and the catalog's pointers are read; then the
+writers go on while the two are compared.
+"""
+import os
+import random
+import time
+
+from oracle import traffic
+from oracle.compare import compare
+from oracle.mirror import Marker
+from oracle.pause import Gate, Writers
+
+SECONDS = float(os.environ.get("DM_SECONDS", "30"))
+
+
+def pin(database, gate, marker):
+    """(source snapshot, lake pointers) of one and the same instant."""
+    with gate.closed():
+        pointers = marker.reached(timeout=90)
+        return database.snapshot(), pointers
+
+
+def settle(database, mirror, marker):
+    """Tables that are being copied may be behind the marker: waits until status knows no unfinished dataset."""
+    def done():
+        return all(d["state"] not in ("waiting", "copying") for d in mirror.status()["datasets"])
+    mirror.until(done, lambda: f"all datasets to be streaming: {mirror.status()['datasets']}", 60)
+
+
+def test_random_postgres(database, seed):
+    r = random.Random(seed)
+    traffic.create(database.execute)
+    mirror = database.mirror()
+    marker = Marker(database.execute, mirror)
+    work = traffic.Traffic(lambda: database.server.connect(database.name), seed)
+    gate = Gate()
+    writers = Writers(gate)
+    for name, step in [("mixed 1", work.mixed), ("mixed 2", work.mixed), ("toast", work.toasted), ("large", work.large),
+                       ("prepared", work.prepared), ("rare", work.rare), ("ddl", work.ddl)]:
+        writers.add(name, step)
+    pins = compared = restarts = 0
+    with writers:
+        # The mirror starts in the middle of the work: copy and stream overlap.
+        mirror.start()
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            writers.check()
+            what = r.random()
+            if what < 0.2:
+                assert mirror.stop() == 0, mirror.log_tail()
+                restarts += 1
+                if r.random() < 0.3:
+                    mirror.lake.remove_index()
+                mirror.start()
+            with gate.closed():
+                marker.reached(timeout=90)
+                settle(database, mirror, marker)
+                pointers = marker.reached(timeout=90)
+                snapshot = database.snapshot()
+            with snapshot:
+                tables = snapshot.tables()
+            compared += compare(tables, {key: mirror.lake.read(location) for key, location in pointers.items()})
+            pins += 1
+        gate.over = True
+    writers.check()
+    marker.reached()
+    settle(database, mirror, marker)
+    marker.reached()
+    database.check(mirror)
+    assert mirror.stop() == 0, mirror.log_tail()
+    # A run after the end, with the index gone, must not change anything.
+    mirror.lake.remove_index()
+    database.execute("update accounts_a set note = 'last'")
+    mirror.catch_up()
+    database.check(mirror)
+    print(f"{pins} pinned moments, {compared} rows compared, {restarts} restarts; transactions: "
+          f"{dict(sorted(writers.counts.items()))}")
+    assert pins >= 2
+
+
+def test_pinned_versions_stay_readable(database):
+    """The pointers of a pinned moment can be read long after; the rows are those of that moment."""
+    database.execute("create table t (id int primary key, v int)")
+    database.execute("insert into t select i, 0 from generate_series(1, 100) i")
+    mirror = database.mirror().start()
+    marker = Marker(database.execute, mirror)
+    first = marker.reached()
+    for i in range(1, 6):
+        database.execute("update t set v = %s", i)
+        database.execute("delete from t where id = %s", i)
+        marker.reached()
+    assert sorted(mirror.lake.read(first["shop", "t"]).rows) == [(i, 0) for i in range(1, 101)]
+    assert sorted(mirror.lake.dataset("shop", "t").rows) == [(i, 5) for i in range(6, 101)]
