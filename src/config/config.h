@@ -89,6 +89,8 @@ bool dm_table_glob_match(const char *glob, const char *schema, const char *table
 
 /* The URL (or keyword string) with any password replaced by ***, into out; returns out. */
 const char *dm_url_redact(const char *url, char *out, size_t size);
+/* The same with another text in the place of each password; true when there was one. */
+bool dm_url_replace_secrets(const char *url, const char *with, char *out, size_t size);
 
 /* The reference page of all options (Markdown), from the one declaration. */
 enum dm_status dm_config_reference(struct dm_buffer *out, struct dm_error *err) DM_MUST_USE;

@@ -9,6 +9,8 @@ struct sink {
     char *out;
     size_t size;
     size_t n;
+    const char *with; /* stands for each secret */
+    bool replaced;
 };
 
 static void put(struct sink *s, const char *from, const char *to)
@@ -17,10 +19,10 @@ static void put(struct sink *s, const char *from, const char *to)
         s->out[s->n++] = *from;
 }
 
-static void put_stars(struct sink *s)
+static void put_replacement(struct sink *s)
 {
-    static const char stars[] = "***";
-    put(s, stars, stars + 3);
+    put(s, s->with, s->with + strlen(s->with));
+    s->replaced = true;
 }
 
 /* password=, sslpassword=, and any other name that ends so. */
@@ -42,7 +44,7 @@ static void redact_url(const char *url, const char *authority, struct sink *s)
     const char *colon = strchr(authority, ':');
     if (at != NULL && colon != NULL && colon < at) {
         put(s, url, colon + 1);
-        put_stars(s);
+        put_replacement(s);
         rest = at;
     } else {
         put(s, url, authority);
@@ -60,7 +62,7 @@ static void redact_url(const char *url, const char *authority, struct sink *s)
         const char *equals = memchr(c, '=', (size_t)(next - c));
         if (equals != NULL && names_secret(c, equals)) {
             put(s, c, equals + 1);
-            put_stars(s);
+            put_replacement(s);
         } else {
             put(s, c, next);
         }
@@ -105,8 +107,10 @@ static void redact_keywords(const char *text, struct sink *s)
         const char *value = skip_space(equals + 1);
         const char *value_end = skip_value(value);
         if (names_secret(name, name_end)) {
-            put(s, c, value);
-            put_stars(s);
+            bool quoted = *value == '\''; /* the quotes stay, so that any other text fits between them */
+            put(s, c, value + quoted);
+            put_replacement(s);
+            put(s, value, value + quoted);
         } else {
             put(s, c, value_end);
         }
@@ -114,11 +118,11 @@ static void redact_keywords(const char *text, struct sink *s)
     }
 }
 
-const char *dm_url_redact(const char *url, char *out, size_t size)
+bool dm_url_replace_secrets(const char *url, const char *with, char *out, size_t size)
 {
-    struct sink s = {out, size, 0};
+    struct sink s = {.out = out, .size = size, .with = with};
     if (size == 0)
-        return out;
+        return false;
     const char *scheme = strstr(url, "://");
     const char *equals = strchr(url, '=');
     if (scheme != NULL && (equals == NULL || scheme < equals))
@@ -126,5 +130,11 @@ const char *dm_url_redact(const char *url, char *out, size_t size)
     else
         redact_keywords(url, &s);
     out[s.n] = '\0';
+    return s.replaced;
+}
+
+const char *dm_url_redact(const char *url, char *out, size_t size)
+{
+    (void)dm_url_replace_secrets(url, "***", out, size);
     return out;
 }

@@ -127,9 +127,9 @@ static void test_redact(void **state)
             "postgresql:///db?user=a&password=***&sslpassword=***&host=h");
     redacts("postgresql:///db?pass%77ord=x", "postgresql:///db?pass%77ord=***");
     redacts("host=h password=secret user=me", "host=h password=*** user=me");
-    redacts("password = 'se\\'cr et' host=h", "password = *** host=h");
+    redacts("password = 'se\\'cr et' host=h", "password = '***' host=h");
     redacts("PASSWORD=x", "PASSWORD=***");
-    redacts("password='open", "password=***");
+    redacts("password='open", "password='***'");
     redacts("password=a&b://c", "password=***");
     redacts("", "");
     char small[8];

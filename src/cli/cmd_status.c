@@ -1,0 +1,228 @@
+/* `datamirror status`: what the mirror does and where each dataset stands. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/progress.h"
+#include "cli/commands.h"
+#include "cli/json_output.h"
+#include "cli/stop_signal.h"
+#include "cli/text_table.h"
+#include "mirror/mirror.h"
+
+#define WATCH_EVERY_MS 2000
+
+static int code_of_report(const struct dm_status_report *r)
+{
+    if (!r->running)
+        return DM_EXIT_STOPPED;
+    for (size_t i = 0; i < r->n_sources; i++)
+        if (strcmp(r->sources[i].state, "stopped") == 0)
+            return DM_EXIT_STOPPED;
+    for (size_t i = 0; i < r->n_datasets; i++)
+        if (strcmp(r->datasets[i].state, "stopped") == 0)
+            return DM_EXIT_STOPPED;
+    return DM_EXIT_OK;
+}
+
+static const char *bytes_text(uint64_t bytes, char *out, size_t size)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)bytes;
+    size_t unit = 0;
+    for (; v >= 1024 && unit < 4; unit++)
+        v /= 1024;
+    (void)snprintf(out, size, unit == 0 ? "%.0f %s" : "%.1f %s", v, units[unit]);
+    return out;
+}
+
+static const char *lag_text(const struct dm_source_status *s, char *out, size_t size)
+{
+    char bytes[32];
+    if (s->lag_us <= 0 && s->lag_bytes == 0)
+        (void)snprintf(out, size, "none");
+    else
+        (void)snprintf(out, size, "%.1f s, %s", (double)s->lag_us / 1e6, bytes_text(s->lag_bytes, bytes, sizeof bytes));
+    return out;
+}
+
+static void print_sources(const struct dm_status_report *r, FILE *out)
+{
+    struct dm_text_table t = {.n_columns = 6};
+    dm_text_table_row(&t, (const char *[]){"SOURCE", "TYPE", "STATE", "POSITION", "LAG", "LAST COMMIT THERE"});
+    for (size_t i = 0; i < r->n_sources; i++) {
+        const struct dm_source_status *s = &r->sources[i];
+        char lag[64], when[40] = "";
+        if (s->commit_time_us != 0)
+            dm_clock_format_us(s->commit_time_us, when, sizeof when);
+        dm_text_table_row(&t, (const char *[]){s->name, s->type, s->state, s->position, lag_text(s, lag, sizeof lag), when});
+    }
+    dm_text_table_print(&t, out);
+    dm_text_table_release(&t);
+    for (size_t i = 0; i < r->n_sources; i++)
+        if (r->sources[i].error != NULL)
+            (void)fprintf(out, "  %s: %s\n", r->sources[i].name, r->sources[i].error);
+}
+
+static void print_datasets(const struct dm_status_report *r, FILE *out)
+{
+    struct dm_text_table t = {.n_columns = 9};
+    for (size_t i = 2; i < t.n_columns; i++)
+        t.right[i] = true;
+    dm_text_table_row(&t, (const char *[]){"DATASET", "STATE", "ROWS", "INSERTED", "UPDATED", "DELETED", "QUARANTINED",
+                                           "FILES", "SIZE"});
+    for (size_t i = 0; i < r->n_datasets; i++) {
+        const struct dm_dataset_status *d = &r->datasets[i];
+        char n[6][32], size[32];
+        dm_text_table_row(&t, (const char *[]){d->dataset, d->state, dm_progress_count(d->rows, n[0], sizeof n[0]),
+                                               dm_progress_count(d->inserted, n[1], sizeof n[1]),
+                                               dm_progress_count(d->updated, n[2], sizeof n[2]),
+                                               dm_progress_count(d->deleted, n[3], sizeof n[3]),
+                                               dm_progress_count(d->quarantined, n[4], sizeof n[4]),
+                                               dm_progress_count(d->files, n[5], sizeof n[5]),
+                                               bytes_text(d->bytes, size, sizeof size)});
+    }
+    dm_text_table_print(&t, out);
+    dm_text_table_release(&t);
+    for (size_t i = 0; i < r->n_datasets; i++)
+        if (r->datasets[i].reason != NULL)
+            (void)fprintf(out, "  %s is %s: %s\n", r->datasets[i].dataset, r->datasets[i].state, r->datasets[i].reason);
+}
+
+static void print_report(const struct dm_status_report *r, FILE *out)
+{
+    if (r->running)
+        (void)fprintf(out, "The mirror runs (process %d).\n\n", r->pid);
+    else
+        (void)fputs("The mirror does not run. Start it with: datamirror run\n\n", out);
+    print_sources(r, out);
+    if (r->n_datasets == 0) {
+        (void)fputs("\nNo datasets yet.\n", out);
+        return;
+    }
+    (void)fputc('\n', out);
+    print_datasets(r, out);
+}
+
+static json_t *source_json(const struct dm_source_status *s)
+{
+    json_t *o = json_object();
+    dm_json_text(o, "name", s->name);
+    dm_json_text(o, "type", s->type);
+    dm_json_text(o, "state", s->state);
+    dm_json_text(o, "position", s->position);
+    dm_json_time(o, "commit_time", s->commit_time_us);
+    dm_json_time(o, "updated", s->updated_us);
+    dm_json_count(o, "lag_bytes", s->lag_bytes);
+    json_object_set_new(o, "lag_seconds", json_real((double)s->lag_us / 1e6));
+    dm_json_text(o, "error", s->error);
+    return o;
+}
+
+static json_t *dataset_json(const struct dm_dataset_status *d)
+{
+    json_t *o = json_object();
+    dm_json_text(o, "dataset", d->dataset);
+    dm_json_text(o, "source", d->source);
+    dm_json_text(o, "state", d->state);
+    dm_json_text(o, "reason", d->reason);
+    dm_json_count(o, "rows", d->rows);
+    dm_json_count(o, "received", d->received);
+    dm_json_count(o, "inserted", d->inserted);
+    dm_json_count(o, "updated", d->updated);
+    dm_json_count(o, "deleted", d->deleted);
+    dm_json_count(o, "truncated", d->truncated);
+    dm_json_count(o, "quarantined", d->quarantined);
+    dm_json_count(o, "files", d->files);
+    dm_json_count(o, "deleted_in_files", d->deleted_in_files);
+    dm_json_count(o, "bytes", d->bytes);
+    return o;
+}
+
+static void print_json(const struct dm_status_report *r, FILE *out)
+{
+    json_t *root = json_object();
+    json_object_set_new(root, "running", json_boolean(r->running));
+    json_object_set_new(root, "pid", r->running ? json_integer(r->pid) : json_null());
+    json_t *sources = json_array(), *datasets = json_array();
+    for (size_t i = 0; i < r->n_sources; i++)
+        json_array_append_new(sources, source_json(&r->sources[i]));
+    for (size_t i = 0; i < r->n_datasets; i++)
+        json_array_append_new(datasets, dataset_json(&r->datasets[i]));
+    json_object_set_new(root, "sources", sources);
+    json_object_set_new(root, "datasets", datasets);
+    dm_json_print(root, out);
+}
+
+static int show(const struct dm_config *config, bool json, bool clear)
+{
+    struct dm_status_report report = {0};
+    struct dm_error err = {0};
+    if (dm_mirror_status(config, &report, &err) != DM_OK)
+        return dm_command_fail(&err);
+    if (clear)
+        (void)fputs("\033[H\033[2J", stdout);
+    if (json)
+        print_json(&report, stdout);
+    else
+        print_report(&report, stdout);
+    int code = code_of_report(&report);
+    dm_status_report_release(&report);
+    return dm_command_finish(code);
+}
+
+static int run(const struct dm_invocation *in)
+{
+    struct dm_config *config = NULL;
+    int code = 0;
+    if (!dm_command_config(in, &config, &code))
+        return code;
+    bool json = dm_invocation_has(in, "json");
+    if (!dm_invocation_has(in, "watch")) {
+        code = show(config, json, false);
+    } else {
+        const volatile sig_atomic_t *stop = dm_stop_signal_install_quiet();
+        bool clear = !json && isatty(STDOUT_FILENO);
+        while (*stop == 0) {
+            code = show(config, json, clear);
+            if (code != DM_EXIT_OK && code != DM_EXIT_STOPPED)
+                break;
+            for (int waited = 0; waited < WATCH_EVERY_MS && *stop == 0; waited += 100)
+                dm_clock_sleep_ms(100);
+        }
+    }
+    dm_config_free(config);
+    return code;
+}
+
+static const struct dm_command_option options[] = {
+    DM_OPTION_CONFIG,
+    {"json", 0, NULL, "as one JSON object a line"},
+    {"watch", 'w', NULL, "again every two seconds, until Ctrl-C"},
+    DM_OPTION_VERBOSE,
+    {NULL, 0, NULL, NULL},
+};
+static const struct dm_command_exit exits[] = {
+    {DM_EXIT_OK, "the mirror runs, and no source or dataset is stopped"},
+    {DM_EXIT_STOPPED, "the mirror does not run, or a source or dataset is stopped"},
+    {DM_EXIT_USAGE, "the configuration is wrong"},
+    {0, NULL},
+};
+
+const struct dm_command dm_command_status = {
+    .name = "status",
+    .arguments = "",
+    .summary = "Show each source and dataset: state, rows, position, lag",
+    .about = "Works beside a running mirror and without one. Counters count since the dataset was made.\n"
+             "A dataset is waiting, copying, streaming, append-only, stopped, refused or dropped; what is stopped or refused\n"
+             "says why and what to do. The lag is what the source has and the lake has not.",
+    .options = options,
+    .examples = "  datamirror status\n"
+                "  datamirror status --watch\n"
+                "  datamirror status --json | jq '.datasets[] | {dataset, rows}'\n",
+    .exits = exits,
+    .run = run,
+};

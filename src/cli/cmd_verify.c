@@ -1,0 +1,150 @@
+/* `datamirror verify`: is the lake equal to the source? */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/progress.h"
+#include "cli/commands.h"
+#include "cli/json_output.h"
+#include "cli/stop_signal.h"
+#include "mirror/mirror.h"
+
+_Static_assert((int)DM_VERIFY_EQUAL == (int)DM_EXIT_OK && (int)DM_VERIFY_DIFFERENT == (int)DM_EXIT_NEGATIVE &&
+                   (int)DM_VERIFY_UNKNOWN == (int)DM_EXIT_USAGE,
+               "the result of verify is its exit code");
+
+static const char *result_name(enum dm_verify_result result)
+{
+    static const char *const names[] = {"equal", "different", "unknown"};
+    return names[result];
+}
+
+static void difference_text(void *ctx, const struct dm_verify_difference *d)
+{
+    (void)ctx;
+    (void)printf("  %s %s: %s\n", d->dataset, d->key, d->what);
+    if (d->source_values != NULL)
+        (void)printf("    source: %s\n", d->source_values);
+    if (d->lake_values != NULL)
+        (void)printf("    lake:   %s\n", d->lake_values);
+}
+
+static void dataset_text(void *ctx, const struct dm_verify_dataset *d)
+{
+    (void)ctx;
+    char source[32], lake[32], n[32];
+    if (d->result == DM_VERIFY_UNKNOWN) {
+        (void)printf("%s: could not tell: %s\n", d->dataset, d->reason != NULL ? d->reason : "no reason given");
+        return;
+    }
+    (void)printf("%s: %s at %s, %s rows in the source, %s in the lake", d->dataset, result_name(d->result),
+                 d->position != NULL ? d->position : "?", dm_progress_count(d->source_rows, source, sizeof source),
+                 dm_progress_count(d->lake_rows, lake, sizeof lake));
+    if (d->differences > 0)
+        (void)printf(", %s different", dm_progress_count(d->differences, n, sizeof n));
+    if (d->quarantined > 0)
+        (void)printf(", %s in quarantine", dm_progress_count(d->quarantined, n, sizeof n));
+    (void)fputc('\n', stdout);
+    (void)fflush(stdout);
+}
+
+static void difference_json(void *ctx, const struct dm_verify_difference *d)
+{
+    (void)ctx;
+    json_t *o = json_object();
+    dm_json_text(o, "kind", "difference");
+    dm_json_text(o, "dataset", d->dataset);
+    json_t *key = d->key != NULL ? json_loads(d->key, 0, NULL) : NULL;
+    if (key != NULL)
+        json_object_set_new(o, "key", key);
+    else
+        dm_json_text(o, "key", d->key);
+    dm_json_text(o, "what", d->what);
+    dm_json_text(o, "source_values", d->source_values);
+    dm_json_text(o, "lake_values", d->lake_values);
+    dm_json_print(o, stdout);
+}
+
+static void dataset_json(void *ctx, const struct dm_verify_dataset *d)
+{
+    (void)ctx;
+    json_t *o = json_object();
+    dm_json_text(o, "kind", "dataset");
+    dm_json_text(o, "dataset", d->dataset);
+    dm_json_text(o, "result", result_name(d->result));
+    dm_json_count(o, "source_rows", d->source_rows);
+    dm_json_count(o, "lake_rows", d->lake_rows);
+    dm_json_count(o, "differences", d->differences);
+    dm_json_count(o, "quarantined", d->quarantined);
+    dm_json_text(o, "position", d->position);
+    dm_json_text(o, "reason", d->reason);
+    dm_json_print(o, stdout);
+    (void)fflush(stdout);
+}
+
+static int run(const struct dm_invocation *in)
+{
+    struct dm_config *config = NULL;
+    int code = 0;
+    int64_t timeout_ms = 0;
+    size_t most = 0;
+    if (!dm_command_duration(in, "timeout", 5 * 60 * 1000, &timeout_ms, &code) ||
+        !dm_command_count(in, "differences", 20, &most, &code) || !dm_command_config(in, &config, &code))
+        return code;
+    bool json = dm_invocation_has(in, "json");
+    struct dm_verify_callbacks callbacks = {
+        .difference = json ? difference_json : difference_text,
+        .dataset = json ? dataset_json : dataset_text,
+    };
+    enum dm_verify_result result = DM_VERIFY_UNKNOWN;
+    struct dm_error err = {0};
+    enum dm_status status = dm_mirror_verify(config, in->arguments, in->n_arguments, most, timeout_ms, &callbacks,
+                                             dm_stop_signal_install(), &result, &err);
+    dm_config_free(config);
+    if (status != DM_OK) {
+        (void)dm_command_fail(&err);
+        return DM_EXIT_USAGE; /* whatever went wrong: nobody could tell */
+    }
+    if (json) {
+        json_t *o = json_object();
+        dm_json_text(o, "kind", "result");
+        dm_json_text(o, "result", result_name(result));
+        dm_json_print(o, stdout);
+    } else {
+        (void)printf("%s\n", result == DM_VERIFY_EQUAL       ? "The lake equals the source."
+                             : result == DM_VERIFY_DIFFERENT ? "The lake differs from the source."
+                                                             : "Could not tell for every dataset.");
+    }
+    int written = dm_command_finish((int)result);
+    return written == (int)result ? written : DM_EXIT_USAGE;
+}
+
+static const struct dm_command_option options[] = {
+    DM_OPTION_CONFIG,
+    {"json", 0, NULL, "as JSON, one object a line: difference, dataset, result"},
+    {"differences", 'n', "COUNT", "show at most so many differences of a dataset (default 20)"},
+    {"timeout", 0, "DURATION", "give up waiting for the mirror to catch up (default 5m)"},
+    DM_OPTION_VERBOSE,
+    {NULL, 0, NULL, NULL},
+};
+static const struct dm_command_exit exits[] = {
+    {DM_EXIT_OK, "equal"},
+    {DM_EXIT_NEGATIVE, "different; the differing keys are printed"},
+    {DM_EXIT_USAGE, "could not tell: not caught up in time, source away, wrong configuration"},
+    {0, NULL},
+};
+
+const struct dm_command dm_command_verify = {
+    .name = "verify",
+    .arguments = "[DATASET...]",
+    .max_arguments = 10000,
+    .summary = "Compare every value in the lake with the source",
+    .about = "Pins one position of the source, waits until the lake has reached it, and compares all rows and all values\n"
+             "there, while the source and the mirror go on. Works beside a running mirror; without one it catches up by\n"
+             "itself first. Without names, all datasets. Rows in quarantine are counted and are not differences.",
+    .options = options,
+    .examples = "  datamirror verify\n"
+                "  datamirror verify shop.orders shop.customers\n"
+                "  datamirror verify --json --timeout 1m\n",
+    .exits = exits,
+    .run = run,
+};

@@ -1,0 +1,17 @@
+/* commands.h — the declarations that commands.c lists; each is defined in cmd_<name>.c and described in command.h. */
+#ifndef DM_CLI_COMMANDS_H
+#define DM_CLI_COMMANDS_H
+
+#include "cli/command.h"
+
+extern const struct dm_command dm_command_init;
+extern const struct dm_command dm_command_run;
+extern const struct dm_command dm_command_status;
+extern const struct dm_command dm_command_verify;
+extern const struct dm_command dm_command_query;
+extern const struct dm_command dm_command_resync;
+extern const struct dm_command dm_command_doctor;
+extern const struct dm_command dm_command_help;
+extern const struct dm_command dm_command_version;
+
+#endif

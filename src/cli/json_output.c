@@ -1,0 +1,73 @@
+#include "cli/json_output.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+/* Length of the UTF-8 sequence that begins here by its first byte and continuation bytes; 0: not one. */
+static size_t sequence_length(const unsigned char *c)
+{
+    size_t n = c[0] < 0x80 ? 1 : c[0] >= 0xC2 && c[0] < 0xE0 ? 2 : c[0] >= 0xE0 && c[0] < 0xF0 ? 3
+             : c[0] >= 0xF0 && c[0] < 0xF5                                                     ? 4
+                                                                                               : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((c[i] & 0xC0u) != 0x80u)
+            return 0;
+    return n;
+}
+
+/* Each byte that begins no sequence becomes U+FFFD; jansson refuses the rest (overlong, surrogates), which are then all replaced. */
+static char *mended(const char *text, bool only_ascii)
+{
+    char *out = dm_xzalloc(strlen(text) + 1, 3);
+    size_t n = 0;
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0';) {
+        size_t length = sequence_length(c);
+        if (length == 0 || (only_ascii && length > 1)) {
+            memcpy(out + n, "\xEF\xBF\xBD", 3);
+            n += 3;
+            c++;
+        } else {
+            memcpy(out + n, c, length);
+            n += length;
+            c += length;
+        }
+    }
+    return out;
+}
+
+void dm_json_text(json_t *object, const char *key, const char *text)
+{
+    if (text == NULL) {
+        json_object_set_new(object, key, json_null());
+        return;
+    }
+    json_t *value = json_string(text);
+    for (int pass = 0; value == NULL && pass < 2; pass++) {
+        char *valid = mended(text, pass == 1);
+        value = json_string(valid);
+        free(valid);
+    }
+    json_object_set_new(object, key, value != NULL ? value : json_null());
+}
+
+void dm_json_count(json_t *object, const char *key, uint64_t n)
+{
+    json_object_set_new(object, key, json_integer((json_int_t)n));
+}
+
+void dm_json_time(json_t *object, const char *key, int64_t wall_us)
+{
+    char when[40];
+    dm_json_text(object, key, wall_us != 0 ? dm_clock_format_us(wall_us, when, sizeof when) : NULL);
+}
+
+void dm_json_print(json_t *take_object, FILE *out)
+{
+    (void)json_dumpf(take_object, out, JSON_COMPACT);
+    (void)fputc('\n', out);
+    json_decref(take_object);
+}
