@@ -69,7 +69,8 @@ void lake_table_free(struct dm_lake *lake, struct lake_table *t)
 {
     if (t == NULL)
         return;
-    lake_table_keep_meta(lake, t, NULL);
+    lake->meta_bytes -= t->meta_bytes;
+    dm_metadata_free(t->meta);
     lake_dataset_free(t->ds);
     free(t->namespace);
     free(t->name);
@@ -261,13 +262,13 @@ enum dm_status dm_lake_dataset_at(struct dm_lake *lake, const char *metadata_loc
     struct lake_dataset *ds = NULL;
     if (lake_metadata_read(metadata_location, &meta, err) != DM_OK)
         return DM_FAIL;
-    const char *namespace = dm_metadata_property(meta, "datamirror.namespace");
-    const char *name = dm_metadata_property(meta, "datamirror.name");
     enum dm_status status = check_location(lake, meta, err);
     if (status == DM_OK)
-        status = lake_dataset_load(namespace == NULL ? "" : namespace, name == NULL ? "" : name, meta, &ds, err);
+        status = lake_dataset_load("", "", meta, &ds, err);
     dm_metadata_free(meta);
     if (status == DM_OK)
         *out = &ds->pub;
+    else
+        dm_error_prefix(err, "%s", metadata_location);
     return status;
 }

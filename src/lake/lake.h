@@ -81,7 +81,8 @@ void dm_dataset_names_free(struct dm_dataset_name *names, size_t n);
  * *out NULL when the catalog has none. */
 enum dm_status dm_lake_dataset(struct dm_lake *lake, const char *namespace, const char *name,
                                const struct dm_dataset **out, struct dm_error *err) DM_MUST_USE;
-/* The dataset as an older metadata file has it (verify at a pin); the caller frees it with dm_dataset_free. */
+/* The dataset as an older metadata file has it (verify at a pin), with empty names; the caller frees it with dm_dataset_free. The file is there for
+ * metadata_versions commits, what it refers to until a sweep after that. */
 enum dm_status dm_lake_dataset_at(struct dm_lake *lake, const char *metadata_location, struct dm_dataset **out,
                                   struct dm_error *err) DM_MUST_USE;
 void dm_dataset_free(struct dm_dataset *d);
