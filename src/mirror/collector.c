@@ -16,6 +16,8 @@ struct route {
     struct dm_table *table;  /* the stream's current definition, owned */
     bool applied;            /* target->schema covers `table` */
     struct dm_batch *batch;  /* open batch, belongs to the unit's step; NULL: none */
+    uint64_t spool_id;       /* the spool that spool_table is a number of; 0: none */
+    size_t spool_table;
 };
 
 /* A streamed transaction in progress. */
@@ -216,6 +218,7 @@ static enum dm_status define(struct dm_collector *c, struct route *r, const stru
     }
     r->applied = false;
     r->batch = NULL;
+    r->spool_id = 0;
     return c->current != NULL ? DM_OK : apply_table(c, r, err);
 }
 
@@ -289,15 +292,42 @@ static uint32_t table_spool_txn(struct dm_collector *c, struct dm_spool *s)
     return dm_spool_txn(s, &c->txn);
 }
 
+/* The number of the route's definition in a spool, remembered because it is asked for every row. */
+static enum dm_status spool_table(struct route *r, struct dm_spool *s, size_t *number, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    if (r->spool_id != dm_spool_id(s)) {
+        status = dm_spool_table(s, r->target, r->table, &r->spool_table, err);
+        r->spool_id = status == DM_OK ? dm_spool_id(s) : 0;
+    }
+    *number = r->spool_table;
+    return status;
+}
+
+static enum dm_status rows_to_spool(struct route *r, struct dm_spool *s, uint32_t txn, uint32_t subxid, struct dm_batch **batch,
+                                    struct dm_error *err)
+{
+    size_t number = 0;
+    enum dm_status status = spool_table(r, s, &number, err);
+    return status == DM_OK ? dm_spool_rows(s, number, txn, subxid, batch, err) : status;
+}
+
+static enum dm_status truncate_to_spool(struct route *r, struct dm_spool *s, uint32_t txn, uint32_t subxid, struct dm_error *err)
+{
+    size_t number = 0;
+    enum dm_status status = spool_table(r, s, &number, err);
+    return status == DM_OK ? dm_spool_truncate(s, number, txn, subxid, err) : status;
+}
+
 static enum dm_status on_rows(void *ctx, void *handle, struct dm_batch **batch, struct dm_error *err)
 {
     struct dm_collector *c = ctx;
     struct route *r = handle;
     struct dm_target *t = r->target;
     if (c->current != NULL)
-        return dm_spool_rows(c->current->spool, t, r->table, c->current->txn, c->current->subxid, batch, err);
+        return rows_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, batch, err);
     if (spooled(t))
-        return dm_spool_rows(t->spool, t, r->table, table_spool_txn(c, t->spool), 0, batch, err);
+        return rows_to_spool(r, t->spool, table_spool_txn(c, t->spool), 0, batch, err);
     if (t->phase != DM_PHASE_STREAMING || t->copy_again || c->txn.visible_at < t->copied_at) {
         *batch = discard_batch(c, r->table->columns);
         return DM_OK;
@@ -322,9 +352,9 @@ static enum dm_status on_truncate(void *ctx, void *handle, struct dm_error *err)
     struct route *r = handle;
     struct dm_target *t = r->target;
     if (c->current != NULL)
-        return dm_spool_truncate(c->current->spool, t, r->table, c->current->txn, c->current->subxid, err);
+        return truncate_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, err);
     if (spooled(t))
-        return dm_spool_truncate(t->spool, t, r->table, table_spool_txn(c, t->spool), 0, err);
+        return truncate_to_spool(r, t->spool, table_spool_txn(c, t->spool), 0, err);
     if (t->phase != DM_PHASE_STREAMING || t->copy_again || c->txn.visible_at < t->copied_at)
         return DM_OK;
     uint32_t txn = unit_txn_number(c);
@@ -340,9 +370,9 @@ static enum dm_status on_bad_row(void *ctx, void *handle, const struct dm_bad_ro
     struct dm_target *t = r->target;
     (void)err;
     if (c->current != NULL)
-        dm_spool_bad_row(c->current->spool, t, c->current->txn, row);
+        dm_spool_bad_row(c->current->spool, t, c->current->txn, c->current->subxid, row);
     else if (spooled(t))
-        dm_spool_bad_row(t->spool, t, table_spool_txn(c, t->spool), row);
+        dm_spool_bad_row(t->spool, t, table_spool_txn(c, t->spool), 0, row);
     else if (t->phase == DM_PHASE_STREAMING && c->txn.visible_at >= t->copied_at)
         dm_kept_rows_add(&c->unit->bad, &c->unit->n_bad, t, unit_txn_number(c), row);
     if (c->unit->started_us == 0)
@@ -428,6 +458,7 @@ static enum dm_status replay_table(void *ctx, struct dm_target *t, const struct 
     r->table = dm_table_copy(table);
     r->applied = false;
     r->batch = NULL;
+    r->spool_id = 0;
     return DM_OK;
 }
 
@@ -446,7 +477,7 @@ static enum dm_status replay_batch(void *ctx, struct dm_target *t, struct dm_bat
         uint32_t number = table_spool_txn(c, t->spool);
         for (size_t i = 0; i < batch->rows; i++) {
             struct dm_batch *into;
-            if (dm_spool_rows(t->spool, t, r->table, number, 0, &into, err) != DM_OK) {
+            if (rows_to_spool(r, t->spool, number, 0, &into, err) != DM_OK) {
                 dm_batch_free(batch);
                 return DM_FAIL;
             }
@@ -488,7 +519,7 @@ static enum dm_status replay_truncate(void *ctx, struct dm_target *t, uint32_t t
     struct dm_collector *c = p->c;
     struct route *r = route_of(c, t);
     if (!p->attach && spooled(t))
-        return dm_spool_truncate(t->spool, t, r->table, table_spool_txn(c, t->spool), 0, err);
+        return truncate_to_spool(r, t->spool, table_spool_txn(c, t->spool), 0, err);
     if (p->attach || replay_wanted(p, t, txn)) {
         uint32_t number = replay_txn(p, txn);
         dm_unit_add(c->unit, DM_STEP_TRUNCATE, t)->txn = number;
@@ -503,7 +534,7 @@ static enum dm_status replay_bad_row(void *ctx, struct dm_target *t, uint32_t tx
     struct replay *p = ctx;
     (void)err;
     if (!p->attach && spooled(t))
-        dm_spool_bad_row(t->spool, t, table_spool_txn(p->c, t->spool), row);
+        dm_spool_bad_row(t->spool, t, table_spool_txn(p->c, t->spool), 0, row);
     else if (p->attach || replay_wanted(p, t, txn))
         dm_kept_rows_add(&p->c->unit->bad, &p->c->unit->n_bad, t, replay_txn(p, txn), row);
     return DM_OK;
@@ -647,6 +678,7 @@ enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t, 
     /* What the stream said last of the table may be newer or older than the snapshot; the spool replays the definitions in order. */
     struct dm_table *latest = r->table;
     r->table = dm_table_copy(table);
+    r->spool_id = 0;
     r->applied = true;
     r->batch = NULL;
     c->open = true; /* the spool may be handed on in parts; the position moves when all of it is in */

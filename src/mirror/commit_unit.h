@@ -19,6 +19,7 @@ struct dm_copied_file {
 struct dm_kept_row {
     struct dm_target *target;
     uint32_t txn; /* index into the unit's (or spool's) transactions */
+    uint32_t subxid;
     struct dm_bad_row row;
 };
 

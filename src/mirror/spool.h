@@ -21,12 +21,16 @@ void dm_spool_txn_committed(struct dm_spool *s, uint32_t number, const struct dm
 uint32_t dm_spool_txn_count(const struct dm_spool *s);
 const struct dm_txn *dm_spool_txn_at(const struct dm_spool *s, uint32_t number);
 
-/* The batch for the next row of the table (its definition is copied when it is new). */
-enum dm_status dm_spool_rows(struct dm_spool *s, struct dm_target *target, const struct dm_table *table, uint32_t txn,
-                             uint32_t subxid, struct dm_batch **batch, struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_spool_truncate(struct dm_spool *s, struct dm_target *target, const struct dm_table *table, uint32_t txn,
-                                 uint32_t subxid, struct dm_error *err) DM_MUST_USE;
-void dm_spool_bad_row(struct dm_spool *s, struct dm_target *target, uint32_t txn, const struct dm_bad_row *row);
+/* A number that no other spool of this process has or had: lets callers keep table numbers. */
+uint64_t dm_spool_id(const struct dm_spool *s);
+/* The number of a table's definition (copied when it is new); valid until the definition changes. */
+enum dm_status dm_spool_table(struct dm_spool *s, struct dm_target *target, const struct dm_table *table, size_t *number,
+                              struct dm_error *err) DM_MUST_USE;
+/* The batch for the next row of the table. */
+enum dm_status dm_spool_rows(struct dm_spool *s, size_t table, uint32_t txn, uint32_t subxid, struct dm_batch **batch,
+                             struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_spool_truncate(struct dm_spool *s, size_t table, uint32_t txn, uint32_t subxid, struct dm_error *err) DM_MUST_USE;
+void dm_spool_bad_row(struct dm_spool *s, struct dm_target *target, uint32_t txn, uint32_t subxid, const struct dm_bad_row *row);
 /* Rows of this subtransaction, so far, are void. */
 void dm_spool_abort(struct dm_spool *s, uint32_t subxid);
 

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "engine/sql.h"
 #include "lake/lake.h"
@@ -432,7 +433,9 @@ enum dm_status dm_mirror_verify(const struct dm_config *config, const char *cons
         (void)pthread_join(own.thread, NULL);
     if (status == DM_FAIL && own.started && own.status == DM_FAIL)
         *err = own.error; /* why the waiting was in vain */
-    (void)dm_file_remove_tree(v.folder, NULL);
+    struct dm_error ignored = {0};
+    if (dm_file_remove_tree(v.folder, &ignored) != DM_OK)
+        dm_log_error(DM_LOG_WARN, "verify", &ignored);
     free(v.folder);
     *result = status == DM_OK ? v.worst : DM_VERIFY_UNKNOWN;
     return status;
