@@ -89,6 +89,9 @@ void dm_lake_close(struct dm_lake *lake)
     for (size_t i = 0; i < lake->n_kept; i++)
         lake_dataset_free(lake->kept[i]);
     free(lake->kept);
+    for (size_t i = 0; i < lake->n_kept_memory; i++)
+        free(lake->kept_memory[i]);
+    free(lake->kept_memory);
     dm_catalog_close(&lake->catalog);
     pthread_mutex_destroy(&lake->lock);
     free(lake->folder);

@@ -55,6 +55,8 @@ struct dm_lake {
     uint64_t clock;
     size_t n_kept; /* read-only: datasets that were handed out and replaced since */
     struct lake_dataset **kept;
+    size_t n_kept_memory; /* what query sessions borrow */
+    void **kept_memory;
 };
 
 /* lake.c */
