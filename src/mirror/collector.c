@@ -1,6 +1,3 @@
-#include "mirror/collector.h"
-
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,46 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "mirror/spool.h"
-
-/* What the source holds as handle: one per target. */
-struct route {
-    struct dm_target *target;
-    struct dm_table *table;  /* the stream's current definition, owned */
-    bool applied;            /* target->schema covers `table` */
-    struct dm_batch *batch;  /* open batch, belongs to the unit's step; NULL: none */
-    uint64_t spool_id;       /* the spool that spool_table is a number of; 0: none */
-    size_t spool_table;
-};
-
-/* A streamed transaction in progress. */
-struct staged {
-    uint64_t xid;
-    struct dm_spool *spool;
-    uint32_t txn;    /* its number in the spool */
-    uint32_t subxid; /* current subtransaction */
-    struct staged *next;
-};
-
-struct dm_collector {
-    struct dm_collector_options options;
-    struct dm_sink sink;
-    struct dm_unit *unit;
-    size_t n_routes;
-    struct route **routes;
-    struct dm_txn txn;       /* the open transaction */
-    bool open;               /* between begin and commit */
-    uint32_t unit_txn;       /* number of `txn` in the unit; UINT32_MAX: not entered yet */
-    size_t n_spooled;        /* targets whose changes are spooled */
-    dm_position position;
-    int64_t commit_time_us;
-    struct staged *staged;   /* all in progress */
-    struct staged *current;  /* between stream_start and stream_stop */
-    struct dm_batch *discard; /* rows of transactions that a copy already holds go here */
-    size_t bytes_checked_rows;
-    int64_t pin_request;     /* 0: none */
-    dm_position pin_position;
-};
+#include "mirror/collector_state.h"
 
 enum { rows_between_size_checks = 1024 };
 
@@ -59,7 +17,7 @@ static void close_batches(struct dm_collector *c)
         c->routes[i]->batch = NULL;
 }
 
-static enum dm_status push_unit(struct dm_collector *c, bool closes, struct dm_error *err)
+enum dm_status dm_collector_push(struct dm_collector *c, bool closes, struct dm_error *err)
 {
     struct dm_unit *u = c->unit;
     u->closes = closes;
@@ -81,18 +39,18 @@ static size_t unit_bytes(const struct dm_unit *u)
     return bytes;
 }
 
-static bool unit_is_large(struct dm_collector *c)
+bool dm_collector_unit_is_large(struct dm_collector *c)
 {
     return unit_bytes(c->unit) >= c->options.unit_bytes;
 }
 
 /* Inside a transaction: hands on what there is when it became large. A REKEY row and its UPDATE stay together. */
-static enum dm_status relieve(struct dm_collector *c, const struct route *r, struct dm_error *err)
+static enum dm_status relieve(struct dm_collector *c, const struct dm_route *r, struct dm_error *err)
 {
     if (++c->bytes_checked_rows < rows_between_size_checks || dm_batch_ends_in_rekey(r->batch))
         return DM_OK;
     c->bytes_checked_rows = 0;
-    return unit_is_large(c) ? push_unit(c, false, err) : DM_OK;
+    return dm_collector_unit_is_large(c) ? dm_collector_push(c, false, err) : DM_OK;
 }
 
 static uint32_t unit_txn_number(struct dm_collector *c)
@@ -122,7 +80,7 @@ enum dm_status dm_collector_close_unit(struct dm_collector *c, bool even_empty, 
         return DM_TIMEOUT;
     if (dm_unit_empty(c->unit) && !even_empty)
         return DM_OK;
-    return push_unit(c, true, err);
+    return dm_collector_push(c, true, err);
 }
 
 enum dm_status dm_collector_tick(struct dm_collector *c, struct dm_error *err)
@@ -130,8 +88,8 @@ enum dm_status dm_collector_tick(struct dm_collector *c, struct dm_error *err)
     if (c->open || dm_unit_empty(c->unit))
         return DM_OK;
     int64_t age_us = dm_clock_monotonic_us() - c->unit->started_us;
-    if (age_us >= c->options.commit_interval_ms * 1000 || unit_is_large(c))
-        return push_unit(c, true, err);
+    if (age_us >= c->options.commit_interval_ms * 1000 || dm_collector_unit_is_large(c))
+        return dm_collector_push(c, true, err);
     return DM_OK;
 }
 
@@ -150,17 +108,17 @@ static enum dm_status satisfy_pin(struct dm_collector *c, dm_position next, stru
         return DM_OK;
     c->unit->pins[c->unit->n_pins++] = c->pin_request;
     c->pin_request = 0;
-    return push_unit(c, true, err);
+    return dm_collector_push(c, true, err);
 }
 
 /* ---- tables ---- */
 
-static struct route *route_of(struct dm_collector *c, struct dm_target *t)
+struct dm_route *dm_collector_route(struct dm_collector *c, struct dm_target *t)
 {
     for (size_t i = 0; i < c->n_routes; i++)
         if (c->routes[i]->target == t)
             return c->routes[i];
-    struct route *r = dm_xzalloc(1, sizeof *r);
+    struct dm_route *r = dm_xzalloc(1, sizeof *r);
     r->target = t;
     c->routes = dm_xrealloc(c->routes, c->n_routes + 1, sizeof *c->routes);
     c->routes[c->n_routes++] = r;
@@ -177,7 +135,7 @@ static void ask_for_copy(struct dm_target *t, const char *why)
 }
 
 /* Brings the dataset's schema to the route's table definition. */
-static enum dm_status apply_table(struct dm_collector *c, struct route *r, struct dm_error *err)
+enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route *r, struct dm_error *err)
 {
     struct dm_target *t = r->target;
     if (r->applied || t->phase != DM_PHASE_STREAMING || t->schema == NULL)
@@ -210,7 +168,7 @@ static enum dm_status apply_table(struct dm_collector *c, struct route *r, struc
     return DM_OK;
 }
 
-static enum dm_status define(struct dm_collector *c, struct route *r, const struct dm_table *table, struct dm_error *err)
+static enum dm_status define(struct dm_collector *c, struct dm_route *r, const struct dm_table *table, struct dm_error *err)
 {
     if (r->table != table) {
         dm_table_free(r->table);
@@ -219,7 +177,7 @@ static enum dm_status define(struct dm_collector *c, struct route *r, const stru
     r->applied = false;
     r->batch = NULL;
     r->spool_id = 0;
-    return c->current != NULL ? DM_OK : apply_table(c, r, err);
+    return c->current != NULL ? DM_OK : dm_collector_apply_table(c, r, err);
 }
 
 static enum dm_status on_table(void *ctx, const struct dm_table *table, void **handle, struct dm_error *err)
@@ -230,14 +188,14 @@ static enum dm_status on_table(void *ctx, const struct dm_table *table, void **h
     enum dm_status status = c->options.find(c->options.ctx, table, &t, err);
     if (status != DM_OK || t == NULL || t->phase == DM_PHASE_STOPPED)
         return status;
-    struct route *r = route_of(c, t);
+    struct dm_route *r = dm_collector_route(c, t);
     *handle = r;
     return define(c, r, table, err);
 }
 
 static enum dm_status on_dropped(void *ctx, void *handle, struct dm_error *err)
 {
-    struct route *r = handle;
+    struct dm_route *r = handle;
     return dm_collector_set_state(ctx, r->target, "dropped", "the table was dropped in the source; the dataset keeps its last state",
                                   err);
 }
@@ -257,7 +215,7 @@ enum dm_status dm_collector_set_state(struct dm_collector *c, struct dm_target *
 /* ---- rows ---- */
 
 /* A batch in the unit for the next row of the target, opened when needed. */
-static struct dm_batch *unit_batch(struct dm_collector *c, struct route *r)
+static struct dm_batch *unit_batch(struct dm_collector *c, struct dm_route *r)
 {
     if (r->batch == NULL) {
         struct dm_step *step = dm_unit_add(c->unit, DM_STEP_ROWS, r->target);
@@ -284,7 +242,7 @@ static bool spooled(const struct dm_target *t)
 }
 
 /* The open transaction's number in a table's spool. Transactions come one after the other, so only the last can be it. */
-static uint32_t table_spool_txn(struct dm_collector *c, struct dm_spool *s)
+uint32_t dm_collector_spool_txn(struct dm_collector *c, struct dm_spool *s)
 {
     uint32_t number = dm_spool_txn_count(s);
     if (number > 0 && dm_spool_txn_at(s, number - 1)->visible_at == c->txn.visible_at)
@@ -293,7 +251,7 @@ static uint32_t table_spool_txn(struct dm_collector *c, struct dm_spool *s)
 }
 
 /* The number of the route's definition in a spool, remembered because it is asked for every row. */
-static enum dm_status spool_table(struct route *r, struct dm_spool *s, size_t *number, struct dm_error *err)
+static enum dm_status spool_table(struct dm_route *r, struct dm_spool *s, size_t *number, struct dm_error *err)
 {
     enum dm_status status = DM_OK;
     if (r->spool_id != dm_spool_id(s)) {
@@ -304,7 +262,7 @@ static enum dm_status spool_table(struct route *r, struct dm_spool *s, size_t *n
     return status;
 }
 
-static enum dm_status rows_to_spool(struct route *r, struct dm_spool *s, uint32_t txn, uint32_t subxid, struct dm_batch **batch,
+enum dm_status dm_collector_rows_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn, uint32_t subxid, struct dm_batch **batch,
                                     struct dm_error *err)
 {
     size_t number = 0;
@@ -312,7 +270,7 @@ static enum dm_status rows_to_spool(struct route *r, struct dm_spool *s, uint32_
     return status == DM_OK ? dm_spool_rows(s, number, txn, subxid, batch, err) : status;
 }
 
-static enum dm_status truncate_to_spool(struct route *r, struct dm_spool *s, uint32_t txn, uint32_t subxid, struct dm_error *err)
+enum dm_status dm_collector_truncate_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn, uint32_t subxid, struct dm_error *err)
 {
     size_t number = 0;
     enum dm_status status = spool_table(r, s, &number, err);
@@ -322,17 +280,17 @@ static enum dm_status truncate_to_spool(struct route *r, struct dm_spool *s, uin
 static enum dm_status on_rows(void *ctx, void *handle, struct dm_batch **batch, struct dm_error *err)
 {
     struct dm_collector *c = ctx;
-    struct route *r = handle;
+    struct dm_route *r = handle;
     struct dm_target *t = r->target;
     if (c->current != NULL)
-        return rows_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, batch, err);
+        return dm_collector_rows_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, batch, err);
     if (spooled(t))
-        return rows_to_spool(r, t->spool, table_spool_txn(c, t->spool), 0, batch, err);
+        return dm_collector_rows_to_spool(r, t->spool, dm_collector_spool_txn(c, t->spool), 0, batch, err);
     if (t->phase != DM_PHASE_STREAMING || t->copy_again || c->txn.visible_at < t->copied_at) {
         *batch = discard_batch(c, r->table->columns);
         return DM_OK;
     }
-    if (!r->applied && apply_table(c, r, err) != DM_OK)
+    if (!r->applied && dm_collector_apply_table(c, r, err) != DM_OK)
         return DM_FAIL;
     if (t->copy_again) { /* the definition could not be followed */
         *batch = discard_batch(c, r->table->columns);
@@ -346,19 +304,26 @@ static enum dm_status on_rows(void *ctx, void *handle, struct dm_batch **batch, 
     return DM_OK;
 }
 
+void dm_collector_add_truncate(struct dm_collector *c, struct dm_target *t, uint32_t txn)
+{
+    struct dm_step *step = dm_unit_add(c->unit, DM_STEP_TRUNCATE, t);
+    step->txn = txn;
+    step->schema = dm_schema_ref(t->schema);
+}
+
 static enum dm_status on_truncate(void *ctx, void *handle, struct dm_error *err)
 {
     struct dm_collector *c = ctx;
-    struct route *r = handle;
+    struct dm_route *r = handle;
     struct dm_target *t = r->target;
     if (c->current != NULL)
-        return truncate_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, err);
+        return dm_collector_truncate_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, err);
     if (spooled(t))
-        return truncate_to_spool(r, t->spool, table_spool_txn(c, t->spool), 0, err);
+        return dm_collector_truncate_to_spool(r, t->spool, dm_collector_spool_txn(c, t->spool), 0, err);
     if (t->phase != DM_PHASE_STREAMING || t->copy_again || c->txn.visible_at < t->copied_at)
         return DM_OK;
     uint32_t txn = unit_txn_number(c);
-    dm_unit_add(c->unit, DM_STEP_TRUNCATE, t)->txn = txn;
+    dm_collector_add_truncate(c, t, txn);
     r->batch = NULL;
     return DM_OK;
 }
@@ -366,13 +331,13 @@ static enum dm_status on_truncate(void *ctx, void *handle, struct dm_error *err)
 static enum dm_status on_bad_row(void *ctx, void *handle, const struct dm_bad_row *row, struct dm_error *err)
 {
     struct dm_collector *c = ctx;
-    struct route *r = handle;
+    struct dm_route *r = handle;
     struct dm_target *t = r->target;
     (void)err;
     if (c->current != NULL)
         dm_spool_bad_row(c->current->spool, t, c->current->txn, c->current->subxid, row);
     else if (spooled(t))
-        dm_spool_bad_row(t->spool, t, table_spool_txn(c, t->spool), 0, row);
+        dm_spool_bad_row(t->spool, t, dm_collector_spool_txn(c, t->spool), 0, row);
     else if (t->phase == DM_PHASE_STREAMING && c->txn.visible_at >= t->copied_at)
         dm_kept_rows_add(&c->unit->bad, &c->unit->n_bad, t, unit_txn_number(c), row);
     if (c->unit->started_us == 0)
@@ -405,17 +370,17 @@ static void finish_txn(struct dm_collector *c, const struct dm_txn *txn)
     c->commit_time_us = txn->commit_time_us;
 }
 
-static struct staged *staged_find(struct dm_collector *c, uint64_t xid)
+static struct dm_staged *staged_find(struct dm_collector *c, uint64_t xid)
 {
-    for (struct staged *s = c->staged; s != NULL; s = s->next)
+    for (struct dm_staged *s = c->staged; s != NULL; s = s->next)
         if (s->xid == xid)
             return s;
     return NULL;
 }
 
-static void staged_remove(struct dm_collector *c, struct staged *s)
+static void staged_remove(struct dm_collector *c, struct dm_staged *s)
 {
-    for (struct staged **at = &c->staged; *at != NULL; at = &(*at)->next) {
+    for (struct dm_staged **at = &c->staged; *at != NULL; at = &(*at)->next) {
         if (*at == s) {
             *at = s->next;
             break;
@@ -425,135 +390,7 @@ static void staged_remove(struct dm_collector *c, struct staged *s)
     free(s);
 }
 
-/* ---- replaying a spool into the unit ---- */
-
-struct replay {
-    struct dm_collector *c;
-    struct dm_spool *spool;
-    uint32_t unit_txn;  /* unit number of the spool transaction entered last */
-    uint32_t spool_txn; /* that transaction; UINT32_MAX: none */
-    bool attach;        /* replaying what arrived during a copy */
-};
-
-/* Enters a spool transaction into the unit (history needs its position and time). */
-static uint32_t replay_txn(struct replay *p, uint32_t number)
-{
-    struct dm_unit *u = p->c->unit;
-    if (p->spool_txn != number || u->n_txns == 0) {
-        u->txns = dm_xrealloc(u->txns, u->n_txns + 1, sizeof *u->txns);
-        u->txns[u->n_txns] = *dm_spool_txn_at(p->spool, number);
-        p->unit_txn = (uint32_t)u->n_txns++;
-        p->spool_txn = number;
-    }
-    return p->unit_txn;
-}
-
-static enum dm_status replay_table(void *ctx, struct dm_target *t, const struct dm_table *table, struct dm_error *err)
-{
-    struct replay *p = ctx;
-    struct route *r = route_of(p->c, t);
-    (void)err;
-    /* Applied with the next row that takes effect: a definition made in an aborted subtransaction must leave no trace. */
-    dm_table_free(r->table);
-    r->table = dm_table_copy(table);
-    r->applied = false;
-    r->batch = NULL;
-    r->spool_id = 0;
-    return DM_OK;
-}
-
-static bool replay_wanted(const struct replay *p, const struct dm_target *t, uint32_t txn)
-{
-    return t->phase == DM_PHASE_STREAMING && !t->copy_again &&
-           dm_spool_txn_at(p->spool, txn)->visible_at >= t->copied_at;
-}
-
-static enum dm_status replay_batch(void *ctx, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
-{
-    struct replay *p = ctx;
-    struct dm_collector *c = p->c;
-    struct route *r = route_of(c, t);
-    if (!p->attach && spooled(t)) { /* a streamed transaction commits while its table is being copied */
-        uint32_t number = table_spool_txn(c, t->spool);
-        for (size_t i = 0; i < batch->rows; i++) {
-            struct dm_batch *into;
-            if (rows_to_spool(r, t->spool, number, 0, &into, err) != DM_OK) {
-                dm_batch_free(batch);
-                return DM_FAIL;
-            }
-            batch->txns[i] = number;
-            batch->subxids[i] = 0;
-            if (dm_batch_append_row(into, batch, i, err) != DM_OK) {
-                dm_batch_free(batch);
-                return DM_FAIL;
-            }
-        }
-        dm_batch_free(batch);
-        return DM_OK;
-    }
-    if (!p->attach && batch->rows > 0 && !replay_wanted(p, t, batch->txns[0])) {
-        dm_batch_free(batch);
-        return DM_OK;
-    }
-    if (!r->applied && apply_table(c, r, err) != DM_OK) {
-        dm_batch_free(batch);
-        return DM_FAIL;
-    }
-    if (t->copy_again) {
-        dm_batch_free(batch);
-        return DM_OK;
-    }
-    for (size_t i = 0; i < batch->rows; i++)
-        batch->txns[i] = replay_txn(p, batch->txns[i]);
-    dm_schema_unref(batch->schema);
-    batch->schema = dm_schema_ref(t->schema);
-    r->batch = NULL;
-    c->unit->rows += batch->rows;
-    dm_unit_add(c->unit, DM_STEP_ROWS, t)->batch = batch;
-    return unit_is_large(c) ? push_unit(c, false, err) : DM_OK;
-}
-
-static enum dm_status replay_truncate(void *ctx, struct dm_target *t, uint32_t txn, struct dm_error *err)
-{
-    struct replay *p = ctx;
-    struct dm_collector *c = p->c;
-    struct route *r = route_of(c, t);
-    if (!p->attach && spooled(t))
-        return truncate_to_spool(r, t->spool, table_spool_txn(c, t->spool), 0, err);
-    if (p->attach || replay_wanted(p, t, txn)) {
-        uint32_t number = replay_txn(p, txn);
-        dm_unit_add(c->unit, DM_STEP_TRUNCATE, t)->txn = number;
-        r->batch = NULL;
-    }
-    return DM_OK;
-}
-
-static enum dm_status replay_bad_row(void *ctx, struct dm_target *t, uint32_t txn, const struct dm_bad_row *row,
-                                     struct dm_error *err)
-{
-    struct replay *p = ctx;
-    (void)err;
-    if (!p->attach && spooled(t))
-        dm_spool_bad_row(t->spool, t, table_spool_txn(p->c, t->spool), 0, row);
-    else if (p->attach || replay_wanted(p, t, txn))
-        dm_kept_rows_add(&p->c->unit->bad, &p->c->unit->n_bad, t, replay_txn(p, txn), row);
-    return DM_OK;
-}
-
-static enum dm_status replay_spool(struct dm_collector *c, struct dm_spool *spool, bool attach, dm_position after,
-                                   struct dm_error *err)
-{
-    struct replay p = {.c = c, .spool = spool, .spool_txn = UINT32_MAX, .attach = attach};
-    struct dm_spool_replay to = {.ctx = &p,
-                                 .after = after,
-                                 .table = replay_table,
-                                 .batch = replay_batch,
-                                 .truncate = replay_truncate,
-                                 .bad_row = replay_bad_row};
-    return dm_spool_replay(spool, &to, err);
-}
-
-static enum dm_status commit_staged(struct dm_collector *c, struct staged *s, const struct dm_txn *txn, struct dm_error *err)
+static enum dm_status commit_staged(struct dm_collector *c, struct dm_staged *s, const struct dm_txn *txn, struct dm_error *err)
 {
     enum dm_status status = satisfy_pin(c, txn->visible_at, err);
     if (status != DM_OK)
@@ -561,7 +398,7 @@ static enum dm_status commit_staged(struct dm_collector *c, struct staged *s, co
     c->open = true; /* parts may be handed on while replaying */
     c->txn = *txn;
     dm_spool_txn_committed(s->spool, s->txn, txn);
-    status = replay_spool(c, s->spool, false, 0, err);
+    status = dm_collector_replay(c, s->spool, false, 0, err);
     if (status == DM_OK)
         finish_txn(c, txn);
     staged_remove(c, s);
@@ -571,7 +408,7 @@ static enum dm_status commit_staged(struct dm_collector *c, struct staged *s, co
 static enum dm_status on_commit(void *ctx, const struct dm_txn *txn, struct dm_error *err)
 {
     struct dm_collector *c = ctx;
-    struct staged *s = c->open ? NULL : staged_find(c, txn->xid);
+    struct dm_staged *s = c->open ? NULL : staged_find(c, txn->xid);
     if (s != NULL) {
         enum dm_status status = commit_staged(c, s, txn, err);
         if (status != DM_OK)
@@ -600,7 +437,7 @@ static enum dm_status on_stream_start(void *ctx, uint64_t xid, uint32_t subxid, 
 {
     struct dm_collector *c = ctx;
     (void)err;
-    struct staged *s = staged_find(c, xid);
+    struct dm_staged *s = staged_find(c, xid);
     if (s == NULL) {
         s = dm_xzalloc(1, sizeof *s);
         s->xid = xid;
@@ -636,7 +473,7 @@ static enum dm_status on_stream_abort(void *ctx, uint64_t xid, uint32_t subxid, 
 {
     struct dm_collector *c = ctx;
     (void)err;
-    struct staged *s = staged_find(c, xid);
+    struct dm_staged *s = staged_find(c, xid);
     if (s == NULL)
         return DM_OK;
     if (subxid == (uint32_t)xid)
@@ -655,44 +492,7 @@ void dm_collector_spool(struct dm_collector *c, struct dm_target *t)
     t->spool = dm_spool_new(c->options.spool_folder, c->options.unit_bytes / 8);
     t->phase = DM_PHASE_COPYING;
     t->copy_again = false;
-    route_of(c, t)->batch = NULL;
-}
-
-enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t, struct dm_copied_table *copied,
-                                   const struct dm_table *table, struct dm_error *err)
-{
-    assert(!c->open && c->position >= copied->at);
-    struct route *r = route_of(c, t);
-    struct dm_spool *spool = t->spool;
-    t->spool = NULL;
-    c->n_spooled--;
-    t->phase = DM_PHASE_STREAMING;
-    t->copied_at = copied->at;
-    dm_schema_unref(t->schema);
-    t->schema = dm_schema_ref(copied->schema);
-    t->last_column_id = copied->last_column_id;
-    dm_position at = copied->at;
-    struct dm_step *step = dm_unit_add(c->unit, DM_STEP_ATTACH, t);
-    step->copied = copied;
-    step->table = dm_table_copy(table);
-    /* What the stream said last of the table may be newer or older than the snapshot; the spool replays the definitions in order. */
-    struct dm_table *latest = r->table;
-    r->table = dm_table_copy(table);
-    r->spool_id = 0;
-    r->applied = true;
-    r->batch = NULL;
-    c->open = true; /* the spool may be handed on in parts; the position moves when all of it is in */
-    enum dm_status status = replay_spool(c, spool, true, at, err);
-    c->open = false;
-    dm_spool_free(spool);
-    if (status == DM_OK && latest != NULL) {
-        dm_table_free(r->table);
-        r->table = latest;
-        r->applied = false; /* compared again with the next row */
-        return DM_OK;
-    }
-    dm_table_free(latest);
-    return status;
+    dm_collector_route(c, t)->batch = NULL;
 }
 
 /* ---- life ---- */

@@ -38,7 +38,7 @@ void dm_copied_table_free(struct dm_copied_table *c); /* also removes files that
 
 enum dm_step_kind {
     DM_STEP_ROWS,     /* batch */
-    DM_STEP_TRUNCATE,
+    DM_STEP_TRUNCATE, /* txn; schema: the dataset's at that point */
     DM_STEP_SCHEMA,   /* schema, last_column_id */
     DM_STEP_ATTACH,   /* copied: replaces the whole dataset */
     DM_STEP_STATE,    /* text: new state, reason (may be NULL) */

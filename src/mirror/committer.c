@@ -173,10 +173,11 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
     return DM_OK;
 }
 
-static enum dm_status apply_truncate(struct dm_committer *c, struct dm_target *t, const struct dm_txn *txn, struct dm_error *err)
+static enum dm_status apply_truncate(struct dm_committer *c, struct dm_target *t, const struct dm_schema *schema,
+                                     const struct dm_txn *txn, struct dm_error *err)
 {
     t->state.truncated++;
-    if (t->history && dm_history_truncate(&c->apply, t, txn, err) != DM_OK)
+    if (t->history && dm_history_truncate(&c->apply, t, schema, txn, err) != DM_OK)
         return DM_FAIL;
     if (dm_commit_remove_all(c->apply.commit, t->state.namespace, t->state.name, err) != DM_OK)
         return DM_FAIL;
@@ -209,6 +210,8 @@ static enum dm_status apply_rename(struct dm_committer *c, const struct dm_step 
                t->state.namespace, t->state.name, table->name);
     } else if (status == DM_OK && (strcmp(namespace, t->state.namespace) != 0 || strcmp(table->name, t->state.name) != 0)) {
         status = dm_commit_rename(c->apply.commit, t->state.namespace, t->state.name, namespace, table->name, err);
+        if (status == DM_OK)
+            status = dm_history_rename(&c->apply, t, namespace, table->name, err);
         if (status == DM_OK) {
             replace_text(&t->state.namespace, namespace);
             replace_text(&t->state.name, table->name);
@@ -226,7 +229,7 @@ static enum dm_status apply_step(struct dm_committer *c, struct dm_unit *unit, s
     case DM_STEP_ROWS:
         return dm_apply_rows(&c->apply, t, step->batch, err);
     case DM_STEP_TRUNCATE:
-        return apply_truncate(c, t, &unit->txns[step->txn], err);
+        return apply_truncate(c, t, step->schema, &unit->txns[step->txn], err);
     case DM_STEP_SCHEMA:
         return apply_schema(c, step, err);
     case DM_STEP_ATTACH:

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 
 enum { batch_rows = 16384, batch_bytes = 4 << 20 };
 
@@ -34,8 +35,7 @@ struct dm_copy_job {
     const struct dm_source_type *type;
     struct dm_source *source;
     struct dm_copy *copy;
-    pthread_t thread;
-    bool thread_started;
+    struct dm_thread thread;
     atomic_bool cancelled;
     atomic_ullong rows;
     atomic_ullong expected;
@@ -46,7 +46,6 @@ struct dm_copy_job {
     struct job_task *tasks;
     size_t next_task;
     size_t n_files;
-    bool finished;         /* the job's thread is through */
     struct dm_error error; /* class set: the whole job failed */
 };
 
@@ -154,9 +153,10 @@ static void task_done(struct dm_copy_job *job, struct job_table *jt, enum dm_sta
     (void)pthread_mutex_unlock(&job->mutex);
 }
 
-static void *work(void *ctx)
+static enum dm_status work(void *ctx, struct dm_error *unused)
 {
     struct dm_copy_job *job = ctx;
+    (void)unused; /* failures are kept per table */
     struct job_task task;
     while (next_task(job, &task)) {
         struct dm_error err = {0};
@@ -164,7 +164,7 @@ static void *work(void *ctx)
         enum dm_status status = copy_part(job, jt, task.part, &err);
         task_done(job, jt, status, &err);
     }
-    return NULL;
+    return DM_OK;
 }
 
 static void run_workers(struct dm_copy_job *job)
@@ -172,14 +172,15 @@ static void run_workers(struct dm_copy_job *job)
     size_t workers = job->config->copy_workers > 0 ? (size_t)job->config->copy_workers : 1;
     if (workers > job->n_tasks)
         workers = job->n_tasks;
-    pthread_t *threads = dm_xzalloc(workers, sizeof *threads);
-    size_t started = 0;
+    struct dm_thread *threads = dm_xzalloc(workers, sizeof *threads);
+    struct dm_error ignored;
+    for (size_t i = 1; i < workers; i++) /* with fewer threads the others do more */
+        if (dm_thread_start(&threads[i], "copy", work, job, &ignored) != DM_OK)
+            break;
+    enum dm_status status = work(job, &ignored);
     for (size_t i = 1; i < workers; i++)
-        if (pthread_create(&threads[started], NULL, work, job) == 0)
-            started++;
-    (void)work(job);
-    for (size_t i = 0; i < started; i++)
-        (void)pthread_join(threads[i], NULL);
+        status = dm_thread_join(&threads[i], &ignored);
+    (void)status; /* always OK: failures are kept per table */
     free(threads);
 }
 
@@ -289,11 +290,10 @@ static enum dm_status plan(struct dm_copy_job *job, struct dm_error *err)
     return status;
 }
 
-static void *run(void *ctx)
+static enum dm_status run(void *ctx, struct dm_error *err)
 {
     struct dm_copy_job *job = ctx;
-    struct dm_error err = {0};
-    enum dm_status status = plan(job, &err);
+    enum dm_status status = plan(job, err);
     if (status == DM_OK && job->n_tasks > 0)
         run_workers(job);
     if (job->copy != NULL)
@@ -302,10 +302,9 @@ static void *run(void *ctx)
         job->type->close(job->source);
     (void)pthread_mutex_lock(&job->mutex);
     if (status == DM_FAIL && job->error.class == DM_ERROR_NONE)
-        job->error = err;
-    job->finished = true;
+        job->error = *err;
     (void)pthread_mutex_unlock(&job->mutex);
-    return NULL;
+    return status;
 }
 
 /* ---- the interface ---- */
@@ -325,13 +324,12 @@ enum dm_status dm_copy_job_start(struct dm_mirror *mirror, const struct dm_sourc
     char *folder = dm_xasprintf("%s/.copy", mirror->config->lake);
     enum dm_status status = dm_file_make_folders(folder, err);
     free(folder);
-    if (status == DM_OK && pthread_create(&job->thread, NULL, run, job) != 0)
-        status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "cannot start the copy thread");
+    if (status == DM_OK)
+        status = dm_thread_start(&job->thread, "copy", run, job, err);
     if (status != DM_OK) {
         dm_copy_job_free(job);
         return status;
     }
-    job->thread_started = true;
     *out = job;
     return DM_OK;
 }
@@ -382,8 +380,9 @@ void dm_copy_job_free(struct dm_copy_job *job)
     if (job == NULL)
         return;
     job->cancelled = true;
-    if (job->thread_started)
-        (void)pthread_join(job->thread, NULL);
+    struct dm_error ignored; /* take has told it */
+    if (dm_thread_join(&job->thread, &ignored) != DM_OK)
+        job->n_tasks = 0;
     for (size_t i = 0; i < job->n_tables; i++) {
         dm_schema_unref(job->tables[i].want.current);
         dm_table_free(job->tables[i].table);

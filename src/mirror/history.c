@@ -33,7 +33,7 @@ char *dm_history_name(const struct dm_target *t)
     return dm_xasprintf("%s__history", t->state.name);
 }
 
-enum dm_status dm_history_set_schema(struct dm_apply_context *a, const struct dm_target *t, const struct dm_schema *schema,
+enum dm_status dm_history_set_schema(struct dm_apply_context *a, struct dm_target *t, const struct dm_schema *schema,
                                      struct dm_error *err)
 {
     char *name = dm_history_name(t);
@@ -43,14 +43,32 @@ enum dm_status dm_history_set_schema(struct dm_apply_context *a, const struct dm
     if (status == DM_OK)
         status = there == NULL ? dm_commit_create(a->commit, t->state.namespace, name, s, err)
                                : dm_commit_set_schema(a->commit, t->state.namespace, name, s, err);
+    t->history_ready = status == DM_OK;
     dm_schema_unref(s);
     free(name);
     return status;
 }
 
-static enum dm_status write_history(struct dm_apply_context *a, const struct dm_target *t, const struct dm_batch *view,
-                                    struct dm_error *err)
+enum dm_status dm_history_rename(struct dm_apply_context *a, const struct dm_target *t, const char *namespace, const char *name,
+                                 struct dm_error *err)
 {
+    char *from = dm_history_name(t);
+    char *to = dm_xasprintf("%s__history", name);
+    const struct dm_dataset *there = NULL;
+    enum dm_status status = dm_lake_dataset(a->mirror->lake, t->state.namespace, from, &there, err);
+    if (status == DM_OK && there != NULL)
+        status = dm_commit_rename(a->commit, t->state.namespace, from, namespace, to, err);
+    free(from);
+    free(to);
+    return status;
+}
+
+/* `schema` is the dataset's: history may have been switched on after the dataset was made. */
+static enum dm_status write_history(struct dm_apply_context *a, struct dm_target *t, const struct dm_schema *schema,
+                                    const struct dm_batch *view, struct dm_error *err)
+{
+    if (!t->history_ready && dm_history_set_schema(a, t, schema, err) != DM_OK)
+        return DM_FAIL;
     char *name = dm_history_name(t);
     uint32_t number = 0;
     char *path = NULL;
@@ -107,7 +125,7 @@ enum dm_status dm_history_append(struct dm_apply_context *a, struct dm_target *t
     }
     view->rows = batch->rows;
     if (status == DM_OK)
-        status = write_history(a, t, view, err);
+        status = write_history(a, t, batch->schema, view, err);
     for (size_t i = 0; i < batch->n_columns; i++)
         view->columns[n_added + i] = (struct dm_column){0};
     view->rows = 0;
@@ -115,17 +133,18 @@ enum dm_status dm_history_append(struct dm_apply_context *a, struct dm_target *t
     return status;
 }
 
-enum dm_status dm_history_truncate(struct dm_apply_context *a, struct dm_target *t, const struct dm_txn *txn, struct dm_error *err)
+enum dm_status dm_history_truncate(struct dm_apply_context *a, struct dm_target *t, const struct dm_schema *schema,
+                                   const struct dm_txn *txn, struct dm_error *err)
 {
-    struct dm_schema *schema = dm_history_schema(t->schema);
-    struct dm_batch *b = dm_batch_new(schema);
-    dm_schema_unref(schema);
+    struct dm_schema *own = dm_history_schema(schema);
+    struct dm_batch *b = dm_batch_new(own);
+    dm_schema_unref(own);
     enum dm_status status = append_added(b, "truncate", txn, err);
     for (size_t i = n_added; i < b->n_columns; i++)
         dm_column_append_null(&b->columns[i]);
     if (status == DM_OK) {
         dm_batch_end_row(b, DM_OP_INSERT);
-        status = write_history(a, t, b, err);
+        status = write_history(a, t, schema, b, err);
     }
     dm_batch_free(b);
     return status;

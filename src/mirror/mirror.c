@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "mirror/lake_lock.h"
 #include "mirror/pipeline.h"
 
@@ -17,21 +18,18 @@ enum { sweep_every_ms = 3600 * 1000, sweep_min_age_ms = 3600 * 1000 };
 /* One source's thread. */
 struct source_thread {
     struct dm_pipeline_options options;
-    pthread_t thread;
-    bool started;
+    struct dm_thread thread;
     atomic_bool ended;
-    enum dm_status status;
-    struct dm_error error;
 };
 
-static void *run_source(void *ctx)
+static enum dm_status run_source(void *ctx, struct dm_error *err)
 {
     struct source_thread *t = ctx;
-    t->status = dm_pipeline_run(&t->options, &t->error);
-    if (t->status != DM_OK)
-        dm_log_error(DM_LOG_ERROR, t->options.config->name, &t->error);
+    enum dm_status status = dm_pipeline_run(&t->options, err);
+    if (status != DM_OK)
+        dm_error_prefix(err, "source %s", t->options.config->name);
     t->ended = true;
-    return NULL;
+    return status;
 }
 
 static enum dm_status open_engine(struct dm_mirror *m, struct dm_error *err)
@@ -100,7 +98,7 @@ static void sweep(struct dm_mirror *m)
 static bool all_ended(struct source_thread *threads, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (threads[i].started && !threads[i].ended)
+        if (threads[i].thread.started && !threads[i].ended)
             return false;
     return true;
 }
@@ -115,10 +113,7 @@ static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_op
                                                           .config = &m->config->sources[i],
                                                           .until_caught_up = options->until_caught_up,
                                                           .progress = options->progress};
-        if (pthread_create(&threads[i].thread, NULL, run_source, &threads[i]) != 0)
-            status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "cannot start a thread for source %s", m->config->sources[i].name);
-        else
-            threads[i].started = true;
+        status = dm_thread_start(&threads[i].thread, "stream", run_source, &threads[i], err);
     }
     int64_t started = dm_clock_monotonic_us();
     int64_t swept = started;
@@ -134,12 +129,14 @@ static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_op
     }
     m->ending = true;
     for (size_t i = 0; i < n; i++) {
-        if (threads[i].started)
-            (void)pthread_join(threads[i].thread, NULL);
-        if (threads[i].started && threads[i].status != DM_OK && status == DM_OK) {
-            *err = threads[i].error;
-            status = DM_FAIL;
-        }
+        struct dm_error why = {0};
+        if (dm_thread_join(&threads[i].thread, &why) == DM_OK)
+            continue;
+        if (status == DM_OK)
+            *err = why;
+        else
+            dm_log_error(DM_LOG_ERROR, "also", &why);
+        status = DM_FAIL;
     }
     free(threads);
     return status;

@@ -34,6 +34,7 @@ struct dm_target {
     enum dm_phase phase;
     dm_position copied_at;          /* transactions that its copy already holds have visible_at below this */
     bool history;
+    bool history_ready;             /* the history dataset exists with the dataset's columns (commit thread) */
     bool copy_again;                /* must be copied (again); taken up by the next copy job */
     struct dm_spool *spool;         /* changes that arrived while copying; NULL otherwise */
     size_t route;                   /* its number in the collector */

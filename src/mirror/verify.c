@@ -6,7 +6,6 @@
  * 4. Each table's rows under the snapshot are written to a Parquet file; one SQL full outer join by key against the dataset at the pin
  *    finds every difference, out of core.
  */
-#include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "engine/sql.h"
 #include "lake/lake.h"
 #include "mirror/catalog_side.h"
@@ -28,8 +28,17 @@
 
 enum { wait_step_ms = 20, batch_rows = 16384, batch_bytes = 4 << 20 };
 
+/* A mirror in this process, when no other runs. */
+struct own_mirror {
+    const struct dm_config *config;
+    volatile sig_atomic_t stop;
+    struct dm_thread thread;
+    atomic_bool ended; /* by itself: something is wrong */
+};
+
 struct verify {
     const struct dm_config *config;
+    struct own_mirror *own; /* NULL: another process mirrors */
     const char *const *wanted;
     size_t n_wanted;
     size_t max_differences;
@@ -70,6 +79,8 @@ static enum dm_status wait_step(struct verify *v, const char *what, struct dm_er
 {
     if (v->stop != NULL && *v->stop != 0)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "stopped while waiting for %s", what);
+    if (v->own != NULL && v->own->ended)
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the mirror ended while waiting for %s", what);
     if (dm_clock_monotonic_us() > v->deadline_us)
         return dm_fail(err, DM_ERROR_TRANSIENT, "look at `datamirror status`; give more time with --timeout",
                        "timed out while waiting for %s", what);
@@ -357,23 +368,13 @@ static enum dm_status verify_source(struct verify *v, const struct dm_source_con
 
 /* ---- a mirror of our own when none runs ---- */
 
-struct own_mirror {
-    const struct dm_config *config;
-    volatile sig_atomic_t stop;
-    pthread_t thread;
-    bool started;
-    atomic_bool ended;
-    enum dm_status status;
-    struct dm_error error;
-};
-
-static void *run_own(void *ctx)
+static enum dm_status run_own(void *ctx, struct dm_error *err)
 {
     struct own_mirror *o = ctx;
     struct dm_mirror_options options = {.stop = &o->stop};
-    o->status = dm_mirror_run(o->config, &options, &o->error);
+    enum dm_status status = dm_mirror_run(o->config, &options, err);
     o->ended = true;
-    return NULL;
+    return status;
 }
 
 static enum dm_status ensure_mirror(struct verify *v, struct own_mirror *own, struct dm_error *err)
@@ -381,18 +382,11 @@ static enum dm_status ensure_mirror(struct verify *v, struct own_mirror *own, st
     int pid = 0;
     if (dm_lake_lock_held(v->config->lake, &pid))
         return DM_OK;
-    if (pthread_create(&own->thread, NULL, run_own, own) != 0)
-        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "cannot start a thread");
-    own->started = true;
     char *catalog = dm_xasprintf("%s/catalog.db", v->config->lake);
-    enum dm_status status = DM_OK;
-    while (status == DM_OK && !dm_file_exists(catalog)) {
+    enum dm_status status = dm_thread_start(&own->thread, "mirror", run_own, own, err);
+    v->own = own;
+    while (status == DM_OK && !dm_file_exists(catalog))
         status = wait_step(v, "the lake to be made", err);
-        if (own->ended && own->status != DM_OK) {
-            *err = own->error;
-            status = DM_FAIL;
-        }
-    }
     free(catalog);
     return status;
 }
@@ -429,10 +423,9 @@ enum dm_status dm_mirror_verify(const struct dm_config *config, const char *cons
     dm_engine_close(v.engine);
     (void)sqlite3_close(v.db);
     own.stop = 1;
-    if (own.started)
-        (void)pthread_join(own.thread, NULL);
-    if (status == DM_FAIL && own.started && own.status == DM_FAIL)
-        *err = own.error; /* why the waiting was in vain */
+    struct dm_error why = {0};
+    if (dm_thread_join(&own.thread, &why) != DM_OK && status == DM_FAIL)
+        *err = why; /* why the waiting was in vain */
     struct dm_error ignored = {0};
     if (dm_file_remove_tree(v.folder, &ignored) != DM_OK)
         dm_log_error(DM_LOG_WARN, "verify", &ignored);

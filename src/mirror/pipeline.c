@@ -1,0 +1,593 @@
+#include "mirror/pipeline.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/thread.h"
+#include "mirror/collector.h"
+#include "mirror/committer.h"
+#include "mirror/copy_job.h"
+#include "mirror/crash_point.h"
+#include "mirror/index_rebuild.h"
+#include "mirror/target_list.h"
+
+enum {
+    poll_ms = 50,
+    units_in_flight = 2,
+    discover_every_ms = 3000,
+    health_every_ms = 1000,
+    requests_every_ms = 200,
+    position_every_ms = 5000,
+    hold_limit_ms = 60000,
+};
+
+struct pipeline {
+    struct dm_pipeline_options options;
+    struct dm_mirror *m;
+    const struct dm_source_config *config;
+    const struct dm_source_type *type;
+    struct dm_target_list targets;
+    struct dm_source *source;
+    struct dm_stream *stream;
+    struct dm_collector *collector;
+    struct dm_copy_job *job;
+    dm_position goal; /* until_caught_up: end when this is committed */
+    bool goal_known;
+
+    /* commit thread */
+    struct dm_queue queue;
+    bool queue_ready;
+    struct dm_committer *committer;
+    struct dm_thread commit_thread;
+    _Atomic dm_position committed;
+    atomic_int_fast64_t commit_time_us; /* source commit time of the last published transaction */
+    atomic_uint units_pending;          /* pushed, not yet applied */
+    pthread_mutex_t failure_mutex;
+    struct dm_error failure; /* class set: the commit thread failed */
+    uint32_t failed_dataset;
+
+    /* stream thread's clocks, monotonic microseconds */
+    int64_t discovered_us, health_us, requests_us, position_us, held_since_us;
+    int64_t held_request; /* 0: the stream is not held */
+};
+
+static bool stopping(const struct pipeline *p)
+{
+    return *p->m->stop != 0 || p->m->ending;
+}
+
+static bool due(int64_t *last_us, int64_t every_ms)
+{
+    int64_t now = dm_clock_monotonic_us();
+    if (*last_us != 0 && now - *last_us < every_ms * 1000)
+        return false;
+    *last_us = now;
+    return true;
+}
+
+/* ---- the commit thread ---- */
+
+static void keep_failure(struct pipeline *p, const struct dm_error *err)
+{
+    (void)pthread_mutex_lock(&p->failure_mutex);
+    if (p->failure.class == DM_ERROR_NONE) {
+        p->failure = *err;
+        p->failed_dataset = dm_committer_failed_dataset(p->committer);
+    }
+    (void)pthread_mutex_unlock(&p->failure_mutex);
+}
+
+static enum dm_status failure_of(struct pipeline *p, struct dm_error *err)
+{
+    (void)pthread_mutex_lock(&p->failure_mutex);
+    enum dm_status status = p->failure.class != DM_ERROR_NONE ? DM_FAIL : DM_OK;
+    if (status == DM_FAIL)
+        *err = p->failure;
+    (void)pthread_mutex_unlock(&p->failure_mutex);
+    return status;
+}
+
+static enum dm_status commit_units(void *ctx, struct dm_error *err)
+{
+    struct pipeline *p = ctx;
+    void *item = NULL;
+    while (dm_queue_pop(&p->queue, &item, DM_FOREVER) == DM_OK) {
+        struct dm_unit *unit = item;
+        enum dm_status status = dm_committer_apply(p->committer, unit, err);
+        if (status == DM_OK && unit->closes) {
+            if (unit->commit_time_us != 0)
+                p->commit_time_us = unit->commit_time_us;
+            p->committed = unit->position;
+            dm_crash_point("before-ack");
+            p->type->stream_ack(p->stream, unit->position);
+        }
+        dm_unit_free(unit);
+        atomic_fetch_sub(&p->units_pending, 1);
+        if (status != DM_OK) {
+            keep_failure(p, err);
+            dm_queue_close(&p->queue);
+            return status;
+        }
+    }
+    return DM_OK;
+}
+
+static enum dm_status push_unit(void *ctx, struct dm_unit *unit, struct dm_error *err)
+{
+    struct pipeline *p = ctx;
+    atomic_fetch_add(&p->units_pending, 1);
+    if (dm_queue_push(&p->queue, unit) == DM_OK)
+        return DM_OK;
+    dm_unit_free(unit);
+    if (failure_of(p, err) == DM_OK)
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the commit thread ended");
+    return DM_FAIL;
+}
+
+/* ---- targets ---- */
+
+static enum dm_status find_target(void *ctx, const struct dm_table *table, struct dm_target **target, struct dm_error *err)
+{
+    struct pipeline *p = ctx;
+    (void)err;
+    *target = dm_target_list_find(&p->targets, table);
+    return DM_OK;
+}
+
+static bool listed(const struct dm_table_list *tables, const struct dm_target *t)
+{
+    for (size_t i = 0; i < tables->n; i++) {
+        const struct dm_table *table = tables->tables[i];
+        if (table->id != 0 && t->state.source_id != 0
+                ? table->id == t->state.source_id
+                : strcmp(table->name, t->state.source_table) == 0 && strcmp(table->schema, t->state.source_schema) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Looks at the source's tables: adds new ones, marks vanished ones, has the capture prepared for the change. */
+static enum dm_status discover(struct pipeline *p, bool first, struct dm_error *err)
+{
+    struct dm_table_list tables = {0};
+    enum dm_status status = p->type->tables(p->source, &tables, err);
+    bool changed = false;
+    if (status == DM_OK) {
+        (void)pthread_mutex_lock(&p->m->lake_mutex);
+        status = dm_target_list_update(&p->targets, &tables, &changed, err);
+        (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    }
+    if (status == DM_OK && (first || changed))
+        status = p->type->prepare(p->source, &tables, err);
+    for (size_t i = 0; i < p->targets.n && status == DM_OK && p->collector != NULL; i++) {
+        struct dm_target *t = p->targets.items[i];
+        if ((t->phase == DM_PHASE_STREAMING || t->phase == DM_PHASE_WAITING) && !listed(&tables, t))
+            status = dm_collector_set_state(p->collector, t, "dropped",
+                                            "the table is not in the source any more, or not selected; the dataset keeps its last state", err);
+    }
+    dm_table_list_release(&tables);
+    return status;
+}
+
+/* ---- copies ---- */
+
+static enum dm_status start_copies(struct pipeline *p, struct dm_error *err)
+{
+    if (p->job != NULL)
+        return DM_OK;
+    struct dm_copy_want *wants = dm_xzalloc(p->targets.n, sizeof *wants);
+    size_t n = 0;
+    for (size_t i = 0; i < p->targets.n; i++) {
+        struct dm_target *t = p->targets.items[i];
+        bool again = t->phase == DM_PHASE_STREAMING && t->copy_again;
+        if (t->phase != DM_PHASE_WAITING && !again)
+            continue;
+        dm_collector_spool(p->collector, t);
+        if (dm_collector_set_state(p->collector, t, "copying", NULL, err) != DM_OK)
+            break;
+        wants[n++] = (struct dm_copy_want){.target = t, .current = dm_schema_ref(t->schema), .last_column_id = t->last_column_id};
+    }
+    enum dm_status status = n > 0 ? dm_copy_job_start(p->m, p->config, wants, n, &p->job, err) : DM_OK;
+    free(wants);
+    if (n > 0 && status == DM_OK)
+        dm_log(DM_LOG_INFO, "%s: copying %zu table%s", p->config->name, n, n == 1 ? "" : "s");
+    return status;
+}
+
+/* A finished table that waits for the stream to reach its position. */
+struct finished {
+    struct dm_target *target;
+    struct dm_copied_table *copied;
+    struct dm_table *table;
+};
+
+struct finished_list {
+    size_t n;
+    struct finished *items;
+};
+
+static enum dm_status attach_ready(struct pipeline *p, struct finished_list *ready, struct dm_error *err)
+{
+    size_t kept = 0;
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < ready->n; i++) {
+        struct finished *f = &ready->items[i];
+        if (status != DM_OK || dm_collector_in_transaction(p->collector) ||
+            dm_collector_position(p->collector) < f->copied->at) {
+            ready->items[kept++] = *f;
+            continue;
+        }
+        status = dm_collector_attach(p->collector, f->target, f->copied, f->table, err);
+        dm_table_free(f->table);
+    }
+    bool attached = kept < ready->n;
+    ready->n = kept;
+    if (status == DM_OK && attached)
+        status = dm_collector_close_unit(p->collector, false, err);
+    return status == DM_TIMEOUT ? DM_OK : status;
+}
+
+static enum dm_status look_at_copies(struct pipeline *p, struct finished_list *ready, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    while (p->job != NULL && status == DM_OK) {
+        struct finished f = {0};
+        struct dm_error why = {0};
+        status = dm_copy_job_take(p->job, &f.target, &f.copied, &f.table, &why);
+        if (status == DM_OK && f.copied != NULL) {
+            ready->items = dm_xrealloc(ready->items, ready->n + 1, sizeof *ready->items);
+            ready->items[ready->n++] = f;
+        } else if (status == DM_OK) {
+            dm_log(DM_LOG_ERROR, "%s.%s cannot be copied: %s", f.target->state.namespace, f.target->state.name, why.message);
+            dm_table_free(f.table);
+            status = dm_collector_set_state(p->collector, f.target, "stopped", why.message, err);
+        } else if (status == DM_FAIL) {
+            *err = why;
+        }
+    }
+    if (status == DM_END && ready->n == 0) {
+        dm_copy_job_free(p->job);
+        p->job = NULL;
+    }
+    if (status == DM_FAIL)
+        return status;
+    return attach_ready(p, ready, err);
+}
+
+static void drop_finished(struct finished_list *ready)
+{
+    for (size_t i = 0; i < ready->n; i++) {
+        dm_copied_table_free(ready->items[i].copied);
+        dm_table_free(ready->items[i].table);
+    }
+    free(ready->items);
+    *ready = (struct finished_list){0};
+}
+
+/* ---- requests of other processes ---- */
+
+static enum dm_status answer(struct pipeline *p, const struct dm_request *r, struct dm_error *err)
+{
+    struct sqlite3 *db = dm_lake_sqlite(p->m->lake);
+    if (r->kind == DM_REQUEST_RESYNC) {
+        struct dm_target *t = dm_target_list_named(&p->targets, r->dataset);
+        if (t != NULL && t->phase != DM_PHASE_COPYING) {
+            if (t->phase == DM_PHASE_STREAMING)
+                t->copy_again = true;
+            else
+                t->phase = DM_PHASE_WAITING;
+            dm_log(DM_LOG_INFO, "%s: a new copy was asked for", r->dataset);
+        }
+        return dm_request_remove(db, r->id, err);
+    }
+    if (r->state == DM_REQUEST_ASKED && p->held_request == 0) {
+        p->held_request = r->id;
+        p->held_since_us = dm_clock_monotonic_us();
+        return dm_request_set(db, r->id, DM_REQUEST_HELD, 0, err);
+    }
+    if (r->state == DM_REQUEST_POSITIONED && p->held_request == r->id) {
+        p->held_request = 0;
+        dm_collector_pin(p->collector, r->id, r->position);
+    } else if (r->state == DM_REQUEST_HELD && p->held_request != r->id) {
+        return dm_request_remove(db, r->id, err); /* of an earlier run of this mirror */
+    }
+    return DM_OK;
+}
+
+static enum dm_status look_at_requests(struct pipeline *p, struct dm_error *err)
+{
+    if (!due(&p->requests_us, p->held_request != 0 ? 10 : requests_every_ms) || pthread_mutex_trylock(&p->m->lake_mutex) != 0)
+        return DM_OK;
+    struct dm_request requests[16];
+    size_t n = 0;
+    enum dm_status status = dm_request_list(dm_lake_sqlite(p->m->lake), p->config->name, requests, 16, &n, err);
+    bool held_seen = false;
+    for (size_t i = 0; i < n && status == DM_OK; i++) {
+        status = answer(p, &requests[i], err);
+        held_seen |= requests[i].id == p->held_request;
+    }
+    if (status == DM_OK && p->held_request != 0 &&
+        (!held_seen || dm_clock_monotonic_us() - p->held_since_us > (int64_t)hold_limit_ms * 1000)) {
+        status = dm_request_remove(dm_lake_sqlite(p->m->lake), p->held_request, err); /* whoever asked is gone */
+        p->held_request = 0;
+    }
+    (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    return status;
+}
+
+/* ---- health ---- */
+
+static enum dm_status write_health(struct pipeline *p, const char *state, const char *error, struct dm_error *err)
+{
+    uint64_t lag_bytes = p->stream != NULL ? p->type->stream_lag(p->stream, p->committed) : 0;
+    int64_t last = p->commit_time_us;
+    bool behind = p->units_pending > 0 || (p->collector != NULL && dm_collector_position(p->collector) > p->committed);
+    int64_t lag_us = behind && last != 0 ? dm_clock_wall_us() - last : 0;
+    return dm_state_put_health(dm_lake_sqlite(p->m->lake), p->config->name, p->type->name, state, error, lag_bytes, lag_us, err);
+}
+
+static enum dm_status tell_health(struct pipeline *p, struct dm_error *err)
+{
+    if (!due(&p->health_us, health_every_ms) || pthread_mutex_trylock(&p->m->lake_mutex) != 0)
+        return DM_OK;
+    enum dm_status status = write_health(p, "running", NULL, err);
+    (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    return status;
+}
+
+/* ---- the stream loop ---- */
+
+static bool copies_wanted(const struct pipeline *p)
+{
+    for (size_t i = 0; i < p->targets.n; i++)
+        if (p->targets.items[i]->phase == DM_PHASE_WAITING || p->targets.items[i]->phase == DM_PHASE_COPYING ||
+            (p->targets.items[i]->phase == DM_PHASE_STREAMING && p->targets.items[i]->copy_again))
+            return true;
+    return false;
+}
+
+/* until_caught_up: publishes the position when it passed the goal, and says when it is committed. */
+static enum dm_status caught_up(struct pipeline *p, bool *done, struct dm_error *err)
+{
+    *done = false;
+    if (!p->options.until_caught_up || copies_wanted(p) || p->job != NULL)
+        return DM_OK;
+    if (p->committed >= p->goal) {
+        *done = p->units_pending == 0;
+        return DM_OK;
+    }
+    if (dm_collector_position(p->collector) < p->goal || p->units_pending > 0)
+        return DM_OK;
+    enum dm_status status = dm_collector_close_unit(p->collector, true, err);
+    return status == DM_TIMEOUT ? DM_OK : status;
+}
+
+/* An idle source's position moves too, so that it can forget its log. */
+static enum dm_status publish_position(struct pipeline *p, struct dm_error *err)
+{
+    if (dm_collector_position(p->collector) <= p->committed || p->units_pending > 0)
+        return DM_OK;
+    if (!due(&p->position_us, position_every_ms))
+        return DM_OK;
+    enum dm_status status = dm_collector_close_unit(p->collector, true, err);
+    return status == DM_TIMEOUT ? DM_OK : status;
+}
+
+static enum dm_status one_round(struct pipeline *p, struct finished_list *ready, bool *done, struct dm_error *err)
+{
+    enum dm_status status = failure_of(p, err);
+    if (status == DM_OK && p->held_request == 0) {
+        status = p->type->stream_poll(p->stream, dm_collector_sink(p->collector), poll_ms, err);
+        if (status == DM_TIMEOUT)
+            status = DM_OK;
+    } else if (status == DM_OK) {
+        dm_clock_sleep_ms(10);
+    }
+    if (status == DM_OK)
+        status = dm_collector_tick(p->collector, err);
+    if (status == DM_OK)
+        status = look_at_requests(p, err);
+    if (status == DM_OK && !dm_collector_in_transaction(p->collector) && due(&p->discovered_us, discover_every_ms))
+        status = discover(p, false, err);
+    if (status == DM_OK && !dm_collector_in_transaction(p->collector))
+        status = start_copies(p, err);
+    if (status == DM_OK)
+        status = look_at_copies(p, ready, err);
+    if (status == DM_OK)
+        status = publish_position(p, err);
+    if (status == DM_OK)
+        status = tell_health(p, err);
+    if (status == DM_OK)
+        status = caught_up(p, done, err);
+    return status == DM_END ? failure_of(p, err) : status;
+}
+
+static enum dm_status stream_until_stopped(struct pipeline *p, struct dm_error *err)
+{
+    struct finished_list ready = {0};
+    bool done = false;
+    enum dm_status status = DM_OK;
+    while (status == DM_OK && !done && !stopping(p))
+        status = one_round(p, &ready, &done, err);
+    if (status == DM_OK && *p->m->stop < 2 && !dm_collector_in_transaction(p->collector))
+        status = dm_collector_close_unit(p->collector, false, err);
+    drop_finished(&ready);
+    return status;
+}
+
+/* ---- open and close ---- */
+
+static enum dm_status open_lake_side(struct pipeline *p, dm_position *from, struct dm_error *err)
+{
+    struct dm_source_state state;
+    p->targets = (struct dm_target_list){.mirror = p->m, .config = p->config};
+    (void)pthread_mutex_lock(&p->m->lake_mutex);
+    enum dm_status status = dm_state_source(dm_lake_sqlite(p->m->lake), p->config->name, &state, err);
+    if (status == DM_OK)
+        status = dm_target_list_load(&p->targets, err);
+    if (status == DM_OK)
+        status = dm_index_catch_up(p->m, p->targets.items, p->targets.n, err);
+    (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    *from = status == DM_OK ? state.position : 0;
+    p->committed = *from;
+    p->commit_time_us = status == DM_OK ? state.commit_time_us : 0;
+    return status;
+}
+
+static enum dm_status open_all(struct pipeline *p, struct dm_error *err)
+{
+    dm_position from = 0;
+    enum dm_status status = open_lake_side(p, &from, err);
+    if (status == DM_OK)
+        status = p->type->open(p->config, &p->source, err);
+    if (status == DM_OK)
+        status = discover(p, true, err);
+    if (status == DM_OK && p->options.until_caught_up && !p->goal_known) {
+        status = p->type->current(p->source, &p->goal, err);
+        p->goal_known = status == DM_OK;
+    }
+    if (status == DM_OK)
+        status = p->type->stream_open(p->source, from, &p->stream, err);
+    if (status != DM_OK)
+        return status;
+    dm_queue_init(&p->queue, units_in_flight);
+    p->queue_ready = true;
+    struct dm_committer_options committer = {.mirror = p->m, .source = p->config, .type = p->type};
+    p->committer = dm_committer_new(&committer);
+    struct dm_collector_options collector = {
+        .mirror = p->m,
+        .spool_folder = p->m->config->lake,
+        .unit_bytes = p->m->config->commit_bytes,
+        .commit_interval_ms = p->m->config->commit_interval_ms,
+        .push = push_unit,
+        .find = find_target,
+        .ctx = p,
+    };
+    p->collector = dm_collector_new(&collector, from);
+    return dm_thread_start(&p->commit_thread, "commit", commit_units, p, err);
+}
+
+static void drop_unit(void *item)
+{
+    dm_unit_free(item);
+}
+
+static void close_all(struct pipeline *p)
+{
+    if (p->queue_ready)
+        dm_queue_close(&p->queue); /* what is in it is still applied */
+    struct dm_error failure;
+    if (dm_thread_join(&p->commit_thread, &failure) != DM_OK)
+        keep_failure(p, &failure);
+    if (p->queue_ready)
+        dm_queue_release(&p->queue, drop_unit);
+    p->queue_ready = false;
+    dm_copy_job_free(p->job);
+    p->job = NULL;
+    dm_committer_free(p->committer);
+    p->committer = NULL;
+    dm_collector_free(p->collector);
+    p->collector = NULL;
+    if (p->stream != NULL)
+        p->type->stream_close(p->stream);
+    p->stream = NULL;
+    if (p->source != NULL)
+        p->type->close(p->source);
+    p->source = NULL;
+    dm_target_list_release(&p->targets);
+    p->units_pending = 0;
+    p->held_request = 0;
+}
+
+/* A dataset that cannot go on stops alone: its state says why, the others continue from the last commit. */
+static enum dm_status stop_dataset(struct pipeline *p, uint32_t id, const struct dm_error *why, struct dm_error *err)
+{
+    (void)pthread_mutex_lock(&p->m->lake_mutex);
+    struct sqlite3 *db = dm_lake_sqlite(p->m->lake);
+    struct dm_dataset_states states;
+    enum dm_status status = dm_state_datasets(db, p->config->name, &states, err);
+    for (size_t i = 0; i < states.n && status == DM_OK; i++) {
+        struct dm_dataset_state *d = &states.items[i];
+        if (d->id != id)
+            continue;
+        free(d->state);
+        free(d->reason);
+        d->state = dm_xstrdup("stopped");
+        d->reason = dm_xasprintf("%s%s%s", why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
+        dm_log(DM_LOG_ERROR, "%s.%s stopped: %s", d->namespace, d->name, d->reason);
+        status = dm_state_put_dataset(db, d, err);
+    }
+    dm_dataset_states_release(&states);
+    (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    return status;
+}
+
+static void tell_trouble(struct pipeline *p, const char *state, const struct dm_error *why)
+{
+    struct dm_error ignored = {0};
+    (void)pthread_mutex_lock(&p->m->lake_mutex);
+    if (write_health(p, state, why != NULL ? why->message : NULL, &ignored) != DM_OK)
+        dm_log_error(DM_LOG_WARN, p->config->name, &ignored);
+    (void)pthread_mutex_unlock(&p->m->lake_mutex);
+}
+
+static void wait_before_retry(struct pipeline *p, int64_t *wait_ms)
+{
+    int64_t until = dm_clock_monotonic_us() + *wait_ms * 1000;
+    while (!stopping(p) && dm_clock_monotonic_us() < until)
+        dm_clock_sleep_ms(50);
+    *wait_ms = *wait_ms * 2 < p->m->config->retry_max_ms ? *wait_ms * 2 : p->m->config->retry_max_ms;
+}
+
+enum dm_status dm_pipeline_run(const struct dm_pipeline_options *options, struct dm_error *err)
+{
+    struct pipeline *p = dm_xzalloc(1, sizeof *p);
+    p->options = *options;
+    p->m = options->mirror;
+    p->config = options->config;
+    p->type = dm_source_type_find(p->config->type);
+    (void)pthread_mutex_init(&p->failure_mutex, NULL);
+    int64_t wait_ms = 500;
+    enum dm_status status;
+    for (;;) {
+        struct dm_error why = {0};
+        int64_t started = dm_clock_monotonic_us();
+        status = open_all(p, &why);
+        if (status == DM_OK)
+            status = stream_until_stopped(p, &why);
+        close_all(p); /* also applies what was still on its way */
+        if (status == DM_OK)
+            status = failure_of(p, &why);
+        uint32_t failed = p->failed_dataset;
+        p->failure = (struct dm_error){0};
+        p->failed_dataset = 0;
+        if (status == DM_OK)
+            break;
+        if (why.class == DM_ERROR_DATA && failed != 0 && stop_dataset(p, failed, &why, &why) == DM_OK)
+            continue;
+        bool retry = why.class == DM_ERROR_TRANSIENT;
+        tell_trouble(p, retry ? "retrying" : "stopped", &why);
+        if (!retry || stopping(p)) {
+            *err = why;
+            break;
+        }
+        if (dm_clock_monotonic_us() - started > 60 * 1000000)
+            wait_ms = 500; /* it had worked for a while */
+        dm_log(DM_LOG_WARN, "%s: %s; trying again in %.1f s", p->config->name, why.message, (double)wait_ms / 1000.0);
+        wait_before_retry(p, &wait_ms);
+        if (stopping(p)) {
+            status = DM_OK;
+            break;
+        }
+    }
+    if (status == DM_OK)
+        tell_trouble(p, "stopped", NULL);
+    (void)pthread_mutex_destroy(&p->failure_mutex);
+    free(p);
+    return status;
+}
