@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 #include "engine/parquet_read.h"
-#include "mirror/crash_point.h"
+#include "base/crash_point.h"
 #include "mirror/history.h"
 
 static struct dm_parquet_options parquet_options(const struct dm_mirror *m)

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "mirror/apply_rows.h"
-#include "mirror/crash_point.h"
+#include "base/crash_point.h"
 #include "mirror/history.h"
 #include "mirror/index_rebuild.h"
 

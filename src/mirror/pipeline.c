@@ -12,7 +12,7 @@
 #include "mirror/collector.h"
 #include "mirror/committer.h"
 #include "mirror/copy_job.h"
-#include "mirror/crash_point.h"
+#include "base/crash_point.h"
 #include "mirror/index_rebuild.h"
 #include "mirror/target_list.h"
 

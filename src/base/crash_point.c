@@ -1,4 +1,4 @@
-#include "mirror/crash_point.h"
+#include "base/crash_point.h"
 
 #include <pthread.h>
 #include <signal.h>
