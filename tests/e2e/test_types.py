@@ -97,7 +97,7 @@ TYPES = {
     "enum_array": ("mood[]", ("list", ("str",)), ["array['sad', null]::mood[]"]),
     "composite_array": ("pair[]", ("list", ("str",)), ["array[row(1,'a,\"b\"')::pair, null, row(null,null)::pair]"]),
     "inet_array": ("inet[]", ("list", ("str",)), ["'{10.0.0.1,10.0.0.1/8}'"]),
-    "shifted_array": ("int[]", ("list", ("int",)), ["'[1:3]={7,8,9}'"]),
+    "plain_bounds_array": ("int[]", ("list", ("int",)), ["'[1:3]={7,8,9}'"]),
     "time_array": ("time[]", ("list", ("time",)), ["'{00:00,23:59:59.999999}'"]),
     "domain_array": ("percent[]", ("list", ("dec", 5, 2)), ["'{1.5,NULL}'"]),
 }
@@ -193,6 +193,7 @@ MISFITS = {
     "nan_in_decimal_array": ("numeric(10,2)[]", "'{1,NaN}'"),
     "two_dimensions": ("int[]", "'{{1,2},{3,4}}'"),
     "two_dimensions_text": ("text[]", "array[['a','b'],['c','d']]"),
+    "array_that_starts_at_0": ("int[]", "'[0:1]={1,2}'"),
     "midnight_24": ("time", "'24:00:00'"),
 }
 
