@@ -1,9 +1,70 @@
-# A thin front door: everything real is in meson.build and scripts/.
+# A thin front door: everything real is in meson.build and scripts/. `make help` lists the targets.
 BUILD ?= build/dev
-DUCKDB_LIB = $(CURDIR)/node_modules/@duckdb/node-bindings-linux-$(if $(filter aarch64,$(shell uname -m)),arm64,x64)
-DUCKDB_INCLUDE = node_modules/duckdb/src/duckdb/src/include
+JOBS ?= $(shell nproc)
 
-.PHONY: build
-build:
-	@test -d $(BUILD) || meson setup $(BUILD) -Dduckdb_lib=$(DUCKDB_LIB) -Dduckdb_include=$(DUCKDB_INCLUDE)
-	@ninja -C $(BUILD)
+.DEFAULT_GOAL := build
+.PHONY: help build run test unit interop bench lint format fuzz asan tsan docs install clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+build: ## build the program and its tests (installs what is missing first)
+	@scripts/setup build
+	@scripts/configure $(BUILD)
+	@ninja -C $(BUILD) -j $(JOBS)
+
+run: build ## the sample: a small living shop in SQLite, mirrored
+	@scripts/sample $(BUILD)/datamirror
+
+test: build ## unit, fuzz corpus, end-to-end and crash tests
+	@scripts/setup test
+	@scripts/test $(BUILD) $(TESTS)
+
+unit: build ## the unit tests only
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
+
+interop: build ## Spark and other engines read what the mirror writes
+	@scripts/setup interop
+	@DATAMIRROR=$(abspath $(BUILD))/datamirror DM_BUILD=$(abspath $(BUILD)) build/venv/bin/python -m pytest -q -ra tests/interop
+
+bench: ## speed and memory, beside the source's own tools
+	@scripts/setup test
+	@scripts/setup build
+	@scripts/configure build/release --buildtype=release
+	@ninja -C build/release -j $(JOBS) datamirror
+	@DATAMIRROR=$(CURDIR)/build/release/datamirror build/venv/bin/python bench/run.py $(BENCH)
+
+lint: build ## layers, format, static analysis, warnings as errors, generated pages
+	@scripts/setup lint
+	@scripts/lint $(BUILD)
+
+format: ## rewrite the C files by .clang-format
+	@scripts/setup lint
+	@find src tests -name '*.[ch]' | xargs clang-format -i
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (default 60) each
+	@scripts/setup fuzz
+	@scripts/fuzz
+
+asan: ## the tests under AddressSanitizer and UBSan
+	@scripts/setup test
+	@scripts/configure build/asan -Db_sanitize=address,undefined -Db_lundef=false
+	@ninja -C build/asan -j $(JOBS)
+	@DM_SLOW=4 ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.supp \
+		UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 scripts/test build/asan $(TESTS)
+
+tsan: ## the unit and end-to-end tests under ThreadSanitizer
+	@scripts/setup test
+	@scripts/configure build/tsan -Db_sanitize=thread -Db_lundef=false
+	@ninja -C build/tsan -j $(JOBS)
+	@DM_SLOW=6 TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/tsan.supp scripts/test build/tsan $(TESTS)
+
+docs: build ## write the generated pages docs/configuration.md and docs/commands.md
+	@scripts/docs $(BUILD)/datamirror --write
+
+install: build ## install to PREFIX (default /usr/local)
+	@scripts/configure build/release --buildtype=release --prefix=$(or $(PREFIX),/usr/local)
+	@meson install -C build/release
+
+clean: ## remove build/ (not node_modules/)
+	rm -rf build

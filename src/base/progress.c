@@ -51,11 +51,12 @@ const char *dm_progress_line(const struct dm_progress *p, int64_t now_us, char *
         n += (size_t)snprintf(out + n, size - n, " (%d %%)", share > 99.0 ? 99 : (int)share);
     }
     if (p->rate >= 0.5 && n < size) {
-        n += (size_t)snprintf(out + n, size - n, "  %s %s/s", dm_progress_count((uint64_t)p->rate, rate, sizeof rate),
-                              p->unit);
+        n += (size_t)snprintf(out + n, size - n, "  %s %s/s",
+                              dm_progress_count((uint64_t)p->rate, rate, sizeof rate), p->unit);
         if (p->total > p->done && n < size) {
             int64_t seconds = (int64_t)((double)(p->total - p->done) / p->rate) + 1;
-            n += (size_t)snprintf(out + n, size - n, "  %s left", dm_progress_duration(seconds, left, sizeof left));
+            n += (size_t)snprintf(out + n, size - n, "  %s left",
+                                  dm_progress_duration(seconds, left, sizeof left));
         }
     } else if (n < size) {
         (void)snprintf(out + n, size - n, "  %s so far",
@@ -103,7 +104,8 @@ static void measure(struct dm_progress *p, int64_t now_us)
     p->rate = p->rate > 0 ? SMOOTHING * rate + (1 - SMOOTHING) * p->rate : rate;
 }
 
-void dm_progress_begin(struct dm_progress *p, const char *what, const char *unit, uint64_t total, bool terminal)
+void dm_progress_begin(struct dm_progress *p, const char *what, const char *unit, uint64_t total,
+                       bool terminal)
 {
     *p = (struct dm_progress){.total = total, .terminal = terminal};
     pthread_mutex_init(&p->mutex, NULL);
@@ -139,8 +141,9 @@ void dm_progress_end(struct dm_progress *p)
     uint64_t moved = p->done - (p->has_first ? p->first : 0);
     double seconds = (double)took_us / 1e6;
     char done[32], rate[32], took[32];
-    dm_log(DM_LOG_INFO, "%s: %s %s in %s (%s %s/s)", p->what, dm_progress_count(p->done, done, sizeof done), p->unit,
-           dm_progress_duration(took_us / 1000000, took, sizeof took),
-           dm_progress_count(seconds > 0 ? (uint64_t)((double)moved / seconds) : 0, rate, sizeof rate), p->unit);
+    dm_log(DM_LOG_INFO, "%s: %s %s in %s (%s %s/s)", p->what, dm_progress_count(p->done, done, sizeof done),
+           p->unit, dm_progress_duration(took_us / 1000000, took, sizeof took),
+           dm_progress_count(seconds > 0 ? (uint64_t)((double)moved / seconds) : 0, rate, sizeof rate),
+           p->unit);
     pthread_mutex_destroy(&p->mutex);
 }

@@ -24,19 +24,20 @@ struct dm_progress {
     char what[96];
     char unit[16];
     bool terminal;
-    bool drawn;      /* a line of ours may stand on the terminal */
+    bool drawn; /* a line of ours may stand on the terminal */
     uint64_t done;
-    uint64_t total;  /* 0: unknown */
-    uint64_t first;  /* done at the first update: a job that goes on where it stopped */
+    uint64_t total; /* 0: unknown */
+    uint64_t first; /* done at the first update: a job that goes on where it stopped */
     bool has_first;
-    double rate;     /* per second, smoothed; 0 unknown */
+    double rate; /* per second, smoothed; 0 unknown */
     int64_t began_us;
     int64_t drawn_us; /* when it was last shown */
     uint64_t drawn_done;
 };
 
 /* total 0: unknown. terminal: draw a line on stderr instead of writing log lines. */
-void dm_progress_begin(struct dm_progress *p, const char *what, const char *unit, uint64_t total, bool terminal);
+void dm_progress_begin(struct dm_progress *p, const char *what, const char *unit, uint64_t total,
+                       bool terminal);
 /* done: in all, not since the last call. total may change (estimates do). */
 void dm_progress_update(struct dm_progress *p, uint64_t done, uint64_t total);
 /* Removes the line and logs one closing line: how much, how long, how fast. */

@@ -32,7 +32,8 @@ static const char *result_name(enum dm_check_result result)
     return names[result];
 }
 
-static void show(struct doctor *d, const char *area, enum dm_check_result result, const char *what, const char *hint)
+static void show(struct doctor *d, const char *area, enum dm_check_result result, const char *what,
+                 const char *hint)
 {
     d->fails += result == DM_CHECK_FAIL;
     d->warnings += result == DM_CHECK_WARN;
@@ -51,9 +52,10 @@ static void show(struct doctor *d, const char *area, enum dm_check_result result
     (void)fflush(stdout);
 }
 
-static void showf(struct doctor *d, const char *area, enum dm_check_result result, const char *hint, const char *fmt, ...)
-    DM_PRINTF(5, 6);
-static void showf(struct doctor *d, const char *area, enum dm_check_result result, const char *hint, const char *fmt, ...)
+static void showf(struct doctor *d, const char *area, enum dm_check_result result, const char *hint,
+                  const char *fmt, ...) DM_PRINTF(5, 6);
+static void showf(struct doctor *d, const char *area, enum dm_check_result result, const char *hint,
+                  const char *fmt, ...)
 {
     char what[1200];
     va_list args;
@@ -89,17 +91,20 @@ static void check_folder(struct doctor *d, const char *lake)
     char *folder = existing_folder(lake);
     bool there = strcmp(folder, lake) == 0;
     if (access(folder, W_OK | X_OK) != 0)
-        showf(d, "lake", DM_CHECK_FAIL, "change the owner or the permissions, or choose another folder with lake:",
+        showf(d, "lake", DM_CHECK_FAIL,
+              "change the owner or the permissions, or choose another folder with lake:",
               "the folder %s cannot be written: %s", folder, strerror(errno));
     else
-        showf(d, "lake", DM_CHECK_OK, NULL, there ? "the folder %s can be written" : "the folder %s will be made", lake);
+        showf(d, "lake", DM_CHECK_OK, NULL,
+              there ? "the folder %s can be written" : "the folder %s will be made", lake);
     struct statvfs room;
     if (statvfs(folder, &room) == 0) {
         uint64_t bytes = (uint64_t)room.f_bavail * room.f_frsize;
         enum dm_check_result result = bytes < ROOM_FAIL   ? DM_CHECK_FAIL
                                       : bytes < ROOM_WARN ? DM_CHECK_WARN
                                                           : DM_CHECK_OK;
-        showf(d, "lake", result, result == DM_CHECK_OK ? NULL : "free some room, or move the lake to a larger disk",
+        showf(d, "lake", result,
+              result == DM_CHECK_OK ? NULL : "free some room, or move the lake to a larger disk",
               "%.1f GiB free on its disk", (double)bytes / (double)(UINT64_C(1) << 30));
     }
     free(folder);
@@ -115,8 +120,8 @@ static void on_finding(void *ctx, const char *path, const char *what)
     struct findings *f = ctx;
     if (f->n++ < FINDINGS_MAX)
         showf(f->doctor, "lake", DM_CHECK_FAIL,
-              "restore the file from a backup, or copy its dataset anew: datamirror resync NAMESPACE.TABLE", "%s: %s",
-              path, what);
+              "restore the file from a backup, or copy its dataset anew: datamirror resync NAMESPACE.TABLE",
+              "%s: %s", path, what);
 }
 
 static void check_files(struct doctor *d, const struct dm_config *config)
@@ -145,7 +150,8 @@ static void check_files(struct doctor *d, const struct dm_config *config)
         dm_lake_check(lake, on_finding, &findings, &err) != DM_OK) {
         show_error(d, "lake", &err);
     } else if (findings.n == 0) {
-        showf(d, "lake", DM_CHECK_OK, NULL, "all files of %zu dataset%s are there and whole", n, n == 1 ? "" : "s");
+        showf(d, "lake", DM_CHECK_OK, NULL, "all files of %zu dataset%s are there and whole", n,
+              n == 1 ? "" : "s");
     } else if (findings.n > FINDINGS_MAX) {
         showf(d, "lake", DM_CHECK_FAIL, NULL, "%zu findings more", findings.n - FINDINGS_MAX);
     }
@@ -225,7 +231,8 @@ static void check_instance(struct doctor *d, const struct dm_config *config)
                   report.datasets[i].dataset);
     for (size_t i = 0; i < report.n_sources; i++)
         if (report.sources[i].error != NULL)
-            showf(d, "mirror", DM_CHECK_WARN, NULL, "source %s: %s", report.sources[i].name, report.sources[i].error);
+            showf(d, "mirror", DM_CHECK_WARN, NULL, "source %s: %s", report.sources[i].name,
+                  report.sources[i].error);
     if (report.running)
         showf(d, "mirror", DM_CHECK_OK, NULL, "runs as process %d", report.pid);
     else
@@ -275,7 +282,8 @@ const struct dm_command dm_command_doctor = {
     .name = "doctor",
     .arguments = "",
     .summary = "Check everything that a mirror needs, and say how to mend it",
-    .about = "Checks the configuration, the lake (writable, room on the disk, every file there and whole), the DuckDB\n"
+    .about = "Checks the configuration, the lake (writable, room on the disk, every file there and whole), "
+             "the DuckDB\n"
              "library, and each source: connection, settings, privileges, tables. It changes nothing.",
     .options = options,
     .examples = "  datamirror doctor\n"

@@ -27,8 +27,9 @@ static enum dm_status discover(const struct dm_starter *s, struct dm_table_list 
         return DM_FAIL;
     const struct dm_source_type *type = dm_source_type_find(s->type);
     struct dm_source *source = NULL;
-    enum dm_status status = type != NULL ? type->open(&config->sources[0], &source, err)
-                                         : dm_fail(err, DM_ERROR_FATAL, NULL, "type %s is not built in", s->type);
+    enum dm_status status = type != NULL
+                                ? type->open(&config->sources[0], &source, err)
+                                : dm_fail(err, DM_ERROR_FATAL, NULL, "type %s is not built in", s->type);
     if (status == DM_OK) {
         status = type->tables(source, tables, err);
         type->close(source);
@@ -54,27 +55,30 @@ static void tell(const struct dm_starter *s, const struct dm_table_list *tables,
         good += tables->tables[i]->problem == NULL;
     (void)printf("%s written: %zu table%s", output, good, good == 1 ? "" : "s");
     if (tables->n > good)
-        (void)printf(", and %zu that cannot be mirrored as they are; the file shows the ways out", tables->n - good);
+        (void)printf(", and %zu that cannot be mirrored as they are; the file shows the ways out",
+                     tables->n - good);
     (void)puts(".");
     if (s->password_variable != NULL)
-        (void)printf("\nThe password is not in the file. Set it where the commands run, as it stood in the URL:\n"
-                     "  export %s='...'\n",
-                     s->password_variable);
+        (void)printf(
+            "\nThe password is not in the file. Set it where the commands run, as it stood in the URL:\n"
+            "  export %s='...'\n",
+            s->password_variable);
     const char *c = strcmp(output, "mirror.yaml") == 0 ? "" : " -c ";
     const char *file = c[0] != '\0' ? output : "";
     (void)printf("\nNext:\n  datamirror doctor%s%s\n  datamirror run%s%s\n", c, file, c, file);
 }
 
-static enum dm_status write_starter(const char *source, const char *name, const char *lake, const char *output,
-                                    struct dm_buffer *text, struct dm_error *err)
+static enum dm_status write_starter(const char *source, const char *name, const char *lake,
+                                    const char *output, struct dm_buffer *text, struct dm_error *err)
 {
     struct dm_starter starter = {0};
     struct dm_table_list tables = {0};
     char *place = usable_path(source, output);
     enum dm_status status = dm_starter_init(&starter, place, name, err);
     if (status == DM_OK && strcmp(starter.type, "sqlite") == 0 && !dm_file_exists(starter.place))
-        status = dm_fail(err, DM_ERROR_CONFIG, "give the path of the database, or postgresql://user@host/database",
-                         "there is no file %s", starter.place);
+        status =
+            dm_fail(err, DM_ERROR_CONFIG, "give the path of the database, or postgresql://user@host/database",
+                    "there is no file %s", starter.place);
     if (status == DM_OK)
         status = discover(&starter, &tables, err);
     if (status == DM_OK)
@@ -97,8 +101,8 @@ static int run(const struct dm_invocation *in)
     if (output == NULL)
         output = "mirror.yaml";
     if (dm_file_exists(output) && !dm_invocation_has(in, "force"))
-        return dm_command_usage_error(in->command, "%s is there already; --force replaces it, -o writes another file",
-                                      output);
+        return dm_command_usage_error(
+            in->command, "%s is there already; --force replaces it, -o writes another file", output);
     if (source == NULL && (lake != NULL || dm_invocation_has(in, "name")))
         return dm_command_usage_error(in->command, "--lake and --name need --source");
     struct dm_error err = {0};
@@ -106,7 +110,8 @@ static int run(const struct dm_invocation *in)
     dm_buffer_init(&text, FILE_MAX_BYTES);
     enum dm_status status;
     if (source != NULL) {
-        status = write_starter(source, dm_invocation_value(in, "name"), lake != NULL ? lake : "./lake", output, &text, &err);
+        status = write_starter(source, dm_invocation_value(in, "name"), lake != NULL ? lake : "./lake",
+                               output, &text, &err);
     } else {
         status = dm_file_replace(output, example, sizeof example - 1, &err);
         if (status == DM_OK)
@@ -132,8 +137,10 @@ const struct dm_command dm_command_init = {
     .name = "init",
     .arguments = "",
     .summary = "Write a starter mirror.yaml for a database",
-    .about = "Connects to the source, lists its tables with their rows, keys and relationships as comments, and shows the ways\n"
-             "out for tables that have no key. Nothing is changed in the source. A password in the URL is not written to the\n"
+    .about = "Connects to the source, lists its tables with their rows, keys and relationships as comments, "
+             "and shows the ways\n"
+             "out for tables that have no key. Nothing is changed in the source. A password in the URL is "
+             "not written to the\n"
              "file: a reference to an environment variable stands there instead.",
     .options = options,
     .examples = "  datamirror init --source postgresql://me:secret@localhost/shop\n"

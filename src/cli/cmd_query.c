@@ -25,7 +25,8 @@ static bool parse_format(const struct dm_invocation *in, enum dm_sql_format *for
             return true;
         }
     const char *near = dm_nearest_word(word, names, 3);
-    *code = dm_command_usage_error(in->command, "--format cannot be \"%s\"; allowed are: table, csv, json%s%s", word,
+    *code = dm_command_usage_error(in->command,
+                                   "--format cannot be \"%s\"; allowed are: table, csv, json%s%s", word,
                                    near != NULL ? "; did you mean --format " : "", near != NULL ? near : "");
     return false;
 }
@@ -53,9 +54,7 @@ static enum dm_status query_lake(struct dm_lake *lake, struct dm_engine *engine,
     struct dm_sql *session = NULL;
     if (dm_lake_query_open(lake, engine, &session, err) != DM_OK)
         return DM_FAIL;
-    enum dm_status status = dm_sql_lock(session, err);
-    if (status == DM_OK)
-        status = dm_sql_print(session, sql, format, stdout, NULL, err);
+    enum dm_status status = dm_sql_print(session, sql, format, stdout, NULL, err);
     dm_sql_close(session);
     return status;
 }
@@ -141,7 +140,8 @@ const struct dm_command dm_command_query = {
     .arguments = "[SQL]",
     .max_arguments = 1,
     .summary = "Run SQL over the lake as it is now",
-    .about = "The SQL is DuckDB's. Every dataset is a table \"<namespace>\".\"<table>\"; all of them stand at one transaction\n"
+    .about = "The SQL is DuckDB's. Every dataset is a table \"<namespace>\".\"<table>\"; all of them stand "
+             "at one transaction\n"
              "boundary of their source. Only the datasets can be read: no other files, no writes.\n"
              "Without SQL, or with -, it is read from standard input.",
     .options = options,

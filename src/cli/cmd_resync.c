@@ -23,8 +23,10 @@ static int unknown_dataset(const struct dm_invocation *in, const struct dm_statu
     const char *near = dm_nearest_word(name, names, r->n_datasets);
     free(names);
     if (near != NULL)
-        return dm_command_usage_error(in->command, "there is no dataset \"%s\"; did you mean \"%s\"?", name, near);
-    return dm_command_usage_error(in->command, "there is no dataset \"%s\"; `datamirror status` lists them", name);
+        return dm_command_usage_error(in->command, "there is no dataset \"%s\"; did you mean \"%s\"?", name,
+                                      near);
+    return dm_command_usage_error(in->command, "there is no dataset \"%s\"; `datamirror status` lists them",
+                                  name);
 }
 
 static int resync(const struct dm_config *config, const char *dataset, bool running)
@@ -32,13 +34,15 @@ static int resync(const struct dm_config *config, const char *dataset, bool runn
     struct dm_error err = {0};
     if (dm_mirror_resync(config, dataset, &err) != DM_OK)
         return dm_command_fail(&err);
-    (void)printf("%s: %s\n", dataset, running ? "asked for; the running mirror copies it anew"
-                                              : "asked for; the next `datamirror run` copies it anew");
+    (void)printf("%s: %s\n", dataset,
+                 running ? "asked for; the running mirror copies it anew"
+                         : "asked for; the next `datamirror run` copies it anew");
     return DM_EXIT_OK;
 }
 
 /* All names are looked up before anything is asked for: half an order is worse than none. */
-static int resync_named(const struct dm_invocation *in, const struct dm_config *config, const struct dm_status_report *r)
+static int resync_named(const struct dm_invocation *in, const struct dm_config *config,
+                        const struct dm_status_report *r)
 {
     for (size_t i = 0; i < in->n_arguments; i++)
         if (find(r, in->arguments[i]) == NULL)
@@ -96,8 +100,10 @@ const struct dm_command dm_command_resync = {
     .arguments = "[DATASET...]",
     .max_arguments = 10000,
     .summary = "Copy datasets anew from their source",
-    .about = "Asks for a new copy: after a lost slot, a stopped dataset that was mended, or a difference that verify found.\n"
-             "Readers keep the old content until the new copy takes its place in one commit; other datasets go on meanwhile.\n"
+    .about = "Asks for a new copy: after a lost slot, a stopped dataset that was mended, or a difference "
+             "that verify found.\n"
+             "Readers keep the old content until the new copy takes its place in one commit; other datasets "
+             "go on meanwhile.\n"
              "A running mirror takes it up at once, otherwise the next run does.",
     .options = options,
     .examples = "  datamirror resync shop.orders\n"

@@ -54,10 +54,14 @@ const struct dm_command dm_command_run = {
     .name = "run",
     .arguments = "",
     .summary = "Mirror the sources into the lake until told to stop",
-    .about = "Copies every table that is not in the lake yet, then follows the changes. Each commit moves all tables\n"
-             "together, at a transaction boundary of the source, and the source is told \"done\" only afterwards: the process\n"
-             "may be killed at any moment and goes on where it was. A source that is away is tried again with growing waits.\n\n"
-             "Ctrl-C or SIGTERM ends it cleanly; a second one ends it at once. One lake has one running mirror.",
+    .about =
+        "Copies every table that is not in the lake yet, then follows the changes. Each commit moves all "
+        "tables\n"
+        "together, at a transaction boundary of the source, and the source is told \"done\" only afterwards: "
+        "the process\n"
+        "may be killed at any moment and goes on where it was. A source that is away is tried again with "
+        "growing waits.\n\n"
+        "Ctrl-C or SIGTERM ends it cleanly; a second one ends it at once. One lake has one running mirror.",
     .options = options,
     .examples = "  datamirror run\n"
                 "  datamirror run -c shop.yaml --until-caught-up\n"

@@ -45,20 +45,23 @@ static const char *lag_text(const struct dm_source_status *s, char *out, size_t 
     if (s->lag_us <= 0 && s->lag_bytes == 0)
         (void)snprintf(out, size, "none");
     else
-        (void)snprintf(out, size, "%.1f s, %s", (double)s->lag_us / 1e6, bytes_text(s->lag_bytes, bytes, sizeof bytes));
+        (void)snprintf(out, size, "%.1f s, %s", (double)s->lag_us / 1e6,
+                       bytes_text(s->lag_bytes, bytes, sizeof bytes));
     return out;
 }
 
 static void print_sources(const struct dm_status_report *r, FILE *out)
 {
     struct dm_text_table t = {.n_columns = 6};
-    dm_text_table_row(&t, (const char *[]){"SOURCE", "TYPE", "STATE", "POSITION", "LAG", "LAST COMMIT THERE"});
+    dm_text_table_row(&t,
+                      (const char *[]){"SOURCE", "TYPE", "STATE", "POSITION", "LAG", "LAST COMMIT THERE"});
     for (size_t i = 0; i < r->n_sources; i++) {
         const struct dm_source_status *s = &r->sources[i];
         char lag[64], when[40] = "";
         if (s->commit_time_us != 0)
             dm_clock_format_us(s->commit_time_us, when, sizeof when);
-        dm_text_table_row(&t, (const char *[]){s->name, s->type, s->state, s->position, lag_text(s, lag, sizeof lag), when});
+        dm_text_table_row(&t, (const char *[]){s->name, s->type, s->state, s->position,
+                                               lag_text(s, lag, sizeof lag), when});
     }
     dm_text_table_print(&t, out);
     dm_text_table_release(&t);
@@ -72,12 +75,13 @@ static void print_datasets(const struct dm_status_report *r, FILE *out)
     struct dm_text_table t = {.n_columns = 9};
     for (size_t i = 2; i < t.n_columns; i++)
         t.right[i] = true;
-    dm_text_table_row(&t, (const char *[]){"DATASET", "STATE", "ROWS", "INSERTED", "UPDATED", "DELETED", "QUARANTINED",
-                                           "FILES", "SIZE"});
+    dm_text_table_row(&t, (const char *[]){"DATASET", "STATE", "ROWS", "INSERTED", "UPDATED", "DELETED",
+                                           "QUARANTINED", "FILES", "SIZE"});
     for (size_t i = 0; i < r->n_datasets; i++) {
         const struct dm_dataset_status *d = &r->datasets[i];
         char n[6][32], size[32];
-        dm_text_table_row(&t, (const char *[]){d->dataset, d->state, dm_progress_count(d->rows, n[0], sizeof n[0]),
+        dm_text_table_row(&t, (const char *[]){d->dataset, d->state,
+                                               dm_progress_count(d->rows, n[0], sizeof n[0]),
                                                dm_progress_count(d->inserted, n[1], sizeof n[1]),
                                                dm_progress_count(d->updated, n[2], sizeof n[2]),
                                                dm_progress_count(d->deleted, n[3], sizeof n[3]),
@@ -89,7 +93,8 @@ static void print_datasets(const struct dm_status_report *r, FILE *out)
     dm_text_table_release(&t);
     for (size_t i = 0; i < r->n_datasets; i++)
         if (r->datasets[i].reason != NULL)
-            (void)fprintf(out, "  %s is %s: %s\n", r->datasets[i].dataset, r->datasets[i].state, r->datasets[i].reason);
+            (void)fprintf(out, "  %s is %s: %s\n", r->datasets[i].dataset, r->datasets[i].state,
+                          r->datasets[i].reason);
 }
 
 static void print_report(const struct dm_status_report *r, FILE *out)
@@ -217,7 +222,8 @@ const struct dm_command dm_command_status = {
     .arguments = "",
     .summary = "Show each source and dataset: state, rows, position, lag",
     .about = "Works beside a running mirror and without one. Counters count since the dataset was made.\n"
-             "A dataset is waiting, copying, streaming, append-only, stopped, refused or dropped; what is stopped or refused\n"
+             "A dataset is waiting, copying, streaming, append-only, stopped, refused or dropped; what is "
+             "stopped or refused\n"
              "says why and what to do. The lag is what the source has and the lake has not.",
     .options = options,
     .examples = "  datamirror status\n"

@@ -33,11 +33,13 @@ static void dataset_text(void *ctx, const struct dm_verify_dataset *d)
     (void)ctx;
     char source[32], lake[32], n[32];
     if (d->result == DM_VERIFY_UNKNOWN) {
-        (void)printf("%s: could not tell: %s\n", d->dataset, d->reason != NULL ? d->reason : "no reason given");
+        (void)printf("%s: could not tell: %s\n", d->dataset,
+                     d->reason != NULL ? d->reason : "no reason given");
         return;
     }
     (void)printf("%s: %s at %s, %s rows in the source, %s in the lake", d->dataset, result_name(d->result),
-                 d->position != NULL ? d->position : "?", dm_progress_count(d->source_rows, source, sizeof source),
+                 d->position != NULL ? d->position : "?",
+                 dm_progress_count(d->source_rows, source, sizeof source),
                  dm_progress_count(d->lake_rows, lake, sizeof lake));
     if (d->differences > 0)
         (void)printf(", %s different", dm_progress_count(d->differences, n, sizeof n));
@@ -97,8 +99,8 @@ static int run(const struct dm_invocation *in)
     };
     enum dm_verify_result result = DM_VERIFY_UNKNOWN;
     struct dm_error err = {0};
-    enum dm_status status = dm_mirror_verify(config, in->arguments, in->n_arguments, most, timeout_ms, &callbacks,
-                                             dm_stop_signal_install(), &result, &err);
+    enum dm_status status = dm_mirror_verify(config, in->arguments, in->n_arguments, most, timeout_ms,
+                                             &callbacks, dm_stop_signal_install(), &result, &err);
     dm_config_free(config);
     if (status != DM_OK) {
         (void)dm_command_fail(&err);
@@ -138,9 +140,12 @@ const struct dm_command dm_command_verify = {
     .arguments = "[DATASET...]",
     .max_arguments = 10000,
     .summary = "Compare every value in the lake with the source",
-    .about = "Pins one position of the source, waits until the lake has reached it, and compares all rows and all values\n"
-             "there, while the source and the mirror go on. Works beside a running mirror; without one it catches up by\n"
-             "itself first. Without names, all datasets. Rows in quarantine are counted and are not differences.",
+    .about =
+        "Pins one position of the source, waits until the lake has reached it, and compares all rows and all "
+        "values\n"
+        "there, while the source and the mirror go on. Works beside a running mirror; without one it catches "
+        "up by\n"
+        "itself first. Without names, all datasets. Rows in quarantine are counted and are not differences.",
     .options = options,
     .examples = "  datamirror verify\n"
                 "  datamirror verify shop.orders shop.customers\n"

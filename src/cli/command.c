@@ -39,7 +39,8 @@ int dm_command_usage_error(const struct dm_command *command, const char *fmt, ..
 {
     va_list args;
     va_start(args, fmt);
-    (void)fprintf(stderr, "datamirror%s%s: ", command != NULL ? " " : "", command != NULL ? command->name : "");
+    (void)fprintf(stderr, "datamirror%s%s: ", command != NULL ? " " : "",
+                  command != NULL ? command->name : "");
     (void)vfprintf(stderr, fmt, args);
     va_end(args);
     (void)fprintf(stderr, "\nhelp: datamirror %s%s--help\n", command != NULL ? command->name : "",
@@ -79,18 +80,20 @@ bool dm_command_config(const struct dm_invocation *in, struct dm_config **out, i
     return false;
 }
 
-bool dm_command_duration(const struct dm_invocation *in, const char *option, int64_t fallback, int64_t *ms, int *code)
+bool dm_command_duration(const struct dm_invocation *in, const char *option, int64_t fallback, int64_t *ms,
+                         int *code)
 {
     const char *text = dm_invocation_value(in, option);
     *ms = fallback;
     if (text == NULL || dm_value_duration(text, ms))
         return true;
-    *code = dm_command_usage_error(in->command, "--%s cannot be \"%s\"; it is a duration such as 500ms, 30s or 5m", option,
-                                   text);
+    *code = dm_command_usage_error(
+        in->command, "--%s cannot be \"%s\"; it is a duration such as 500ms, 30s or 5m", option, text);
     return false;
 }
 
-bool dm_command_count(const struct dm_invocation *in, const char *option, size_t fallback, size_t *out, int *code)
+bool dm_command_count(const struct dm_invocation *in, const char *option, size_t fallback, size_t *out,
+                      int *code)
 {
     const char *text = dm_invocation_value(in, option);
     int64_t n = 0;
@@ -162,7 +165,8 @@ static int parse_long(struct parse *p, const char *word)
     const char *equals = strchr(word, '=');
     size_t length = equals != NULL ? (size_t)(equals - word - 2) : strlen(word + 2);
     for (size_t i = 0; command->options[i].name != NULL; i++)
-        if (strlen(command->options[i].name) == length && strncmp(command->options[i].name, word + 2, length) == 0)
+        if (strlen(command->options[i].name) == length &&
+            strncmp(command->options[i].name, word + 2, length) == 0)
             return take_value(p, i, word, equals != NULL ? equals + 1 : NULL);
     return unknown_option(command, word);
 }
@@ -208,8 +212,8 @@ static int parse_words(struct dm_invocation *in, char **words, size_t n, const c
     }
     in->arguments = arguments;
     if (in->n_arguments < in->command->min_arguments)
-        return dm_command_usage_error(in->command, "something is missing: datamirror %s %s", in->command->name,
-                                      in->command->arguments);
+        return dm_command_usage_error(in->command, "something is missing: datamirror %s %s",
+                                      in->command->name, in->command->arguments);
     if (in->n_arguments > in->command->max_arguments)
         return dm_command_usage_error(in->command, "\"%s\" is one argument too many",
                                       arguments[in->command->max_arguments]);

@@ -41,7 +41,7 @@ struct dm_command {
     const char *summary; /* one line for the list of commands */
     const char *about;   /* paragraphs that teach */
     const struct dm_command_option *options;
-    const char *examples; /* lines */
+    const char *examples;                /* lines */
     const struct dm_command_exit *exits; /* its special ones; ends with meaning NULL; NULL: none */
     int (*run)(const struct dm_invocation *in);
 };
@@ -51,11 +51,18 @@ struct dm_invocation {
     const struct dm_command *command;
     size_t n_arguments;
     const char *const *arguments;
-    const char *values[DM_COMMAND_OPTIONS_MAX + 1]; /* by index in command->options; "" for a given flag; NULL: not given */
+    const char *values[DM_COMMAND_OPTIONS_MAX +
+                       1]; /* by index in command->options; "" for a given flag; NULL: not given */
 };
 
-#define DM_OPTION_CONFIG {"config", 'c', "FILE", "the configuration (default mirror.yaml)"}
-#define DM_OPTION_VERBOSE {"verbose", 'v', NULL, "also log details"}
+#define DM_OPTION_CONFIG \
+    { \
+        "config", 'c', "FILE", "the configuration (default mirror.yaml)" \
+    }
+#define DM_OPTION_VERBOSE \
+    { \
+        "verbose", 'v', NULL, "also log details" \
+    }
 
 /* NULL-terminated. */
 extern const struct dm_command *const dm_commands[];
@@ -77,14 +84,17 @@ int dm_command_fail(const struct dm_error *err);
 /* Loads the configuration that -c names. false: printed, *code says how to end. */
 bool dm_command_config(const struct dm_invocation *in, struct dm_config **out, int *code);
 /* A duration or whole number given as an option; `fallback` when not given. false: printed, *code is set. */
-bool dm_command_duration(const struct dm_invocation *in, const char *option, int64_t fallback, int64_t *ms, int *code);
-bool dm_command_count(const struct dm_invocation *in, const char *option, size_t fallback, size_t *out, int *code);
+bool dm_command_duration(const struct dm_invocation *in, const char *option, int64_t fallback, int64_t *ms,
+                         int *code);
+bool dm_command_count(const struct dm_invocation *in, const char *option, size_t fallback, size_t *out,
+                      int *code);
 /* Flushes stdout and turns a failed write (full disk, closed pipe) into an exit code. */
 int dm_command_finish(int code);
 
 /* Help texts, made of the tables (usage.c). */
 void dm_usage_program(FILE *out);
 void dm_usage_command(FILE *out, const struct dm_command *command);
-enum dm_status dm_usage_reference(struct dm_buffer *out, struct dm_error *err) DM_MUST_USE; /* docs/commands.md */
+enum dm_status dm_usage_reference(struct dm_buffer *out,
+                                  struct dm_error *err) DM_MUST_USE; /* docs/commands.md */
 
 #endif

@@ -10,9 +10,11 @@
 /* Length of the UTF-8 sequence that begins here by its first byte and continuation bytes; 0: not one. */
 static size_t sequence_length(const unsigned char *c)
 {
-    size_t n = c[0] < 0x80 ? 1 : c[0] >= 0xC2 && c[0] < 0xE0 ? 2 : c[0] >= 0xE0 && c[0] < 0xF0 ? 3
-             : c[0] >= 0xF0 && c[0] < 0xF5                                                     ? 4
-                                                                                               : 0;
+    size_t n = c[0] < 0x80                   ? 1
+               : c[0] >= 0xC2 && c[0] < 0xE0 ? 2
+               : c[0] >= 0xE0 && c[0] < 0xF0 ? 3
+               : c[0] >= 0xF0 && c[0] < 0xF5 ? 4
+                                             : 0;
     for (size_t i = 1; i < n; i++)
         if ((c[i] & 0xC0u) != 0x80u)
             return 0;

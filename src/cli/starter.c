@@ -70,8 +70,9 @@ static char *sqlite_name(const char *path)
 
 static bool is_postgres(const char *source)
 {
-    return starts_with(source, "postgresql://") || starts_with(source, "postgres://") || strstr(source, "host=") != NULL ||
-           strstr(source, "dbname=") != NULL || strstr(source, "service=") != NULL;
+    return starts_with(source, "postgresql://") || starts_with(source, "postgres://") ||
+           strstr(source, "host=") != NULL || strstr(source, "dbname=") != NULL ||
+           strstr(source, "service=") != NULL;
 }
 
 /* In YAML's single quotes, with ${ made plain. */
@@ -118,7 +119,8 @@ static void set_postgres(struct dm_starter *s, const char *url)
     free(marked);
 }
 
-enum dm_status dm_starter_init(struct dm_starter *s, const char *source, const char *name, struct dm_error *err)
+enum dm_status dm_starter_init(struct dm_starter *s, const char *source, const char *name,
+                               struct dm_error *err)
 {
     *s = (struct dm_starter){0};
     bool postgres = is_postgres(source);
@@ -129,7 +131,8 @@ enum dm_status dm_starter_init(struct dm_starter *s, const char *source, const c
         char shown[256];
         return dm_fail(err, DM_ERROR_CONFIG,
                        "give postgresql://user@host/database, or the path of a SQLite file",
-                       "\"%s\" is neither a PostgreSQL URL nor a SQLite file", dm_url_redact(source, shown, sizeof shown));
+                       "\"%s\" is neither a PostgreSQL URL nor a SQLite file",
+                       dm_url_redact(source, shown, sizeof shown));
     }
     for (const char *c = source; *c != '\0'; c++)
         if ((unsigned char)*c < 0x20)
@@ -162,7 +165,8 @@ static const char *place_option(const struct dm_starter *s)
 enum dm_status dm_starter_config(const struct dm_starter *s, struct dm_config **out, struct dm_error *err)
 {
     char *place = quoted(s->place, true);
-    char *text = dm_xasprintf("sources:\n  %s:\n    type: %s\n    %s: %s\n", s->name, s->type, place_option(s), place);
+    char *text =
+        dm_xasprintf("sources:\n  %s:\n    type: %s\n    %s: %s\n", s->name, s->type, place_option(s), place);
     enum dm_status status = dm_config_parse(text, strlen(text), "--source", out, err);
     free(text);
     free(place);
@@ -202,7 +206,8 @@ static enum dm_status write_table(const struct dm_table *t, struct dm_buffer *ou
                          dm_progress_count(t->estimated_rows, rows, sizeof rows)) != DM_OK)
         return DM_FAIL;
     for (size_t i = 0; t->columns != NULL && i < t->columns->n_keys; i++)
-        if (dm_buffer_printf(out, err, "%s%s", i ? ", " : "", t->columns->fields[t->columns->keys[i]].name) != DM_OK)
+        if (dm_buffer_printf(out, err, "%s%s", i ? ", " : "", t->columns->fields[t->columns->keys[i]].name) !=
+            DM_OK)
             return DM_FAIL;
     if (dm_buffer_printf(out, err, ")") != DM_OK || write_line(out, from, err) != DM_OK)
         return DM_FAIL;
@@ -238,7 +243,8 @@ static char *exact_glob(const struct dm_table *t)
 }
 
 /* Entries for tables that cannot be mirrored as they are; they stand first, since the first match wins. */
-static enum dm_status write_problems(const struct dm_table_list *tables, struct dm_buffer *out, struct dm_error *err)
+static enum dm_status write_problems(const struct dm_table_list *tables, struct dm_buffer *out,
+                                     struct dm_error *err)
 {
     bool any = false;
     for (size_t i = 0; i < tables->n; i++) {
@@ -246,8 +252,8 @@ static enum dm_status write_problems(const struct dm_table_list *tables, struct 
         if (t->problem == NULL)
             continue;
         if (!any && dm_buffer_printf(out, err,
-                                     "      # These tables are left out as they are. To take one in, remove the \"# \" of its name and of one way out.\n") !=
-                        DM_OK)
+                                     "      # These tables are left out as they are. To take one in, remove "
+                                     "the \"# \" of its name and of one way out.\n") != DM_OK)
             return DM_FAIL;
         any = true;
         char *glob = exact_glob(t);
@@ -255,13 +261,14 @@ static enum dm_status write_problems(const struct dm_table_list *tables, struct 
         enum dm_status status = dm_buffer_printf(out, err, "      # - name: %s   # it %s", glob, t->problem);
         free(glob);
         if (status != DM_OK || write_line(out, from, err) != DM_OK ||
-            dm_buffer_printf(out, err,
-                             "      #   append_only: true     # rows are only ever added\n"
-                             "      #   key: [a, b]           # or: these columns are unique and never null\n") != DM_OK)
+            dm_buffer_printf(
+                out, err,
+                "      #   append_only: true     # rows are only ever added\n"
+                "      #   key: [a, b]           # or: these columns are unique and never null\n") != DM_OK)
             return DM_FAIL;
         from = out->len;
-        if (t->hint != NULL &&
-            (dm_buffer_printf(out, err, "      #   (%s)", t->hint) != DM_OK || write_line(out, from, err) != DM_OK))
+        if (t->hint != NULL && (dm_buffer_printf(out, err, "      #   (%s)", t->hint) != DM_OK ||
+                                write_line(out, from, err) != DM_OK))
             return DM_FAIL;
     }
     return DM_OK;
@@ -276,8 +283,8 @@ static bool seen_before(const struct dm_table_list *tables, size_t i)
 }
 
 /* One glob a schema, and under it what it holds. */
-static enum dm_status write_schema(const struct dm_table_list *tables, const char *schema, struct dm_buffer *out,
-                                   struct dm_error *err)
+static enum dm_status write_schema(const struct dm_table_list *tables, const char *schema,
+                                   struct dm_buffer *out, struct dm_error *err)
 {
     struct dm_table all = {.schema = (char *)(uintptr_t)schema, .name = (char *)(uintptr_t) "*"};
     char *glob = exact_glob(&all);
@@ -289,11 +296,14 @@ static enum dm_status write_schema(const struct dm_table_list *tables, const cha
     return status;
 }
 
-static enum dm_status write_tables(const struct dm_table_list *tables, struct dm_buffer *out, struct dm_error *err)
+static enum dm_status write_tables(const struct dm_table_list *tables, struct dm_buffer *out,
+                                   struct dm_error *err)
 {
     if (tables->n == 0)
-        return dm_buffer_printf(out, err, "    # No tables were found. Without `tables:`, all that come are mirrored.\n");
-    if (dm_buffer_printf(out, err, "    tables: # globs; the first entry that matches a table gives its settings\n") !=
+        return dm_buffer_printf(
+            out, err, "    # No tables were found. Without `tables:`, all that come are mirrored.\n");
+    if (dm_buffer_printf(out, err,
+                         "    tables: # globs; the first entry that matches a table gives its settings\n") !=
             DM_OK ||
         write_problems(tables, out, err) != DM_OK)
         return DM_FAIL;
@@ -303,8 +313,9 @@ static enum dm_status write_tables(const struct dm_table_list *tables, struct dm
     return DM_OK;
 }
 
-enum dm_status dm_starter_write(const struct dm_starter *s, const char *lake, const struct dm_table_list *tables,
-                                struct dm_buffer *out, struct dm_error *err)
+enum dm_status dm_starter_write(const struct dm_starter *s, const char *lake,
+                                const struct dm_table_list *tables, struct dm_buffer *out,
+                                struct dm_error *err)
 {
     char *folder = quoted(lake, true);
     enum dm_status status =

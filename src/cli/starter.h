@@ -12,10 +12,10 @@
 #include "source/source.h"
 
 struct dm_starter {
-    char *name;         /* of the source; lower-case letters, digits, _ */
-    const char *type;   /* postgres or sqlite */
-    char *place;        /* URL or path as given: to connect with */
-    char *written;      /* as it stands in the file: the password is ${…} */
+    char *name;              /* of the source; lower-case letters, digits, _ */
+    const char *type;        /* postgres or sqlite */
+    char *place;             /* URL or path as given: to connect with */
+    char *written;           /* as it stands in the file: the password is ${…} */
     char *password_variable; /* "SHOP_PASSWORD"; NULL: no password in the URL */
 };
 
@@ -24,9 +24,11 @@ enum dm_status dm_starter_init(struct dm_starter *s, const char *source, const c
                                struct dm_error *err) DM_MUST_USE;
 void dm_starter_release(struct dm_starter *s);
 /* A configuration of this source alone, with defaults, to connect with. Freed with dm_config_free. */
-enum dm_status dm_starter_config(const struct dm_starter *s, struct dm_config **out, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_starter_config(const struct dm_starter *s, struct dm_config **out,
+                                 struct dm_error *err) DM_MUST_USE;
 /* Appends the whole file. `tables` may hold tables with problems; NULL: nothing was looked at. */
-enum dm_status dm_starter_write(const struct dm_starter *s, const char *lake, const struct dm_table_list *tables,
-                                struct dm_buffer *out, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_starter_write(const struct dm_starter *s, const char *lake,
+                                const struct dm_table_list *tables, struct dm_buffer *out,
+                                struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -30,9 +30,10 @@ static void option_head(const struct dm_command_option *o, char *out, size_t siz
 
 void dm_usage_program(FILE *out)
 {
-    (void)fputs("Data Mirror keeps a live, exact copy of PostgreSQL and SQLite databases as Iceberg tables.\n\n"
-                "usage: datamirror COMMAND [OPTIONS]\n\n",
-                out);
+    (void)fputs(
+        "Data Mirror keeps a live, exact copy of PostgreSQL and SQLite databases as Iceberg tables.\n\n"
+        "usage: datamirror COMMAND [OPTIONS]\n\n",
+        out);
     for (size_t i = 0; dm_commands[i] != NULL; i++)
         (void)fprintf(out, "  %-9s %s\n", dm_commands[i]->name, dm_commands[i]->summary);
     (void)fputs("\nThe first steps:\n"
@@ -45,8 +46,8 @@ void dm_usage_program(FILE *out)
 
 void dm_usage_command(FILE *out, const struct dm_command *c)
 {
-    (void)fprintf(out, "datamirror %s: %s\n\nusage: datamirror %s%s%s [OPTIONS]\n\n%s\n\noptions:\n", c->name, c->summary,
-                  c->name, c->arguments[0] ? " " : "", c->arguments, c->about);
+    (void)fprintf(out, "datamirror %s: %s\n\nusage: datamirror %s%s%s [OPTIONS]\n\n%s\n\noptions:\n", c->name,
+                  c->summary, c->name, c->arguments[0] ? " " : "", c->arguments, c->about);
     char head[80];
     for (const struct dm_command_option *o = c->options; o->name != NULL; o++) {
         option_head(o, head, sizeof head);
@@ -64,10 +65,11 @@ void dm_usage_command(FILE *out, const struct dm_command *c)
 
 static enum dm_status write_command(struct dm_buffer *out, const struct dm_command *c, struct dm_error *err)
 {
-    if (dm_buffer_printf(out, err, "\n## %s\n\n%s.\n\n```\ndatamirror %s%s%s [OPTIONS]\n```\n\n%s\n", c->name, c->summary,
-                         c->name, c->arguments[0] ? " " : "", c->arguments, c->about) != DM_OK)
+    if (dm_buffer_printf(out, err, "\n## %s\n\n%s.\n\n```\ndatamirror %s%s%s [OPTIONS]\n```\n\n%s\n", c->name,
+                         c->summary, c->name, c->arguments[0] ? " " : "", c->arguments, c->about) != DM_OK)
         return DM_FAIL;
-    if (c->options[0].name != NULL && dm_buffer_printf(out, err, "\n| option | meaning |\n|---|---|\n") != DM_OK)
+    if (c->options[0].name != NULL &&
+        dm_buffer_printf(out, err, "\n| option | meaning |\n|---|---|\n") != DM_OK)
         return DM_FAIL;
     char head[80];
     for (const struct dm_command_option *o = c->options; o->name != NULL; o++) {

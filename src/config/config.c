@@ -21,7 +21,8 @@ enum dm_status dm_config_parse(const char *text, size_t n, const char *name, str
                                struct dm_error *err)
 {
     if (n > FILE_MAX)
-        return dm_fail(err, DM_ERROR_CONFIG, NULL, "%s: the configuration is longer than %d bytes", name, FILE_MAX);
+        return dm_fail(err, DM_ERROR_CONFIG, NULL, "%s: the configuration is longer than %d bytes", name,
+                       FILE_MAX);
     struct dm_config *config = dm_xzalloc(1, sizeof *config);
     config->file = dm_xstrdup(name);
     config->folder = folder_of(name);
@@ -43,7 +44,8 @@ enum dm_status dm_config_load(const char *path, struct dm_config **out, struct d
     dm_buffer_init(&text, FILE_MAX + 1);
     enum dm_status status = dm_file_read(path, &text, err);
     if (status != DM_OK && err->class == DM_ERROR_DATA)
-        status = dm_fail(err, DM_ERROR_CONFIG, NULL, "%s: the configuration is longer than %d bytes", path, FILE_MAX);
+        status = dm_fail(err, DM_ERROR_CONFIG, NULL, "%s: the configuration is longer than %d bytes", path,
+                         FILE_MAX);
     if (status == DM_OK)
         status = dm_config_parse(text.data != NULL ? (const char *)text.data : "", text.len, path, out, err);
     dm_buffer_release(&text);

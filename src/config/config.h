@@ -16,48 +16,49 @@
 
 /* Per-table settings; an element of `tables:` is a glob, or a map with `name:` and these. */
 struct dm_table_config {
-    char *glob;            /* "public.*", "orders", "sales.order_?" */
-    bool append_only;      /* append_only: true */
-    size_t n_key;          /* key: [a, b] — the primary key by declaration */
+    char *glob;       /* "public.*", "orders", "sales.order_?" */
+    bool append_only; /* append_only: true */
+    size_t n_key;     /* key: [a, b] — the primary key by declaration */
     char **key;
-    size_t n_columns;      /* columns: [..] — the only columns mirrored; 0: all */
+    size_t n_columns; /* columns: [..] — the only columns mirrored; 0: all */
     char **columns;
     size_t n_exclude_columns; /* exclude_columns: [..] */
     char **exclude_columns;
-    char *filter;          /* filter: SQL condition in the source's dialect; NULL: none */
-    int history;           /* history: -1 as the source says, 0 false, 1 true */
-    size_t n_decimals;     /* decimals: {column: "38,10"} — unbounded numeric as decimal */
+    char *filter;      /* filter: SQL condition in the source's dialect; NULL: none */
+    int history;       /* history: -1 as the source says, 0 false, 1 true */
+    size_t n_decimals; /* decimals: {column: "38,10"} — unbounded numeric as decimal */
     struct dm_decimal_config {
         char *column;
         int precision;
         int scale;
-    } *decimals;
+    } * decimals;
 };
 
 struct dm_source_config {
     char *name; /* the key under sources: */
     char *type; /* postgres | sqlite */
     char *url;  /* postgres: connection URI or keywords */
-    char *path; /* sqlite: the file; usable as it is (a relative one was joined to the folder of mirror.yaml) */
+    char *
+        path; /* sqlite: the file; usable as it is (a relative one was joined to the folder of mirror.yaml) */
     size_t n_tables;
     struct dm_table_config *tables; /* default: one glob that matches all */
     size_t n_exclude;
-    char **exclude;         /* globs */
+    char **exclude; /* globs */
     bool history;
-    char *slot;             /* postgres; default datamirror_<name> */
-    char *publication;      /* postgres; default datamirror_<name> */
-    bool publish_via_root;  /* postgres; default true: a partitioned table is one dataset */
-    bool failover;          /* postgres 17: create the slot with failover */
+    char *slot;                    /* postgres; default datamirror_<name> */
+    char *publication;             /* postgres; default datamirror_<name> */
+    bool publish_via_root;         /* postgres; default true: a partitioned table is one dataset */
+    bool failover;                 /* postgres 17: create the slot with failover */
     int64_t heartbeat_interval_ms; /* default 10000; 0 off */
-    int copy_workers;       /* default 2 */
+    int copy_workers;              /* default 2 */
 };
 
 struct dm_config {
-    char *file;        /* path of mirror.yaml; NULL when built in memory */
-    char *folder;      /* its folder, "." when none */
-    char *lake;        /* usable as it is (a relative one was joined to the folder of mirror.yaml) */
-    char *catalog_name; /* default "datamirror": catalog_name in iceberg_tables */
-    int format_version; /* 3 (default) or 2 */
+    char *file;                 /* path of mirror.yaml; NULL when built in memory */
+    char *folder;               /* its folder, "." when none */
+    char *lake;                 /* usable as it is (a relative one was joined to the folder of mirror.yaml) */
+    char *catalog_name;         /* default "datamirror": catalog_name in iceberg_tables */
+    int format_version;         /* 3 (default) or 2 */
     int64_t commit_interval_ms; /* default 1000 */
     uint64_t commit_bytes;      /* default 64 MiB: closes a commit early */
     uint64_t memory_limit;      /* default 512 MiB */
@@ -65,7 +66,7 @@ struct dm_config {
     char *compression;          /* zstd (default), snappy, uncompressed */
     int metadata_versions;      /* default 100: metadata files kept per dataset */
     int64_t snapshot_retention_ms; /* default 7 days: older snapshots are expired */
-    int64_t retry_max_ms;       /* default 60000: longest wait between two tries */
+    int64_t retry_max_ms;          /* default 60000: longest wait between two tries */
     size_t n_sources;
     struct dm_source_config *sources;
 };
@@ -76,7 +77,8 @@ enum dm_status dm_config_load(const char *path, struct dm_config **out, struct d
 enum dm_status dm_config_parse(const char *text, size_t n, const char *name, struct dm_config **out,
                                struct dm_error *err) DM_MUST_USE;
 void dm_config_free(struct dm_config *config);
-const struct dm_source_config *dm_config_source(const struct dm_config *config, const char *name); /* or NULL */
+const struct dm_source_config *dm_config_source(const struct dm_config *config,
+                                                const char *name); /* or NULL */
 /* The first table setting whose glob matches, or NULL. `schema` "" for sources without schemas. */
 const struct dm_table_config *dm_config_table(const struct dm_source_config *source, const char *schema,
                                               const char *table);

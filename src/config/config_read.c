@@ -55,8 +55,8 @@ static bool is_null(const yaml_node_t *node)
 static enum dm_status check_node(struct reader *r, const yaml_node_t *node, struct dm_error *err)
 {
     if (++r->nodes > NODES_MAX)
-        return dm_config_fail(place_of(r, node), err, "write fewer entries, or use globs", "more than %d values",
-                              NODES_MAX);
+        return dm_config_fail(place_of(r, node), err, "write fewer entries, or use globs",
+                              "more than %d values", NODES_MAX);
     const char *tag = (const char *)node->tag;
     if (tag != NULL && strcmp(tag, YAML_STR_TAG) != 0 && strcmp(tag, YAML_SEQ_TAG) != 0 &&
         strcmp(tag, YAML_MAP_TAG) != 0)
@@ -76,7 +76,8 @@ static enum dm_status raw_text(struct reader *r, const yaml_node_t *node, const 
                               kind_of_node(node));
     const char *text = (const char *)node->data.scalar.value;
     if (is_null(node))
-        return dm_config_fail(place_of(r, node), err, "give it a value, or remove the line", "%s has no value", what);
+        return dm_config_fail(place_of(r, node), err, "give it a value, or remove the line",
+                              "%s has no value", what);
     if (memchr(text, '\0', node->data.scalar.length) != NULL)
         return dm_config_fail(place_of(r, node), err, NULL, "%s holds a NUL character", what);
     *out = text;
@@ -131,20 +132,21 @@ static enum dm_status bad_number(struct reader *r, const struct dm_option *o, co
     switch (o->kind) {
     case DM_OPTION_SIZE:
         return dm_config_fail(at, err, "units are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB",
-                              "%s cannot be \"%.100s\"; it is a size between %s and %s, such as %s", o->name, word,
-                              dm_value_size_text((uint64_t)o->min, low, sizeof low),
+                              "%s cannot be \"%.100s\"; it is a size between %s and %s, such as %s", o->name,
+                              word, dm_value_size_text((uint64_t)o->min, low, sizeof low),
                               dm_value_size_text((uint64_t)o->max, high, sizeof high), o->fallback);
     case DM_OPTION_DURATION:
         return dm_config_fail(at, err, "units are ms, s, m, h and d",
-                              "%s cannot be \"%.100s\"; it is a duration between %s and %s, such as %s", o->name, word,
-                              dm_value_duration_text(o->min, low, sizeof low),
+                              "%s cannot be \"%.100s\"; it is a duration between %s and %s, such as %s",
+                              o->name, word, dm_value_duration_text(o->min, low, sizeof low),
                               dm_value_duration_text(o->max, high, sizeof high), o->fallback);
     case DM_OPTION_INT:
         return dm_config_fail(at, err, NULL,
-                              "%s cannot be \"%.100s\"; it is a whole number from %" PRId64 " to %" PRId64, o->name,
-                              word, o->min, o->max);
+                              "%s cannot be \"%.100s\"; it is a whole number from %" PRId64 " to %" PRId64,
+                              o->name, word, o->min, o->max);
     default:
-        return dm_config_fail(at, err, NULL, "%s cannot be \"%.100s\"; allowed are: true, false", o->name, word);
+        return dm_config_fail(at, err, NULL, "%s cannot be \"%.100s\"; allowed are: true, false", o->name,
+                              word);
     }
 }
 
@@ -156,8 +158,7 @@ static bool store_number(const struct dm_option *o, const char *text, void *targ
     int64_t number;
     uint64_t bytes;
     switch (o->kind) {
-    case DM_OPTION_BOOL:
-        return dm_value_bool(text, member);
+    case DM_OPTION_BOOL: return dm_value_bool(text, member);
     case DM_OPTION_TRISTATE:
         if (!dm_value_bool(text, &yes))
             return false;
@@ -178,8 +179,7 @@ static bool store_number(const struct dm_option *o, const char *text, void *targ
             return false;
         *(int64_t *)member = number;
         return true;
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -199,14 +199,16 @@ static enum dm_status read_list(struct reader *r, const struct dm_option *o, yam
     if (check_node(r, node, err) != DM_OK)
         return DM_FAIL;
     if (node->type != YAML_SEQUENCE_NODE)
-        return dm_config_fail(place_of(r, node), err, "write it as [a, b]", "%s wants a list, not %s", o->name,
-                              kind_of_node(node));
+        return dm_config_fail(place_of(r, node), err, "write it as [a, b]", "%s wants a list, not %s",
+                              o->name, kind_of_node(node));
     size_t n = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
     if (n == 0)
-        return dm_config_fail(place_of(r, node), err, "give it an entry, or remove the line", "%s is empty", o->name);
+        return dm_config_fail(place_of(r, node), err, "give it an entry, or remove the line", "%s is empty",
+                              o->name);
     *list = dm_xzalloc(n, sizeof **list);
     for (size_t i = 0; i < n; i++) {
-        if (expanded_text(r, node_at(r, node->data.sequence.items.start[i]), o->name, &(*list)[i], err) != DM_OK)
+        if (expanded_text(r, node_at(r, node->data.sequence.items.start[i]), o->name, &(*list)[i], err) !=
+            DM_OK)
             return DM_FAIL;
         *count = i + 1;
     }
@@ -236,14 +238,15 @@ static enum dm_status read_decimals(struct reader *r, const yaml_node_t *node, s
         bool good = dm_value_decimal(value, &d->precision, &d->scale);
         free(value);
         if (!good)
-            return dm_config_fail(place_of(r, value_node), err, how,
-                                  "the decimal of column \"%.100s\" cannot be \"%.100s\"; it is \"precision,scale\", "
-                                  "precision from 1 to 38, scale from 0 to the precision",
-                                  d->column, (const char *)value_node->data.scalar.value);
+            return dm_config_fail(
+                place_of(r, value_node), err, how,
+                "the decimal of column \"%.100s\" cannot be \"%.100s\"; it is \"precision,scale\", "
+                "precision from 1 to 38, scale from 0 to the precision",
+                d->column, (const char *)value_node->data.scalar.value);
         for (size_t j = 0; j < i; j++)
             if (strcmp(table->decimals[j].column, d->column) == 0)
-                return dm_config_fail(place_of(r, value_node), err, NULL, "decimals names column \"%.100s\" twice",
-                                      d->column);
+                return dm_config_fail(place_of(r, value_node), err, NULL,
+                                      "decimals names column \"%.100s\" twice", d->column);
     }
     return DM_OK;
 }
@@ -252,8 +255,8 @@ static enum dm_status read_sources(struct reader *r, yaml_node_t *node, struct d
 static enum dm_status read_tables(struct reader *r, yaml_node_t *node, struct dm_source_config *source,
                                   struct dm_error *err);
 
-static enum dm_status read_option(struct reader *r, const struct dm_option *o, yaml_node_t *node, void *target,
-                                  struct dm_error *err)
+static enum dm_status read_option(struct reader *r, const struct dm_option *o, yaml_node_t *node,
+                                  void *target, struct dm_error *err)
 {
     switch (o->kind) {
     case DM_OPTION_SOURCES: return read_sources(r, node, err);
@@ -269,8 +272,8 @@ static enum dm_status read_option(struct reader *r, const struct dm_option *o, y
     char **member = (char **)((char *)target + o->offset);
     if (o->kind == DM_OPTION_TEXT) {
         if (text[0] == '\0')
-            status = dm_config_fail(place_of(r, node), err, "give it a value, or remove the line", "%s is empty",
-                                    o->name);
+            status = dm_config_fail(place_of(r, node), err, "give it a value, or remove the line",
+                                    "%s is empty", o->name);
         else {
             free(*member);
             *member = dm_xstrdup(text);
@@ -296,8 +299,8 @@ static enum dm_status unknown_option(struct reader *r, const struct dm_option_se
             used += (size_t)snprintf(allowed + used, sizeof allowed - used, "%s%s", i ? ", " : "", names[i]);
     }
     const char *near = dm_nearest_word(word, names, section->n);
-    (void)dm_config_fail(place_of(r, key), err, NULL, "unknown option \"%.100s\" of %s; allowed are: %s", word,
-                         section->what, allowed);
+    (void)dm_config_fail(place_of(r, key), err, NULL, "unknown option \"%.100s\" of %s; allowed are: %s",
+                         word, section->what, allowed);
     if (near != NULL)
         dm_error_hint(err, "did you mean \"%s\"?", near);
     return DM_FAIL;
@@ -305,7 +308,8 @@ static enum dm_status unknown_option(struct reader *r, const struct dm_option_se
 
 /* Reads the options that stand in the map `node`; what was not given is left alone and has line 0 in `given`. */
 static enum dm_status read_section(struct reader *r, const struct dm_option_section *section,
-                                   const yaml_node_t *node, void *target, struct given *given, struct dm_error *err)
+                                   const yaml_node_t *node, void *target, struct given *given,
+                                   struct dm_error *err)
 {
     *given = (struct given){0};
     if (check_node(r, node, err) != DM_OK)
@@ -363,12 +367,13 @@ static enum dm_status finish_section(const struct reader *r, const struct dm_opt
             if (!applies)
                 return dm_config_fail((struct dm_config_place){r->file, given->line[i]}, err,
                                       "remove the line, or correct the type",
-                                      "%s is an option of %s sources, and this one is %s", o->name, o->only, type);
+                                      "%s is an option of %s sources, and this one is %s", o->name, o->only,
+                                      type);
             continue;
         }
         if (applies && o->required) {
-            (void)dm_config_fail(place_of(r, node), err, NULL, "%s has no \"%s\", which it needs", section->what,
-                                 o->name);
+            (void)dm_config_fail(place_of(r, node), err, NULL, "%s has no \"%s\", which it needs",
+                                 section->what, o->name);
             dm_error_hint(err, "for example: %s", o->example);
             return DM_FAIL;
         }
@@ -404,7 +409,8 @@ static enum dm_status read_tables(struct reader *r, yaml_node_t *node, struct dm
                               "tables wants a list of globs or maps, not %s", kind_of_node(node));
     size_t n = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
     if (n == 0)
-        return dm_config_fail(place_of(r, node), err, "remove the line to mirror all tables", "tables is empty");
+        return dm_config_fail(place_of(r, node), err, "remove the line to mirror all tables",
+                              "tables is empty");
     source->tables = dm_xzalloc(n, sizeof *source->tables);
     for (size_t i = 0; i < n; i++) {
         source->n_tables = i + 1;
@@ -430,8 +436,9 @@ static enum dm_status read_sources(struct reader *r, yaml_node_t *node, struct d
     if (check_node(r, node, err) != DM_OK)
         return DM_FAIL;
     if (node->type != YAML_MAPPING_NODE || node->data.mapping.pairs.start == node->data.mapping.pairs.top)
-        return dm_config_fail(place_of(r, node), err, "for example: sources: {shop: {type: sqlite, path: shop.db}}",
-                              "sources wants at least one source by name%s", is_null(node) ? ", it has none" : "");
+        return dm_config_fail(
+            place_of(r, node), err, "for example: sources: {shop: {type: sqlite, path: shop.db}}",
+            "sources wants at least one source by name%s", is_null(node) ? ", it has none" : "");
     size_t n = (size_t)(node->data.mapping.pairs.top - node->data.mapping.pairs.start);
     config->sources = dm_xzalloc(n, sizeof *config->sources);
     for (size_t i = 0; i < n; i++) {
@@ -463,7 +470,8 @@ static enum dm_status read_document(struct reader *r, struct dm_error *err)
     yaml_node_t *root = yaml_document_get_root_node(r->document);
     if (root == NULL || is_null(root))
         return dm_config_fail((struct dm_config_place){r->file, 1}, err,
-                              "`datamirror init` writes a starter configuration", "the configuration is empty");
+                              "`datamirror init` writes a starter configuration",
+                              "the configuration is empty");
     struct given given;
     if (read_section(r, &dm_options_top, root, r->config, &given, err) != DM_OK ||
         finish_section(r, &dm_options_top, root, NULL, "", &given, r->config, err) != DM_OK)

@@ -8,11 +8,14 @@
 static const char opening[] =
     "# Configuration\n\n"
     "<!-- Made by `datamirror help --reference` from src/config/options.c: change it there. -->\n\n"
-    "Data Mirror reads one YAML file, `mirror.yaml` unless `-c` names another. `datamirror init` writes a starter.\n"
+    "Data Mirror reads one YAML file, `mirror.yaml` unless `-c` names another. `datamirror init` writes a "
+    "starter.\n"
     "Unknown options, wrong kinds of value and options given twice are errors with file and line.\n\n"
-    "- `${NAME}` in any value takes the environment variable NAME; it is an error when it is not set. A plain `${` is\n"
+    "- `${NAME}` in any value takes the environment variable NAME; it is an error when it is not set. A "
+    "plain `${` is\n"
     "  written `$${`. Keep secrets out of the file this way; they are never printed or logged.\n"
-    "- Sizes: `512MiB`, `1GiB`, `64KB`; without a unit, bytes. Units: B, KiB, MiB, GiB, TiB and KB, MB, GB, TB.\n"
+    "- Sizes: `512MiB`, `1GiB`, `64KB`; without a unit, bytes. Units: B, KiB, MiB, GiB, TiB and KB, MB, GB, "
+    "TB.\n"
     "- Durations: `500ms`, `1s`, `10m`, `2h`, `7d`.\n\n"
     "```yaml\n"
     "lake: ./lake\n"
@@ -54,8 +57,7 @@ static enum dm_status write_limits(struct dm_buffer *out, const struct dm_option
             if (dm_buffer_printf(out, err, "%s `%s`", i ? "," : "", o->choices[i]) != DM_OK)
                 return DM_FAIL;
         return DM_OK;
-    case DM_OPTION_INT:
-        return dm_buffer_printf(out, err, ", %d to %d", (int)o->min, (int)o->max);
+    case DM_OPTION_INT: return dm_buffer_printf(out, err, ", %d to %d", (int)o->min, (int)o->max);
     case DM_OPTION_SIZE:
         return dm_buffer_printf(out, err, ", %s to %s", dm_value_size_text((uint64_t)o->min, low, sizeof low),
                                 dm_value_size_text((uint64_t)o->max, high, sizeof high));
@@ -63,8 +65,7 @@ static enum dm_status write_limits(struct dm_buffer *out, const struct dm_option
         return dm_buffer_printf(out, err, ", %s to %s",
                                 o->min == 0 ? "0" : dm_value_duration_text(o->min, low, sizeof low),
                                 dm_value_duration_text(o->max, high, sizeof high));
-    default:
-        return DM_OK;
+    default: return DM_OK;
     }
 }
 
@@ -100,7 +101,8 @@ static enum dm_status write_section(struct dm_buffer *out, const struct dm_optio
 enum dm_status dm_config_reference(struct dm_buffer *out, struct dm_error *err)
 {
     if (dm_buffer_append(out, opening, sizeof opening - 1, err) != DM_OK ||
-        write_section(out, &dm_options_top, err) != DM_OK || write_section(out, &dm_options_source, err) != DM_OK)
+        write_section(out, &dm_options_top, err) != DM_OK ||
+        write_section(out, &dm_options_source, err) != DM_OK)
         return DM_FAIL;
     return write_section(out, &dm_options_table, err);
 }

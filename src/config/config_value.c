@@ -11,7 +11,8 @@
 
 #define VALUE_MAX (64 * 1024) /* bytes of one value after ${…} */
 
-enum dm_status dm_config_fail(struct dm_config_place at, struct dm_error *err, const char *hint, const char *fmt, ...)
+enum dm_status dm_config_fail(struct dm_config_place at, struct dm_error *err, const char *hint,
+                              const char *fmt, ...)
 {
     char message[900];
     va_list args;
@@ -49,13 +50,21 @@ struct unit {
 };
 
 static const struct unit size_units[] = {
-    {"TiB", UINT64_C(1) << 40}, {"GiB", UINT64_C(1) << 30}, {"MiB", UINT64_C(1) << 20},
-    {"KiB", UINT64_C(1) << 10}, {"TB", UINT64_C(1000000000000)}, {"GB", UINT64_C(1000000000)},
-    {"MB", UINT64_C(1000000)}, {"KB", UINT64_C(1000)}, {"kB", UINT64_C(1000)}, {"B", 1}, {"", 1},
+    {"TiB", UINT64_C(1) << 40},
+    {"GiB", UINT64_C(1) << 30},
+    {"MiB", UINT64_C(1) << 20},
+    {"KiB", UINT64_C(1) << 10},
+    {"TB", UINT64_C(1000000000000)},
+    {"GB", UINT64_C(1000000000)},
+    {"MB", UINT64_C(1000000)},
+    {"KB", UINT64_C(1000)},
+    {"kB", UINT64_C(1000)},
+    {"B", 1},
+    {"", 1},
 };
 static const struct unit duration_units[] = {
     {"d", UINT64_C(86400000)}, {"h", UINT64_C(3600000)}, {"m", UINT64_C(60000)},
-    {"min", UINT64_C(60000)}, {"s", UINT64_C(1000)}, {"ms", 1},
+    {"min", UINT64_C(60000)},  {"s", UINT64_C(1000)},    {"ms", 1},
 };
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -148,15 +157,14 @@ static bool is_name_char(char c, bool first)
 }
 
 /* `text` stands behind "${". Appends the variable's value; *used is what was read, the brace included. */
-static enum dm_status expand_name(const char *text, struct dm_config_place at, struct dm_buffer *out, size_t *used,
-                                  struct dm_error *err)
+static enum dm_status expand_name(const char *text, struct dm_config_place at, struct dm_buffer *out,
+                                  size_t *used, struct dm_error *err)
 {
     size_t n = 0;
     while (is_name_char(text[n], n == 0))
         n++;
     if (n == 0 || text[n] != '}')
-        return dm_config_fail(at, err,
-                              "write ${NAME} with letters, digits and _; a plain ${ is written $${",
+        return dm_config_fail(at, err, "write ${NAME} with letters, digits and _; a plain ${ is written $${",
                               "\"${\" is not followed by the name of an environment variable and \"}\"");
     if (n >= 128)
         return dm_config_fail(at, err, NULL, "the name of the environment variable is too long");

@@ -19,13 +19,13 @@ struct dm_config_place {
 };
 
 /* CONFIG error "file:line: …" with a hint (may be NULL). Returns DM_FAIL. */
-enum dm_status dm_config_fail(struct dm_config_place at, struct dm_error *err, const char *hint, const char *fmt, ...)
-    DM_PRINTF(4, 5);
+enum dm_status dm_config_fail(struct dm_config_place at, struct dm_error *err, const char *hint,
+                              const char *fmt, ...) DM_PRINTF(4, 5);
 
-bool dm_value_bool(const char *text, bool *out);          /* true, false */
-bool dm_value_int(const char *text, int64_t *out);        /* 42, -1 */
-bool dm_value_size(const char *text, uint64_t *out);      /* 512MiB, 1GB, 4096 */
-bool dm_value_duration(const char *text, int64_t *out);   /* 500ms, 1s, 10m, 2h, 7d, 0: milliseconds */
+bool dm_value_bool(const char *text, bool *out);        /* true, false */
+bool dm_value_int(const char *text, int64_t *out);      /* 42, -1 */
+bool dm_value_size(const char *text, uint64_t *out);    /* 512MiB, 1GB, 4096 */
+bool dm_value_duration(const char *text, int64_t *out); /* 500ms, 1s, 10m, 2h, 7d, 0: milliseconds */
 bool dm_value_decimal(const char *text, int *precision, int *scale); /* "38,10" */
 
 /* Replaces each ${NAME} by the environment variable; $${ stands for a plain ${. *out is malloc'ed. */

@@ -33,14 +33,15 @@ struct dm_option {
     enum dm_option_kind kind;
     size_t offset;
     size_t count_offset;
-    const char *fallback; /* the default as it would be written; <name> stands for the source's name; NULL: none */
+    const char
+        *fallback; /* the default as it would be written; <name> stands for the source's name; NULL: none */
     const char *const *choices; /* CHOICE: NULL-terminated */
     int64_t min;
     int64_t max;
-    const char *only;  /* the type of source that has it; NULL: every type */
+    const char *only; /* the type of source that has it; NULL: every type */
     bool required;
-    bool secret;       /* its value is never shown */
-    const char *help;  /* sentences for the reference page */
+    bool secret;         /* its value is never shown */
+    const char *help;    /* sentences for the reference page */
     const char *example; /* one line of YAML, or NULL */
 };
 
@@ -58,6 +59,7 @@ extern const struct dm_option_section dm_options_top;
 extern const struct dm_option_section dm_options_source;
 extern const struct dm_option_section dm_options_table;
 
-const struct dm_option *dm_option_find(const struct dm_option_section *section, const char *name); /* or NULL */
+const struct dm_option *dm_option_find(const struct dm_option_section *section,
+                                       const char *name); /* or NULL */
 
 #endif

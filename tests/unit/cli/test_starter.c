@@ -96,7 +96,8 @@ static void test_password_stays_out(void **state)
         assert_string_equal(variable, "WEB_SHOP_PASSWORD");
         struct dm_config *config = parsed(text);
         assert_string_equal(config->sources[0].name, cases[i].name);
-        assert_string_equal(config->sources[0].url, cases[i].source); /* the variable brings the very URL back */
+        assert_string_equal(config->sources[0].url,
+                            cases[i].source); /* the variable brings the very URL back */
         dm_config_free(config);
         free(variable);
         free(text);

@@ -38,7 +38,8 @@ static void test_progress_texts(void **state)
     assert_string_equal(dm_progress_count(UINT64_MAX, out, sizeof out), "18,446,744,073,709,551,615");
     assert_string_equal(dm_progress_duration(59, out, sizeof out), "0:59");
     assert_string_equal(dm_progress_duration(3723, out, sizeof out), "1:02:03");
-    struct dm_progress p = {.what = "copying shop", .unit = "rows", .done = 250000, .total = 1000000, .rate = 50000};
+    struct dm_progress p = {
+        .what = "copying shop", .unit = "rows", .done = 250000, .total = 1000000, .rate = 50000};
     assert_string_equal(dm_progress_line(&p, 0, out, sizeof out),
                         "copying shop  250,000 of ~1,000,000 rows (25 %)  50,000 rows/s  0:16 left");
     p.done = 1200000; /* the estimate was too low */
@@ -46,7 +47,8 @@ static void test_progress_texts(void **state)
                         "copying shop  1,200,000 of ~1,000,000 rows (99 %)  50,000 rows/s");
     p.total = 0;
     p.rate = 0;
-    assert_string_equal(dm_progress_line(&p, 61000000, out, sizeof out), "copying shop  1,200,000 rows  1:01 so far");
+    assert_string_equal(dm_progress_line(&p, 61000000, out, sizeof out),
+                        "copying shop  1,200,000 rows  1:01 so far");
     char small[12];
     (void)dm_progress_line(&p, 0, small, sizeof small);
     assert_int_equal(strlen(small), 11);

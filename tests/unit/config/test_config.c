@@ -136,7 +136,8 @@ static void test_refusals(void **state)
     refused(GOOD "compression: zstandard\n", "allowed are: zstd, snappy, uncompressed", NULL);
     refused(GOOD "compression: snapy\n", "compression cannot be \"snapy\"", "did you mean \"snappy\"?");
     refused(GOOD "format_version: 4\n", "whole number from 2 to 3", NULL);
-    refused(GOOD "lake: a\nlake: b\n", "mirror.yaml:3: lake is given twice; the first is in line 2", "keep one");
+    refused(GOOD "lake: a\nlake: b\n", "mirror.yaml:3: lake is given twice; the first is in line 2",
+            "keep one");
     refused(GOOD "lake: [a]\n", "lake wants a single value, not a list", NULL);
     refused(GOOD "lake:\n", "lake has no value", NULL);
     refused(GOOD "lake: \"\"\n", "lake is empty", NULL);
@@ -146,8 +147,8 @@ static void test_refusals(void **state)
     refused(GOOD "---\nlake: b\n", "second YAML document", NULL);
     refused(GOOD "lake: \"unclosed\n", "this is not YAML", NULL);
     refused(GOOD "commit_bytes: 400MiB\n", "at most 256MiB are allowed", NULL);
-    refused(GOOD "lake: ${DM_TEST_UNSET}/x\n", "mirror.yaml:2: the environment variable DM_TEST_UNSET is not set",
-            "export");
+    refused(GOOD "lake: ${DM_TEST_UNSET}/x\n",
+            "mirror.yaml:2: the environment variable DM_TEST_UNSET is not set", "export");
     refused(GOOD "lake: ${}\n", "not followed by the name", NULL);
     refused(GOOD "lake: ${A\n", "not followed by the name", NULL);
     refused("sources: [shop]\n", "sources wants at least one source by name", NULL);
@@ -165,7 +166,8 @@ static void test_source_refusals(void **state)
             "mirror.yaml:5: slot is an option of postgres sources, and this one is sqlite", NULL);
     refused("sources: {shop: {type: postgress, url: x}}\n", "type cannot be", "did you mean \"postgres\"?");
     refused("sources: {Shop: {type: sqlite, path: x}}\n", "cannot be named \"Shop\"", NULL);
-    refused("sources: {a: {type: sqlite, path: x}, a: {type: sqlite, path: y}}\n", "\"a\" is given twice", NULL);
+    refused("sources: {a: {type: sqlite, path: x}, a: {type: sqlite, path: y}}\n", "\"a\" is given twice",
+            NULL);
     refused("sources: {a: {type: sqlite, path: x}, b: {type: sqlite, path: x}}\n", "are the same file", NULL);
     refused("sources: {a: {type: postgres, url: x}, a_b: {type: sqlite, path: x}}\n", "may clash", NULL);
     refused("sources: {a: {type: postgres, url: x, slot: A-b}}\n", "slot cannot be", NULL);
@@ -174,14 +176,16 @@ static void test_source_refusals(void **state)
     refused("sources: {a: {type: sqlite, path: x, tables: [{key: a}]}}\n", "a table has no \"name\"", NULL);
     refused("sources: {a: {type: sqlite, path: x, tables: [{name: t, key: a, append_only: true}]}}\n",
             "both key and append_only", NULL);
-    refused("sources: {a: {type: sqlite, path: x, tables: [{name: t, key: a, columns: b}]}}\n", "not among columns",
-            NULL);
+    refused("sources: {a: {type: sqlite, path: x, tables: [{name: t, key: a, columns: b}]}}\n",
+            "not among columns", NULL);
     refused("sources: {a: {type: sqlite, path: x, tables: [{name: t, key: a, exclude_columns: a}]}}\n",
             "is in exclude_columns", NULL);
-    refused("sources: {a: {type: sqlite, path: x, tables: [{name: t, key: [a, a]}]}}\n", "key names \"a\" twice", NULL);
-    refused("sources: {a: {type: sqlite, path: x, tables: [{name: t, decimals: {p: \"39,1\"}}]}}\n", "cannot be \"39,1\"",
-            NULL);
-    refused("sources: {a: {type: sqlite, path: x, tables: [{name: t, decimals: {p: 10,2}}]}}\n", "cannot be \"10\"", "\"38,10\"");
+    refused("sources: {a: {type: sqlite, path: x, tables: [{name: t, key: [a, a]}]}}\n",
+            "key names \"a\" twice", NULL);
+    refused("sources: {a: {type: sqlite, path: x, tables: [{name: t, decimals: {p: \"39,1\"}}]}}\n",
+            "cannot be \"39,1\"", NULL);
+    refused("sources: {a: {type: sqlite, path: x, tables: [{name: t, decimals: {p: 10,2}}]}}\n",
+            "cannot be \"10\"", "\"38,10\"");
     refused("sources: {a: {type: sqlite, path: x, copy_workers: 0}}\n", "from 1 to 64", NULL);
 }
 
@@ -215,7 +219,8 @@ static void test_alias_bomb(void **state)
         n += (size_t)snprintf(text + n, sizeof text - n, "%sa", i ? "," : "");
     n += (size_t)snprintf(text + n, sizeof text - n, "]}\n");
     for (int i = 1; i < 110; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "  b%d: {type: sqlite, path: p%d, exclude: *x}\n", i, i);
+        n += (size_t)snprintf(text + n, sizeof text - n, "  b%d: {type: sqlite, path: p%d, exclude: *x}\n", i,
+                              i);
     refused(text, "more than 100000 values", NULL);
 }
 
@@ -230,7 +235,8 @@ static void test_defaults_of_declaration_are_good(void **state)
             assert_non_null(o->example); /* the error of a missing option shows it */
             if (o->kind == DM_OPTION_LIST)
                 assert_true(o->count_offset > 0);
-            if (o->fallback == NULL || strstr(o->fallback, "<name>") != NULL || sections[s] != &dm_options_top)
+            if (o->fallback == NULL || strstr(o->fallback, "<name>") != NULL ||
+                sections[s] != &dm_options_top)
                 continue;
             char text[400];
             (void)snprintf(text, sizeof text, "%s%s: %s\n", GOOD, o->name, o->fallback);

@@ -19,13 +19,14 @@ static void test_sizes(void **state)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } good[] = {{"0", 0}, {"4096", 4096}, {"512MiB", 512u << 20}, {"1 GiB", 1u << 30}, {"64KB", 64000}, {"3B", 3}};
+    } good[] = {{"0", 0},        {"4096", 4096}, {"512MiB", 512u << 20}, {"1 GiB", 1u << 30},
+                {"64KB", 64000}, {"3B", 3}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         assert_true(dm_value_size(good[i].text, &v));
         assert_int_equal(v, good[i].bytes);
     }
-    static const char *const bad[] = {"", "MiB", "-1", "1.5GiB", "1 mib", "0x10", " 1", "9223372036854775808",
-                                      "9000000000TiB", "1MiB "};
+    static const char *const bad[] = {
+        "", "MiB", "-1", "1.5GiB", "1 mib", "0x10", " 1", "9223372036854775808", "9000000000TiB", "1MiB "};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(dm_value_size(bad[i], &v));
 }
@@ -139,8 +140,9 @@ static void test_redact(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_durations),     cmocka_unit_test(test_decimals),
-        cmocka_unit_test(test_globs),      cmocka_unit_test(test_glob_is_quick), cmocka_unit_test(test_nearest_word),
+        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_decimals),      cmocka_unit_test(test_globs),
+        cmocka_unit_test(test_glob_is_quick), cmocka_unit_test(test_nearest_word),
         cmocka_unit_test(test_redact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
