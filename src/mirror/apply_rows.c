@@ -204,8 +204,10 @@ static void count(struct dm_target *t, const struct dm_batch *batch)
 
 static enum dm_status apply_keyed(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
 {
-    if (dm_net_effect_compute(&a->net, batch, NULL, 0, err) != DM_OK || fill_missing(a, t, batch, err) != DM_OK ||
-        dm_net_effect_finish(&a->net, batch, err) != DM_OK)
+    a->net.resolve_all = t->history;
+    if (dm_net_effect_compute(&a->net, batch, NULL, 0, err) != DM_OK || fill_missing(a, t, batch, err) != DM_OK)
+        return DM_FAIL;
+    if (a->net.needs_finish && dm_net_effect_finish(&a->net, batch, err) != DM_OK)
         return DM_FAIL;
     uint32_t *selection = dm_xalloc((batch->rows + 1) * sizeof *selection);
     uint32_t *position = dm_xalloc((batch->rows + 1) * sizeof *position);

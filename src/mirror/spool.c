@@ -1,5 +1,6 @@
 #include "mirror/spool.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
