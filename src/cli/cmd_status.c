@@ -10,7 +10,7 @@
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/stop_signal.h"
-#include "cli/text_table.h"
+#include "cli/report_table.h"
 #include "mirror/mirror.h"
 
 #define WATCH_EVERY_MS 2000
@@ -52,19 +52,19 @@ static const char *lag_text(const struct dm_source_status *s, char *out, size_t 
 
 static void print_sources(const struct dm_status_report *r, FILE *out)
 {
-    struct dm_text_table t = {.n_columns = 6};
-    dm_text_table_row(&t,
-                      (const char *[]){"SOURCE", "TYPE", "STATE", "POSITION", "LAG", "LAST COMMIT THERE"});
+    struct dm_report_table t = {.n_columns = 6};
+    dm_report_table_row(&t,
+                        (const char *[]){"SOURCE", "TYPE", "STATE", "POSITION", "LAG", "LAST COMMIT THERE"});
     for (size_t i = 0; i < r->n_sources; i++) {
         const struct dm_source_status *s = &r->sources[i];
         char lag[64], when[40] = "";
         if (s->commit_time_us != 0)
             dm_clock_format_us(s->commit_time_us, when, sizeof when);
-        dm_text_table_row(&t, (const char *[]){s->name, s->type, s->state, s->position,
-                                               lag_text(s, lag, sizeof lag), when});
+        dm_report_table_row(&t, (const char *[]){s->name, s->type, s->state, s->position,
+                                                 lag_text(s, lag, sizeof lag), when});
     }
-    dm_text_table_print(&t, out);
-    dm_text_table_release(&t);
+    dm_report_table_print(&t, out);
+    dm_report_table_release(&t);
     for (size_t i = 0; i < r->n_sources; i++)
         if (r->sources[i].error != NULL)
             (void)fprintf(out, "  %s: %s\n", r->sources[i].name, r->sources[i].error);
@@ -72,25 +72,25 @@ static void print_sources(const struct dm_status_report *r, FILE *out)
 
 static void print_datasets(const struct dm_status_report *r, FILE *out)
 {
-    struct dm_text_table t = {.n_columns = 9};
+    struct dm_report_table t = {.n_columns = 9};
     for (size_t i = 2; i < t.n_columns; i++)
         t.right[i] = true;
-    dm_text_table_row(&t, (const char *[]){"DATASET", "STATE", "ROWS", "INSERTED", "UPDATED", "DELETED",
-                                           "QUARANTINED", "FILES", "SIZE"});
+    dm_report_table_row(&t, (const char *[]){"DATASET", "STATE", "ROWS", "INSERTED", "UPDATED", "DELETED",
+                                             "QUARANTINED", "FILES", "SIZE"});
     for (size_t i = 0; i < r->n_datasets; i++) {
         const struct dm_dataset_status *d = &r->datasets[i];
         char n[6][32], size[32];
-        dm_text_table_row(&t, (const char *[]){d->dataset, d->state,
-                                               dm_progress_count(d->rows, n[0], sizeof n[0]),
-                                               dm_progress_count(d->inserted, n[1], sizeof n[1]),
-                                               dm_progress_count(d->updated, n[2], sizeof n[2]),
-                                               dm_progress_count(d->deleted, n[3], sizeof n[3]),
-                                               dm_progress_count(d->quarantined, n[4], sizeof n[4]),
-                                               dm_progress_count(d->files, n[5], sizeof n[5]),
-                                               bytes_text(d->bytes, size, sizeof size)});
+        dm_report_table_row(&t, (const char *[]){d->dataset, d->state,
+                                                 dm_progress_count(d->rows, n[0], sizeof n[0]),
+                                                 dm_progress_count(d->inserted, n[1], sizeof n[1]),
+                                                 dm_progress_count(d->updated, n[2], sizeof n[2]),
+                                                 dm_progress_count(d->deleted, n[3], sizeof n[3]),
+                                                 dm_progress_count(d->quarantined, n[4], sizeof n[4]),
+                                                 dm_progress_count(d->files, n[5], sizeof n[5]),
+                                                 bytes_text(d->bytes, size, sizeof size)});
     }
-    dm_text_table_print(&t, out);
-    dm_text_table_release(&t);
+    dm_report_table_print(&t, out);
+    dm_report_table_release(&t);
     for (size_t i = 0; i < r->n_datasets; i++)
         if (r->datasets[i].reason != NULL)
             (void)fprintf(out, "  %s is %s: %s\n", r->datasets[i].dataset, r->datasets[i].state,

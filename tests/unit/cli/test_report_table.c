@@ -10,22 +10,22 @@
 
 #include "base/progress.h"
 #include "cli/json_output.h"
-#include "cli/text_table.h"
+#include "cli/report_table.h"
 
 static void test_alignment(void **state)
 {
     (void)state;
-    struct dm_text_table t = {.n_columns = 3};
+    struct dm_report_table t = {.n_columns = 3};
     t.right[1] = true;
-    dm_text_table_row(&t, (const char *[]){"NAME", "ROWS", "NOTE"});
-    dm_text_table_row(&t, (const char *[]){"caf\xc3\xa9s", "12", NULL});
-    dm_text_table_row(&t, (const char *[]){"x", "1,000", "y"});
+    dm_report_table_row(&t, (const char *[]){"NAME", "ROWS", "NOTE"});
+    dm_report_table_row(&t, (const char *[]){"caf\xc3\xa9s", "12", NULL});
+    dm_report_table_row(&t, (const char *[]){"x", "1,000", "y"});
     char text[256] = "";
     FILE *out = fmemopen(text, sizeof text, "w");
-    dm_text_table_print(&t, out);
+    dm_report_table_print(&t, out);
     fclose(out);
     assert_string_equal(text, "NAME    ROWS  NOTE\ncaf\xc3\xa9s     12  \nx      1,000  y\n");
-    dm_text_table_release(&t);
+    dm_report_table_release(&t);
 }
 
 static void test_progress_texts(void **state)

@@ -1,10 +1,10 @@
-#include "cli/text_table.h"
+#include "cli/report_table.h"
 
 #include <stdlib.h>
 
 #include "base/memory.h"
 
-void dm_text_table_row(struct dm_text_table *t, const char *const *cells)
+void dm_report_table_row(struct dm_report_table *t, const char *const *cells)
 {
     t->cells = dm_xrealloc(t->cells, (t->n_rows + 1) * t->n_columns, sizeof *t->cells);
     for (size_t i = 0; i < t->n_columns; i++)
@@ -20,9 +20,9 @@ static size_t width_of(const char *text)
     return n;
 }
 
-void dm_text_table_print(const struct dm_text_table *t, FILE *out)
+void dm_report_table_print(const struct dm_report_table *t, FILE *out)
 {
-    size_t widths[DM_TEXT_TABLE_COLUMNS] = {0};
+    size_t widths[DM_REPORT_TABLE_COLUMNS] = {0};
     for (size_t i = 0; i < t->n_rows * t->n_columns; i++) {
         size_t width = width_of(t->cells[i]);
         if (width > widths[i % t->n_columns])
@@ -42,7 +42,7 @@ void dm_text_table_print(const struct dm_text_table *t, FILE *out)
     }
 }
 
-void dm_text_table_release(struct dm_text_table *t)
+void dm_report_table_release(struct dm_report_table *t)
 {
     for (size_t i = 0; i < t->n_rows * t->n_columns; i++)
         free(t->cells[i]);
