@@ -1,5 +1,6 @@
-/* The container: "Obj" 1, metadata as a map of bytes, 16 bytes of sync marker, then blocks. A block is the number of its records, the
- * number of its bytes (as stored, that is after compression), the bytes, and the sync marker again. Integers are zigzag varints. */
+/* The container: "Obj" 1, metadata as a map of bytes, 16 bytes of sync marker, then blocks. A block is the
+ * number of its records, the number of its bytes (as stored, that is after compression), the bytes, and the
+ * sync marker again. Integers are zigzag varints. */
 #include "format/avro_read.h"
 
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 #include "base/memory.h"
 
 #define MAX_PROPERTIES 4096
-/* Values per byte of a block that a sound file may have (nested records of one field), and a start for tiny blocks. */
+/* Values per byte of a block that a sound file may have (nested records of one field), and a start for tiny
+ * blocks. */
 #define BUDGET_PER_BYTE 64
 #define BUDGET_START 4096
 
@@ -42,13 +44,15 @@ static enum dm_status read_varint(struct dm_avro_reader *r, int64_t *out, struct
 }
 
 /* A length and that many bytes. */
-static enum dm_status read_sized(struct dm_avro_reader *r, const uint8_t **out, size_t *n, struct dm_error *err)
+static enum dm_status read_sized(struct dm_avro_reader *r, const uint8_t **out, size_t *n,
+                                 struct dm_error *err)
 {
     int64_t length;
     if (read_varint(r, &length, err) != DM_OK)
         return DM_FAIL;
     if (length < 0 || (uint64_t)length > remaining(r))
-        return dm_fail(err, DM_ERROR_DATA, NULL, "an Avro length (%lld) does not fit the data", (long long)length);
+        return dm_fail(err, DM_ERROR_DATA, NULL, "an Avro length (%lld) does not fit the data",
+                       (long long)length);
     *out = r->at;
     *n = (size_t)length;
     r->at += length;
@@ -63,7 +67,8 @@ static enum dm_status spend(struct dm_avro_reader *r, uint64_t values, struct dm
     return DM_OK;
 }
 
-/* The count that starts a run of array or map items. A negative count is followed by the run's size in bytes. 0 ends the array. */
+/* The count that starts a run of array or map items. A negative count is followed by the run's size in bytes.
+ * 0 ends the array. */
 static enum dm_status read_run(struct dm_avro_reader *r, uint64_t *count, struct dm_error *err)
 {
     int64_t n;
@@ -134,8 +139,8 @@ static enum dm_status read_codec(struct dm_avro_reader *r, struct dm_error *err)
         r->deflate = true;
         return DM_OK;
     }
-    return dm_fail(err, DM_ERROR_DATA, "write the file with codec null or deflate", "Avro codec \"%.*s\" is not supported",
-                   (int)(n > 40 ? 40 : n), (const char *)codec);
+    return dm_fail(err, DM_ERROR_DATA, "write the file with codec null or deflate",
+                   "Avro codec \"%.*s\" is not supported", (int)(n > 40 ? 40 : n), (const char *)codec);
 }
 
 static enum dm_status read_header(struct dm_avro_reader *r, struct dm_error *err)
@@ -194,7 +199,8 @@ const struct dm_avro_type *dm_avro_root(const struct dm_avro_reader *r)
 /* ---- blocks ---- */
 
 /* Raw deflate (RFC 1951), as Avro's deflate codec has it: no zlib header, no checksum. */
-static enum dm_status inflate_block(struct dm_avro_reader *r, const uint8_t *bytes, size_t n, struct dm_error *err)
+static enum dm_status inflate_block(struct dm_avro_reader *r, const uint8_t *bytes, size_t n,
+                                    struct dm_error *err)
 {
     z_stream z = {0};
     if (n > UINT32_MAX)
@@ -215,7 +221,8 @@ static enum dm_status inflate_block(struct dm_avro_reader *r, const uint8_t *byt
         if (room > DM_AVRO_MAX_BLOCK - r->inflated.len)
             room = DM_AVRO_MAX_BLOCK - r->inflated.len;
         if (room == 0) {
-            status = dm_fail(err, DM_ERROR_DATA, NULL, "an Avro block is larger than %zu bytes", DM_AVRO_MAX_BLOCK);
+            status = dm_fail(err, DM_ERROR_DATA, NULL, "an Avro block is larger than %zu bytes",
+                             DM_AVRO_MAX_BLOCK);
             break;
         }
         if ((status = dm_buffer_reserve(&r->inflated, room, err)) != DM_OK)
@@ -269,7 +276,8 @@ enum dm_status dm_avro_next(struct dm_avro_reader *r, struct dm_error *err)
 {
     while (r->records_left == 0) {
         if (r->at != r->end)
-            return dm_fail(err, DM_ERROR_DATA, NULL, "an Avro block has %zu bytes after its last record", remaining(r));
+            return dm_fail(err, DM_ERROR_DATA, NULL, "an Avro block has %zu bytes after its last record",
+                           remaining(r));
         if (r->file_at == r->file_end)
             return DM_END;
         if (next_block(r, err) != DM_OK)
@@ -281,7 +289,8 @@ enum dm_status dm_avro_next(struct dm_avro_reader *r, struct dm_error *err)
 
 /* ---- values ---- */
 
-enum dm_status dm_avro_resolve(struct dm_avro_reader *r, const struct dm_avro_type **type, struct dm_error *err)
+enum dm_status dm_avro_resolve(struct dm_avro_reader *r, const struct dm_avro_type **type,
+                               struct dm_error *err)
 {
     int64_t branch;
     if ((*type)->kind != DM_AVRO_UNION)
@@ -300,8 +309,8 @@ static enum dm_status unexpected(const struct dm_avro_type *type, const char *wa
                    dm_avro_kind_name(type->kind), wanted);
 }
 
-enum dm_status dm_avro_get_long(struct dm_avro_reader *r, const struct dm_avro_type *type, int64_t if_null, int64_t *out,
-                                struct dm_error *err)
+enum dm_status dm_avro_get_long(struct dm_avro_reader *r, const struct dm_avro_type *type, int64_t if_null,
+                                int64_t *out, struct dm_error *err)
 {
     if (dm_avro_resolve(r, &type, err) != DM_OK || spend(r, 1, err) != DM_OK)
         return DM_FAIL;
@@ -318,8 +327,8 @@ enum dm_status dm_avro_get_long(struct dm_avro_reader *r, const struct dm_avro_t
     return DM_OK;
 }
 
-enum dm_status dm_avro_get_bytes(struct dm_avro_reader *r, const struct dm_avro_type *type, const uint8_t **out, size_t *n,
-                                 struct dm_error *err)
+enum dm_status dm_avro_get_bytes(struct dm_avro_reader *r, const struct dm_avro_type *type,
+                                 const uint8_t **out, size_t *n, struct dm_error *err)
 {
     if (dm_avro_resolve(r, &type, err) != DM_OK || spend(r, 1, err) != DM_OK)
         return DM_FAIL;
@@ -329,8 +338,7 @@ enum dm_status dm_avro_get_bytes(struct dm_avro_reader *r, const struct dm_avro_
         *n = 0;
         return DM_OK;
     case DM_AVRO_STRING:
-    case DM_AVRO_BYTES:
-        return read_sized(r, out, n, err);
+    case DM_AVRO_BYTES: return read_sized(r, out, n, err);
     case DM_AVRO_FIXED:
         if (type->size > remaining(r))
             return truncated(err);
@@ -338,13 +346,12 @@ enum dm_status dm_avro_get_bytes(struct dm_avro_reader *r, const struct dm_avro_
         *n = type->size;
         r->at += type->size;
         return DM_OK;
-    default:
-        return unexpected(type, "text or bytes", err);
+    default: return unexpected(type, "text or bytes", err);
     }
 }
 
-enum dm_status dm_avro_items_begin(struct dm_avro_reader *r, const struct dm_avro_type *type, struct dm_avro_items *items,
-                                   struct dm_error *err)
+enum dm_status dm_avro_items_begin(struct dm_avro_reader *r, const struct dm_avro_type *type,
+                                   struct dm_avro_items *items, struct dm_error *err)
 {
     if (dm_avro_resolve(r, &type, err) != DM_OK || spend(r, 1, err) != DM_OK)
         return DM_FAIL;
@@ -382,7 +389,8 @@ static enum dm_status skip_bytes(struct dm_avro_reader *r, size_t n, struct dm_e
     return DM_OK;
 }
 
-static enum dm_status skip_container(struct dm_avro_reader *r, const struct dm_avro_type *type, struct dm_error *err)
+static enum dm_status skip_container(struct dm_avro_reader *r, const struct dm_avro_type *type,
+                                     struct dm_error *err)
 {
     const uint8_t *key;
     size_t n;
@@ -401,39 +409,31 @@ static enum dm_status skip_container(struct dm_avro_reader *r, const struct dm_a
     }
 }
 
-static enum dm_status skip_resolved(struct dm_avro_reader *r, const struct dm_avro_type *type, struct dm_error *err)
+static enum dm_status skip_resolved(struct dm_avro_reader *r, const struct dm_avro_type *type,
+                                    struct dm_error *err)
 {
     int64_t number;
     const uint8_t *bytes;
     size_t n;
     switch (type->kind) {
-    case DM_AVRO_NULL:
-        return DM_OK;
-    case DM_AVRO_BOOLEAN:
-        return skip_bytes(r, 1, err);
+    case DM_AVRO_NULL: return DM_OK;
+    case DM_AVRO_BOOLEAN: return skip_bytes(r, 1, err);
     case DM_AVRO_INT:
     case DM_AVRO_LONG:
-    case DM_AVRO_ENUM:
-        return read_varint(r, &number, err);
-    case DM_AVRO_FLOAT:
-        return skip_bytes(r, 4, err);
-    case DM_AVRO_DOUBLE:
-        return skip_bytes(r, 8, err);
+    case DM_AVRO_ENUM: return read_varint(r, &number, err);
+    case DM_AVRO_FLOAT: return skip_bytes(r, 4, err);
+    case DM_AVRO_DOUBLE: return skip_bytes(r, 8, err);
     case DM_AVRO_BYTES:
-    case DM_AVRO_STRING:
-        return read_sized(r, &bytes, &n, err);
-    case DM_AVRO_FIXED:
-        return skip_bytes(r, type->size, err);
+    case DM_AVRO_STRING: return read_sized(r, &bytes, &n, err);
+    case DM_AVRO_FIXED: return skip_bytes(r, type->size, err);
     case DM_AVRO_RECORD:
         for (size_t i = 0; i < type->n_members; i++)
             if (dm_avro_skip(r, type->members[i].type, err) != DM_OK)
                 return DM_FAIL;
         return DM_OK;
     case DM_AVRO_ARRAY:
-    case DM_AVRO_MAP:
-        return skip_container(r, type, err);
-    case DM_AVRO_UNION: /* resolved before; Avro allows no union in a union */
-        break;
+    case DM_AVRO_MAP: return skip_container(r, type, err);
+    case DM_AVRO_UNION: /* resolved before; Avro allows no union in a union */ break;
     }
     return unexpected(type, "a value", err);
 }

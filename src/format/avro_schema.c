@@ -9,11 +9,11 @@
 #define DM_AVRO_MAX_NAME 1024
 
 static const char *const kind_names[] = {
-    [DM_AVRO_NULL] = "null",     [DM_AVRO_BOOLEAN] = "boolean", [DM_AVRO_INT] = "int",
-    [DM_AVRO_LONG] = "long",     [DM_AVRO_FLOAT] = "float",     [DM_AVRO_DOUBLE] = "double",
-    [DM_AVRO_BYTES] = "bytes",   [DM_AVRO_STRING] = "string",   [DM_AVRO_FIXED] = "fixed",
-    [DM_AVRO_ENUM] = "enum",     [DM_AVRO_RECORD] = "record",   [DM_AVRO_UNION] = "union",
-    [DM_AVRO_ARRAY] = "array",   [DM_AVRO_MAP] = "map",
+    [DM_AVRO_NULL] = "null",   [DM_AVRO_BOOLEAN] = "boolean", [DM_AVRO_INT] = "int",
+    [DM_AVRO_LONG] = "long",   [DM_AVRO_FLOAT] = "float",     [DM_AVRO_DOUBLE] = "double",
+    [DM_AVRO_BYTES] = "bytes", [DM_AVRO_STRING] = "string",   [DM_AVRO_FIXED] = "fixed",
+    [DM_AVRO_ENUM] = "enum",   [DM_AVRO_RECORD] = "record",   [DM_AVRO_UNION] = "union",
+    [DM_AVRO_ARRAY] = "array", [DM_AVRO_MAP] = "map",
 };
 
 const char *dm_avro_kind_name(enum dm_avro_kind kind)
@@ -26,8 +26,8 @@ static enum dm_status parse_type(struct dm_avro_schema *s, const json_t *json, c
 
 static enum dm_status bad_schema(struct dm_error *err, const char *what, const char *name)
 {
-    return dm_fail(err, DM_ERROR_DATA, NULL, "the Avro schema %s%s%.100s%s", what, name ? " \"" : "", name ? name : "",
-                   name ? "\"" : "");
+    return dm_fail(err, DM_ERROR_DATA, NULL, "the Avro schema %s%s%.100s%s", what, name ? " \"" : "",
+                   name ? name : "", name ? "\"" : "");
 }
 
 static struct dm_avro_type *new_type(struct dm_avro_schema *s, enum dm_avro_kind kind, struct dm_error *err)
@@ -56,7 +56,8 @@ static void namespace_of(const char *full, char *out)
 }
 
 /* Names: a name with a dot is full; else the own "namespace", else the enclosing one, stands before it. */
-static enum dm_status set_name(struct dm_avro_type *t, const json_t *json, const char *space, struct dm_error *err)
+static enum dm_status set_name(struct dm_avro_type *t, const json_t *json, const char *space,
+                               struct dm_error *err)
 {
     const char *name = json_string_value(json_object_get(json, "name"));
     const char *own = json_string_value(json_object_get(json, "namespace"));
@@ -66,7 +67,8 @@ static enum dm_status set_name(struct dm_avro_type *t, const json_t *json, const
         space = own;
     if (strlen(name) + strlen(space) + 2 > DM_AVRO_MAX_NAME)
         return bad_schema(err, "has a name that is too long:", name);
-    t->name = strchr(name, '.') != NULL || space[0] == '\0' ? dm_xstrdup(name) : dm_xasprintf("%s.%s", space, name);
+    t->name =
+        strchr(name, '.') != NULL || space[0] == '\0' ? dm_xstrdup(name) : dm_xasprintf("%s.%s", space, name);
     return DM_OK;
 }
 
@@ -120,8 +122,8 @@ static enum dm_status parse_union(struct dm_avro_schema *s, const json_t *json, 
     return DM_OK;
 }
 
-static enum dm_status parse_record_fields(struct dm_avro_schema *s, struct dm_avro_type *t, const json_t *json, int depth,
-                                          struct dm_error *err)
+static enum dm_status parse_record_fields(struct dm_avro_schema *s, struct dm_avro_type *t,
+                                          const json_t *json, int depth, struct dm_error *err)
 {
     const json_t *fields = json_object_get(json, "fields");
     size_t n = json_array_size(fields);
@@ -140,14 +142,16 @@ static enum dm_status parse_record_fields(struct dm_avro_schema *s, struct dm_av
         t->members[i].name = dm_xstrdup(name);
         json_int_t number = json_is_integer(id) ? json_integer_value(id) : -1;
         t->members[i].id = number >= 0 && number <= INT32_MAX ? (int32_t)number : -1;
-        if (parse_type(s, json_object_get(field, "type"), space, depth + 1, &t->members[i].type, err) != DM_OK)
+        if (parse_type(s, json_object_get(field, "type"), space, depth + 1, &t->members[i].type, err) !=
+            DM_OK)
             return DM_FAIL;
     }
     return DM_OK;
 }
 
 static enum dm_status parse_container(struct dm_avro_schema *s, enum dm_avro_kind kind, const json_t *json,
-                                      const char *space, int depth, const struct dm_avro_type **out, struct dm_error *err)
+                                      const char *space, int depth, const struct dm_avro_type **out,
+                                      struct dm_error *err)
 {
     struct dm_avro_type *t = new_type(s, kind, err);
     if (t == NULL)
@@ -162,8 +166,9 @@ static enum dm_status parse_container(struct dm_avro_schema *s, enum dm_avro_kin
     return DM_OK;
 }
 
-static enum dm_status parse_named(struct dm_avro_schema *s, enum dm_avro_kind kind, const json_t *json, const char *space,
-                                  int depth, const struct dm_avro_type **out, struct dm_error *err)
+static enum dm_status parse_named(struct dm_avro_schema *s, enum dm_avro_kind kind, const json_t *json,
+                                  const char *space, int depth, const struct dm_avro_type **out,
+                                  struct dm_error *err)
 {
     struct dm_avro_type *t = new_type(s, kind, err);
     if (t == NULL || set_name(t, json, space, err) != DM_OK)
@@ -214,12 +219,14 @@ static enum dm_status parse_type(struct dm_avro_schema *s, const json_t *json, c
     return parse_reference(s, name, space, out, err);
 }
 
-enum dm_status dm_avro_schema_parse(struct dm_avro_schema *s, const char *json, size_t n, struct dm_error *err)
+enum dm_status dm_avro_schema_parse(struct dm_avro_schema *s, const char *json, size_t n,
+                                    struct dm_error *err)
 {
     json_error_t where;
     json_t *root = json_loadb(json, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
     if (root == NULL)
-        return dm_fail(err, DM_ERROR_DATA, NULL, "the Avro schema is not JSON: %s at byte %d", where.text, where.position);
+        return dm_fail(err, DM_ERROR_DATA, NULL, "the Avro schema is not JSON: %s at byte %d", where.text,
+                       where.position);
     enum dm_status status = parse_type(s, root, "", 0, &s->root, err);
     json_decref(root);
     if (status != DM_OK)

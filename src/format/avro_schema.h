@@ -1,10 +1,13 @@
 /* avro_schema.h — an Avro schema, parsed from the JSON in a file's header, as a graph of types.
  *
- * The schema owns all its types; pointers into it are valid until dm_avro_schema_release. A named type that is referred to
- * again is the same object, so the graph may have cycles: whoever walks data along it needs a depth limit (avro_read.h has one).
- * Immutable after parsing, so threads may share it. Failure: anything that Avro does not allow, or more than
- * DM_AVRO_MAX_TYPES types or DM_AVRO_MAX_DEPTH levels of nesting, is a DATA error.
- * Source: Apache Avro specification, "Schema Declaration"; the attribute field-id is Iceberg's (table spec, Appendix A).
+ * The schema owns all its types; pointers into it are valid until dm_avro_schema_release. A named type that
+ * is referred to again is the same object, so the graph may have cycles: whoever walks data along it needs a
+ * depth limit (avro_read.h has one).
+ * Immutable after parsing, so threads may share it.
+ * Failure: anything that Avro does not allow, or more than DM_AVRO_MAX_TYPES types or DM_AVRO_MAX_DEPTH
+ * levels of nesting, is a DATA error.
+ * Source: Apache Avro specification, "Schema Declaration"; the attribute field-id is Iceberg's (table spec,
+ * Appendix A).
  *
  *     struct dm_avro_schema s = {0};
  *     if (dm_avro_schema_parse(&s, json, n, err) != DM_OK) ...

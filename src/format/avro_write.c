@@ -42,7 +42,8 @@ void dm_avro_writer_begin(struct dm_avro_writer *w, struct dm_buffer *out, const
                           const struct dm_avro_text_property *properties, size_t n, enum dm_avro_codec codec,
                           struct dm_error *err)
 {
-    *w = (struct dm_avro_writer){.out = out, .out_start = out->len, .codec = codec, .status = DM_OK, .err = err};
+    *w = (struct dm_avro_writer){
+        .out = out, .out_start = out->len, .codec = codec, .status = DM_OK, .err = err};
     dm_buffer_init(&w->block, MAX_BLOCK);
     put(w, out, "Obj\x01", 4);
     put_varint(w, out, (int64_t)n + 2);
@@ -59,7 +60,8 @@ void dm_avro_writer_begin(struct dm_avro_writer *w, struct dm_buffer *out, const
     put(w, out, w->sync, sizeof w->sync);
 }
 
-/* Raw deflate of the block, with its length in front. Level 1: manifests are repetitive, and a commit waits for this. */
+/* Raw deflate of the block, with its length in front. Level 1: manifests are repetitive, and a commit waits
+ * for this. */
 static void put_deflated(struct dm_avro_writer *w)
 {
     z_stream z = {0};

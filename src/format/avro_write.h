@@ -1,11 +1,13 @@
 /* avro_write.h — writes an Avro object container file into a buffer.
  *
- * The writer does not check values against the schema: the caller puts the values of each record in the schema's order, then ends
- * the record. Blocks close at about 256 KiB. The sync marker is a hash of the header, so equal input gives equal bytes.
+ * The writer does not check values against the schema: the caller puts the values of each record in the
+ * schema's order, then ends the record. Blocks close at about 256 KiB. The sync marker is a hash of the
+ * header, so equal input gives equal bytes.
  *
- * Failure is sticky: the put functions do nothing after a failure, and dm_avro_writer_finish tells; it then leaves `out` as long as it
- * was before. Errors come from the buffers' maximum only. Memory: the writer owns its block; `out`, `err` and the header's texts
- * are borrowed until finish. One writer belongs to one thread.
+ * Failure is sticky: the put functions do nothing after a failure, and dm_avro_writer_finish tells; it then
+ * leaves `out` as long as it was before. Errors come from the buffers' maximum only.
+ * Memory: the writer owns its block; `out`, `err` and the header's texts are borrowed until finish. One
+ * writer belongs to one thread.
  *
  *     struct dm_avro_writer w;
  *     dm_avro_writer_begin(&w, out, schema_json, properties, n, DM_AVRO_CODEC_NULL, err);
@@ -41,10 +43,11 @@ struct dm_avro_writer {
 void dm_avro_writer_begin(struct dm_avro_writer *w, struct dm_buffer *out, const char *schema_json,
                           const struct dm_avro_text_property *properties, size_t n, enum dm_avro_codec codec,
                           struct dm_error *err);
-void dm_avro_put_long(struct dm_avro_writer *w, int64_t value); /* int, long, enum; also union branches and item counts */
+/* int, long, enum; also union branches and item counts */
+void dm_avro_put_long(struct dm_avro_writer *w, int64_t value);
 void dm_avro_put_bytes(struct dm_avro_writer *w, const void *bytes, size_t n);
 void dm_avro_put_text(struct dm_avro_writer *w, const char *text);
-/* For a union of null and something: the branch, and the value unless it is null (`value` < 0; `text` NULL). */
+/* For a union of null and something: the branch, and the value unless it is null (value < 0; text NULL). */
 void dm_avro_put_null(struct dm_avro_writer *w);
 void dm_avro_put_optional_long(struct dm_avro_writer *w, int64_t value);
 void dm_avro_put_optional_text(struct dm_avro_writer *w, const char *text);

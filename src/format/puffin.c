@@ -29,7 +29,8 @@ static uint32_t checksum(const uint8_t *bytes, size_t n)
 
 /* ---- encode ---- */
 
-static enum dm_status append_vector(const roaring_bitmap_t *deleted, struct dm_buffer *out, struct dm_error *err)
+static enum dm_status append_vector(const roaring_bitmap_t *deleted, struct dm_buffer *out,
+                                    struct dm_error *err)
 {
     if (roaring_bitmap_is_empty(deleted))
         return dm_fail(err, DM_ERROR_FATAL, NULL, "an empty deletion vector is not written");
@@ -52,23 +53,25 @@ static enum dm_status append_vector(const roaring_bitmap_t *deleted, struct dm_b
 static json_t *blob_metadata(const struct dm_puffin_vector *v)
 {
     char *cardinality = dm_xasprintf("%llu", (unsigned long long)roaring_bitmap_get_cardinality(v->deleted));
-    json_t *blob = json_pack("{s:s, s:[i], s:i, s:i, s:I, s:I, s:{s:s, s:s}}", "type", VECTOR_TYPE, "fields", POS_FIELD_ID,
-                             "snapshot-id", -1, "sequence-number", -1, "offset", (json_int_t)v->offset, "length",
-                             (json_int_t)v->length, "properties", "referenced-data-file", v->data_file, "cardinality",
-                             cardinality);
+    json_t *blob = json_pack("{s:s, s:[i], s:i, s:i, s:I, s:I, s:{s:s, s:s}}", "type", VECTOR_TYPE, "fields",
+                             POS_FIELD_ID, "snapshot-id", -1, "sequence-number", -1, "offset",
+                             (json_int_t)v->offset, "length", (json_int_t)v->length, "properties",
+                             "referenced-data-file", v->data_file, "cardinality", cardinality);
     free(cardinality);
     return blob;
 }
 
-static enum dm_status append_footer_payload(const struct dm_puffin_vector *vectors, size_t n, const char *created_by,
-                                            struct dm_buffer *out, struct dm_error *err)
+static enum dm_status append_footer_payload(const struct dm_puffin_vector *vectors, size_t n,
+                                            const char *created_by, struct dm_buffer *out,
+                                            struct dm_error *err)
 {
     json_t *blobs = json_array();
     for (size_t i = 0; i < n; i++) {
         json_t *blob = blob_metadata(&vectors[i]);
         if (blob == NULL || json_array_append_new(blobs, blob) != 0) {
             json_decref(blobs);
-            return dm_fail(err, DM_ERROR_DATA, NULL, "the path \"%.300s\" is not UTF-8 text", vectors[i].data_file);
+            return dm_fail(err, DM_ERROR_DATA, NULL, "the path \"%.300s\" is not UTF-8 text",
+                           vectors[i].data_file);
         }
     }
     json_t *root = json_pack("{s:o, s:{s:s}}", "blobs", blobs, "properties", "created-by", created_by);
@@ -77,14 +80,15 @@ static enum dm_status append_footer_payload(const struct dm_puffin_vector *vecto
     if (text == NULL)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "the puffin footer could not be made");
     size_t length = strlen(text);
-    enum dm_status status = length <= INT32_MAX ? dm_buffer_append(out, text, length, err)
-                                                : dm_fail(err, DM_ERROR_FATAL, NULL, "the puffin footer is too large");
+    enum dm_status status = length <= INT32_MAX
+                                ? dm_buffer_append(out, text, length, err)
+                                : dm_fail(err, DM_ERROR_FATAL, NULL, "the puffin footer is too large");
     free(text);
     return status;
 }
 
-static enum dm_status append_file(struct dm_puffin_vector *vectors, size_t n, const char *created_by, size_t start,
-                                  struct dm_buffer *out, struct dm_error *err)
+static enum dm_status append_file(struct dm_puffin_vector *vectors, size_t n, const char *created_by,
+                                  size_t start, struct dm_buffer *out, struct dm_error *err)
 {
     if (dm_buffer_append(out, file_magic, sizeof file_magic, err) != DM_OK)
         return DM_FAIL;
@@ -105,8 +109,8 @@ static enum dm_status append_file(struct dm_puffin_vector *vectors, size_t n, co
     return dm_buffer_append(out, tail, sizeof tail, err);
 }
 
-enum dm_status dm_puffin_encode(struct dm_puffin_vector *vectors, size_t n, const char *created_by, struct dm_buffer *out,
-                                struct dm_error *err)
+enum dm_status dm_puffin_encode(struct dm_puffin_vector *vectors, size_t n, const char *created_by,
+                                struct dm_buffer *out, struct dm_error *err)
 {
     size_t start = out->len;
     enum dm_status status = append_file(vectors, n, created_by, start, out, err);
@@ -120,7 +124,8 @@ enum dm_status dm_puffin_encode(struct dm_puffin_vector *vectors, size_t n, cons
 /* ---- decode ---- */
 
 /* The vector between magic and checksum: a count, and for each key a 32-bit bitmap. We take key 0 only. */
-static enum dm_status decode_positions(const uint8_t *bytes, size_t n, roaring_bitmap_t **out, struct dm_error *err)
+static enum dm_status decode_positions(const uint8_t *bytes, size_t n, roaring_bitmap_t **out,
+                                       struct dm_error *err)
 {
     size_t used;
     if (n < 8)
@@ -150,15 +155,18 @@ static enum dm_status decode_blob(const uint8_t *blob, size_t n, roaring_bitmap_
         return dm_fail(err, DM_ERROR_DATA, NULL, "it is cut off");
     size_t checked = n - 8;
     if (dm_get_be32(blob) != checked)
-        return dm_fail(err, DM_ERROR_DATA, NULL, "its length field says %u where %zu bytes are", dm_get_be32(blob), checked);
+        return dm_fail(err, DM_ERROR_DATA, NULL, "its length field says %u where %zu bytes are",
+                       dm_get_be32(blob), checked);
     if (memcmp(blob + 4, vector_magic, sizeof vector_magic) != 0)
         return dm_fail(err, DM_ERROR_DATA, NULL, "its magic bytes are wrong");
     if (dm_get_be32(blob + 4 + checked) != checksum(blob + 4, checked))
-        return dm_fail(err, DM_ERROR_DATA, "the file is damaged: restore it, or resync the dataset", "its checksum is wrong");
+        return dm_fail(err, DM_ERROR_DATA, "the file is damaged: restore it, or resync the dataset",
+                       "its checksum is wrong");
     return decode_positions(blob + 8, checked - sizeof vector_magic, out, err);
 }
 
-enum dm_status dm_puffin_vector_decode(const uint8_t *blob, size_t n, roaring_bitmap_t **out, struct dm_error *err)
+enum dm_status dm_puffin_vector_decode(const uint8_t *blob, size_t n, roaring_bitmap_t **out,
+                                       struct dm_error *err)
 {
     *out = NULL;
     if (decode_blob(blob, n, out, err) == DM_OK)
@@ -169,22 +177,26 @@ enum dm_status dm_puffin_vector_decode(const uint8_t *blob, size_t n, roaring_bi
 
 /* ---- check ---- */
 
-static enum dm_status check_cardinality(const json_t *blob, const roaring_bitmap_t *deleted, struct dm_error *err)
+static enum dm_status check_cardinality(const json_t *blob, const roaring_bitmap_t *deleted,
+                                        struct dm_error *err)
 {
     const json_t *properties = json_object_get(blob, "properties");
     const char *said = json_string_value(json_object_get(properties, "cardinality"));
     if (json_string_value(json_object_get(properties, "referenced-data-file")) == NULL || said == NULL)
         return dm_fail(err, DM_ERROR_DATA, NULL, "referenced-data-file or cardinality is missing");
     char *found = dm_xasprintf("%llu", (unsigned long long)roaring_bitmap_get_cardinality(deleted));
-    enum dm_status status = strcmp(said, found) == 0
-                                ? DM_OK
-                                : dm_fail(err, DM_ERROR_DATA, NULL, "its cardinality is %s where %.40s is said", found, said);
+    enum dm_status status =
+        strcmp(said, found) == 0
+            ? DM_OK
+            : dm_fail(err, DM_ERROR_DATA, NULL, "its cardinality is %s where %.40s is said", found, said);
     free(found);
     return status;
 }
 
-/* `end`: where the footer begins. *left: bytes that blobs may still take; without it, many blobs in one place would be long work. */
-static enum dm_status check_blob(const uint8_t *file, size_t end, const json_t *blob, size_t *left, struct dm_error *err)
+/* `end`: where the footer begins. *left: bytes that blobs may still take; without it, many blobs in one place
+ * would be long work. */
+static enum dm_status check_blob(const uint8_t *file, size_t end, const json_t *blob, size_t *left,
+                                 struct dm_error *err)
 {
     const char *type = json_string_value(json_object_get(blob, "type"));
     const json_t *offset_json = json_object_get(blob, "offset");
@@ -212,7 +224,8 @@ static enum dm_status check_blob(const uint8_t *file, size_t end, const json_t *
     return status;
 }
 
-static enum dm_status check_blobs(const uint8_t *file, size_t end, const json_t *root, size_t *blobs, struct dm_error *err)
+static enum dm_status check_blobs(const uint8_t *file, size_t end, const json_t *root, size_t *blobs,
+                                  struct dm_error *err)
 {
     const json_t *list = json_object_get(root, "blobs");
     if (!json_is_array(list))
@@ -242,9 +255,11 @@ static enum dm_status check_file(const uint8_t *file, size_t n, size_t *blobs, s
     if (dm_get_le32(tail + 4) != 0)
         return dm_fail(err, DM_ERROR_DATA, NULL, "its footer is compressed or has unknown flags");
     json_error_t where;
-    json_t *root = json_loadb((const char *)file + end + sizeof file_magic, payload, JSON_REJECT_DUPLICATES, &where);
+    json_t *root =
+        json_loadb((const char *)file + end + sizeof file_magic, payload, JSON_REJECT_DUPLICATES, &where);
     if (root == NULL)
-        return dm_fail(err, DM_ERROR_DATA, NULL, "its footer is not JSON: %s at byte %d", where.text, where.position);
+        return dm_fail(err, DM_ERROR_DATA, NULL, "its footer is not JSON: %s at byte %d", where.text,
+                       where.position);
     enum dm_status status = check_blobs(file, end, root, blobs, err);
     json_decref(root);
     return status;

@@ -1,9 +1,9 @@
-/* Layout, all little endian: a cookie; the number of containers; (key, cardinality - 1) of each; the offset of each; the containers.
- *   cookie 12346 (32 bits): no run containers; the number of containers follows as 32 bits.
- *   cookie 12347 (16 bits): the number of containers - 1 in the upper 16 bits; then one bit a container: it holds runs.
- *   The offsets are left out when the cookie is 12347 and there are fewer than 4 containers.
- * A container is: runs (a count, then first value and length - 1 of each); else with cardinality <= 4096 the sorted 16-bit values;
- * else 65536 bits. Keys ascend, values ascend, runs ascend and do not touch. */
+/* Layout, all little endian: a cookie; the number of containers; (key, cardinality - 1) of each; the offset
+ * of each; the containers. cookie 12346 (32 bits): no run containers; the number of containers follows as 32
+ * bits. cookie 12347 (16 bits): the number of containers - 1 in the upper 16 bits; then one bit a container:
+ * it holds runs. The offsets are left out when the cookie is 12347 and there are fewer than 4 containers. A
+ * container is: runs (a count, then first value and length - 1 of each); else with cardinality <= 4096 the
+ * sorted 16-bit values; else 65536 bits. Keys ascend, values ascend, runs ascend and do not touch. */
 #include "format/roaring_check.h"
 
 #include <stdbool.h>
@@ -104,8 +104,8 @@ static bool runs_are_sound(const uint8_t *runs, uint32_t n_runs, uint32_t cardin
 }
 
 /* Container `i`, which begins at *at. */
-static enum dm_status check_container(const uint8_t *bytes, size_t n, const struct layout *l, uint32_t i, size_t *at,
-                                      struct dm_error *err)
+static enum dm_status check_container(const uint8_t *bytes, size_t n, const struct layout *l, uint32_t i,
+                                      size_t *at, struct dm_error *err)
 {
     const uint8_t *header = l->headers + 4 * (size_t)i;
     uint32_t cardinality = (uint32_t)dm_get_le16(header + 2) + 1;

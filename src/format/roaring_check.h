@@ -1,7 +1,8 @@
-/* roaring_check.h — checks the bytes of a serialized 32-bit roaring bitmap (portable form) before the library sees them.
+/* roaring_check.h — checks a serialized 32-bit roaring bitmap (portable form) before the library sees it.
  *
- * The bitmap library checks lengths but not contents: unsorted keys or values, or a wrong cardinality, would give a bitmap whose later use
- * is undefined. Accepts exactly what a sound writer makes. No allocation; thread safe; failure is a DATA error.
+ * The bitmap library checks lengths but not contents: unsorted keys or values, or a wrong cardinality, would
+ * give a bitmap whose later use is undefined. Accepts exactly what a sound writer makes. No allocation;
+ * thread safe; failure is a DATA error.
  * Source: Roaring format spec, "General layout".
  *
  *     size_t used;
@@ -17,6 +18,7 @@
 #include "base/error.h"
 
 /* *used: the bytes that the bitmap takes, at most n. */
-enum dm_status dm_roaring_check(const uint8_t *bytes, size_t n, size_t *used, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_roaring_check(const uint8_t *bytes, size_t n, size_t *used,
+                                struct dm_error *err) DM_MUST_USE;
 
 #endif

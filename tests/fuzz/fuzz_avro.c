@@ -20,9 +20,10 @@ static int same_text(const char *a, const char *b)
 
 static int same_stats(const struct dm_column_stats *a, const struct dm_column_stats *b)
 {
-    return a->field_id == b->field_id && a->values == b->values && a->nulls == b->nulls && a->nans == b->nans &&
-           a->is_float == b->is_float && a->has_bounds == b->has_bounds && a->lower_len == b->lower_len &&
-           a->upper_len == b->upper_len && memcmp(a->lower, b->lower, sizeof a->lower) == 0 &&
+    return a->field_id == b->field_id && a->values == b->values && a->nulls == b->nulls &&
+           a->nans == b->nans && a->is_float == b->is_float && a->has_bounds == b->has_bounds &&
+           a->lower_len == b->lower_len && a->upper_len == b->upper_len &&
+           memcmp(a->lower, b->lower, sizeof a->lower) == 0 &&
            memcmp(a->upper, b->upper, sizeof a->upper) == 0;
 }
 
@@ -32,12 +33,14 @@ static void check_same(const struct dm_manifest *a, const struct dm_manifest *b)
     for (size_t i = 0; i < a->n_entries; i++) {
         const struct dm_manifest_entry *x = &a->entries[i];
         const struct dm_manifest_entry *y = &b->entries[i];
-        expect(x->status == y->status && x->snapshot_id == y->snapshot_id && x->sequence_number == y->sequence_number &&
+        expect(x->status == y->status && x->snapshot_id == y->snapshot_id &&
+               x->sequence_number == y->sequence_number &&
                x->file_sequence_number == y->file_sequence_number && x->content == y->content &&
                x->record_count == y->record_count && x->file_bytes == y->file_bytes &&
                x->first_row_id == y->first_row_id && x->content_offset == y->content_offset &&
                x->content_size == y->content_size && same_text(x->file_path, y->file_path) &&
-               same_text(x->file_format, y->file_format) && same_text(x->referenced_data_file, y->referenced_data_file));
+               same_text(x->file_format, y->file_format) &&
+               same_text(x->referenced_data_file, y->referenced_data_file));
         expect(x->n_stats == y->n_stats);
         for (size_t k = 0; k < x->n_stats; k++)
             expect(same_stats(&x->stats[k], &y->stats[k]));
@@ -56,7 +59,8 @@ static void manifest(const uint8_t *data, size_t size)
     struct dm_buffer out;
     dm_buffer_init(&out, 256 << 20);
     m.format_version = 3;
-    /* Encoding may refuse what no writer should have written, such as an existing file without a sequence number. */
+    /* Encoding may refuse what no writer should have written, such as an existing file without a sequence
+     * number. */
     if (dm_manifest_encode(&m, "{}", 0, &out, &err) == DM_OK) {
         expect(dm_manifest_decode(out.data, out.len, &back, &err) == DM_OK);
         check_same(&m, &back);
@@ -83,7 +87,8 @@ static void list(const uint8_t *data, size_t size)
         expect(dm_manifest_list_decode(out.data, out.len, &back, &err) == DM_OK);
         expect(back.n == l.n);
         for (size_t i = 0; i < l.n; i++)
-            expect(same_text(l.files[i].path, back.files[i].path) && l.files[i].length == back.files[i].length &&
+            expect(same_text(l.files[i].path, back.files[i].path) &&
+                   l.files[i].length == back.files[i].length &&
                    l.files[i].first_row_id == back.files[i].first_row_id &&
                    l.files[i].deleted_rows == back.files[i].deleted_rows);
         dm_manifest_list_release(&back);

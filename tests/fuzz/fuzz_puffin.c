@@ -1,5 +1,6 @@
-/* Any bytes as a puffin file, as a blob, and as the vector inside a blob with the right frame around it (a fuzzer would not find the
- * checksum by itself). A bitmap that comes out is used, and must encode and decode to itself. */
+/* Any bytes as a puffin file, as a blob, and as the vector inside a blob with the right frame around it (a
+ * fuzzer would not find the checksum by itself). A bitmap that comes out is used, and must encode and decode
+ * to itself. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

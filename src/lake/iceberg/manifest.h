@@ -1,10 +1,10 @@
 /* manifest.h — Iceberg manifests and manifest lists (Avro), format versions 2 and 3, encode and decode.
  *
- * Bytes in memory only, no I/O. What we write is unpartitioned (spec 0, an empty partition struct); when reading, partition values,
- * column sizes, split offsets and sort orders are skipped.
+ * Bytes in memory only, no I/O. What we write is unpartitioned (spec 0, an empty partition struct); when
+ * reading, partition values, column sizes, split offsets and sort orders are skipped.
  * Decoded entries own their strings and stats (dm_manifest_release). Nothing is shared between threads.
- * Failure: bytes that are not a sound manifest are DATA errors, whatever they are; encoding a structure that the format
- * does not allow is a FATAL error (our own bug) and leaves `out` as it was.
+ * Failure: bytes that are not a sound manifest are DATA errors, whatever they are; encoding a structure that
+ * the format does not allow is a FATAL error (our own bug) and leaves `out` as it was.
  * Source: Iceberg table spec, "Manifests", "Manifest Lists"; field ids as listed there (manifest_schema.h).
  *
  *     struct dm_manifest m;
@@ -24,23 +24,24 @@ enum dm_content { DM_CONTENT_DATA = 0, DM_CONTENT_POSITION_DELETES = 1 };
 
 struct dm_manifest_entry {
     enum dm_entry_status status;
-    int64_t snapshot_id;          /* where it was added, or deleted; -1: null (inherit from the manifest list) */
-    int64_t sequence_number;      /* data sequence number; -1: null (inherit; only when ADDED) */
+    int64_t snapshot_id;     /* where it was added, or deleted; -1: null (inherit from the manifest list) */
+    int64_t sequence_number; /* data sequence number; -1: null (inherit; only when ADDED) */
     int64_t file_sequence_number; /* -1: null (inherit; only when ADDED) */
     enum dm_content content;
     char *file_path;
-    char *file_format; /* "PARQUET", "PUFFIN" (upper case when written; as found when read) */
+    char *file_format;    /* "PARQUET", "PUFFIN" (upper case when written; as found when read) */
     int64_t record_count; /* rows, or the cardinality of a deletion vector */
     int64_t file_bytes;
-    int64_t first_row_id;          /* v3 data files; -1: null */
-    char *referenced_data_file;    /* deletes: the one data file; else NULL */
-    int64_t content_offset;        /* deletion vectors: blob offset in the puffin; -1: null */
-    int64_t content_size;          /* deletion vectors: blob length; -1: null */
+    int64_t first_row_id;       /* v3 data files; -1: null */
+    char *referenced_data_file; /* deletes: the one data file; else NULL */
+    int64_t content_offset;     /* deletion vectors: blob offset in the puffin; -1: null */
+    int64_t content_size;       /* deletion vectors: blob length; -1: null */
     size_t n_stats;
-    struct dm_column_stats *stats; /* value_counts, null_value_counts, nan_value_counts, lower_bounds, upper_bounds */
+    struct dm_column_stats
+        *stats; /* value_counts, null_value_counts, nan_value_counts, lower_bounds, upper_bounds */
 };
-/* Decoded stats are ordered by field id. A column is kept when it has both a value count and a null count; its bounds are kept when
- * both are there and fit struct dm_column_stats (which holds all that we write). */
+/* Decoded stats are ordered by field id. A column is kept when it has both a value count and a null count;
+ * its bounds are kept when both are there and fit struct dm_column_stats (which holds all that we write). */
 
 struct dm_manifest {
     int format_version;      /* of the header: 2 or 3 when writing; 1 to 3 when read */
@@ -50,12 +51,14 @@ struct dm_manifest {
 };
 void dm_manifest_release(struct dm_manifest *m); /* a zeroed one is fine */
 
-/* Appends the file to `out`. schema_json: the Iceberg schema JSON that goes into the header; schema_id likewise. */
+/* Appends the file to `out`. schema_json: the Iceberg schema JSON that goes into the header; schema_id
+ * likewise. */
 enum dm_status dm_manifest_encode(const struct dm_manifest *m, const char *schema_json, int32_t schema_id,
                                   struct dm_buffer *out, struct dm_error *err) DM_MUST_USE;
-/* Also accepts manifests of other writers (any field order, unknown fields, codecs null and deflate). Equality deletes and encrypted
- * files are DATA errors. *out is overwritten; on failure nothing is held. */
-enum dm_status dm_manifest_decode(const uint8_t *bytes, size_t n, struct dm_manifest *out, struct dm_error *err) DM_MUST_USE;
+/* Also accepts manifests of other writers (any field order, unknown fields, codecs null and deflate).
+ * Equality deletes and encrypted files are DATA errors. *out is overwritten; on failure nothing is held. */
+enum dm_status dm_manifest_decode(const uint8_t *bytes, size_t n, struct dm_manifest *out,
+                                  struct dm_error *err) DM_MUST_USE;
 
 struct dm_manifest_file {
     char *path;
@@ -73,10 +76,12 @@ struct dm_manifest_list {
     struct dm_manifest_file *files;
 };
 void dm_manifest_list_release(struct dm_manifest_list *l);
-/* Appends the file to `out`. parent_snapshot_id <= 0: there is none. first_row_id: the snapshot's (v3); ignored in v2. */
-enum dm_status dm_manifest_list_encode(const struct dm_manifest_list *l, int format_version, int64_t snapshot_id,
-                                       int64_t parent_snapshot_id, int64_t sequence_number, int64_t first_row_id,
-                                       struct dm_buffer *out, struct dm_error *err) DM_MUST_USE;
+/* Appends the file to `out`. parent_snapshot_id <= 0: there is none. first_row_id: the snapshot's (v3);
+ * ignored in v2. */
+enum dm_status dm_manifest_list_encode(const struct dm_manifest_list *l, int format_version,
+                                       int64_t snapshot_id, int64_t parent_snapshot_id,
+                                       int64_t sequence_number, int64_t first_row_id, struct dm_buffer *out,
+                                       struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_manifest_list_decode(const uint8_t *bytes, size_t n, struct dm_manifest_list *out,
                                        struct dm_error *err) DM_MUST_USE;
 

@@ -27,7 +27,8 @@ static enum dm_status check_file(const struct dm_manifest_file *f, int format_ve
     const char *what = NULL;
     if (f->path == NULL)
         what = "it needs a path";
-    else if (f->length < 0 || f->sequence_number < 0 || f->min_sequence_number < 0 || f->added_snapshot_id < 0)
+    else if (f->length < 0 || f->sequence_number < 0 || f->min_sequence_number < 0 ||
+             f->added_snapshot_id < 0)
         what = "its length, sequence numbers and snapshot must be known";
     else if (f->added_files < 0 || f->existing_files < 0 || f->deleted_files < 0 || f->added_rows < 0 ||
              f->existing_rows < 0 || f->deleted_rows < 0)
@@ -36,7 +37,8 @@ static enum dm_status check_file(const struct dm_manifest_file *f, int format_ve
         what = "a delete manifest has no first row id";
     if (what == NULL)
         return DM_OK;
-    return dm_fail(err, DM_ERROR_FATAL, NULL, "manifest list, \"%.300s\": %s", f->path ? f->path : "(none)", what);
+    return dm_fail(err, DM_ERROR_FATAL, NULL, "manifest list, \"%.300s\": %s", f->path ? f->path : "(none)",
+                   what);
 }
 
 static void put_file(struct dm_avro_writer *w, const struct dm_manifest_file *f, int format_version)
@@ -62,12 +64,14 @@ static void put_file(struct dm_avro_writer *w, const struct dm_manifest_file *f,
     dm_avro_end_record(w);
 }
 
-enum dm_status dm_manifest_list_encode(const struct dm_manifest_list *l, int format_version, int64_t snapshot_id,
-                                       int64_t parent_snapshot_id, int64_t sequence_number, int64_t first_row_id,
-                                       struct dm_buffer *out, struct dm_error *err)
+enum dm_status dm_manifest_list_encode(const struct dm_manifest_list *l, int format_version,
+                                       int64_t snapshot_id, int64_t parent_snapshot_id,
+                                       int64_t sequence_number, int64_t first_row_id, struct dm_buffer *out,
+                                       struct dm_error *err)
 {
     if (format_version != 2 && format_version != 3)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "manifest lists are not written in format version %d", format_version);
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "manifest lists are not written in format version %d",
+                       format_version);
     for (size_t i = 0; i < l->n; i++)
         if (check_file(&l->files[i], format_version, err) != DM_OK)
             return DM_FAIL;
@@ -98,7 +102,8 @@ enum dm_status dm_manifest_list_encode(const struct dm_manifest_list *l, int for
 
 /* ---- decode ---- */
 
-static enum dm_status read_number(struct dm_avro_reader *r, const struct dm_avro_member *f, int64_t *out, struct dm_error *err)
+static enum dm_status read_number(struct dm_avro_reader *r, const struct dm_avro_member *f, int64_t *out,
+                                  struct dm_error *err)
 {
     if (dm_avro_get_long(r, f->type, -1, out, err) != DM_OK)
         return DM_FAIL;
@@ -107,7 +112,8 @@ static enum dm_status read_number(struct dm_avro_reader *r, const struct dm_avro
     return DM_OK;
 }
 
-static enum dm_status read_count(struct dm_avro_reader *r, const struct dm_avro_member *f, int32_t *out, struct dm_error *err)
+static enum dm_status read_count(struct dm_avro_reader *r, const struct dm_avro_member *f, int32_t *out,
+                                 struct dm_error *err)
 {
     int64_t count;
     if (read_number(r, f, &count, err) != DM_OK)
@@ -118,8 +124,8 @@ static enum dm_status read_count(struct dm_avro_reader *r, const struct dm_avro_
     return DM_OK;
 }
 
-static enum dm_status read_content(struct dm_avro_reader *r, const struct dm_avro_member *f, enum dm_content *out,
-                                   struct dm_error *err)
+static enum dm_status read_content(struct dm_avro_reader *r, const struct dm_avro_member *f,
+                                   enum dm_content *out, struct dm_error *err)
 {
     int64_t content;
     if (dm_avro_get_long(r, f->type, DM_CONTENT_DATA, &content, err) != DM_OK)
@@ -130,7 +136,8 @@ static enum dm_status read_content(struct dm_avro_reader *r, const struct dm_avr
     return DM_OK;
 }
 
-static enum dm_status read_path(struct dm_avro_reader *r, const struct dm_avro_member *f, char **out, struct dm_error *err)
+static enum dm_status read_path(struct dm_avro_reader *r, const struct dm_avro_member *f, char **out,
+                                struct dm_error *err)
 {
     const uint8_t *bytes;
     size_t n;
@@ -142,7 +149,8 @@ static enum dm_status read_path(struct dm_avro_reader *r, const struct dm_avro_m
     return DM_OK;
 }
 
-static enum dm_status refuse_encryption(struct dm_avro_reader *r, const struct dm_avro_member *f, struct dm_error *err)
+static enum dm_status refuse_encryption(struct dm_avro_reader *r, const struct dm_avro_member *f,
+                                        struct dm_error *err)
 {
     const uint8_t *bytes;
     size_t n;
@@ -151,8 +159,8 @@ static enum dm_status refuse_encryption(struct dm_avro_reader *r, const struct d
     return bytes == NULL ? DM_OK : dm_fail(err, DM_ERROR_DATA, NULL, "encrypted manifests are not supported");
 }
 
-static enum dm_status read_field(struct dm_avro_reader *r, const struct dm_avro_member *f, struct dm_manifest_file *out,
-                                 struct dm_error *err)
+static enum dm_status read_field(struct dm_avro_reader *r, const struct dm_avro_member *f,
+                                 struct dm_manifest_file *out, struct dm_error *err)
 {
     switch (f->id) {
     case DM_LIST_PATH: return read_path(r, f, &out->path, err);
@@ -176,9 +184,16 @@ static enum dm_status read_field(struct dm_avro_reader *r, const struct dm_avro_
 static enum dm_status read_file(struct dm_avro_reader *r, struct dm_manifest_file *out, struct dm_error *err)
 {
     const struct dm_avro_type *root = dm_avro_root(r);
-    /* Version 1 has no content and no sequence numbers: they count as data and 0. What is required starts at -1. */
-    *out = (struct dm_manifest_file){.length = -1, .added_snapshot_id = -1, .added_files = -1, .existing_files = -1,
-                                     .deleted_files = -1, .added_rows = -1, .existing_rows = -1, .deleted_rows = -1,
+    /* Version 1 has no content and no sequence numbers: they count as data and 0. What is required starts at
+     * -1. */
+    *out = (struct dm_manifest_file){.length = -1,
+                                     .added_snapshot_id = -1,
+                                     .added_files = -1,
+                                     .existing_files = -1,
+                                     .deleted_files = -1,
+                                     .added_rows = -1,
+                                     .existing_rows = -1,
+                                     .deleted_rows = -1,
                                      .first_row_id = -1};
     for (size_t i = 0; i < root->n_members; i++)
         if (read_field(r, &root->members[i], out, err) != DM_OK)
@@ -211,7 +226,8 @@ static enum dm_status read_files(struct dm_avro_reader *r, struct dm_manifest_li
     }
 }
 
-enum dm_status dm_manifest_list_decode(const uint8_t *bytes, size_t n, struct dm_manifest_list *out, struct dm_error *err)
+enum dm_status dm_manifest_list_decode(const uint8_t *bytes, size_t n, struct dm_manifest_list *out,
+                                       struct dm_error *err)
 {
     struct dm_avro_reader r;
     *out = (struct dm_manifest_list){0};

@@ -1,5 +1,6 @@
 /* Walks the writer's schema of each record and picks what we know by field id; everything else is skipped.
- * The five statistics maps come in any order, so their pairs are collected, sorted by column, and merged per entry. */
+ * The five statistics maps come in any order, so their pairs are collected, sorted by column, and merged per
+ * entry. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,8 +46,8 @@ void dm_manifest_release(struct dm_manifest *m)
 
 /* ---- statistics ---- */
 
-static enum dm_status read_pair(struct decoder *d, const struct dm_avro_type *pair, int32_t key_id, struct stat_part *part,
-                                struct dm_error *err)
+static enum dm_status read_pair(struct decoder *d, const struct dm_avro_type *pair, int32_t key_id,
+                                struct stat_part *part, struct dm_error *err)
 {
     int64_t key = -1;
     bool value_seen = false;
@@ -73,8 +74,8 @@ static enum dm_status read_pair(struct decoder *d, const struct dm_avro_type *pa
     return DM_OK;
 }
 
-static enum dm_status read_stats_map(struct decoder *d, const struct dm_avro_type *type, int32_t key_id, enum stat_kind kind,
-                                     struct dm_error *err)
+static enum dm_status read_stats_map(struct decoder *d, const struct dm_avro_type *type, int32_t key_id,
+                                     enum stat_kind kind, struct dm_error *err)
 {
     struct dm_avro_items items;
     if (dm_avro_items_begin(&d->avro, type, &items, err) != DM_OK)
@@ -85,7 +86,8 @@ static enum dm_status read_stats_map(struct decoder *d, const struct dm_avro_typ
             return status == DM_END ? DM_OK : DM_FAIL;
         const struct dm_avro_type *pair = items.item;
         if (pair->kind != DM_AVRO_RECORD)
-            return dm_fail(err, DM_ERROR_DATA, NULL, "statistics are a list of %s, not of pairs", dm_avro_kind_name(pair->kind));
+            return dm_fail(err, DM_ERROR_DATA, NULL, "statistics are a list of %s, not of pairs",
+                           dm_avro_kind_name(pair->kind));
         if (d->n_parts == MAX_PARTS)
             return dm_fail(err, DM_ERROR_DATA, NULL, "more than %zu statistics", MAX_PARTS);
         if (d->n_parts == d->parts_capacity) {
@@ -138,12 +140,8 @@ static bool merge_column(const struct stat_part *parts, size_t n, struct dm_colu
             s->nans = (uint64_t)parts[i].count;
             s->is_float = true;
             break;
-        case STAT_LOWER:
-            lower = keep_bound(s->lower, &s->lower_len, sizeof s->lower, &parts[i]);
-            break;
-        case STAT_UPPER:
-            upper = keep_bound(s->upper, &s->upper_len, sizeof s->upper, &parts[i]);
-            break;
+        case STAT_LOWER: lower = keep_bound(s->lower, &s->lower_len, sizeof s->lower, &parts[i]); break;
+        case STAT_UPPER: upper = keep_bound(s->upper, &s->upper_len, sizeof s->upper, &parts[i]); break;
         }
     }
     s->has_bounds = lower && upper;
@@ -163,7 +161,8 @@ static enum dm_status merge_stats(struct decoder *d, struct dm_manifest_entry *e
     size_t columns = 1;
     for (size_t i = 1; i < d->n_parts; i++) {
         if (compare_parts(&d->parts[i - 1], &d->parts[i]) == 0)
-            return dm_fail(err, DM_ERROR_DATA, NULL, "a statistic of column %d stands twice", (int)d->parts[i].field_id);
+            return dm_fail(err, DM_ERROR_DATA, NULL, "a statistic of column %d stands twice",
+                           (int)d->parts[i].field_id);
         columns += d->parts[i - 1].field_id != d->parts[i].field_id;
     }
     e->stats = dm_xzalloc(columns, sizeof *e->stats);
@@ -180,7 +179,8 @@ static enum dm_status merge_stats(struct decoder *d, struct dm_manifest_entry *e
 /* ---- fields ---- */
 
 /* Text that may stand only once and holds no NUL. */
-static enum dm_status read_text(struct decoder *d, const struct dm_avro_type *type, char **out, struct dm_error *err)
+static enum dm_status read_text(struct decoder *d, const struct dm_avro_type *type, char **out,
+                                struct dm_error *err)
 {
     const uint8_t *bytes;
     size_t n;
@@ -194,7 +194,8 @@ static enum dm_status read_text(struct decoder *d, const struct dm_avro_type *ty
     return DM_OK;
 }
 
-static enum dm_status read_number(struct decoder *d, const struct dm_avro_type *type, int64_t *out, struct dm_error *err)
+static enum dm_status read_number(struct decoder *d, const struct dm_avro_type *type, int64_t *out,
+                                  struct dm_error *err)
 {
     if (dm_avro_get_long(&d->avro, type, -1, out, err) != DM_OK)
         return DM_FAIL;
@@ -203,19 +204,22 @@ static enum dm_status read_number(struct decoder *d, const struct dm_avro_type *
     return DM_OK;
 }
 
-static enum dm_status read_content(struct decoder *d, const struct dm_avro_type *type, enum dm_content *out, struct dm_error *err)
+static enum dm_status read_content(struct decoder *d, const struct dm_avro_type *type, enum dm_content *out,
+                                   struct dm_error *err)
 {
     int64_t content;
     if (dm_avro_get_long(&d->avro, type, DM_CONTENT_DATA, &content, err) != DM_OK)
         return DM_FAIL;
     if (content != DM_CONTENT_DATA && content != DM_CONTENT_POSITION_DELETES)
         return dm_fail(err, DM_ERROR_DATA, content == 2 ? "rewrite the table without equality deletes" : NULL,
-                       "content kind %lld%s is not supported", (long long)content, content == 2 ? " (equality deletes)" : "");
+                       "content kind %lld%s is not supported", (long long)content,
+                       content == 2 ? " (equality deletes)" : "");
     *out = (enum dm_content)content;
     return DM_OK;
 }
 
-static enum dm_status refuse_encryption(struct decoder *d, const struct dm_avro_type *type, struct dm_error *err)
+static enum dm_status refuse_encryption(struct decoder *d, const struct dm_avro_type *type,
+                                        struct dm_error *err)
 {
     const uint8_t *bytes;
     size_t n;
@@ -224,8 +228,8 @@ static enum dm_status refuse_encryption(struct decoder *d, const struct dm_avro_
     return bytes == NULL ? DM_OK : dm_fail(err, DM_ERROR_DATA, NULL, "encrypted files are not supported");
 }
 
-static enum dm_status read_data_file_field(struct decoder *d, const struct dm_avro_member *f, struct dm_manifest_entry *e,
-                                           struct dm_error *err)
+static enum dm_status read_data_file_field(struct decoder *d, const struct dm_avro_member *f,
+                                           struct dm_manifest_entry *e, struct dm_error *err)
 {
     switch (f->id) {
     case DM_FIELD_CONTENT: return read_content(d, f->type, &e->content, err);
@@ -237,7 +241,8 @@ static enum dm_status read_data_file_field(struct decoder *d, const struct dm_av
     case DM_FIELD_REFERENCED_DATA_FILE: return read_text(d, f->type, &e->referenced_data_file, err);
     case DM_FIELD_CONTENT_OFFSET: return read_number(d, f->type, &e->content_offset, err);
     case DM_FIELD_CONTENT_SIZE: return read_number(d, f->type, &e->content_size, err);
-    case DM_FIELD_VALUE_COUNTS: return read_stats_map(d, f->type, DM_FIELD_VALUE_COUNTS_KEY, STAT_VALUES, err);
+    case DM_FIELD_VALUE_COUNTS:
+        return read_stats_map(d, f->type, DM_FIELD_VALUE_COUNTS_KEY, STAT_VALUES, err);
     case DM_FIELD_NULL_COUNTS: return read_stats_map(d, f->type, DM_FIELD_NULL_COUNTS_KEY, STAT_NULLS, err);
     case DM_FIELD_NAN_COUNTS: return read_stats_map(d, f->type, DM_FIELD_NAN_COUNTS_KEY, STAT_NANS, err);
     case DM_FIELD_LOWER_BOUNDS: return read_stats_map(d, f->type, DM_FIELD_LOWER_BOUNDS_KEY, STAT_LOWER, err);
@@ -247,8 +252,8 @@ static enum dm_status read_data_file_field(struct decoder *d, const struct dm_av
     }
 }
 
-static enum dm_status read_data_file(struct decoder *d, const struct dm_avro_type *type, struct dm_manifest_entry *e,
-                                     struct dm_error *err)
+static enum dm_status read_data_file(struct decoder *d, const struct dm_avro_type *type,
+                                     struct dm_manifest_entry *e, struct dm_error *err)
 {
     if (dm_avro_resolve(&d->avro, &type, err) != DM_OK)
         return DM_FAIL;
@@ -265,7 +270,8 @@ static enum dm_status read_data_file(struct decoder *d, const struct dm_avro_typ
     return merge_stats(d, e, err);
 }
 
-static enum dm_status read_status(struct decoder *d, const struct dm_avro_type *type, int64_t *status, struct dm_error *err)
+static enum dm_status read_status(struct decoder *d, const struct dm_avro_type *type, int64_t *status,
+                                  struct dm_error *err)
 {
     if (dm_avro_get_long(&d->avro, type, -1, status, err) != DM_OK)
         return DM_FAIL;
@@ -274,14 +280,20 @@ static enum dm_status read_status(struct decoder *d, const struct dm_avro_type *
     return DM_OK;
 }
 
-static enum dm_status read_entry(struct decoder *d, const struct dm_manifest *m, struct dm_manifest_entry *e, struct dm_error *err)
+static enum dm_status read_entry(struct decoder *d, const struct dm_manifest *m, struct dm_manifest_entry *e,
+                                 struct dm_error *err)
 {
     const struct dm_avro_type *root = dm_avro_root(&d->avro);
     /* Version 1 has no sequence numbers; they count as 0 there. */
     int64_t no_sequence = m->format_version == 1 ? 0 : -1;
     int64_t status = -1;
-    *e = (struct dm_manifest_entry){.snapshot_id = -1, .sequence_number = no_sequence, .file_sequence_number = no_sequence,
-                                    .record_count = -1, .file_bytes = -1, .first_row_id = -1, .content_offset = -1,
+    *e = (struct dm_manifest_entry){.snapshot_id = -1,
+                                    .sequence_number = no_sequence,
+                                    .file_sequence_number = no_sequence,
+                                    .record_count = -1,
+                                    .file_bytes = -1,
+                                    .first_row_id = -1,
+                                    .content_offset = -1,
                                     .content_size = -1};
     for (size_t i = 0; i < root->n_members; i++) {
         const struct dm_avro_member *f = &root->members[i];
@@ -290,7 +302,9 @@ static enum dm_status read_entry(struct decoder *d, const struct dm_manifest *m,
         case DM_FIELD_STATUS: done = read_status(d, f->type, &status, err); break;
         case DM_FIELD_SNAPSHOT_ID: done = read_number(d, f->type, &e->snapshot_id, err); break;
         case DM_FIELD_SEQUENCE_NUMBER: done = read_number(d, f->type, &e->sequence_number, err); break;
-        case DM_FIELD_FILE_SEQUENCE_NUMBER: done = read_number(d, f->type, &e->file_sequence_number, err); break;
+        case DM_FIELD_FILE_SEQUENCE_NUMBER:
+            done = read_number(d, f->type, &e->file_sequence_number, err);
+            break;
         case DM_FIELD_DATA_FILE: done = read_data_file(d, f->type, e, err); break;
         default: done = dm_avro_skip(&d->avro, f->type, err); break;
         }
@@ -299,7 +313,8 @@ static enum dm_status read_entry(struct decoder *d, const struct dm_manifest *m,
             return DM_FAIL;
         }
     }
-    if (status < 0 || e->file_path == NULL || e->file_format == NULL || e->record_count < 0 || e->file_bytes < 0)
+    if (status < 0 || e->file_path == NULL || e->file_format == NULL || e->record_count < 0 ||
+        e->file_bytes < 0)
         return dm_fail(err, DM_ERROR_DATA, NULL, "status, path, format, record count or size is missing");
     if (e->content != m->content)
         return dm_fail(err, DM_ERROR_DATA, NULL, "the kind of content differs from the manifest's");
@@ -318,15 +333,16 @@ static enum dm_status read_properties(struct decoder *d, struct dm_manifest *m, 
     m->format_version = 1; /* version 1 need not say so */
     if (dm_avro_property(&d->avro, "format-version", &value, &n)) {
         if (n != 1 || value[0] < '1' || value[0] > '3')
-            return dm_fail(err, DM_ERROR_DATA, NULL, "format version \"%.*s\" is not supported", (int)(n > 20 ? 20 : n),
-                           (const char *)value);
+            return dm_fail(err, DM_ERROR_DATA, NULL, "format version \"%.*s\" is not supported",
+                           (int)(n > 20 ? 20 : n), (const char *)value);
         m->format_version = value[0] - '0';
     }
     if (dm_avro_property(&d->avro, "content", &value, &n)) {
         if (n == 7 && memcmp(value, "deletes", 7) == 0)
             m->content = DM_CONTENT_POSITION_DELETES;
         else if (n != 4 || memcmp(value, "data", 4) != 0)
-            return dm_fail(err, DM_ERROR_DATA, NULL, "content \"%.*s\" is unknown", (int)(n > 20 ? 20 : n), (const char *)value);
+            return dm_fail(err, DM_ERROR_DATA, NULL, "content \"%.*s\" is unknown", (int)(n > 20 ? 20 : n),
+                           (const char *)value);
     }
     return DM_OK;
 }
@@ -343,7 +359,8 @@ static enum dm_status read_entries(struct decoder *d, struct dm_manifest *m, str
             d->entries_capacity = d->entries_capacity == 0 ? 16 : d->entries_capacity * 2;
             m->entries = dm_xrealloc(m->entries, d->entries_capacity, sizeof *m->entries);
         }
-        struct dm_manifest_entry *e = &m->entries[m->n_entries++]; /* counted first, so that release sees it */
+        struct dm_manifest_entry *e =
+            &m->entries[m->n_entries++]; /* counted first, so that release sees it */
         if (read_entry(d, m, e, err) != DM_OK) {
             dm_error_prefix(err, "entry %zu", m->n_entries - 1);
             return DM_FAIL;
@@ -351,7 +368,8 @@ static enum dm_status read_entries(struct decoder *d, struct dm_manifest *m, str
     }
 }
 
-enum dm_status dm_manifest_decode(const uint8_t *bytes, size_t n, struct dm_manifest *out, struct dm_error *err)
+enum dm_status dm_manifest_decode(const uint8_t *bytes, size_t n, struct dm_manifest *out,
+                                  struct dm_error *err)
 {
     struct decoder d = {0};
     *out = (struct dm_manifest){0};

@@ -1,7 +1,8 @@
 /* manifest_schema.h — the Avro schemas of Iceberg manifests and manifest lists, and their field ids.
  *
- * The texts are constants. Source: Iceberg table spec, "Manifests", "Manifest Lists", and Appendix A (Avro).
- * The writers (manifest_write.c, manifest_list.c) put values in exactly the order of these texts; readers go by field id.
+ * The texts are constants.
+ * Source: Iceberg table spec, "Manifests", "Manifest Lists", and Appendix A (Avro). The writers
+ * (manifest_write.c, manifest_list.c) put values in exactly the order of these texts; readers go by field id.
  *
  *     dm_avro_writer_begin(&w, out, dm_manifest_schema(3), …);
  */

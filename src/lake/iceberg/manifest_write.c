@@ -12,10 +12,12 @@
 
 static enum dm_status bug(struct dm_error *err, const struct dm_manifest_entry *e, const char *what)
 {
-    return dm_fail(err, DM_ERROR_FATAL, NULL, "manifest entry of \"%.300s\": %s", e->file_path ? e->file_path : "(none)", what);
+    return dm_fail(err, DM_ERROR_FATAL, NULL, "manifest entry of \"%.300s\": %s",
+                   e->file_path ? e->file_path : "(none)", what);
 }
 
-static enum dm_status check_entry(const struct dm_manifest *m, const struct dm_manifest_entry *e, struct dm_error *err)
+static enum dm_status check_entry(const struct dm_manifest *m, const struct dm_manifest_entry *e,
+                                  struct dm_error *err)
 {
     if (e->file_path == NULL || e->file_format == NULL)
         return bug(err, e, "it needs a path and a format");
@@ -27,7 +29,8 @@ static enum dm_status check_entry(const struct dm_manifest *m, const struct dm_m
         return bug(err, e, "only an added file may leave its sequence number open");
     if ((e->content_offset < 0) != (e->content_size < 0))
         return bug(err, e, "content offset and size go together");
-    if (e->content_offset >= 0 && (m->format_version < 3 || m->content == DM_CONTENT_DATA || e->referenced_data_file == NULL))
+    if (e->content_offset >= 0 &&
+        (m->format_version < 3 || m->content == DM_CONTENT_DATA || e->referenced_data_file == NULL))
         return bug(err, e, "a deletion vector needs format version 3, a delete manifest and its data file");
     return DM_OK;
 }
@@ -63,8 +66,10 @@ static uint64_t count_nans(const struct dm_column_stats *s)
     return s->nans;
 }
 
-/* The branch of an optional map and the number of its pairs. When that is not 0, the caller puts the pairs and a closing 0. */
-static size_t begin_map(struct dm_avro_writer *w, const struct dm_manifest_entry *e, bool (*has)(const struct dm_column_stats *))
+/* The branch of an optional map and the number of its pairs. When that is not 0, the caller puts the pairs
+ * and a closing 0. */
+static size_t begin_map(struct dm_avro_writer *w, const struct dm_manifest_entry *e,
+                        bool (*has)(const struct dm_column_stats *))
 {
     size_t n = 0;
     for (size_t i = 0; i < e->n_stats; i++)
@@ -75,7 +80,8 @@ static size_t begin_map(struct dm_avro_writer *w, const struct dm_manifest_entry
     return n;
 }
 
-static void put_counts(struct dm_avro_writer *w, const struct dm_manifest_entry *e, bool (*has)(const struct dm_column_stats *),
+static void put_counts(struct dm_avro_writer *w, const struct dm_manifest_entry *e,
+                       bool (*has)(const struct dm_column_stats *),
                        uint64_t (*count)(const struct dm_column_stats *))
 {
     if (begin_map(w, e, has) == 0)
@@ -134,22 +140,25 @@ enum dm_status dm_manifest_encode(const struct dm_manifest *m, const char *schem
                                   struct dm_buffer *out, struct dm_error *err)
 {
     if (m->format_version != 2 && m->format_version != 3)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "manifests are not written in format version %d", m->format_version);
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "manifests are not written in format version %d",
+                       m->format_version);
     for (size_t i = 0; i < m->n_entries; i++)
         if (check_entry(m, &m->entries[i], err) != DM_OK)
             return DM_FAIL;
     char id[16];
     (void)snprintf(id, sizeof id, "%" PRId32, schema_id);
     const struct dm_avro_text_property properties[] = {
-        {"schema", schema_json},    {"schema-id", id},
-        {"partition-spec", "[]"},   {"partition-spec-id", "0"},
+        {"schema", schema_json},
+        {"schema-id", id},
+        {"partition-spec", "[]"},
+        {"partition-spec-id", "0"},
         {"format-version", m->format_version == 3 ? "3" : "2"},
         {"content", m->content == DM_CONTENT_DATA ? "data" : "deletes"},
     };
     struct dm_avro_writer w;
-    dm_avro_writer_begin(&w, out, dm_manifest_schema(m->format_version), properties,
-                         sizeof properties / sizeof *properties,
-                         m->n_entries >= DEFLATE_FROM_ENTRIES ? DM_AVRO_CODEC_DEFLATE : DM_AVRO_CODEC_NULL, err);
+    dm_avro_writer_begin(
+        &w, out, dm_manifest_schema(m->format_version), properties, sizeof properties / sizeof *properties,
+        m->n_entries >= DEFLATE_FROM_ENTRIES ? DM_AVRO_CODEC_DEFLATE : DM_AVRO_CODEC_NULL, err);
     for (size_t i = 0; i < m->n_entries; i++) {
         const struct dm_manifest_entry *e = &m->entries[i];
         dm_avro_put_long(&w, e->status);

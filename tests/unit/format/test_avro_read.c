@@ -71,11 +71,11 @@ static enum dm_status open_file(struct dm_avro_reader *r)
     return dm_avro_open(r, file.data, file.len, &err);
 }
 
-#define assert_refused(call, part)                        \
-    do {                                                  \
-        assert_int_equal(call, DM_FAIL);                  \
-        assert_int_equal(err.class, DM_ERROR_DATA);       \
-        if (strstr(err.message, part) == NULL)            \
+#define assert_refused(call, part) \
+    do { \
+        assert_int_equal(call, DM_FAIL); \
+        assert_int_equal(err.class, DM_ERROR_DATA); \
+        if (strstr(err.message, part) == NULL) \
             fail_msg("\"%s\" lacks \"%s\"", err.message, part); \
     } while (0)
 
@@ -116,9 +116,11 @@ static void test_values(void **state)
     int64_t n;
     const uint8_t *bytes;
     size_t length;
-    begin(RECORD("{\"name\":\"a\",\"field-id\":7,\"type\":\"long\"},{\"name\":\"b\",\"type\":[\"null\",\"int\"]},"
-                 "{\"name\":\"c\",\"field-id\":-3,\"type\":{\"type\":\"string\"}},"
-                 "{\"name\":\"d\",\"type\":{\"type\":\"fixed\",\"name\":\"f\",\"size\":2}},{\"name\":\"e\",\"type\":[\"bytes\",\"null\"]}"));
+    begin(RECORD(
+        "{\"name\":\"a\",\"field-id\":7,\"type\":\"long\"},{\"name\":\"b\",\"type\":[\"null\",\"int\"]},"
+        "{\"name\":\"c\",\"field-id\":-3,\"type\":{\"type\":\"string\"}},"
+        "{\"name\":\"d\",\"type\":{\"type\":\"fixed\",\"name\":\"f\",\"size\":2}},{\"name\":\"e\",\"type\":["
+        "\"bytes\",\"null\"]}"));
     /* INT64_MIN; int -1; "é"; fixed; null */
     block(1, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02\x01\x04\xc3\xa9xy\x02", 18);
     block(0, "", 0);
@@ -166,7 +168,10 @@ static void test_items_come_in_runs(void **state)
     int64_t n;
     int64_t sum = 0;
     begin(ONE("[\"null\",{\"type\":\"array\",\"items\":\"int\"}]"));
-    block(2, "\x02\x04\x02\x04\x03\x04\x06\x08\x00" /* [1, 2] and, with its size given, [3, 4] */ "\x00" /* null */, 10);
+    block(2,
+          "\x02\x04\x02\x04\x03\x04\x06\x08\x00" /* [1, 2] and, with its size given, [3, 4] */
+          "\x00" /* null */,
+          10);
     assert_int_equal(open_file(&r), DM_OK);
     const struct dm_avro_type *type = dm_avro_root(&r)->members[0].type;
     assert_int_equal(dm_avro_next(&r, &err), DM_OK);
@@ -190,13 +195,27 @@ static void test_skips_every_kind(void **state)
 {
     (void)state;
     size_t records;
-    begin(RECORD("{\"name\":\"a\",\"type\":\"boolean\"},{\"name\":\"b\",\"type\":\"float\"},{\"name\":\"c\",\"type\":\"double\"},"
-                 "{\"name\":\"d\",\"type\":{\"type\":\"enum\",\"name\":\"e\",\"symbols\":[\"X\",\"Y\"]}},"
-                 "{\"name\":\"f\",\"type\":{\"type\":\"map\",\"values\":{\"type\":\"array\",\"items\":\"null\"}}},"
-                 "{\"name\":\"g\",\"type\":{\"type\":\"record\",\"name\":\"list\",\"fields\":["
-                 "{\"name\":\"next\",\"type\":[\"null\",\"list\"]}]}}"));
-    block(2, "\x01"  "ffff"  "dddddddd"  "\x02"  "\x02\x02k\x06\x00\x00"  "\x02\x02\x00"
-             "\x00"  "ffff"  "dddddddd"  "\x00"  "\x00"                    "\x00", 39);
+    begin(RECORD(
+        "{\"name\":\"a\",\"type\":\"boolean\"},{\"name\":\"b\",\"type\":\"float\"},{\"name\":\"c\",\"type\":"
+        "\"double\"},"
+        "{\"name\":\"d\",\"type\":{\"type\":\"enum\",\"name\":\"e\",\"symbols\":[\"X\",\"Y\"]}},"
+        "{\"name\":\"f\",\"type\":{\"type\":\"map\",\"values\":{\"type\":\"array\",\"items\":\"null\"}}},"
+        "{\"name\":\"g\",\"type\":{\"type\":\"record\",\"name\":\"list\",\"fields\":["
+        "{\"name\":\"next\",\"type\":[\"null\",\"list\"]}]}}"));
+    block(2,
+          "\x01"
+          "ffff"
+          "dddddddd"
+          "\x02"
+          "\x02\x02k\x06\x00\x00"
+          "\x02\x02\x00"
+          "\x00"
+          "ffff"
+          "dddddddd"
+          "\x00"
+          "\x00"
+          "\x00",
+          39);
     assert_int_equal(skip_all(&records), DM_END);
     assert_int_equal(records, 2);
 }
@@ -209,7 +228,8 @@ static void test_names_and_namespaces(void **state)
         "{\"type\":\"record\",\"name\":\"a.b.R\",\"fields\":["
         "{\"name\":\"one\",\"type\":{\"type\":\"fixed\",\"name\":\"F\",\"size\":1}},"
         "{\"name\":\"two\",\"type\":{\"type\":\"fixed\",\"name\":\"F\",\"namespace\":\"c\",\"size\":2}},"
-        "{\"name\":\"three\",\"type\":\"F\"},{\"name\":\"four\",\"type\":\"c.F\"},{\"name\":\"five\",\"type\":\"a.b.F\"},"
+        "{\"name\":\"three\",\"type\":\"F\"},{\"name\":\"four\",\"type\":\"c.F\"},{\"name\":\"five\","
+        "\"type\":\"a.b.F\"},"
         "{\"name\":\"six\",\"type\":{\"type\":\"array\",\"items\":\"R\"}}]}";
     assert_int_equal(dm_avro_schema_parse(&s, json, sizeof json - 1, &err), DM_OK);
     assert_int_equal(s.root->members[2].type->size, 1);
@@ -304,15 +324,20 @@ static void test_refuses_bad_blocks(void **state)
         {"\"int\"", 3, "\x02\x02", 2, "middle of a value"},
         {"\"int\"", -1, "\x02", 1, "impossible count of records"},
         {"\"long\"", 1, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10, "more than 64 bits"},
-        {"\"string\"", 1, "\x05", 1, "does not fit"},     /* length -3 */
-        {"\"string\"", 1, "\x7e" "abc", 4, "does not fit"}, /* length 63 */
+        {"\"string\"", 1, "\x05", 1, "does not fit"}, /* length -3 */
+        {"\"string\"", 1,
+         "\x7e"
+         "abc",
+         4, "does not fit"}, /* length 63 */
         {"[\"null\",\"int\"]", 1, "\x04", 1, "no branch 2"},
         {"[\"null\",\"int\"]", 1, "\x01", 1, "no branch -1"},
         {"{\"type\":\"fixed\",\"name\":\"f\",\"size\":2147483647}", 1, "a", 1, "middle of a value"},
-        {"{\"type\":\"array\",\"items\":\"int\"}", 1, "\x01\x7e", 2, "middle of a value"}, /* a run of 63 bytes */
-        {"{\"type\":\"array\",\"items\":\"null\"}", 1, "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00", 11, "more values than"},
-        {"{\"type\":\"array\",\"items\":{\"type\":\"fixed\",\"name\":\"z\",\"size\":0}}", 1, "\xfe\xff\xff\xff\x0f\x00", 6,
+        {"{\"type\":\"array\",\"items\":\"int\"}", 1, "\x01\x7e", 2,
+         "middle of a value"}, /* a run of 63 bytes */
+        {"{\"type\":\"array\",\"items\":\"null\"}", 1, "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00", 11,
          "more values than"},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"fixed\",\"name\":\"z\",\"size\":0}}", 1,
+         "\xfe\xff\xff\xff\x0f\x00", 6, "more values than"},
         {"\"r\"", 1, "", 0, "nested too deep"}, /* a record that holds itself */
         {"\"null\"", 1000000000, "", 0, "more values than"},
     };
@@ -353,7 +378,10 @@ static void test_refuses_bad_deflate(void **state)
     assert_int_equal(skip_all(&records), DM_END);
     assert_int_equal(records, 1);
     begin_codec(ONE("\"int\""), "deflate");
-    block(1, "\x01\x01\x00\xfe\xff\x02" "xyz", 9); /* PyIceberg's three bytes too many */
+    block(1,
+          "\x01\x01\x00\xfe\xff\x02"
+          "xyz",
+          9); /* PyIceberg's three bytes too many */
     assert_int_equal(skip_all(&records), DM_END);
     begin_codec(ONE("\"int\""), "deflate");
     block(1, "\x01\x01\x00\xfe", 4); /* cut off */

@@ -13,12 +13,12 @@
 
 static struct dm_error err;
 
-#define assert_refused(call, part)                                  \
-    do {                                                            \
-        assert_int_equal(call, DM_FAIL);                            \
-        assert_int_equal(err.class, DM_ERROR_DATA);                 \
-        if (strstr(err.message, part) == NULL)                      \
-            fail_msg("\"%s\" lacks \"%s\"", err.message, part);     \
+#define assert_refused(call, part) \
+    do { \
+        assert_int_equal(call, DM_FAIL); \
+        assert_int_equal(err.class, DM_ERROR_DATA); \
+        if (strstr(err.message, part) == NULL) \
+            fail_msg("\"%s\" lacks \"%s\"", err.message, part); \
     } while (0)
 
 /* ---- whole files ---- */
@@ -95,7 +95,8 @@ static void test_many_blobs(void **state)
     struct dm_buffer out;
     size_t blobs;
     dm_buffer_init(&out, 64 << 20);
-    assert_int_equal(dm_buffer_append(&out, "before", 6, &err), DM_OK); /* offsets count from the file's begin */
+    /* Offsets count from the file's begin. */
+    assert_int_equal(dm_buffer_append(&out, "before", 6, &err), DM_OK);
     for (size_t i = 0; i < N; i++) {
         bitmaps[i] = roaring_bitmap_create();
         roaring_bitmap_add_range(bitmaps[i], i, 2 * i + 1);
@@ -106,7 +107,8 @@ static void test_many_blobs(void **state)
     assert_int_equal(blobs, N);
     for (size_t i = 0; i < N; i++) {
         roaring_bitmap_t *back;
-        assert_int_equal(dm_puffin_vector_decode(out.data + 6 + v[i].offset, v[i].length, &back, &err), DM_OK);
+        assert_int_equal(dm_puffin_vector_decode(out.data + 6 + v[i].offset, v[i].length, &back, &err),
+                         DM_OK);
         assert_true(roaring_bitmap_equals(back, bitmaps[i]));
         roaring_bitmap_free(back);
         roaring_bitmap_free(bitmaps[i]);
@@ -136,7 +138,8 @@ static void test_encode_failures_leave_the_buffer(void **state)
     dm_buffer_release(&out);
 }
 
-/* Every changed bit and every cut must be noticed: all bytes of a blob are under the checksum, the length or the magic. */
+/* Every changed bit and every cut must be noticed: all bytes of a blob are under the checksum, the length or
+ * the magic. */
 static void test_damage_is_noticed(void **state)
 {
     (void)state;
@@ -182,9 +185,10 @@ static enum dm_status check_footer(const char *footer, uint32_t flags)
     return status;
 }
 
-#define BLOB(type, offset, length)                                                                              \
-    "{\"blobs\":[{\"type\":\"" type "\",\"fields\":[],\"snapshot-id\":1,\"sequence-number\":1,\"offset\":" offset \
-    ",\"length\":" length "}]}"
+#define BLOB(type, offset, length) \
+    "{\"blobs\":[{\"type\":\"" type \
+    "\",\"fields\":[],\"snapshot-id\":1,\"sequence-number\":1,\"offset\":" offset ",\"length\":" length \
+    "}]}"
 
 static void test_footers(void **state)
 {
@@ -201,7 +205,8 @@ static void test_footers(void **state)
     assert_refused(check_footer(BLOB("theirs", "3", "1"), 0), "outside the file");
     assert_refused(check_footer(BLOB("theirs", "-1", "1"), 0), "outside the file");
     assert_refused(check_footer(BLOB("theirs", "4", "-1"), 0), "outside the file");
-    assert_refused(check_footer(BLOB("theirs", "9223372036854775807", "9223372036854775807"), 0), "outside the file");
+    assert_refused(check_footer(BLOB("theirs", "9223372036854775807", "9223372036854775807"), 0),
+                   "outside the file");
     assert_refused(check_footer(BLOB("theirs", "9223372036854775808", "1"), 0), "not JSON");
     assert_refused(check_footer(BLOB("theirs", "4.0", "1"), 0), "type, fields, offset or length");
     assert_refused(check_footer(BLOB("deletion-vector-v1", "4", "9"), 0), "cut off");
@@ -251,7 +256,10 @@ static void test_more_than_32_bits(void **state)
 {
     (void)state;
     assert_int_equal(decode_framed(ZEROS4 ZEROS4, 8), DM_OK); /* no bitmap at all: empty */
-    assert_refused(decode_framed("\1\0\0\0" ZEROS4 "\1\0\0\0" "\x3a\x30\0\0" ZEROS4, 20), "beyond 32 bits");
+    assert_refused(decode_framed("\1\0\0\0" ZEROS4 "\1\0\0\0"
+                                 "\x3a\x30\0\0" ZEROS4,
+                                 20),
+                   "beyond 32 bits");
     assert_refused(decode_framed("\2\0\0\0" ZEROS4 ZEROS4 "\x3a\x30\0\0" ZEROS4, 20), "beyond 32 bits");
     assert_refused(decode_framed("\xff\xff\xff\xff\xff\xff\xff\xff", 8), "beyond 32 bits");
     assert_refused(decode_framed(ZEROS4 ZEROS4 "x", 9), "length is wrong");
@@ -281,6 +289,7 @@ static void test_bitmap_contents(void **state)
         size_t n;
         const char *message; /* NULL: fine */
     } cases[] = {
+        /* clang-format off */
         {NO_RUNS ZEROS4, 8, NULL},
         {NO_RUNS "\1\0\0\0" "\0\0\0\0" "\x10\0\0\0" "\5\0", 18, NULL},
         {NO_RUNS "\1\0\0\0" "\0\0\1\0" "\x10\0\0\0" "\5\0\6\0", 20, NULL},
@@ -306,6 +315,7 @@ static void test_bitmap_contents(void **state)
         {RUNS("\0") "\1" "\0\0\3\0" "\xff\xff" "\5\0\3\0", 15, "cut off"},
         {RUNS("\0") "\0" "\0\0\0\0" "\7\0", 11, NULL}, /* the flag says: an array */
         {RUNS("\x0f"), 4, "cut off"},
+        /* clang-format on */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (cases[i].message != NULL) {
@@ -324,7 +334,9 @@ static void test_bitset_cardinality(void **state)
 {
     (void)state;
     size_t used;
-    uint8_t bytes[16 + 8192] = NO_RUNS "\1\0\0\0" "\0\0\0\x20" "\x10\0\0\0"; /* 8193 values in a bitset */
+    uint8_t bytes[16 + 8192] = NO_RUNS "\1\0\0\0"
+                                       "\0\0\0\x20"
+                                       "\x10\0\0\0"; /* 8193 values in a bitset */
     memset(bytes + 16, 0xff, 1024);
     assert_refused(check(bytes, sizeof bytes, &used), "number is wrong");
     bytes[16 + 8191] = 0x80;

@@ -1,9 +1,7 @@
-/* Without arguments: what `write` makes must come back as it was. With arguments, a tool for tests/e2e/test_format_interop.py:
- *   write FOLDER            manifests, manifest lists and a puffin file with fixed contents
- *   manifest FILE           what we decode, as JSON
- *   list FILE
- *   vector FILE OFF LEN     the positions of a deletion vector, as JSON
- *   puffin FILE             checks it, prints the number of blobs */
+/* Without arguments: what `write` makes must come back as it was. With arguments, a tool for
+ * tests/e2e/test_format_interop.py: write FOLDER            manifests, manifest lists and a puffin file with
+ * fixed contents manifest FILE           what we decode, as JSON list FILE vector FILE OFF LEN     the
+ * positions of a deletion vector, as JSON puffin FILE             checks it, prints the number of blobs */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,8 +18,9 @@
 #include "format/puffin.h"
 #include "lake/iceberg/manifest.h"
 
-#define SCHEMA                                                                                            \
-    "{\"type\":\"struct\",\"schema-id\":3,\"fields\":[{\"id\":1,\"name\":\"id\",\"required\":true,\"type\":\"long\"}," \
+#define SCHEMA \
+    "{\"type\":\"struct\",\"schema-id\":3,\"fields\":[{\"id\":1,\"name\":\"id\",\"required\":true,\"type\":" \
+    "\"long\"}," \
     "{\"id\":2,\"name\":\"x\",\"required\":false,\"type\":\"double\"}]}"
 
 static struct dm_error err;
@@ -51,8 +50,9 @@ static struct dm_manifest_entry *entries(size_t n, enum dm_content content, int 
             .record_count = (int64_t)i * 100 + 1,
             .file_bytes = (int64_t)i * 4096 + 5,
             .first_row_id = version == 3 && content == DM_CONTENT_DATA && i % 2 == 0 ? (int64_t)i * 1000 : -1,
-            .referenced_data_file =
-                content == DM_CONTENT_POSITION_DELETES ? dm_xasprintf("/lake/shop/data/%08zu.parquet", i) : NULL,
+            .referenced_data_file = content == DM_CONTENT_POSITION_DELETES
+                                        ? dm_xasprintf("/lake/shop/data/%08zu.parquet", i)
+                                        : NULL,
             .content_offset = vector ? (int64_t)i * 50 + 4 : -1,
             .content_size = vector ? 50 : -1,
         };
@@ -60,16 +60,24 @@ static struct dm_manifest_entry *entries(size_t n, enum dm_content content, int 
             continue;
         e->n_stats = 2;
         e->stats = dm_xzalloc(2, sizeof *e->stats);
-        e->stats[0] = (struct dm_column_stats){.field_id = 1, .values = i * 100 + 1, .has_bounds = true, .lower = {1, 0, 0, 0, 0, 0, 0, 0},
-                                               .lower_len = 8, .upper = {0xff, 0, 0, 0, 0, 0, 0, 0}, .upper_len = 8};
-        e->stats[1] = (struct dm_column_stats){.field_id = 2, .values = i * 100 + 1, .nulls = i, .nans = 1, .is_float = true};
+        e->stats[0] = (struct dm_column_stats){.field_id = 1,
+                                               .values = i * 100 + 1,
+                                               .has_bounds = true,
+                                               .lower = {1, 0, 0, 0, 0, 0, 0, 0},
+                                               .lower_len = 8,
+                                               .upper = {0xff, 0, 0, 0, 0, 0, 0, 0},
+                                               .upper_len = 8};
+        e->stats[1] = (struct dm_column_stats){
+            .field_id = 2, .values = i * 100 + 1, .nulls = i, .nans = 1, .is_float = true};
     }
     return all;
 }
 
 static struct dm_manifest make_manifest(size_t n, enum dm_content content, int version)
 {
-    return (struct dm_manifest){.format_version = version, .content = content, .n_entries = n,
+    return (struct dm_manifest){.format_version = version,
+                                .content = content,
+                                .n_entries = n,
                                 .entries = entries(n, content, version)};
 }
 
@@ -77,16 +85,20 @@ static struct dm_manifest_list make_list(size_t n, int version)
 {
     struct dm_manifest_list l = {.n = n, .files = dm_xzalloc(n, sizeof *l.files)};
     for (size_t i = 0; i < n; i++)
-        l.files[i] = (struct dm_manifest_file){
-            .path = dm_xasprintf("/lake/shop/metadata/m%zu.avro", i),
-            .length = 1000 + (int64_t)i,
-            .content = i % 2 == 0 ? DM_CONTENT_DATA : DM_CONTENT_POSITION_DELETES,
-            .sequence_number = 9 + (int64_t)i,
-            .min_sequence_number = 5,
-            .added_snapshot_id = 7000000000000000000 + (int64_t)i,
-            .added_files = 1, .existing_files = 2, .deleted_files = 3,
-            .added_rows = 10000000000, .existing_rows = 20, .deleted_rows = 30,
-            .first_row_id = version == 3 && i % 2 == 0 ? (int64_t)i * 500 : -1};
+        l.files[i] =
+            (struct dm_manifest_file){.path = dm_xasprintf("/lake/shop/metadata/m%zu.avro", i),
+                                      .length = 1000 + (int64_t)i,
+                                      .content = i % 2 == 0 ? DM_CONTENT_DATA : DM_CONTENT_POSITION_DELETES,
+                                      .sequence_number = 9 + (int64_t)i,
+                                      .min_sequence_number = 5,
+                                      .added_snapshot_id = 7000000000000000000 + (int64_t)i,
+                                      .added_files = 1,
+                                      .existing_files = 2,
+                                      .deleted_files = 3,
+                                      .added_rows = 10000000000,
+                                      .existing_rows = 20,
+                                      .deleted_rows = 30,
+                                      .first_row_id = version == 3 && i % 2 == 0 ? (int64_t)i * 500 : -1};
     return l;
 }
 
@@ -108,8 +120,8 @@ static roaring_bitmap_t *make_bitmap(size_t which)
 
 static void make_puffin(struct dm_buffer *out, struct dm_puffin_vector *vectors)
 {
-    static const char *const files[N_VECTORS] = {"/lake/\xc3\xa4/few \"quoted\".parquet", "/lake/runs.parquet",
-                                                 "/lake/dense.parquet"};
+    static const char *const files[N_VECTORS] = {"/lake/\xc3\xa4/few \"quoted\".parquet",
+                                                 "/lake/runs.parquet", "/lake/dense.parquet"};
     for (size_t i = 0; i < N_VECTORS; i++)
         vectors[i] = (struct dm_puffin_vector){.data_file = files[i], .deleted = make_bitmap(i)};
     ok(dm_puffin_encode(vectors, N_VECTORS, "Data Mirror test", out, &err));
@@ -156,7 +168,8 @@ static void write_all(const char *folder)
             struct dm_manifest_list l = make_list(n, version);
             char *name = dm_xasprintf("l-v%d-%zu.avro", version, n);
             dm_buffer_clear(&b);
-            ok(dm_manifest_list_encode(&l, version, 7000000000000000009, version == 3 ? 7000000000000000008 : 0, 9, 77, &b, &err));
+            ok(dm_manifest_list_encode(&l, version, 7000000000000000009,
+                                       version == 3 ? 7000000000000000008 : 0, 9, 77, &b, &err));
             write_file(folder, name, &b);
             free(name);
             dm_manifest_list_release(&l);
@@ -196,20 +209,24 @@ static void print_manifest(const struct dm_buffer *b)
         json_t *stats = json_array();
         for (size_t k = 0; k < e->n_stats; k++) {
             const struct dm_column_stats *s = &e->stats[k];
-            json_array_append_new(stats, json_pack("[i,I,I,I,b,b,o,o]", (int)s->field_id, (json_int_t)s->values, (json_int_t)s->nulls,
+            json_array_append_new(stats, json_pack("[i,I,I,I,b,b,o,o]", (int)s->field_id,
+                                                   (json_int_t)s->values, (json_int_t)s->nulls,
                                                    (json_int_t)s->nans, (int)s->is_float, (int)s->has_bounds,
                                                    hex(s->lower, s->lower_len), hex(s->upper, s->upper_len)));
         }
         json_array_append_new(
-            list, json_pack("{s:i,s:I,s:I,s:I,s:i,s:s,s:s,s:I,s:I,s:I,s:s?,s:I,s:I,s:o}", "status", (int)e->status, "snapshot_id",
-                            (json_int_t)e->snapshot_id, "sequence_number", (json_int_t)e->sequence_number,
-                            "file_sequence_number", (json_int_t)e->file_sequence_number, "content", (int)e->content, "file_path",
-                            e->file_path, "file_format", e->file_format, "record_count", (json_int_t)e->record_count,
-                            "file_size_in_bytes", (json_int_t)e->file_bytes, "first_row_id", (json_int_t)e->first_row_id,
-                            "referenced_data_file", e->referenced_data_file, "content_offset", (json_int_t)e->content_offset,
+            list, json_pack("{s:i,s:I,s:I,s:I,s:i,s:s,s:s,s:I,s:I,s:I,s:s?,s:I,s:I,s:o}", "status",
+                            (int)e->status, "snapshot_id", (json_int_t)e->snapshot_id, "sequence_number",
+                            (json_int_t)e->sequence_number, "file_sequence_number",
+                            (json_int_t)e->file_sequence_number, "content", (int)e->content, "file_path",
+                            e->file_path, "file_format", e->file_format, "record_count",
+                            (json_int_t)e->record_count, "file_size_in_bytes", (json_int_t)e->file_bytes,
+                            "first_row_id", (json_int_t)e->first_row_id, "referenced_data_file",
+                            e->referenced_data_file, "content_offset", (json_int_t)e->content_offset,
                             "content_size_in_bytes", (json_int_t)e->content_size, "stats", stats));
     }
-    print_json(json_pack("{s:i,s:i,s:o}", "format_version", m.format_version, "content", (int)m.content, "entries", list));
+    print_json(json_pack("{s:i,s:i,s:o}", "format_version", m.format_version, "content", (int)m.content,
+                         "entries", list));
     dm_manifest_release(&m);
 }
 
@@ -221,11 +238,14 @@ static void print_list(const struct dm_buffer *b)
     for (size_t i = 0; i < l.n; i++) {
         const struct dm_manifest_file *f = &l.files[i];
         json_array_append_new(
-            list, json_pack("{s:s,s:I,s:i,s:I,s:I,s:I,s:[i,i,i],s:[I,I,I],s:I}", "path", f->path, "length", (json_int_t)f->length,
-                            "content", (int)f->content, "sequence_number", (json_int_t)f->sequence_number, "min_sequence_number",
-                            (json_int_t)f->min_sequence_number, "added_snapshot_id", (json_int_t)f->added_snapshot_id, "files",
-                            (int)f->added_files, (int)f->existing_files, (int)f->deleted_files, "rows", (json_int_t)f->added_rows,
-                            (json_int_t)f->existing_rows, (json_int_t)f->deleted_rows, "first_row_id", (json_int_t)f->first_row_id));
+            list,
+            json_pack("{s:s,s:I,s:i,s:I,s:I,s:I,s:[i,i,i],s:[I,I,I],s:I}", "path", f->path, "length",
+                      (json_int_t)f->length, "content", (int)f->content, "sequence_number",
+                      (json_int_t)f->sequence_number, "min_sequence_number",
+                      (json_int_t)f->min_sequence_number, "added_snapshot_id",
+                      (json_int_t)f->added_snapshot_id, "files", (int)f->added_files, (int)f->existing_files,
+                      (int)f->deleted_files, "rows", (json_int_t)f->added_rows, (json_int_t)f->existing_rows,
+                      (json_int_t)f->deleted_rows, "first_row_id", (json_int_t)f->first_row_id));
     }
     print_json(list);
     dm_manifest_list_release(&l);

@@ -10,12 +10,12 @@
 
 static struct dm_error err;
 
-#define assert_failure(call, kind, part)                        \
-    do {                                                        \
-        memset(&err, 0, sizeof err);                            \
-        assert_int_equal(call, DM_FAIL);                        \
-        assert_int_equal(err.class, kind);                      \
-        if (strstr(err.message, part) == NULL)                  \
+#define assert_failure(call, kind, part) \
+    do { \
+        memset(&err, 0, sizeof err); \
+        assert_int_equal(call, DM_FAIL); \
+        assert_int_equal(err.class, kind); \
+        if (strstr(err.message, part) == NULL) \
             fail_msg("\"%s\" lacks \"%s\"", err.message, part); \
     } while (0)
 #define assert_refused(call, part) assert_failure(call, DM_ERROR_DATA, part)
@@ -39,11 +39,18 @@ struct made {
     const char *version, *kind;
 };
 
-static const struct made sound = {.status = 1, .size = 7, .count = 8, .path = "/p", .path_length = 2, .counts = {3, 1}, .count_value = 5,
-                                  .version = "3", .kind = "data"};
+static const struct made sound = {.status = 1,
+                                  .size = 7,
+                                  .count = 8,
+                                  .path = "/p",
+                                  .path_length = 2,
+                                  .counts = {3, 1},
+                                  .count_value = 5,
+                                  .version = "3",
+                                  .kind = "data"};
 
-#define PAIRS(name, key_id, value_id)                                                     \
-    NULLABLE("{\"type\":\"array\",\"logicalType\":\"map\",\"items\":" RECORD(             \
+#define PAIRS(name, key_id, value_id) \
+    NULLABLE("{\"type\":\"array\",\"logicalType\":\"map\",\"items\":" RECORD( \
         name, FIELD("value", value_id, NULLABLE(LONG)) "," FIELD("key", key_id, "\"int\"")) "}")
 
 static void put_counts(struct dm_avro_writer *w, const struct made *m)
@@ -57,21 +64,30 @@ static void put_counts(struct dm_avro_writer *w, const struct made *m)
     dm_avro_put_long(w, 0);
 }
 
+/* clang-format off */
+#define MADE_SCHEMA \
+    RECORD("manifest_entry", \
+        FIELD("data_file", "2", RECORD("r2", \
+            FIELD("nulls", "110", PAIRS("n", "121", "122")) "," \
+            FIELD("unknown", "999", STRING) "," \
+            FIELD("size", "104", LONG) "," \
+            FIELD("records", "103", "\"int\"") "," \
+            FIELD("path", "100", NULLABLE(STRING)) "," \
+            FIELD("format", "101", NULLABLE(STRING)) "," \
+            FIELD("key", "131", NULLABLE("\"bytes\"")) "," \
+            FIELD("values", "109", PAIRS("v", "119", "120")) "," \
+            FIELD("content", "134", "\"int\"") "," \
+            FIELD("at", "144", NULLABLE(LONG)))) "," \
+        FIELD("status", "0", "\"int\""))
+/* clang-format on */
+
 static void make(const struct made *m, struct dm_buffer *out)
 {
-    static const char schema[] = RECORD(
-        "manifest_entry",
-        FIELD("data_file", "2",
-              RECORD("r2", FIELD("nulls", "110", PAIRS("n", "121", "122")) "," FIELD("unknown", "999", STRING) ","
-                           FIELD("size", "104", LONG) "," FIELD("records", "103", "\"int\"") ","
-                           FIELD("path", "100", NULLABLE(STRING)) "," FIELD("format", "101", NULLABLE(STRING)) ","
-                           FIELD("key", "131", NULLABLE("\"bytes\"")) "," FIELD("values", "109", PAIRS("v", "119", "120")) ","
-                           FIELD("content", "134", "\"int\"") "," FIELD("at", "144", NULLABLE(LONG)))) ","
-        FIELD("status", "0", "\"int\""));
     const struct dm_avro_text_property properties[] = {{"format-version", m->version}, {"content", m->kind}};
     struct dm_avro_writer w;
     dm_buffer_init(out, 1 << 20);
-    dm_avro_writer_begin(&w, out, schema, properties, m->version == NULL ? 0 : 2, DM_AVRO_CODEC_NULL, &err);
+    dm_avro_writer_begin(&w, out, MADE_SCHEMA, properties, m->version == NULL ? 0 : 2, DM_AVRO_CODEC_NULL,
+                         &err);
     put_counts(&w, m);
     dm_avro_put_text(&w, "skip me");
     dm_avro_put_long(&w, m->size);
@@ -132,10 +148,10 @@ static void test_refused_manifests(void **state)
     (void)state;
     struct dm_manifest out;
     struct made m;
-#define REFUSED(change, part)               \
-    do {                                    \
-        m = sound;                          \
-        change;                             \
+#define REFUSED(change, part) \
+    do { \
+        m = sound; \
+        change; \
         assert_refused(decode(&m, &out), part); \
     } while (0)
     REFUSED(m.status = 3, "status 3 is unknown");
@@ -174,10 +190,13 @@ static void test_fields_of_wrong_types(void **state)
     } cases[] = {
         {RECORD("manifest_entry", FIELD("status", "0", STRING)), "where an integer is expected"},
         {RECORD("manifest_entry", FIELD("data_file", "2", LONG)), "data_file is of type long"},
-        {RECORD("manifest_entry", FIELD("data_file", "2", RECORD("r", FIELD("path", "100", LONG)))), "where text or bytes"},
-        {RECORD("manifest_entry", FIELD("data_file", "2", RECORD("r", FIELD("v", "109", LONG)))), "where an array"},
+        {RECORD("manifest_entry", FIELD("data_file", "2", RECORD("r", FIELD("path", "100", LONG)))),
+         "where text or bytes"},
+        {RECORD("manifest_entry", FIELD("data_file", "2", RECORD("r", FIELD("v", "109", LONG)))),
+         "where an array"},
         {RECORD("manifest_entry",
-                FIELD("data_file", "2", RECORD("r", FIELD("v", "109", "{\"type\":\"array\",\"items\":\"long\"}")))),
+                FIELD("data_file", "2",
+                      RECORD("r", FIELD("v", "109", "{\"type\":\"array\",\"items\":\"long\"}")))),
          "not of pairs"},
         {RECORD("manifest_entry", FIELD("status", "0", LONG)), "is missing"},
         {RECORD("manifest_entry", ""), "is missing"},
@@ -201,19 +220,28 @@ static void test_fields_of_wrong_types(void **state)
 
 /* ---- manifest lists ---- */
 
+/* clang-format off */
+#define LIST_SCHEMA \
+    RECORD("manifest_file", \
+        FIELD("key", "519", NULLABLE(STRING)) "," \
+        FIELD("p", "500", NULLABLE(STRING)) "," \
+        FIELD("l", "501", NULLABLE(LONG)) "," \
+        FIELD("s", "503", NULLABLE(LONG)) "," \
+        FIELD("a", "504", NULLABLE(LONG)) "," \
+        FIELD("b", "505", NULLABLE(LONG)) "," \
+        FIELD("c", "506", NULLABLE(LONG)) "," \
+        FIELD("d", "512", NULLABLE(LONG)) "," \
+        FIELD("e", "513", NULLABLE(LONG)) "," \
+        FIELD("f", "514", NULLABLE(LONG)))
+/* clang-format on */
+
 /* 500 path, 501 length, 503 snapshot, then the six counts, of which number `missing` is null. */
 static enum dm_status decode_list(int missing, int64_t files, const char *key, struct dm_manifest_list *out)
 {
-    static const char schema[] = RECORD(
-        "manifest_file",
-        FIELD("key", "519", NULLABLE(STRING)) "," FIELD("p", "500", NULLABLE(STRING)) "," FIELD("l", "501", NULLABLE(LONG)) ","
-        FIELD("s", "503", NULLABLE(LONG)) "," FIELD("a", "504", NULLABLE(LONG)) "," FIELD("b", "505", NULLABLE(LONG)) ","
-        FIELD("c", "506", NULLABLE(LONG)) "," FIELD("d", "512", NULLABLE(LONG)) "," FIELD("e", "513", NULLABLE(LONG)) ","
-        FIELD("f", "514", NULLABLE(LONG)));
     struct dm_buffer b;
     struct dm_avro_writer w;
     dm_buffer_init(&b, 1 << 20);
-    dm_avro_writer_begin(&w, &b, schema, NULL, 0, DM_AVRO_CODEC_NULL, &err);
+    dm_avro_writer_begin(&w, &b, LIST_SCHEMA, NULL, 0, DM_AVRO_CODEC_NULL, &err);
     dm_avro_put_optional_text(&w, key);
     dm_avro_put_optional_text(&w, missing == 0 ? NULL : "/m");
     for (int i = 1; i <= 8; i++)
@@ -255,16 +283,23 @@ static void test_encoder_refuses_our_bugs(void **state)
     struct dm_manifest m = {.n_entries = 1, .entries = &e};
     struct dm_buffer b;
     dm_buffer_init(&b, 1 << 20);
-#define REFUSED(version, kind, change, part)                                                                             \
-    do {                                                                                                                 \
-        m.format_version = version;                                                                                      \
-        m.content = kind;                                                                                                \
-        e = (struct dm_manifest_entry){.status = DM_ENTRY_ADDED, .snapshot_id = 1, .sequence_number = -1,                \
-                                       .file_sequence_number = -1, .content = kind, .file_path = path,                   \
-                                       .file_format = format, .first_row_id = -1, .content_offset = -1, .content_size = -1}; \
-        change;                                                                                                          \
-        assert_failure(dm_manifest_encode(&m, "{}", 0, &b, &err), DM_ERROR_FATAL, part);                                 \
-        assert_int_equal(b.len, 0);                                                                                      \
+#define REFUSED(version, kind, change, part) \
+    do { \
+        m.format_version = version; \
+        m.content = kind; \
+        e = (struct dm_manifest_entry){.status = DM_ENTRY_ADDED, \
+                                       .snapshot_id = 1, \
+                                       .sequence_number = -1, \
+                                       .file_sequence_number = -1, \
+                                       .content = kind, \
+                                       .file_path = path, \
+                                       .file_format = format, \
+                                       .first_row_id = -1, \
+                                       .content_offset = -1, \
+                                       .content_size = -1}; \
+        change; \
+        assert_failure(dm_manifest_encode(&m, "{}", 0, &b, &err), DM_ERROR_FATAL, part); \
+        assert_int_equal(b.len, 0); \
     } while (0)
     REFUSED(1, DM_CONTENT_DATA, (void)0, "format version 1");
     REFUSED(4, DM_CONTENT_DATA, (void)0, "format version 4");
@@ -276,8 +311,10 @@ static void test_encoder_refuses_our_bugs(void **state)
     REFUSED(3, DM_CONTENT_DATA, (e.status = DM_ENTRY_DELETED, e.sequence_number = 1), "sequence number open");
     REFUSED(3, DM_CONTENT_POSITION_DELETES, e.content_offset = 4, "go together");
     REFUSED(3, DM_CONTENT_POSITION_DELETES, (e.content_offset = 4, e.content_size = 4), "its data file");
-    REFUSED(2, DM_CONTENT_POSITION_DELETES, (e.content_offset = 4, e.content_size = 4, e.referenced_data_file = path), "version 3");
-    REFUSED(3, DM_CONTENT_DATA, (e.content_offset = 4, e.content_size = 4, e.referenced_data_file = path), "delete manifest");
+    REFUSED(2, DM_CONTENT_POSITION_DELETES,
+            (e.content_offset = 4, e.content_size = 4, e.referenced_data_file = path), "version 3");
+    REFUSED(3, DM_CONTENT_DATA, (e.content_offset = 4, e.content_size = 4, e.referenced_data_file = path),
+            "delete manifest");
 #undef REFUSED
     struct dm_manifest_file f = {.path = path, .content = DM_CONTENT_POSITION_DELETES, .first_row_id = 0};
     struct dm_manifest_list l = {.n = 1, .files = &f};
@@ -286,7 +323,8 @@ static void test_encoder_refuses_our_bugs(void **state)
     assert_int_equal(dm_manifest_list_encode(&l, 3, 1, 0, 1, 0, &b, &err), DM_OK);
     b.len = 0;
     f.deleted_rows = -1;
-    assert_failure(dm_manifest_list_encode(&l, 3, 1, 0, 1, 0, &b, &err), DM_ERROR_FATAL, "may not be negative");
+    assert_failure(dm_manifest_list_encode(&l, 3, 1, 0, 1, 0, &b, &err), DM_ERROR_FATAL,
+                   "may not be negative");
     f.deleted_rows = 0;
     f.added_snapshot_id = -1;
     assert_failure(dm_manifest_list_encode(&l, 3, 1, 0, 1, 0, &b, &err), DM_ERROR_FATAL, "must be known");
