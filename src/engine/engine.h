@@ -1,7 +1,12 @@
 /* engine.h — the one place that talks to DuckDB: Parquet in and out, SQL over files.
  *
- * One engine a process, opened with a memory limit and a temporary folder for spilling. Every call below may run in
- * any thread: each opens its own connection (cheap). Batches are borrowed. No other module includes duckdb.h.
+ * One engine a process, opened with a memory limit and a temporary folder for spilling. The calls of parquet_write.h and
+ * parquet_read.h may run in any thread, many at once: each borrows a connection from a pool. Batches are borrowed. No other module
+ * includes duckdb.h. Nothing may run any more when the engine is closed. Failure: memory and disk trouble is TRANSIENT.
+ *
+ *     struct dm_engine_options options = {.memory_limit = 256 << 20, .temp_folder = "lake/.tmp"};
+ *     if (dm_engine_open(&options, &engine, err) != DM_OK) ...
+ *     dm_engine_close(engine);
  */
 #ifndef DM_ENGINE_ENGINE_H
 #define DM_ENGINE_ENGINE_H

@@ -1,6 +1,6 @@
 /* sql.h — SQL over the current state of datasets, for `query` and `verify`.
  *
- * A session is one DuckDB connection. dm_sql_add_dataset makes a dataset visible as "namespace"."table" (a view over its files by
+ * A session is one in-memory DuckDB database with the engine's options (so the memory limit counts once a session). dm_sql_add_dataset makes a dataset visible as "namespace"."table" (a view over its files by
  * field id, deletion vectors applied while scanning). Files and bitmaps are borrowed until the session is closed. One thread a session.
  */
 #ifndef DM_ENGINE_SQL_H
@@ -20,15 +20,19 @@ void dm_sql_close(struct dm_sql *s);
 enum dm_status dm_sql_add_dataset(struct dm_sql *s, const char *namespace, const char *table,
                                   const struct dm_schema *schema, const struct dm_scan_file *files,
                                   size_t n_files, struct dm_error *err) DM_MUST_USE;
-/* Forbids everything but reading the datasets that were added: no other files, no settings, no extensions. */
+/* Forbids everything but one SELECT (also WITH, FROM, DESCRIBE, SUMMARIZE, SHOW) at a time over the datasets that were added: no other
+ * files, not even the raw data files, no settings, no extensions, no table functions but harmless ones. Irrevocable; a second call is fine. */
 enum dm_status dm_sql_lock(struct dm_sql *s, struct dm_error *err) DM_MUST_USE;
 /* Runs statements; no result wanted. */
 enum dm_status dm_sql_execute(struct dm_sql *s, const char *sql, struct dm_error *err) DM_MUST_USE;
-/* Runs one query and prints its rows: an aligned table (cut to the terminal's width when it is one), CSV with header, or NDJSON.
+/* Runs one query and prints its rows: an aligned table (cut to the terminal's width when it is one), CSV with header (RFC 4180: CRLF;
+ * NULL is empty, an empty text is ""; binary is \x and hexadecimal digits), or NDJSON (see value_text.h: exact numbers, ISO 8601,
+ * binary as hexadecimal digits).
  * *rows (may be NULL): rows printed. A SQL mistake is a CONFIG error with DuckDB's text. */
 enum dm_status dm_sql_print(struct dm_sql *s, const char *sql, enum dm_sql_format format, FILE *out,
                             uint64_t *rows, struct dm_error *err) DM_MUST_USE;
-/* Runs one query; each row arrives as n texts (NULL for null), borrowed for the call. */
+/* Runs one query; each row arrives as n texts as DuckDB casts to VARCHAR (NULL for null; binary is \x and hexadecimal digits), borrowed for
+ * the call. */
 typedef enum dm_status (*dm_sql_row)(void *ctx, size_t n, const char *const *values, struct dm_error *err);
 enum dm_status dm_sql_each(struct dm_sql *s, const char *sql, dm_sql_row fn, void *ctx,
                            struct dm_error *err) DM_MUST_USE;

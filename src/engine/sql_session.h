@@ -1,0 +1,32 @@
+/* sql_session.h — inside engine/ only: what the files behind sql.h share. */
+#ifndef DM_ENGINE_SQL_SESSION_H
+#define DM_ENGINE_SQL_SESSION_H
+
+#include "engine/duckdb_stream.h"
+#include "engine/scan_filter.h"
+#include "engine/sql.h"
+
+struct dm_sql_dataset {
+    char *namespace;
+    char *table;
+    const struct dm_scan_filter *slot; /* what its dm_visible_<number> looks into */
+    struct dm_scan_filter filter;
+    struct dm_sql_dataset *next;
+};
+
+struct dm_sql {
+    duckdb_database database; /* the session's own: locking it must not lock the engine */
+    duckdb_connection connection;
+    struct dm_sql_dataset *datasets;
+    unsigned n_datasets;
+    struct dm_buffer paths; /* the data files as a list of SQL texts, for dm_sql_lock */
+    bool locked;
+};
+
+/* Refuses what a locked session must not run: anything but one SELECT over the datasets (and functions without side effects). */
+enum dm_status dm_sql_guard(struct dm_sql *s, const char *sql, struct dm_error *err) DM_MUST_USE;
+
+/* Opens a query after the guard; the result columns' types and names are taken apart by the caller. */
+enum dm_status dm_sql_start(struct dm_sql *s, const char *sql, struct dm_stream *stream, struct dm_error *err) DM_MUST_USE;
+
+#endif
