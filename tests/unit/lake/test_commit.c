@@ -2,6 +2,7 @@
 #include "lake_fixture.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <sqlite3.h>
 
 static int setup(void **state)
@@ -298,6 +299,82 @@ static void many_commits_stay_bounded(void **state)
     dm_lake_close(lake);
 }
 
+static void *make_files(void *commit)
+{
+    struct dm_error err = {0};
+    for (int i = 0; i < 200; i++) {
+        uint32_t number = 0;
+        char *path = NULL;
+        if (dm_commit_new_file(commit, "shop", i % 2 == 0 ? "a" : "b", &number, &path, &err) != DM_OK || number == 0)
+            return commit;
+        free(path);
+    }
+    return NULL;
+}
+
+/* Numbers are unique under threads, and also after a commit that came to nothing. */
+static void file_numbers_are_never_given_twice(void **state)
+{
+    struct dm_error err = {0};
+    struct dm_lake *lake = open_lake(*state);
+    create_dataset(lake, "shop", "a");
+    create_dataset(lake, "shop", "b");
+    struct dm_commit *c = begin(lake);
+    pthread_t threads[4];
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, make_files, c), 0);
+    for (size_t i = 0; i < 4; i++) {
+        void *failed = NULL;
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    uint32_t number = add_fake_file(c, "shop", "a", 3);
+    assert_int_equal(number, 401);
+    dm_commit_free(c);
+    c = begin(lake);
+    number = add_fake_file(c, "shop", "a", 3);
+    assert_int_equal(number, 402);
+    finish(c);
+    c = begin(lake);
+    must(dm_commit_remove_file(c, "shop", "a", number, &err));
+    finish(c);
+    dm_lake_close(lake);
+    lake = open_lake(*state);
+    c = begin(lake);
+    assert_true(add_fake_file(c, "shop", "a", 3) > number); /* the highest number is free on disk, but was used */
+    dm_commit_free(c);
+    dm_lake_close(lake);
+}
+
+/* Row lineage: a file keeps its row ids through merges and rewrites, and no two files share one. */
+static void row_ids_stay_and_never_meet(void **state)
+{
+    enum { COMMITS = 50 };
+    struct dm_error err = {0};
+    struct dm_lake *lake = open_lake(*state);
+    int64_t first[COMMITS + 2] = {0};
+    create_dataset(lake, "shop", "a");
+    for (int i = 0; i < COMMITS; i++) {
+        struct dm_commit *c = begin(lake);
+        uint32_t number = add_fake_file(c, "shop", "a", 10 + (uint64_t)i);
+        if (i % 7 == 6)
+            must(dm_commit_remove_file(c, "shop", "a", number - 3, &err));
+        finish(c);
+        const struct dm_dataset *d = dataset(lake, "shop", "a");
+        first[number] = dm_dataset_file(d, number)->first_row_id;
+        for (size_t k = 0; k < d->n_files; k++) {
+            const struct dm_data_file *f = &d->files[k];
+            assert_int_equal(f->first_row_id, first[f->number]);
+            for (size_t j = 0; j < k; j++)
+                assert_true(d->files[j].first_row_id + (int64_t)d->files[j].rows <= f->first_row_id ||
+                            f->first_row_id + (int64_t)f->rows <= d->files[j].first_row_id);
+        }
+        if (i % 5 == 0)
+            assert_readable(lake, *state, "shop", "a");
+    }
+    dm_lake_close(lake);
+}
+
 static void drop_rename_and_create_again(void **state)
 {
     struct dm_error err = {0};
@@ -412,6 +489,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(moved_pointer_is_a_conflict_for_all, setup, teardown),
         cmocka_unit_test_setup_teardown(sweep_removes_what_a_crash_left, setup, teardown),
         cmocka_unit_test_setup_teardown(many_commits_stay_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(file_numbers_are_never_given_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(row_ids_stay_and_never_meet, setup, teardown),
         cmocka_unit_test_setup_teardown(drop_rename_and_create_again, setup, teardown),
         cmocka_unit_test_setup_teardown(strange_names_have_plain_folders, setup, teardown),
         cmocka_unit_test_setup_teardown(names_the_damaged_file, setup, teardown),
