@@ -172,24 +172,6 @@ static void check_engine(struct doctor *d)
     dm_engine_close(engine);
 }
 
-static void show_tables(struct doctor *d, const char *area, const struct dm_table_list *tables)
-{
-    size_t good = 0;
-    for (size_t i = 0; i < tables->n; i++) {
-        const struct dm_table *t = tables->tables[i];
-        if (t->problem == NULL)
-            good++;
-        else
-            showf(d, area, DM_CHECK_WARN, t->hint, "table %s%s%s is left out: it %s", t->schema,
-                  t->schema[0] != '\0' ? "." : "", t->name, t->problem);
-    }
-    if (good > 0)
-        showf(d, area, DM_CHECK_OK, NULL, "%zu table%s can be mirrored", good, good == 1 ? "" : "s");
-    else
-        show(d, area, DM_CHECK_FAIL, "there is no table to mirror",
-             "look at tables: and exclude: of this source, and at what its user may read");
-}
-
 static void check_source(struct doctor *d, const struct dm_source_config *config)
 {
     struct dm_error err = {0};
@@ -208,14 +190,8 @@ static void check_source(struct doctor *d, const struct dm_source_config *config
     for (size_t i = 0; i < checks.n; i++)
         show(d, config->name, checks.checks[i].result, checks.checks[i].what, checks.checks[i].hint);
     dm_check_list_release(&checks);
-    struct dm_table_list tables = {0};
-    if (status == DM_OK)
-        status = type->tables(source, &tables, &err);
-    if (status == DM_OK)
-        show_tables(d, config->name, &tables);
-    else
+    if (status != DM_OK)
         show_error(d, config->name, &err);
-    dm_table_list_release(&tables);
     type->close(source);
 }
 

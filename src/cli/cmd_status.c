@@ -39,14 +39,19 @@ static const char *bytes_text(uint64_t bytes, char *out, size_t size)
     return out;
 }
 
+/* SQLite has no log to measure: its lag is counted in changes. */
 static const char *lag_text(const struct dm_source_status *s, char *out, size_t size)
 {
-    char bytes[32];
+    char amount[32];
+    bool changes = strcmp(s->type, "sqlite") == 0;
+    if (changes)
+        dm_progress_count(s->lag_bytes, amount, sizeof amount);
+    else
+        bytes_text(s->lag_bytes, amount, sizeof amount);
     if (s->lag_us <= 0 && s->lag_bytes == 0)
         (void)snprintf(out, size, "none");
     else
-        (void)snprintf(out, size, "%.1f s, %s", (double)s->lag_us / 1e6,
-                       bytes_text(s->lag_bytes, bytes, sizeof bytes));
+        (void)snprintf(out, size, "%.1f s, %s%s", (double)s->lag_us / 1e6, amount, changes ? " changes" : "");
     return out;
 }
 

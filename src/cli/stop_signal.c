@@ -50,6 +50,6 @@ const volatile sig_atomic_t *dm_stop_signal_install(void)
     sigemptyset(&ignore.sa_mask);
     (void)dm_stop_signal_install_quiet();
     (void)sigaction(SIGPIPE, &ignore, NULL);
-    quiet = 0;
+    quiet = !isatty(STDERR_FILENO); /* words for a person, not for a log */
     return &stop;
 }
