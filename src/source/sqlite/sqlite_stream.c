@@ -18,6 +18,7 @@
 #include "source/sqlite/sqlite_source.h"
 
 enum { poll_interval_ms = 20, rows_per_poll = 4096, tries_for_a_quiet_schema = 5 };
+enum { short_lock_wait_ms = 100, usual_lock_wait_ms = 5000, longest_lock_us = 60 * 1000 * 1000 };
 
 enum stage { STAGE_NONE, STAGE_NOTES, STAGE_IMAGES, STAGE_STATES };
 
@@ -38,6 +39,8 @@ struct dm_stream {
     struct followed *followed; /* parallel to set.tables */
     size_t n_followed;
     int64_t schema_version;    /* of set; -1: none loaded */
+    int64_t synced_version;    /* the capture was brought up to this one */
+    int64_t locked_since_us;   /* the capture could not be brought up to date since then; 0: it could */
     int64_t data_version;      /* when the last snapshot was taken; -1: look anew */
     int n_keys;                /* key columns of the log */
     dm_position position;      /* everything below was delivered */
@@ -115,7 +118,8 @@ static enum dm_status open_stream(struct dm_stream *st, dm_position from, struct
     if (check_log(st->reader, from, &st->end, err) != DM_OK)
         return DM_FAIL;
     dm_log_cleaner_init(&st->cleaner, st->writer);
-    if (dm_sqlite_capture_session(st->writer, err) != DM_OK)
+    if (dm_sqlite_capture_session(st->writer, err) != DM_OK ||
+        dm_sqlite_capture_sync(st->writer, st->config, from, &st->synced_version, err) != DM_OK)
         return DM_FAIL;
     if (from == 0) {
         int64_t first = 0;
@@ -237,7 +241,27 @@ static enum dm_status same_file(const struct dm_stream *st, struct dm_error *err
     return DM_OK;
 }
 
-/* A read transaction whose schema is the one that the capture was brought up to. */
+/* Brings the capture up to a changed schema. A writer that holds the lock for a while is no failure: DM_END, look again later. */
+static enum dm_status follow_schema(struct dm_stream *st, struct dm_error *err)
+{
+    (void)sqlite3_busy_timeout(st->writer, short_lock_wait_ms);
+    struct dm_error why = {0};
+    enum dm_status status = dm_sqlite_capture_sync(st->writer, st->config, st->position, &st->synced_version, &why);
+    (void)sqlite3_busy_timeout(st->writer, usual_lock_wait_ms);
+    int64_t now = dm_clock_monotonic_us();
+    if (status == DM_OK) {
+        st->locked_since_us = 0;
+        return DM_OK;
+    }
+    if (st->locked_since_us == 0)
+        st->locked_since_us = now;
+    if (why.class == DM_ERROR_TRANSIENT && now - st->locked_since_us < longest_lock_us)
+        return DM_END;
+    *err = why;
+    return DM_FAIL;
+}
+
+/* A read transaction whose schema is the one that the capture was brought up to. DM_END: it cannot be had at the moment. */
 static enum dm_status enter_snapshot(struct dm_stream *st, struct dm_error *err)
 {
     int64_t version = 0;
@@ -246,19 +270,16 @@ static enum dm_status enter_snapshot(struct dm_stream *st, struct dm_error *err)
             check_log(st->reader, st->position, &st->end, err) != DM_OK ||
             dm_sqlite_int(st->reader, 0, &version, err, "PRAGMA schema_version") != DM_OK)
             return DM_FAIL;
-        if (version == st->schema_version)
-            return DM_OK;
-        dm_sqlite_rollback(st->reader);
-        if (dm_sqlite_capture_sync(st->writer, st->config, st->position, &st->schema_version, err) != DM_OK)
-            return DM_FAIL;
-        if (dm_sqlite_exec(st->reader, err, "BEGIN") != DM_OK ||
-            check_log(st->reader, st->position, &st->end, err) != DM_OK ||
-            dm_sqlite_int(st->reader, 0, &version, err, "PRAGMA schema_version") != DM_OK)
-            return DM_FAIL;
-        if (version == st->schema_version)
+        if (version == st->synced_version) {
+            if (version == st->schema_version)
+                return DM_OK;
+            st->schema_version = version;
             return load_tables(st, err);
+        }
         dm_sqlite_rollback(st->reader);
-        st->schema_version = -1;
+        enum dm_status status = follow_schema(st, err);
+        if (status != DM_OK)
+            return status;
     }
     return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the schema of SQLite file %s does not stand still", st->config->path);
 }
@@ -277,8 +298,15 @@ static void leave_snapshot(struct dm_stream *st)
 /* DM_OK: a unit is open. DM_END: nothing new. */
 static enum dm_status begin_unit(struct dm_stream *st, const struct dm_sink *sink, struct dm_error *err)
 {
-    if (same_file(st, err) != DM_OK || enter_snapshot(st, err) != DM_OK)
-        return DM_FAIL;
+    enum dm_status status = same_file(st, err);
+    if (status == DM_OK)
+        status = enter_snapshot(st, err);
+    if (status == DM_END) {
+        leave_snapshot(st);
+        st->data_version = -1;
+    }
+    if (status != DM_OK)
+        return status;
     atomic_store(&st->known_end, st->end);
     if (st->end <= st->position) {
         leave_snapshot(st);
@@ -295,7 +323,7 @@ static enum dm_status begin_unit(struct dm_stream *st, const struct dm_sink *sin
     }
     st->txn = (struct dm_txn){.xid = st->end - 1, .visible_at = st->end - 1, .position = st->end,
                               .commit_time_us = dm_clock_wall_us()};
-    enum dm_status status = sink->begin(sink->ctx, &st->txn, err);
+    status = sink->begin(sink->ctx, &st->txn, err);
     if (status != DM_OK)
         return status;
     st->stage = STAGE_NOTES;

@@ -330,6 +330,7 @@ static void add_key_column(struct dm_sqlite_table *t, const char *name, const ch
     add_identity(t, t->table->columns->fields[f].name, collation);
 }
 
+/* The constraint is then no longer one beside the key. */
 static void take_unique_as_key(struct dm_sqlite_table *t, size_t which, char *const *order)
 {
     struct dm_sqlite_unique *u = &t->uniques[which];
@@ -341,7 +342,16 @@ static void take_unique_as_key(struct dm_sqlite_table *t, size_t which, char *co
                 collation = u->parts[k].collation;
         add_key_column(t, name, collation);
     }
-    unique_release(u); /* what is left are the constraints beside the key */
+    /* Under a collation, or where 1 equals 1.0, a REPLACE can remove a row whose key is not the new one's byte for byte: then the key
+     * stays among the constraints to watch. */
+    bool exact = true;
+    for (size_t i = 0; i < t->table->columns->n_keys; i++) {
+        const char *collation = t->identity[i].collation;
+        exact = exact && strcasecmp(collation, "BINARY") == 0 && t->rules[t->table->columns->keys[i]].id != DM_SQLITE_LITERAL;
+    }
+    if (!exact)
+        return;
+    unique_release(u);
     memmove(u, u + 1, (t->n_uniques - which - 1) * sizeof *u);
     t->n_uniques--;
 }
