@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "mirror/apply_rows.h"
 #include "base/crash_point.h"
+#include "mirror/compact.h"
 #include "mirror/history.h"
 #include "mirror/index_rebuild.h"
 
@@ -311,6 +312,32 @@ static enum dm_status tag_index(struct dm_committer *c, struct dm_error *err)
     return status == DM_OK ? dm_keyindex_commit(m->index, err) : status;
 }
 
+/* One portion at most per dataset and commit, so that no commit waits long for it. */
+static enum dm_status compact_touched(struct dm_committer *c, const struct dm_commit_summary *summary, struct dm_error *err)
+{
+    dm_commit_free(c->apply.commit);
+    c->apply.commit = NULL;
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < c->n_touched && status == DM_OK; i++) {
+        const struct dm_target *t = c->touched[i];
+        struct dm_compact_job job = {.mirror = c->options.mirror,
+                                     .namespace = t->state.namespace,
+                                     .name = t->state.name,
+                                     .index_dataset = t->state.append_only ? 0 : t->state.id,
+                                     .summary = *summary};
+        bool did = false;
+        status = dm_compact(&job, &did, err);
+        if (status != DM_OK || !t->history)
+            continue;
+        char *history = dm_history_name(t);
+        job.name = history;
+        job.index_dataset = 0;
+        status = dm_compact(&job, &did, err);
+        free(history);
+    }
+    return status;
+}
+
 static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
 {
     char position[32];
@@ -327,9 +354,10 @@ static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, stru
     if (tag_index(c, err) != DM_OK || record_pins(c, unit, err) != DM_OK)
         return DM_FAIL;
     dm_crash_point("after-index-commit");
+    enum dm_status status = compact_touched(c, &summary, err);
     forget_commit(c);
     (void)pthread_mutex_unlock(&c->options.mirror->lake_mutex);
-    return DM_OK;
+    return status;
 }
 
 enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
