@@ -224,7 +224,7 @@ static int unknown_command(const char *word)
 {
     const char *names[32];
     size_t n = 0;
-    for (; dm_commands[n] != NULL && n < 32; n++)
+    for (; n < 32 && dm_commands[n] != NULL; n++)
         names[n] = dm_commands[n]->name;
     const char *near = dm_nearest_word(word, names, n);
     if (near != NULL)
