@@ -1,6 +1,7 @@
 /* Deletion vectors: what comes back, and every way in which the bytes may be wrong. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -210,6 +211,10 @@ static void test_footers(void **state)
     assert_refused(check_footer(BLOB("theirs", "9223372036854775808", "1"), 0), "not JSON");
     assert_refused(check_footer(BLOB("theirs", "4.0", "1"), 0), "type, fields, offset or length");
     assert_refused(check_footer(BLOB("deletion-vector-v1", "4", "9"), 0), "cut off");
+    static const char one[] = "{\"type\":\"t\",\"fields\":[],\"offset\":4,\"length\":9}";
+    char twice[256];
+    (void)snprintf(twice, sizeof twice, "{\"blobs\":[%s,%s]}", one, one);
+    assert_refused(check_footer(twice, 0), "blob 1: it overlaps another blob");
 }
 
 static void test_wrong_cardinality_is_noticed(void **state)
