@@ -1,10 +1,15 @@
 #include "engine/engine.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "engine/chunk_source.h"
 #include "engine/connection.h"
@@ -24,6 +29,36 @@ static enum dm_status set_option(duckdb_config config, const char *name, const c
     if (duckdb_set_config(config, name, value) != DuckDBSuccess)
         return dm_fail(err, DM_ERROR_CONFIG, NULL, "DuckDB does not take %s = %s", name, value);
     return DM_OK;
+}
+
+/* Two databases must not spill into one folder (their files have the same names), be they of one process or of two. So each has
+ * its own, temp_folder/duckdb-<pid>-<n>, which DuckDB creates when needed and removes in the end. */
+static char *own_temp_folder(const char *temp_folder)
+{
+    static atomic_uint opened;
+    return dm_xasprintf("%s/duckdb-%ld-%u", temp_folder, (long)getpid(), atomic_fetch_add(&opened, 1));
+}
+
+/* What a killed process left behind. */
+static void sweep_temp_folder(const char *temp_folder)
+{
+    DIR *folder = opendir(temp_folder);
+    if (folder == NULL)
+        return;
+    const struct dirent *entry;
+    while ((entry = readdir(folder)) != NULL) {
+        int pid;
+        unsigned n;
+        char rest;
+        if (sscanf(entry->d_name, "duckdb-%d-%u%c", &pid, &n, &rest) != 2 || pid <= 0 || kill(pid, 0) == 0 || errno != ESRCH)
+            continue;
+        char *path = dm_xasprintf("%s/%s", temp_folder, entry->d_name);
+        struct dm_error ignored; /* only garbage: the next start tries again */
+        if (dm_file_remove_tree(path, &ignored) != DM_OK)
+            ignored.class = DM_ERROR_NONE;
+        free(path);
+    }
+    closedir(folder);
 }
 
 static enum dm_status set_options(duckdb_config config, const struct dm_engine_options *options,
@@ -53,7 +88,12 @@ static enum dm_status set_options(duckdb_config config, const struct dm_engine_o
         if (set_option(config, "threads", text, err) != DM_OK)
             return DM_FAIL;
     }
-    return options->temp_folder == NULL ? DM_OK : set_option(config, "temp_directory", options->temp_folder, err);
+    if (options->temp_folder == NULL)
+        return DM_OK;
+    char *folder = own_temp_folder(options->temp_folder);
+    enum dm_status status = set_option(config, "temp_directory", folder, err);
+    free(folder);
+    return status;
 }
 
 enum dm_status dm_engine_open_database(const struct dm_engine_options *options, duckdb_database *out,
@@ -95,6 +135,12 @@ enum dm_status dm_engine_open(const struct dm_engine_options *options, struct dm
         free(e->temp_folder);
         free(e);
         return DM_FAIL;
+    }
+    if (e->temp_folder != NULL) {
+        /* DuckDB creates the last level only. Where nothing may be written, reading goes on until something must be spilled. */
+        struct dm_error ignored;
+        if (dm_file_make_folders(e->temp_folder, &ignored) == DM_OK)
+            sweep_temp_folder(e->temp_folder);
     }
     pthread_mutex_init(&e->mutex, NULL);
     *out = e;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/memory.h"
 #include "engine/connection.h"
@@ -115,6 +116,23 @@ static enum dm_status remember_paths(struct dm_sql *s, const struct dm_scan_file
     return DM_OK;
 }
 
+/* DuckDB's names are equal without regard to case: of "t" and "T" the second one added is called "T_2". */
+static char *free_name(const struct dm_sql *s, const char *namespace, const char *table)
+{
+    char *name = dm_xstrdup(table);
+    unsigned next = 2;
+    for (const struct dm_sql_dataset *d = s->datasets; d != NULL;) {
+        if (strcasecmp(d->namespace, namespace) != 0 || strcasecmp(d->table, name) != 0) {
+            d = d->next;
+            continue;
+        }
+        free(name);
+        name = dm_xasprintf("%s_%u", table, next++);
+        d = s->datasets;
+    }
+    return name;
+}
+
 enum dm_status dm_sql_add_dataset(struct dm_sql *s, const char *namespace, const char *table,
                                   const struct dm_schema *schema, const struct dm_scan_file *files,
                                   size_t n_files, struct dm_error *err)
@@ -123,7 +141,7 @@ enum dm_status dm_sql_add_dataset(struct dm_sql *s, const char *namespace, const
         return dm_fail(err, DM_ERROR_FATAL, NULL, "a locked session takes no more datasets");
     struct dm_sql_dataset *d = dm_xzalloc(1, sizeof *d);
     d->namespace = dm_xstrdup(namespace);
-    d->table = dm_xstrdup(table);
+    d->table = free_name(s, namespace, table);
     const roaring_bitmap_t **deleted = dm_xzalloc(n_files, sizeof *deleted);
     bool filtered = false;
     for (size_t i = 0; i < n_files; i++) {

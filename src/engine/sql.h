@@ -1,7 +1,9 @@
 /* sql.h — SQL over the current state of datasets, for `query` and `verify`.
  *
- * A session is one in-memory DuckDB database with the engine's options (so the memory limit counts once a session). dm_sql_add_dataset makes a dataset visible as "namespace"."table" (a view over its files by
- * field id, deletion vectors applied while scanning). Files and bitmaps are borrowed until the session is closed. One thread a session.
+ * A session is one in-memory DuckDB database with the engine's options (so the memory limit counts once a session).
+ * dm_sql_add_dataset makes a dataset visible as "namespace"."table" (a view over its files by field id, deletion vectors applied while
+ * scanning). Names are equal without regard to case in DuckDB: a dataset, or a column, whose name is taken gets "_2", "_<field id>"
+ * appended. Bitmaps are borrowed until the session is closed (the array of files is not). One thread a session.
  */
 #ifndef DM_ENGINE_SQL_H
 #define DM_ENGINE_SQL_H

@@ -88,6 +88,8 @@ static void datasets_have_their_own_deletes_and_odd_names(void **state)
     roaring_bitmap_t *last = roaring_bitmap_from_range(0, 49, 1);
     all.deleted = last;
     assert_ok(f, dm_sql_add_dataset(l.sql, "a \"b\".c", "it's / select", l.schema, &all, 1, &f->err));
+    assert_ok(f, dm_sql_add_dataset(l.sql, "Shop", "ORDERS", l.schema, &l.files[1], 1, &f->err));
+    assert_prints(&l, "SELECT count(*) n FROM shop.orders_2", DM_SQL_CSV, "n\r\n50\r\n");
     assert_ok(f, dm_sql_add_dataset(l.sql, "shop", "empty", l.schema, NULL, 0, &f->err));
     assert_ok(f, dm_sql_lock(l.sql, &f->err));
     assert_prints(&l, "SELECT (SELECT count(*) FROM \"a \"\"b\"\".c\".\"it's / select\") a, (SELECT count(*) FROM shop.orders) b, "
