@@ -5,7 +5,7 @@
  * all members. Every block has a checksum; a file that ends without its end block, or holds anything that does not fit, is a
  * FATAL error that names file and offset. Nothing read is believed before it is checked against the file's size.
  *
- * Not compressed: writing goes at memory speed into the page cache, which compression would slow down (see the micro benchmark).
+ * Not compressed: on one core here, writing took 520 MB/s (micro_apply_net_effect) and zstd's fast levels alone 190 to 340 MB/s.
  * Memory: the writer holds a buffer of 256 KiB, the reader that and one batch. Threads: one at a time per writer or reader.
  *
  *     struct dm_batch_writer *w;
