@@ -19,7 +19,7 @@ static void put_varint(struct dm_avro_writer *w, struct dm_buffer *b, int64_t va
 {
     uint8_t bytes[10];
     size_t n = 0;
-    uint64_t v = ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
+    uint64_t v = ((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0); /* zigzag */
     for (; v >= 0x80; v >>= 7)
         bytes[n++] = (uint8_t)(v | 0x80);
     bytes[n++] = (uint8_t)v;
