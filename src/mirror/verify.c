@@ -168,9 +168,9 @@ static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint3
     return p->ended && p->batch->rows == 0 ? DM_END : DM_OK;
 }
 
-/* The table's rows under the pinned snapshot, as one temporary Parquet file. */
+/* The table's rows under the pinned snapshot, as one temporary Parquet file with the columns of `plain`. */
 static enum dm_status copy_source(struct verify *v, const struct dm_table *table, const struct dm_schema *schema,
-                                  struct source_files *out, struct dm_error *err)
+                                  const struct dm_schema *plain, struct source_files *out, struct dm_error *err)
 {
     struct table_pull p = {.v = v, .quarantined = &out->quarantined};
     if (v->type->copy_read(v->copy, table, 0, 1, &p.reader, err) != DM_OK)
@@ -179,7 +179,7 @@ static enum dm_status copy_source(struct verify *v, const struct dm_table *table
     char *path = dm_xasprintf("%s/source.parquet", v->folder);
     struct dm_parquet_options options = {.compression = "snappy"};
     struct dm_parquet_result result = {0};
-    enum dm_status status = dm_parquet_write(v->engine, path, schema, &options, pull, &p, &result, NULL, err);
+    enum dm_status status = dm_parquet_write(v->engine, path, plain, &options, pull, &p, &result, NULL, err);
     v->type->copy_reader_close(p.reader);
     dm_batch_free(p.batch);
     if (status == DM_OK && result.rows > 0) {
@@ -232,7 +232,7 @@ static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d
                                          .deleted = pinned->files[i].deleted};
     struct dm_sql *sql = NULL;
     struct dm_schema *plain = dm_verify_plain_schema(schema);
-    enum dm_status status = copy_source(v, table, plain, &source, err);
+    enum dm_status status = copy_source(v, table, schema, plain, &source, err);
     if (status == DM_OK)
         status = dm_sql_open(v->engine, &sql, err);
     if (status == DM_OK)
