@@ -447,3 +447,34 @@ def test_format_version_2(database):
     mirror.start()
     marker.reached()
     database.check(mirror)
+
+
+def test_readers_that_hold_the_catalog_do_not_stop_the_mirror(database):
+    """A reader keeps a read transaction open on catalog.db, another one locks it for writing for a while."""
+    import sqlite3
+    database.execute("create table t (id int primary key, v int); insert into t values (1, 0)")
+    mirror = database.mirror().start()
+    marker = Marker(database.execute, mirror)
+    marker.reached()
+    reader = mirror.lake.connect()
+    reader.execute("begin")
+    before = reader.execute("select metadata_location from iceberg_tables order by table_name").fetchall()
+    for i in range(3):
+        database.execute(f"update t set v = {i + 1}")
+        marker.reached(30)
+    assert reader.execute("select metadata_location from iceberg_tables order by table_name").fetchall() == before
+    reader.execute("commit")
+    reader.close()
+    writer = sqlite3.connect(mirror.lake.catalog, isolation_level=None)
+    writer.execute("begin immediate")
+    database.execute("update t set v = 10")
+    held = time.monotonic()
+    process.poll(lambda: time.monotonic() - held > 3 or not mirror.alive(), 10, "three seconds")
+    writer.execute("rollback")
+    writer.close()
+    if not mirror.alive():   # ending with "try again" is allowed, losing something is not
+        assert mirror.child.returncode == 4, mirror.log_tail()
+        mirror.child = None
+        mirror.start()
+    marker.reached()
+    database.check(mirror)
