@@ -1,6 +1,6 @@
 """The benchmark: the mirror against the server's own tools, side by side in one run on one throw-away PostgreSQL.
 
-    python bench/bench.py            DM_BENCH_SCALE=20 (2 M rows of pgbench_accounts), DM_BENCH_ROWS=10000000,
+    python bench/run.py            DM_BENCH_SCALE=20 (2 M rows of pgbench_accounts), DM_BENCH_ROWS=10000000,
                                      DM_BENCH_SECONDS=20 (pgbench), DM_BENCH_ROUNDS=2 (best of), DM_BENCH_ONLY=snapshot,large,small,memory
 
 Prints a Markdown table. Ratios above 1 are better than the yardstick. Yardsticks and the mirror do the same work one after
