@@ -13,7 +13,7 @@
 #include "mirror/lake_lock.h"
 #include "mirror/pipeline.h"
 
-enum { sweep_every_ms = 3600 * 1000, sweep_min_age_ms = 3600 * 1000 };
+enum { sweep_every_ms = 600 * 1000, sweep_min_age_ms = 3600 * 1000 };
 
 /* One source's thread. */
 struct source_thread {

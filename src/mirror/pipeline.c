@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/progress.h"
 #include "base/thread.h"
 #include "mirror/collector.h"
 #include "mirror/committer.h"
@@ -23,6 +24,7 @@ enum {
     health_every_ms = 1000,
     requests_every_ms = 200,
     position_every_ms = 5000,
+    tell_every_ms = 10000,
     hold_limit_ms = 60000,
 };
 
@@ -36,6 +38,10 @@ struct pipeline {
     struct dm_stream *stream;
     struct dm_collector *collector;
     struct dm_copy_job *job;
+    struct dm_progress copying;   /* while a job runs */
+    struct dm_progress streaming; /* on a terminal: a line that lives as long as the pipeline */
+    bool streaming_shown;
+    uint64_t told_changes;        /* not on a terminal: what the last log line counted */
     dm_position goal; /* until_caught_up: end when this is committed */
     bool goal_known;
 
@@ -44,15 +50,17 @@ struct pipeline {
     bool queue_ready;
     struct dm_committer *committer;
     struct dm_thread commit_thread;
+    uint64_t changes_open; /* rows of parts that are not published yet; commit thread only */
     _Atomic dm_position committed;
     atomic_int_fast64_t commit_time_us; /* source commit time of the last published transaction */
+    atomic_uint_fast64_t changes;       /* published rows since the start */
     atomic_uint units_pending;          /* pushed, not yet applied */
     pthread_mutex_t failure_mutex;
     struct dm_error failure; /* class set: the commit thread failed */
     uint32_t failed_dataset;
 
     /* stream thread's clocks, monotonic microseconds */
-    int64_t discovered_us, health_us, requests_us, position_us, held_since_us;
+    int64_t discovered_us, health_us, requests_us, position_us, held_since_us, told_us;
     int64_t held_request; /* 0: the stream is not held */
 };
 
@@ -102,9 +110,13 @@ static enum dm_status commit_units(void *ctx, struct dm_error *err)
         if (status == DM_OK && unit->closes) {
             if (unit->commit_time_us != 0)
                 p->commit_time_us = unit->commit_time_us;
+            atomic_fetch_add(&p->changes, p->changes_open + unit->rows);
+            p->changes_open = 0;
             p->committed = unit->position;
             dm_crash_point("before-ack");
             p->type->stream_ack(p->stream, unit->position);
+        } else {
+            p->changes_open += unit->rows;
         }
         dm_unit_free(unit);
         atomic_fetch_sub(&p->units_pending, 1);
@@ -194,8 +206,12 @@ static enum dm_status start_copies(struct pipeline *p, struct dm_error *err)
     }
     enum dm_status status = n > 0 ? dm_copy_job_start(p->m, p->config, wants, n, &p->job, err) : DM_OK;
     free(wants);
-    if (n > 0 && status == DM_OK)
+    if (n > 0 && status == DM_OK) {
+        char what[96];
+        (void)snprintf(what, sizeof what, "copying %s", p->config->name);
         dm_log(DM_LOG_INFO, "%s: copying %zu table%s", p->config->name, n, n == 1 ? "" : "s");
+        dm_progress_begin(&p->copying, what, "rows", 0, p->options.progress);
+    }
     return status;
 }
 
@@ -232,9 +248,23 @@ static enum dm_status attach_ready(struct pipeline *p, struct finished_list *rea
     return status == DM_TIMEOUT ? DM_OK : status;
 }
 
+static void end_copies(struct pipeline *p)
+{
+    if (p->job == NULL)
+        return;
+    dm_progress_end(&p->copying);
+    dm_copy_job_free(p->job);
+    p->job = NULL;
+}
+
 static enum dm_status look_at_copies(struct pipeline *p, struct finished_list *ready, struct dm_error *err)
 {
     enum dm_status status = DM_OK;
+    if (p->job != NULL) {
+        uint64_t rows, expected;
+        dm_copy_job_progress(p->job, &rows, &expected);
+        dm_progress_update(&p->copying, rows, expected);
+    }
     while (p->job != NULL && status == DM_OK) {
         struct finished f = {0};
         struct dm_error why = {0};
@@ -250,10 +280,8 @@ static enum dm_status look_at_copies(struct pipeline *p, struct finished_list *r
             *err = why;
         }
     }
-    if (status == DM_END && ready->n == 0) {
-        dm_copy_job_free(p->job);
-        p->job = NULL;
-    }
+    if (status == DM_END && ready->n == 0)
+        end_copies(p);
     if (status == DM_FAIL)
         return status;
     return attach_ready(p, ready, err);
@@ -340,6 +368,27 @@ static enum dm_status tell_health(struct pipeline *p, struct dm_error *err)
     return status;
 }
 
+/* A person at a terminal sees a line that lives; a log gets a line now and then while there is something to say. */
+static void tell_progress(struct pipeline *p)
+{
+    if (p->job != NULL)
+        return;
+    uint64_t changes = p->changes;
+    if (p->options.progress) {
+        char what[96];
+        (void)snprintf(what, sizeof what, "mirroring %s", p->config->name);
+        if (!p->streaming_shown)
+            dm_progress_begin(&p->streaming, what, "changes", 0, true);
+        p->streaming_shown = true;
+        dm_progress_update(&p->streaming, changes, 0);
+    } else if (changes != p->told_changes && due(&p->told_us, tell_every_ms)) {
+        char position[32];
+        dm_log(DM_LOG_INFO, "%s: %" PRIu64 " changes since the start, position %s", p->config->name, changes,
+               p->type->position_format(p->committed, position, sizeof position));
+        p->told_changes = changes;
+    }
+}
+
 /* ---- the stream loop ---- */
 
 static bool copies_wanted(const struct pipeline *p)
@@ -402,6 +451,7 @@ static enum dm_status one_round(struct pipeline *p, struct finished_list *ready,
         status = publish_position(p, err);
     if (status == DM_OK)
         status = tell_health(p, err);
+    tell_progress(p);
     if (status == DM_OK)
         status = caught_up(p, done, err);
     return status == DM_END ? failure_of(p, err) : status;
@@ -487,8 +537,10 @@ static void close_all(struct pipeline *p)
     if (p->queue_ready)
         dm_queue_release(&p->queue, drop_unit);
     p->queue_ready = false;
-    dm_copy_job_free(p->job);
-    p->job = NULL;
+    end_copies(p);
+    if (p->streaming_shown)
+        dm_progress_end(&p->streaming);
+    p->streaming_shown = false;
     dm_committer_free(p->committer);
     p->committer = NULL;
     dm_collector_free(p->collector);
