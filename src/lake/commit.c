@@ -173,6 +173,9 @@ static enum dm_status choose_location(struct dm_commit *c, struct table_commit *
     if (status == DM_OK) {
         char *metadata = dm_xasprintf("%s/metadata", location);
         status = dm_file_make_folders(metadata, err);
+        char *hint = dm_xasprintf("%s/version-hint.text", metadata);
+        (void)unlink(hint); /* left by a dataset that was here before: the number must begin anew */
+        free(hint);
         free(metadata);
         char *parent = dm_xasprintf("%s/%s", c->lake->folder, namespace);
         dm_store_folder(&c->store, location);

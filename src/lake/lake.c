@@ -38,8 +38,12 @@ static enum dm_status find_folder(struct dm_lake *lake, const struct dm_lake_opt
 
 enum dm_status dm_lake_open(const struct dm_lake_options *options, struct dm_lake **out, struct dm_error *err)
 {
+    if (options->format_version != 0 && options->format_version != 3)
+        return dm_fail(err, DM_ERROR_CONFIG, "leave format_version out, or set it to 3",
+                       "format_version %d: this version of Data Mirror writes Iceberg format version 3 only",
+                       options->format_version);
     struct dm_lake *lake = dm_xzalloc(1, sizeof *lake);
-    lake->format_version = options->format_version == 2 ? 2 : 3;
+    lake->format_version = 3;
     lake->metadata_versions = options->metadata_versions > 0 ? options->metadata_versions : 100;
     lake->snapshot_retention_ms = options->snapshot_retention_ms;
     lake->read_only = options->read_only;

@@ -28,7 +28,7 @@ struct dm_commit;
 struct dm_lake_options {
     const char *folder;
     const char *catalog_name;   /* catalog_name in iceberg_tables */
-    int format_version;         /* for new tables: 3 (deletion vectors) or 2 (position delete files) */
+    int format_version;         /* for new tables: 3 (or 0, which means 3); 2 is refused: position delete files are not written */
     int metadata_versions;      /* metadata files kept per dataset, and the most snapshots kept (0: 100): at one commit a second, a
                                    retention by time alone would hold 600 000 snapshots after a week */
     int64_t snapshot_retention_ms; /* snapshots older than this are expired; 0: by number only. The latest always stays */

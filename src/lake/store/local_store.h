@@ -1,7 +1,7 @@
 /* local_store.h — files of the lake on a local disk: names, URIs, and writes that become durable together.
  *
- * A batch writes any number of files and makes them durable in one go: it starts write-out of all of them before it waits for the
- * first, so that a commit that touches many tables pays the disk's latency about once. Until dm_store_sync returns,
+ * A batch writes any number of files and makes them durable in one go: all of them are synced side by side, so that a
+ * commit that touches many tables pays the disk's latency a few times, not once a file. Until dm_store_sync returns,
  * nothing that was written may be referred to. The batch remembers the paths that it wrote, so that a commit that comes to nothing can remove them.
  * Not thread safe; the caller owns the batch. Paths are copied. Errors name the path.
  *

@@ -467,7 +467,7 @@ static void names_the_damaged_file(void **state)
     free(location);
 }
 
-static void read_only_lake_must_exist(void **state)
+static void refuses_a_missing_lake_and_format_2(void **state)
 {
     struct dm_error err = {0};
     struct dm_lake *lake = NULL;
@@ -477,6 +477,9 @@ static void read_only_lake_must_exist(void **state)
     assert_int_equal(err.class, DM_ERROR_CONFIG);
     assert_true(err.hint[0] != '\0');
     assert_false(dm_file_exists(folder));
+    o = (struct dm_lake_options){.folder = folder, .format_version = 2};
+    assert_int_equal(dm_lake_open(&o, &lake, &err), DM_FAIL);
+    assert_int_equal(err.class, DM_ERROR_CONFIG);
     free(folder);
 }
 
@@ -494,7 +497,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(drop_rename_and_create_again, setup, teardown),
         cmocka_unit_test_setup_teardown(strange_names_have_plain_folders, setup, teardown),
         cmocka_unit_test_setup_teardown(names_the_damaged_file, setup, teardown),
-        cmocka_unit_test_setup_teardown(read_only_lake_must_exist, setup, teardown),
+        cmocka_unit_test_setup_teardown(refuses_a_missing_lake_and_format_2, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
