@@ -258,7 +258,7 @@ char *dm_capture_signature(const struct dm_sqlite_table *t)
         sqlite3_str_appendf(s, " %d:%s", ref_of(t, t->identity[i].name),
                             t->identity[i].collation != NULL ? t->identity[i].collation : "rowid");
     for (size_t i = 0; i < t->n_uniques; i++) {
-        sqlite3_str_appendf(s, "; unique");
+        sqlite3_str_appendf(s, DM_SIGNATURE_SEPARATOR "unique");
         for (size_t k = 0; k < t->uniques[i].n; k++) {
             const struct dm_sqlite_unique_part *p = &t->uniques[i].parts[k];
             int ref = p->column != NULL ? ref_of(t, p->column) : -1;
@@ -271,6 +271,24 @@ char *dm_capture_signature(const struct dm_sqlite_table *t)
             sqlite3_str_appendf(s, " where %s", t->uniques[i].where);
     }
     return dm_sqlite_str_take(s);
+}
+
+bool dm_capture_signature_covers(const char *old, const char *now)
+{
+    const char *p = now;
+    while (p != NULL) {
+        const char *end = strstr(p, DM_SIGNATURE_SEPARATOR);
+        size_t n = end != NULL ? (size_t)(end - p) : strlen(p);
+        bool found = false;
+        for (const char *q = old; q != NULL && !found; q = strstr(q, DM_SIGNATURE_SEPARATOR), q = q != NULL ? q + 1 : NULL) {
+            const char *stop = strstr(q, DM_SIGNATURE_SEPARATOR);
+            found = (stop != NULL ? (size_t)(stop - q) : strlen(q)) == n && memcmp(p, q, n) == 0;
+        }
+        if (!found)
+            return false;
+        p = end != NULL ? end + 1 : NULL;
+    }
+    return true;
 }
 
 /* ---- reading the columns trigger back ---- */

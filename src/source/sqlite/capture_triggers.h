@@ -24,6 +24,9 @@ void dm_trigger_list_release(struct dm_trigger_list *list);
 
 /* What the conflict triggers protect, independent of column names: changes exactly when another kind of REPLACE became possible. */
 char *dm_capture_signature(const struct dm_sqlite_table *table);
+#define DM_SIGNATURE_SEPARATOR "\n" /* between the key and each constraint */
+/* Every part of `now` is in `old`: no new kind of REPLACE. */
+bool dm_capture_signature_covers(const char *old, const char *now);
 
 /* The current names of the columns that a columns trigger was made with: refs[i] is now called names[i]. False: not readable. */
 struct dm_column_names {

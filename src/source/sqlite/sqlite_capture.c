@@ -58,7 +58,7 @@
  *   - column added: rows are read as they are, nothing was missed. With a default, or generated, all stored rows have a value that no
  *     change announced: REWRITTEN.   - column or table renamed: SCHEMA; numbers and id stay.   - column dropped: SCHEMA.
  *   - triggers gone (the table was dropped and made again, the usual way to do what ALTER TABLE cannot): same id, REWRITTEN.
- *   - a UNIQUE constraint or the key changed while rows changed: a REPLACE may have gone unseen: REWRITTEN.
+ *   - a UNIQUE constraint was added, or the key changed, while rows changed: a REPLACE may have gone unseen: REWRITTEN.
  *   - CREATE TABLE text changed without visible reason (a column dropped and made again under its name): REWRITTEN.
  *   - images of a table between an ALTER and the sync lack the new columns: images_from says which are valid; before it, only the final
  *     state of a key is delivered.
@@ -384,7 +384,7 @@ static enum dm_status widen(sqlite3 *db, struct review *r, struct dm_error *err)
 static enum dm_status conflicts_unseen(sqlite3 *db, struct review *r, const char *signature, dm_position since,
                                        struct dm_error *err)
 {
-    if (!r->known || strcmp(r->old_signature, signature) == 0)
+    if (!r->known || dm_capture_signature_covers(r->old_signature, signature))
         return DM_OK;
     int64_t from = r->seen + 1 > (int64_t)since ? r->seen + 1 : (int64_t)since, n = 0;
     if (dm_sqlite_int(db, 0, &n, err, "SELECT 1 FROM \"_datamirror_log\" WHERE seq >= %lld AND t = %lld LIMIT 1", (long long)from,

@@ -428,11 +428,16 @@ static void compare_row(const void *node, VISIT visit, int depth)
     (void)dm_key_text(have->value, 0, key, sizeof key);
     if (want == NULL)
         fail_msg("table %s: key %s is not in the source", compared->name, key);
+    /* An older row may have the columns of an earlier definition: they match by number, and a column added since is NULL. */
     const struct dm_batch *a = have->value, *b = (*want)->value;
-    assert_int_equal(a->n_columns, b->n_columns);
-    for (size_t i = 0; i < a->n_columns; i++)
-        if (!dm_column_value_equal(&a->columns[i], 0, &b->columns[i], 0))
-            fail_msg("table %s: key %s differs in column %s", compared->name, key, a->schema->fields[i].name);
+    for (size_t i = 0; i < b->n_columns; i++) {
+        size_t k = 0;
+        while (k < a->n_columns && a->schema->fields[k].source_ref != b->schema->fields[i].source_ref)
+            k++;
+        bool equal = k < a->n_columns ? dm_column_value_equal(&a->columns[k], 0, &b->columns[i], 0) : b->columns[i].state[0] == DM_NULL;
+        if (!equal)
+            fail_msg("table %s: key %s differs in column %s", compared->name, key, b->schema->fields[i].name);
+    }
 }
 
 /* What was replayed equals a fresh copy. Tables that the stream declared rewritten are copied first, as the mirror would do. */
