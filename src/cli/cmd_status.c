@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
@@ -108,7 +110,8 @@ static void print_report(const struct dm_status_report *r, FILE *out)
         (void)fprintf(out, "The mirror runs (process %d).\n\n", r->pid);
     else
         (void)fputs("The mirror does not run. Start it with: datamirror run\n\n", out);
-    print_sources(r, out);
+    if (r->n_sources > 0)
+        print_sources(r, out);
     if (r->n_datasets == 0) {
         (void)fputs("\nNo datasets yet.\n", out);
         return;
@@ -171,7 +174,10 @@ static int show(const struct dm_config *config, bool json, bool clear)
 {
     struct dm_status_report report = {0};
     struct dm_error err = {0};
-    if (dm_mirror_status(config, &report, &err) != DM_OK)
+    char *catalog = dm_xasprintf("%s/catalog.db", config->lake);
+    bool ever_run = dm_file_exists(catalog);
+    free(catalog);
+    if (ever_run && dm_mirror_status(config, &report, &err) != DM_OK)
         return dm_command_fail(&err);
     if (clear)
         (void)fputs("\033[H\033[2J", stdout);
