@@ -11,6 +11,7 @@
 
 #include "column/key.h"
 #include "engine/parquet_read.h"
+#include "lake/lake_query.h"
 
 enum { MAX_ROWS = 400, MAX_NAME = 32 };
 
@@ -391,6 +392,33 @@ static void check_visible(struct life *l, struct dm_lake *lake)
     free(files);
 }
 
+struct totals { int64_t rows; int64_t ids; };
+
+static enum dm_status read_totals(void *ctx, size_t n, const char *const *values, struct dm_error *err)
+{
+    struct totals *t = ctx;
+    (void)err;
+    assert_int_equal(n, 2);
+    t->rows = strtoll(values[0], NULL, 10);
+    t->ids = strtoll(values[1], NULL, 10);
+    return DM_OK;
+}
+
+static void check_query(struct life *l, struct dm_lake *lake)
+{
+    struct dm_error err = {0};
+    struct dm_sql *sql = NULL;
+    struct totals seen = {-1, -1};
+    int64_t ids = 0;
+    for (size_t i = 0; i < l->n; i++)
+        ids += l->rows[i].id;
+    must(dm_lake_query_open(lake, l->engine, &sql, &err));
+    must(dm_sql_each(sql, "SELECT count(*), coalesce(sum(id), 0) FROM shop.orders", read_totals, &seen, &err));
+    dm_sql_close(sql);
+    assert_int_equal(seen.rows, l->n);
+    assert_int_equal(seen.ids, ids);
+}
+
 static void every_step_is_visible(void **state)
 {
     struct life *l = dm_xzalloc(1, sizeof *l);
@@ -403,6 +431,7 @@ static void every_step_is_visible(void **state)
         check_visible(l, l->lake);
         struct dm_lake *reader = open_lake_with(folder, 100, true); /* and as the files have it */
         check_visible(l, reader);
+        check_query(l, reader);
         assert_int_equal(dataset(reader, space, "orders")->schema->fields[1].source_ref, 2);
         assert_string_equal(dataset(reader, space, "orders")->schema->fields[3].source_type, "numeric(10,2)");
         dm_lake_close(reader);
