@@ -199,8 +199,8 @@ static void test_no_secret_in_messages(void **state)
     static const char *const texts[] = {
         GOOD "compression: ${DM_TEST_SECRET}\n",
         GOOD "commit_interval: ${DM_TEST_SECRET}\n",
-        "sources: {a: {type: postgres, url: \"${DM_TEST_SECRET}\", slot: x, publication: y},"
-        " b: {type: postgres, url: \"${DM_TEST_SECRET}\", slot: x, publication: z}}\n",
+        ("sources: {a: {type: postgres, url: \"${DM_TEST_SECRET}\", slot: x, publication: y},"
+         " b: {type: postgres, url: \"${DM_TEST_SECRET}\", slot: x, publication: z}}\n"),
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         assert_int_equal(dm_config_parse(texts[i], strlen(texts[i]), "m", &config, &err), DM_FAIL);
