@@ -106,7 +106,7 @@ enum dm_status dm_file_replace(const char *path, const void *bytes, size_t n, st
 
 enum dm_status dm_file_make_folders(const char *path, struct dm_error *err)
 {
-    char *copy = dm_xstrdup(path);
+    char *copy = dm_xstrdup(path[0] != '\0' ? path : ".");
     enum dm_status status = DM_OK;
     for (char *at = copy + 1; status == DM_OK; at++) {
         if (*at != '/' && *at != '\0')
