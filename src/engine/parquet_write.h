@@ -1,7 +1,8 @@
 /* parquet_write.h — batches into one Parquet file.
  *
- * Every column carries the Iceberg field id of the schema (list elements too); parquet_version v2. Physical types as
- * Iceberg prescribes: decimal by precision, uuid as FIXED(16), timestamps in microseconds.
+ * Every column carries the Iceberg field id of the schema (list elements too); only plain and dictionary
+ * encodings, which every reader knows (see parquet_write.c). Physical types as
+ * Iceberg prescribes (decimals beyond 18 digits always as FIXED(16)): decimal by precision, uuid as FIXED(16), timestamps in microseconds.
  * Column statistics are computed from the values while they pass by (not read back from the file).
  * The file is fsynced (its folder is not) and must lie in an existing folder; on failure it is removed.
  * Rows stand in the file in the order of pulling: position = number of rows pulled before. A row group ends after row_group_rows
