@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "source/sqlite/sqlite_db.h"
 
-enum { entries_per_transaction = 2000, transactions_per_run = 4, run_interval_us = 500000, lock_wait_ms = 20, usual_wait_ms = 5000 };
+enum { entries_per_transaction = 2000, transactions_per_run = 4, run_interval_us = 500000, lock_wait_ms = 20 };
 
 void dm_log_cleaner_init(struct dm_log_cleaner *c, sqlite3 *db)
 {
@@ -65,7 +65,7 @@ void dm_log_cleaner_run(struct dm_log_cleaner *c)
     if (acknowledged <= c->cleaned || now - c->last_run_us < run_interval_us)
         return;
     c->last_run_us = now;
-    (void)sqlite3_busy_timeout(c->db, lock_wait_ms);
+    dm_sqlite_wait_for_locks(c->db, lock_wait_ms);
     struct dm_error err = {0};
     bool more = true;
     for (int i = 0; more && i < transactions_per_run; i++) {
@@ -78,5 +78,5 @@ void dm_log_cleaner_run(struct dm_log_cleaner *c)
         if (!more)
             c->cleaned = acknowledged;
     }
-    (void)sqlite3_busy_timeout(c->db, usual_wait_ms);
+    dm_sqlite_wait_for_locks(c->db, DM_SQLITE_USUAL_WAIT_MS);
 }

@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
-
-enum { busy_timeout_ms = 5000 };
 
 static enum dm_error_class class_of(int code)
 {
@@ -63,10 +62,25 @@ enum dm_status dm_sqlite_fail(sqlite3 *db, struct dm_error *err, const char *doi
     return dm_fail(err, class_of(code), hint_of(code), "SQLite file %s: %s: %s", file != NULL ? file : "?", doing, message);
 }
 
+/* SQLite's own waiting grows to 100 ms a time, and locks are not handed out in turn: beside writers that hardly pause it would get none.
+ * Asking each millisecond costs little, and we ask rarely. */
+static int wait_a_little(void *ctx, int times)
+{
+    if (times >= (int)(intptr_t)ctx)
+        return 0;
+    dm_clock_sleep_ms(1);
+    return 1;
+}
+
+void dm_sqlite_wait_for_locks(sqlite3 *db, int milliseconds)
+{
+    (void)sqlite3_busy_handler(db, wait_a_little, (void *)(intptr_t)milliseconds);
+}
+
 static enum dm_status set_up(sqlite3 *db, enum dm_sqlite_access access, struct dm_error *err)
 {
     (void)sqlite3_extended_result_codes(db, 1);
-    (void)sqlite3_busy_timeout(db, busy_timeout_ms);
+    dm_sqlite_wait_for_locks(db, DM_SQLITE_USUAL_WAIT_MS);
     /* Reading the schema tells at once whether the file is a database. */
     int64_t ignored;
     if (dm_sqlite_int(db, 0, &ignored, err, "SELECT count(*) FROM sqlite_schema") != DM_OK)

@@ -18,7 +18,7 @@
 #include "source/sqlite/sqlite_source.h"
 
 enum { poll_interval_ms = 20, rows_per_poll = 4096, tries_for_a_quiet_schema = 5 };
-enum { short_lock_wait_ms = 100, usual_lock_wait_ms = 5000, longest_lock_us = 60 * 1000 * 1000 };
+enum { short_lock_wait_ms = 100, longest_lock_us = 60 * 1000 * 1000 };
 
 enum stage { STAGE_NONE, STAGE_NOTES, STAGE_IMAGES, STAGE_STATES };
 
@@ -244,10 +244,10 @@ static enum dm_status same_file(const struct dm_stream *st, struct dm_error *err
 /* Brings the capture up to a changed schema. A writer that holds the lock for a while is no failure: DM_END, look again later. */
 static enum dm_status follow_schema(struct dm_stream *st, struct dm_error *err)
 {
-    (void)sqlite3_busy_timeout(st->writer, short_lock_wait_ms);
+    dm_sqlite_wait_for_locks(st->writer, short_lock_wait_ms);
     struct dm_error why = {0};
     enum dm_status status = dm_sqlite_capture_sync(st->writer, st->config, st->position, &st->synced_version, &why);
-    (void)sqlite3_busy_timeout(st->writer, usual_lock_wait_ms);
+    dm_sqlite_wait_for_locks(st->writer, DM_SQLITE_USUAL_WAIT_MS);
     int64_t now = dm_clock_monotonic_us();
     if (status == DM_OK) {
         st->locked_since_us = 0;
