@@ -259,11 +259,10 @@ static enum dm_status replay_record(struct dm_spool *s, const struct dm_spool_re
         return to->table(to->ctx, e->target, e->table, err);
     if (r->kind == DM_SPOOL_TRUNCATE)
         return takes_effect(s, to, r->txn, r->subxid) ? to->truncate(to->ctx, e->target, r->txn, err) : DM_OK;
-    struct dm_batch *batch = r->batch;
+    struct dm_batch *kept = NULL;
+    enum dm_status status = filter(s, to, r->batch, &kept, err);
     r->batch = NULL;
-    if (filter(s, to, batch, &batch, err) != DM_OK)
-        return DM_FAIL;
-    return batch != NULL ? to->batch(to->ctx, e->target, batch, err) : DM_OK;
+    return status == DM_OK && kept != NULL ? to->batch(to->ctx, e->target, kept, err) : status;
 }
 
 static enum dm_status replay_file(struct dm_spool *s, const struct dm_spool_replay *to, struct dm_error *err)
