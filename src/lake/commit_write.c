@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/memory.h"
 #include "format/puffin.h"
 #include "lake/commit_internal.h"
@@ -283,6 +284,7 @@ static enum dm_status write_snapshot(struct dm_commit *c, struct table_commit *t
     w->sequence_number = t->meta->last_sequence_number + 1;
     w->first_row_id = t->meta->format_version >= 3 ? t->meta->next_row_id : -1;
     enum dm_status status = write_vectors(w, err);
+    dm_crash_point("after-deletion-vectors");
     if (status == DM_OK) {
         make_data_entries(w);
         status = write_manifests(w, err);
@@ -343,6 +345,7 @@ static enum dm_status write_metadata(struct dm_commit *c, struct table_commit *t
         char *path = dm_xasprintf("%s/metadata/%05u-%.8s-%.4s-%.4s-%.4s-%.12s.metadata.json", t->location, t->version, id,
                                   id + 8, id + 12, id + 16, id + 20);
         status = dm_store_write(&c->store, path, text.data, text.len, err);
+        dm_crash_point("after-metadata");
         t->metadata_location = dm_store_uri(path);
         free(path);
         char *folder = dm_xasprintf("%s/metadata", t->location);
