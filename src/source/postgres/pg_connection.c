@@ -16,7 +16,7 @@
 static const char fixed_options[] =
     " -c DateStyle=ISO,YMD -c IntervalStyle=postgres -c extra_float_digits=3 -c TimeZone=UTC -c bytea_output=hex"
     " -c lc_monetary=C -c search_path=pg_catalog -c row_security=off -c statement_timeout=0"
-    " -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c jit=off -c lc_messages=C";
+    " -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c jit=off";
 
 /* ---- errors ---- */
 
@@ -55,7 +55,7 @@ static const struct state_rule state_rules[] = {
     {"25", DM_ERROR_TRANSIENT, NULL},
 };
 
-/* Texts that say more than their SQLSTATE (server messages are in English: lc_messages=C). */
+/* Texts that say more than their SQLSTATE (they are looked for in English; elsewhere the SQLSTATE decides). */
 static const struct state_rule text_rules[] = {
     {"can no longer get changes from replication slot", DM_ERROR_CONFLICT,
      "the server removed log that the mirror had not read yet (max_slot_wal_keep_size): drop the slot and run "

@@ -8,8 +8,7 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 
-/* Rejects overlong forms, surrogates and code points above U+10FFFF. */
-static bool utf8_valid(const uint8_t *p, size_t n)
+bool pg_utf8_valid(const uint8_t *p, size_t n)
 {
     size_t i = 0;
     while (i < n) {
@@ -36,7 +35,7 @@ static bool utf8_valid(const uint8_t *p, size_t n)
 static enum pg_value_result append_text(const struct pg_codec *codec, struct dm_column *c, const void *bytes,
                                         size_t n)
 {
-    if (codec->check_utf8 && !utf8_valid(bytes, n))
+    if (codec->check_utf8 && !pg_utf8_valid(bytes, n))
         return PG_VALUE_UTF8;
     return dm_column_append_bytes(c, bytes, n, NULL) == DM_OK ? PG_VALUE_OK : PG_VALUE_TOO_LARGE;
 }

@@ -54,6 +54,7 @@ enum pg_value_result {
     PG_VALUE_TIMESTAMP_RANGE, /* beyond what 64 bits of microseconds since 1970 hold */
     PG_VALUE_ARRAY_SHAPE,     /* more than one dimension, or a lower bound that is not 1 */
     PG_VALUE_UTF8,            /* not UTF-8 */
+    PG_VALUE_NOT_SENT,        /* an unchanged value that only the stored row has, in a table without stored rows by key */
     PG_VALUE_TOO_LARGE,       /* the column has no room for it in this batch */
 };
 
@@ -76,6 +77,9 @@ enum pg_value_result pg_scalar_from_binary(const struct pg_codec *codec, const u
 typedef enum pg_value_result (*pg_element_fn)(void *ctx, const char *text, size_t n);
 enum pg_value_result pg_array_text_each(const char *text, size_t n, char delimiter, pg_element_fn fn,
                                         void *ctx) DM_MUST_USE;
+
+/* Rejects overlong forms, surrogates and code points above U+10FFFF. */
+bool pg_utf8_valid(const uint8_t *p, size_t n);
 
 /* A binary value in (nearly) the server's spelling, appended to `out` as plain text, for quarantine's raw rows. */
 enum dm_status pg_value_spell_binary(const struct pg_codec *codec, const uint8_t *bytes, size_t n,

@@ -1,0 +1,54 @@
+#include "source/postgres/pg_align.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+#define IMPOSSIBLE (-1000000)
+
+static bool same(const char *a, const char *b)
+{
+    return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* A name as it was known before weighs more than a name of today: the message is older than today. */
+static int fit(const struct pg_message_column *c, const struct pg_attribute *a, bool uncommitted)
+{
+    int score = 6 * same(c->name, a->name_before) + 5 * same(c->name, a->name_now);
+    score += c->type == a->type_now || c->type == a->type_before;
+    /* a column that nobody else has yet must not take the place of one that was dropped */
+    if (uncommitted && a->name_now == NULL && a->name_before == NULL)
+        score -= 2;
+    return score;
+}
+
+/* best[i][j]: the best score of the first i columns among the first j attributes. */
+bool pg_align(const struct pg_message_column *columns, size_t n, const struct pg_attribute *attributes, size_t m,
+              bool uncommitted, int32_t *attnums)
+{
+    size_t total = m + (uncommitted ? n : 0), row = total + 1;
+    if (n > total)
+        return false;
+    int *best = dm_xzalloc((n + 1) * row, sizeof *best);
+    for (size_t i = 1; i <= n; i++) {
+        for (size_t j = 0; j <= total; j++) {
+            int score = IMPOSSIBLE;
+            if (j >= i) {
+                score = best[(i - 1) * row + j - 1] + (j <= m ? fit(&columns[i - 1], &attributes[j - 1], uncommitted) : 0);
+                if (best[i * row + j - 1] >= score)
+                    score = best[i * row + j - 1];
+            }
+            best[i * row + j] = score;
+        }
+    }
+    int32_t last = m > 0 ? attributes[m - 1].attnum : 0;
+    for (size_t i = n, j = total; i > 0; i--) {
+        while (best[i * row + j] == best[i * row + j - 1]) /* the leftmost place of the best score */
+            j--;
+        attnums[i - 1] = j <= m ? attributes[j - 1].attnum : last + (int32_t)(j - m);
+        j--;
+    }
+    free(best);
+    return true;
+}

@@ -1,0 +1,524 @@
+/* The initial copy: a snapshot pinned by a temporary logical slot, tables cut by ctid, rows by COPY in binary.
+ *
+ * CREATE_REPLICATION_SLOT … TEMPORARY … EXPORT_SNAPSHOT answers with the log position X at which decoding becomes
+ * consistent and a snapshot that holds exactly the transactions whose commit record begins before X. The walsender keeps
+ * both alive until its connection ends, so it stays open as long as the copy. Readers import the snapshot into their own
+ * read-only transactions; they are few and reused, since tables may be many.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "source/postgres/pg_copy_binary.h"
+#include "source/postgres/pg_source.h"
+
+#define MIN_PART_PAGES 2048 /* 16 MiB: below that a part costs more than it brings */
+#define WAIT_LOG_MS 10000
+
+/* A relation that holds rows, and where its pages stand in the concatenation of all of the table's relations. */
+struct copy_leaf {
+    char *from; /* quoted, with ONLY */
+    uint64_t first_page;
+    uint64_t pages;
+    bool by_ctid; /* heap: may be cut */
+};
+
+struct copy_plan {
+    uint64_t oid;
+    size_t n_leaves;
+    struct copy_leaf *leaves;
+    uint64_t pages;
+};
+
+struct dm_copy {
+    const struct dm_source_config *config;
+    PGconn *walsender;
+    char snapshot[128];
+    struct pg_table_list tables; /* what copy_tables found: codecs by oid */
+    struct pg_type_cache types;
+    pthread_mutex_t lock; /* over idle and plans */
+    size_t n_idle;
+    PGconn **idle;
+    size_t n_plans;
+    struct copy_plan *plans;
+};
+
+/* One COPY of a part: a stretch of one leaf. */
+struct copy_stretch {
+    char *sql;
+};
+
+struct dm_copy_reader {
+    struct dm_copy *copy;
+    PGconn *conn;
+    struct pg_row_shape shape;
+    struct pg_codec *codecs;
+    struct pg_copy_parser parser;
+    size_t n_stretches, next_stretch;
+    struct copy_stretch *stretches;
+    bool copying;
+    const char *name; /* of the table, for messages */
+};
+
+/* ---- the snapshot ---- */
+
+/* Making a slot waits for the transactions that are running; say so instead of seeming dead. */
+static enum dm_status wait_result(PGconn *conn, PGresult **out, struct dm_error *err)
+{
+    int64_t started = dm_clock_monotonic_us();
+    bool said = false;
+    while (PQisBusy(conn)) {
+        struct pollfd fd = {.fd = PQsocket(conn), .events = POLLIN};
+        int ready = poll(&fd, 1, 1000);
+        if (ready < 0 && errno != EINTR)
+            return dm_fail_errno(err, "waiting for the server");
+        if (ready > 0 && !PQconsumeInput(conn))
+            return pg_fail(err, conn, NULL, "creating a replication slot");
+        if (!said && dm_clock_monotonic_us() - started > WAIT_LOG_MS * INT64_C(1000)) {
+            dm_log(DM_LOG_INFO, "the snapshot waits for transactions that began before it and are still running");
+            said = true;
+        }
+    }
+    *out = PQgetResult(conn);
+    PGresult *more;
+    while ((more = PQgetResult(conn)) != NULL)
+        PQclear(more);
+    return DM_OK;
+}
+
+static enum dm_status export_snapshot(struct dm_copy *c, dm_position *at, struct dm_error *err)
+{
+    char sql[256];
+    /* a temporary slot is seen by all sessions, so its name must be ours alone */
+    (void)snprintf(sql, sizeof sql, "CREATE_REPLICATION_SLOT \"dm_copy_%x_%llx\" TEMPORARY LOGICAL pgoutput %s",
+                   (unsigned)getpid(), (unsigned long long)dm_clock_monotonic_us(),
+                   pg_version(c->walsender) >= 150000 ? "(SNAPSHOT 'export')" : "EXPORT_SNAPSHOT");
+    if (!PQsendQuery(c->walsender, sql))
+        return pg_fail(err, c->walsender, NULL, "creating a replication slot");
+    PGresult *rows = NULL;
+    if (wait_result(c->walsender, &rows, err) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = DM_OK;
+    if (PQresultStatus(rows) != PGRES_TUPLES_OK || PQntuples(rows) != 1 || PQnfields(rows) < 3)
+        status = pg_fail(err, c->walsender, rows, "creating a temporary replication slot for the copy");
+    else
+        status = pg_lsn_parse(PQgetvalue(rows, 0, 1), at, err);
+    if (status == DM_OK)
+        (void)snprintf(c->snapshot, sizeof c->snapshot, "%s", PQgetvalue(rows, 0, 2));
+    PQclear(rows);
+    return status;
+}
+
+enum dm_status pg_copy_open(struct dm_source *s, struct dm_copy **out, dm_position *at, struct dm_error *err)
+{
+    struct dm_copy *c = dm_xzalloc(1, sizeof *c);
+    c->config = s->config;
+    (void)pthread_mutex_init(&c->lock, NULL);
+    *out = NULL;
+    if (pg_connect(s->config, PG_REPLICATION, &c->walsender, err) != DM_OK || export_snapshot(c, at, err) != DM_OK) {
+        pg_copy_close(c);
+        return DM_FAIL;
+    }
+    *out = c;
+    return DM_OK;
+}
+
+static void plan_release(struct copy_plan *plan)
+{
+    for (size_t i = 0; i < plan->n_leaves; i++)
+        free(plan->leaves[i].from);
+    free(plan->leaves);
+}
+
+void pg_copy_close(struct dm_copy *c)
+{
+    if (c == NULL)
+        return;
+    for (size_t i = 0; i < c->n_idle; i++)
+        PQfinish(c->idle[i]);
+    free(c->idle);
+    for (size_t i = 0; i < c->n_plans; i++)
+        plan_release(&c->plans[i]);
+    free(c->plans);
+    pg_table_list_release(&c->tables);
+    pg_type_cache_release(&c->types);
+    PQfinish(c->walsender);
+    (void)pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+/* ---- connections that see the snapshot ---- */
+
+static enum dm_status take_connection(struct dm_copy *c, PGconn **out, struct dm_error *err)
+{
+    *out = NULL;
+    (void)pthread_mutex_lock(&c->lock);
+    if (c->n_idle > 0)
+        *out = c->idle[--c->n_idle];
+    (void)pthread_mutex_unlock(&c->lock);
+    if (*out != NULL)
+        return DM_OK;
+    PGconn *conn;
+    if (pg_connect(c->config, PG_NORMAL, &conn, err) != DM_OK)
+        return DM_FAIL;
+    if (pg_execute(conn, err, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") != DM_OK ||
+        pg_execute(conn, err, "SET TRANSACTION SNAPSHOT '%s'", c->snapshot) != DM_OK) {
+        if (strstr(err->message, "invalid snapshot identifier") != NULL)
+            err->class = DM_ERROR_TRANSIENT;
+        PQfinish(conn);
+        return DM_FAIL;
+    }
+    *out = conn;
+    return DM_OK;
+}
+
+/* Only a connection whose transaction is still good goes back. */
+static void give_connection(struct dm_copy *c, PGconn *conn)
+{
+    if (conn == NULL)
+        return;
+    if (PQstatus(conn) != CONNECTION_OK || PQtransactionStatus(conn) != PQTRANS_INTRANS) {
+        PQfinish(conn);
+        return;
+    }
+    (void)pthread_mutex_lock(&c->lock);
+    c->idle = dm_xrealloc(c->idle, c->n_idle + 1, sizeof *c->idle);
+    c->idle[c->n_idle++] = conn;
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+enum dm_status pg_copy_tables(struct dm_copy *c, struct dm_table_list *out, struct dm_error *err)
+{
+    PGconn *conn;
+    *out = (struct dm_table_list){0};
+    if (take_connection(c, &conn, err) != DM_OK)
+        return DM_FAIL;
+    pg_table_list_release(&c->tables);
+    struct pg_catalog catalog;
+    enum dm_status status = pg_source_catalog(c->config, conn, &c->types, &catalog, err);
+    if (status == DM_OK)
+        status = pg_discover(&catalog, 0, &c->tables, err);
+    for (size_t i = 0; status == DM_OK && i < c->tables.n; i++)
+        dm_table_list_add(out, dm_table_copy(c->tables.tables[i]->table));
+    give_connection(c, conn);
+    return status;
+}
+
+/* ---- parts ---- */
+
+static enum dm_status known_table(const struct dm_copy *c, const struct dm_table *t, const struct pg_table **out,
+                                  struct dm_error *err)
+{
+    *out = pg_table_find(&c->tables, t->id);
+    if (*out == NULL || (*out)->table->columns->n_fields != t->columns->n_fields)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "%s.%s is not a table of this copy", t->schema, t->name);
+    return DM_OK;
+}
+
+static void add_leaf(struct copy_plan *plan, const PGresult *rows, int i)
+{
+    plan->leaves = dm_xrealloc(plan->leaves, plan->n_leaves + 1, sizeof *plan->leaves);
+    char *schema = pg_quote(pg_cell(rows, i, 0)), *name = pg_quote(pg_cell(rows, i, 1));
+    struct copy_leaf *leaf = &plan->leaves[plan->n_leaves++];
+    *leaf = (struct copy_leaf){.from = dm_xasprintf("ONLY %s.%s", schema, name),
+                               .first_page = plan->pages,
+                               .pages = (uint64_t)pg_cell_int(rows, i, 2),
+                               .by_ctid = pg_cell_bool(rows, i, 3)};
+    if (!leaf->by_ctid || leaf->pages == 0)
+        leaf->pages = 1; /* something to hang it on */
+    plan->pages += leaf->pages;
+    free(schema);
+    free(name);
+}
+
+/* Sizes are asked once, so that all parts of a table are cut by the same numbers. */
+static enum dm_status make_plan(struct dm_copy *c, const struct pg_table *t, struct copy_plan *plan,
+                                struct dm_error *err)
+{
+    PGconn *conn;
+    if (take_connection(c, &conn, err) != DM_OK)
+        return DM_FAIL;
+    PGresult *rows;
+    char from[128], where[64];
+    if (t->kind == 'p') {
+        (void)snprintf(from, sizeof from, "pg_partition_tree(%u) p JOIN pg_class c ON c.oid = p.relid", t->oid);
+        (void)snprintf(where, sizeof where, "c.relkind <> 'p'");
+    } else {
+        (void)snprintf(from, sizeof from, "pg_class c");
+        (void)snprintf(where, sizeof where, "c.oid = %u", t->oid);
+    }
+    enum dm_status status = pg_query(conn, &rows, err,
+                      "SELECT n.nspname, c.relname, pg_relation_size(c.oid) / current_setting('block_size')::int8,"
+                      " a.amname = 'heap' FROM %s JOIN pg_namespace n ON n.oid = c.relnamespace"
+                      " LEFT JOIN pg_am a ON a.oid = c.relam WHERE %s ORDER BY c.oid",
+                      from, where);
+    plan->oid = t->oid;
+    for (int i = 0; status == DM_OK && i < PQntuples(rows); i++)
+        add_leaf(plan, rows, i);
+    PQclear(rows);
+    give_connection(c, conn);
+    return status;
+}
+
+static struct copy_plan *find_plan(struct dm_copy *c, uint64_t oid)
+{
+    for (size_t i = 0; i < c->n_plans; i++)
+        if (c->plans[i].oid == oid)
+            return &c->plans[i];
+    return NULL;
+}
+
+/* A copy of the plan's fields; its leaves stay owned by the copy and never change. */
+static enum dm_status plan_of(struct dm_copy *c, const struct pg_table *t, struct copy_plan *out,
+                              struct dm_error *err)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    struct copy_plan *known = find_plan(c, t->oid);
+    if (known != NULL)
+        *out = *known;
+    (void)pthread_mutex_unlock(&c->lock);
+    if (known != NULL)
+        return DM_OK;
+    struct copy_plan made = {0};
+    if (make_plan(c, t, &made, err) != DM_OK) {
+        plan_release(&made);
+        return DM_FAIL;
+    }
+    (void)pthread_mutex_lock(&c->lock);
+    known = find_plan(c, t->oid); /* another thread may have been faster */
+    if (known == NULL) {
+        c->plans = dm_xrealloc(c->plans, c->n_plans + 1, sizeof *c->plans);
+        c->plans[c->n_plans++] = made;
+        *out = made;
+    } else {
+        *out = *known;
+        plan_release(&made);
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+    return DM_OK;
+}
+
+enum dm_status pg_copy_parts(struct dm_copy *c, const struct dm_table *t, size_t workers, size_t *parts,
+                             struct dm_error *err)
+{
+    const struct pg_table *table;
+    struct copy_plan plan;
+    if (known_table(c, t, &table, err) != DM_OK || plan_of(c, table, &plan, err) != DM_OK)
+        return DM_FAIL;
+    uint64_t most = plan.pages / MIN_PART_PAGES, wish = workers <= 1 ? 1 : workers * 4;
+    *parts = (size_t)(most < 1 ? 1 : most < wish ? most : wish);
+    return DM_OK;
+}
+
+/* ---- reading ---- */
+
+/* The server's text of a value comes from the type's output function. A cast to text gives the same, unless somebody defined a cast
+ * (inet shows its mask, xml keeps its declaration): then format('%s') does, which uses the output function. */
+static enum dm_status append_column(struct dm_buffer *sql, const struct pg_column *c, struct dm_error *err)
+{
+    char *name = pg_quote(c->name);
+    enum dm_status status;
+    if (!c->codec.as_text)
+        status = dm_buffer_printf(sql, err, "%s", name);
+    else if (!c->codec.text_function)
+        status = dm_buffer_printf(sql, err, "%s::text", name);
+    else
+        status = dm_buffer_printf(sql, err, "CASE WHEN %s IS DISTINCT FROM NULL THEN format('%%s', %s) END", name,
+                                  name);
+    free(name);
+    return status;
+}
+
+static enum dm_status select_list(const struct pg_table *t, struct dm_buffer *out, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < t->n_columns && status == DM_OK; i++) {
+        if (!t->columns[i].mirrored)
+            continue;
+        if (out->len > 0)
+            status = dm_buffer_append(out, ", ", 2, err);
+        if (status == DM_OK)
+            status = append_column(out, &t->columns[i], err);
+    }
+    return status;
+}
+
+/* Pages [from, to) of the leaf; the last stretch of a leaf is open: the table may have grown since it was measured. */
+static enum dm_status add_stretch(struct dm_copy_reader *r, const struct copy_leaf *leaf, uint64_t from, uint64_t to,
+                                  const struct pg_table *t, const char *columns, struct dm_error *err)
+{
+    struct dm_buffer sql;
+    dm_buffer_init(&sql, 16u << 20);
+    const char *word = "WHERE";
+    enum dm_status status = dm_buffer_printf(&sql, err, "COPY (SELECT %s FROM %s", columns, leaf->from);
+    if (status == DM_OK && t->filtered) {
+        status = dm_buffer_printf(&sql, err, " WHERE (%s)", t->config->filter);
+        word = "AND";
+    }
+    if (status == DM_OK && from > 0) {
+        status = dm_buffer_printf(&sql, err, " %s ctid >= '(%llu,0)'::tid", word, (unsigned long long)from);
+        word = "AND";
+    }
+    if (status == DM_OK && to < leaf->pages)
+        status = dm_buffer_printf(&sql, err, " %s ctid < '(%llu,0)'::tid", word, (unsigned long long)to);
+    if (status == DM_OK)
+        status = dm_buffer_printf(&sql, err, ") TO STDOUT (FORMAT binary)");
+    if (status == DM_OK) {
+        r->stretches = dm_xrealloc(r->stretches, r->n_stretches + 1, sizeof *r->stretches);
+        r->stretches[r->n_stretches++].sql = dm_xstrdup(dm_buffer_text(&sql));
+    }
+    dm_buffer_release(&sql);
+    return status;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static enum dm_status plan_part(struct dm_copy_reader *r, const struct pg_table *t, const struct copy_plan *plan,
+                                size_t part, size_t parts, struct dm_error *err)
+{
+    struct dm_buffer columns;
+    dm_buffer_init(&columns, 16u << 20);
+    enum dm_status status = select_list(t, &columns, err);
+    unsigned __int128 pages = plan->pages;
+    uint64_t first = (uint64_t)(pages * part / parts), end = (uint64_t)(pages * (part + 1) / parts);
+    for (size_t i = 0; i < plan->n_leaves && status == DM_OK; i++) {
+        const struct copy_leaf *leaf = &plan->leaves[i];
+        uint64_t from = larger(first, leaf->first_page), to = smaller(end, leaf->first_page + leaf->pages);
+        if (from < to)
+            status = add_stretch(r, leaf, from - leaf->first_page, to - leaf->first_page, t, dm_buffer_text(&columns),
+                                 err);
+    }
+    dm_buffer_release(&columns);
+    return status;
+}
+
+enum dm_status pg_copy_read(struct dm_copy *c, const struct dm_table *t, size_t part, size_t parts,
+                            struct dm_copy_reader **out, struct dm_error *err)
+{
+    const struct pg_table *table;
+    struct copy_plan plan;
+    *out = NULL;
+    if (known_table(c, t, &table, err) != DM_OK || plan_of(c, table, &plan, err) != DM_OK)
+        return DM_FAIL;
+    struct dm_copy_reader *r = dm_xzalloc(1, sizeof *r);
+    r->copy = c;
+    r->name = table->table->name;
+    r->codecs = pg_table_codecs(table);
+    r->shape = (struct pg_row_shape){.schema = table->table->columns, .codecs = r->codecs, .binary = true};
+    pg_copy_parser_init(&r->parser, &r->shape);
+    if (plan_part(r, table, &plan, part, parts, err) != DM_OK || take_connection(c, &r->conn, err) != DM_OK) {
+        pg_copy_reader_close(r);
+        return DM_FAIL;
+    }
+    *out = r;
+    return DM_OK;
+}
+
+/* A table that changed its shape since the snapshot was taken is no fault of the configuration: copy again. */
+static enum dm_status fail_copy(struct dm_copy_reader *r, const PGresult *result, struct dm_error *err)
+{
+    char what[160];
+    (void)snprintf(what, sizeof what, "copying %s", r->name);
+    (void)pg_fail(err, r->conn, result, what);
+    const char *state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    if (state != NULL && (strcmp(state, "42P01") == 0 || strcmp(state, "42703") == 0))
+        err->class = DM_ERROR_TRANSIENT;
+    return DM_FAIL;
+}
+
+static enum dm_status begin_stretch(struct dm_copy_reader *r, struct dm_error *err)
+{
+    PGresult *result = PQexec(r->conn, r->stretches[r->next_stretch].sql);
+    enum dm_status status = PQresultStatus(result) == PGRES_COPY_OUT ? DM_OK : fail_copy(r, result, err);
+    PQclear(result);
+    if (status != DM_OK)
+        return DM_FAIL;
+    r->next_stretch++;
+    r->copying = true;
+    r->parser.header_seen = r->parser.ended = false;
+    dm_buffer_clear(&r->parser.rest);
+    return DM_OK;
+}
+
+static enum dm_status end_stretch(struct dm_copy_reader *r, struct dm_error *err)
+{
+    r->copying = false;
+    enum dm_status status = DM_OK;
+    PGresult *result;
+    while ((result = PQgetResult(r->conn)) != NULL) {
+        if (PQresultStatus(result) != PGRES_COMMAND_OK && status == DM_OK)
+            status = fail_copy(r, result, err);
+        PQclear(result);
+        if (PQstatus(r->conn) == CONNECTION_BAD)
+            break;
+    }
+    if (status == DM_OK && (!r->parser.ended || r->parser.rest.len > 0))
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "copying %s: the server ended in the middle of a row", r->name);
+    return status;
+}
+
+enum dm_status pg_copy_next(struct dm_copy_reader *r, struct dm_batch *batch, size_t max_rows, size_t max_bytes,
+                            dm_bad_row_fn bad_row, void *ctx, struct dm_error *err)
+{
+    if (batch->n_columns != r->shape.schema->n_fields)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "copying %s: the batch has other columns", r->name);
+    size_t bytes = dm_batch_bytes(batch);
+    while (batch->rows < max_rows && bytes < max_bytes) {
+        if (!r->copying) {
+            if (r->next_stretch == r->n_stretches)
+                return DM_END;
+            if (begin_stretch(r, err) != DM_OK)
+                return DM_FAIL;
+        }
+        char *message = NULL;
+        int n = PQgetCopyData(r->conn, &message, 0);
+        if (n == -2)
+            return pg_fail(err, r->conn, NULL, "reading the copy");
+        if (n < 0) {
+            if (end_stretch(r, err) != DM_OK)
+                return DM_FAIL;
+            continue;
+        }
+        bytes += (size_t)n;
+        enum dm_status status =
+            pg_copy_parser_feed(&r->parser, (const uint8_t *)message, (size_t)n, batch, bad_row, ctx, err);
+        PQfreemem(message);
+        if (status != DM_OK) {
+            dm_error_prefix(err, "copying %s", r->name);
+            return DM_FAIL;
+        }
+    }
+    return DM_OK;
+}
+
+void pg_copy_reader_close(struct dm_copy_reader *r)
+{
+    if (r == NULL)
+        return;
+    if (r->copying && r->conn != NULL) { /* left in the middle: such a connection is of no further use */
+        PQfinish(r->conn);
+        r->conn = NULL;
+    }
+    give_connection(r->copy, r->conn);
+    for (size_t i = 0; i < r->n_stretches; i++)
+        free(r->stretches[i].sql);
+    free(r->stretches);
+    pg_copy_parser_release(&r->parser);
+    free(r->codecs);
+    free(r);
+}

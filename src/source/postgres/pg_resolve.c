@@ -1,0 +1,206 @@
+/* Relation messages with the help of the catalog: attribute numbers, codecs, key, defaults. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "source/postgres/pg_control.h"
+
+/* All attributes by number, dropped ones too, with their names as the previous message had them. */
+static enum dm_status read_attributes(struct pg_control *c, uint32_t oid, const struct pg_relation *previous,
+                                      PGresult **rows, struct pg_attribute **out, size_t *n, struct dm_error *err)
+{
+    if (pg_query(c->conn, rows, err,
+                 "SELECT attnum, attname, atttypid, attisdropped FROM pg_attribute WHERE attrelid = %u AND attnum > 0"
+                 " AND attgenerated = '' ORDER BY attnum",
+                 oid) != DM_OK)
+        return DM_FAIL;
+    *n = (size_t)PQntuples(*rows);
+    *out = dm_xzalloc(*n + 1, sizeof **out);
+    for (size_t i = 0; i < *n; i++) {
+        struct pg_attribute *a = &(*out)[i];
+        a->attnum = (int32_t)pg_cell_int(*rows, (int)i, 0);
+        a->type_now = (uint32_t)pg_cell_int(*rows, (int)i, 2);
+        if (!pg_cell_bool(*rows, (int)i, 3))
+            a->name_now = pg_cell(*rows, (int)i, 1);
+        for (size_t f = 0; previous != NULL && f < previous->table->columns->n_fields; f++) {
+            if (previous->table->columns->fields[f].source_ref != a->attnum)
+                continue;
+            a->name_before = previous->table->columns->fields[f].name;
+            a->type_before = previous->message.columns[previous->source[f]].type;
+        }
+    }
+    return DM_OK;
+}
+
+/* Without a catalog entry (dropped since): as before by name, else by place. */
+static void place_without_catalog(const struct pg_relation_message *m, const struct pg_relation *previous,
+                                  int32_t *attnums)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        int field = previous != NULL ? dm_schema_find(previous->table->columns, m->columns[i].name) : -1;
+        attnums[i] = field >= 0 ? previous->table->columns->fields[field].source_ref : (int32_t)i + 1;
+    }
+}
+
+static bool wanted(const struct dm_table_config *config, const char *name)
+{
+    if (config == NULL)
+        return true;
+    bool listed = config->n_columns == 0;
+    for (size_t i = 0; i < config->n_columns; i++)
+        listed = listed || strcmp(config->columns[i], name) == 0;
+    for (size_t i = 0; i < config->n_exclude_columns; i++)
+        listed = listed && strcmp(config->exclude_columns[i], name) != 0;
+    return listed;
+}
+
+static enum dm_status spell_type(struct pg_control *c, const struct pg_message_column *column, char **out,
+                                 struct dm_error *err)
+{
+    PGresult *rows;
+    if (pg_query(c->conn, &rows, err, "SELECT format_type(%u, %d)", column->type, column->modifier) != DM_OK)
+        return DM_FAIL;
+    *out = dm_xstrdup(pg_cell(rows, 0, 0));
+    PQclear(rows);
+    return DM_OK;
+}
+
+static enum dm_status add_field(struct pg_control *c, const struct dm_table_config *config,
+                                const struct pg_message_column *column, int32_t attnum, uint32_t index,
+                                const struct pg_table *now, struct pg_relation *out, struct dm_error *err)
+{
+    struct dm_type decimal;
+    bool configured = pg_configured_decimal(config, column->name, &decimal);
+    struct pg_codec codec;
+    char *spelled = NULL;
+    if (pg_type_map(&c->types, c->conn, column->type, column->modifier, configured ? &decimal : NULL, &codec, err) !=
+            DM_OK ||
+        spell_type(c, column, &spelled, err) != DM_OK)
+        return DM_FAIL;
+    struct dm_schema *columns = out->table->columns;
+    struct dm_field *f = dm_schema_add(columns, column->name, codec.type);
+    f->source_ref = attnum;
+    f->source_type = spelled;
+    out->codecs[columns->n_fields - 1] = codec;
+    out->source[columns->n_fields - 1] = index;
+    /* the default that older rows show is the catalog's to say, for the same column of the same type */
+    const struct pg_column *known = now != NULL ? pg_table_column(now, attnum) : NULL;
+    int field = known != NULL && known->mirrored && known->type == column->type
+                    ? dm_schema_find(now->table->columns, known->name)
+                    : -1;
+    if (field >= 0)
+        f->default_json = dm_xstrdup(now->table->columns->fields[field].default_json);
+    return DM_OK;
+}
+
+static int field_of_attnum(const struct dm_schema *columns, int32_t attnum)
+{
+    for (size_t i = 0; i < columns->n_fields; i++)
+        if (columns->fields[i].source_ref == attnum)
+            return (int)i;
+    return -1;
+}
+
+/* The catalog's key when the message has all of it, else the columns that the message marks. */
+static void add_keys(const struct pg_relation_message *m, const struct pg_table *now,
+                     const struct pg_relation *previous, struct pg_relation *out)
+{
+    struct dm_schema *columns = out->table->columns;
+    if (out->table->append_only)
+        return;
+    bool complete = now != NULL && now->n_keys > 0;
+    for (size_t i = 0; complete && i < now->n_keys; i++)
+        complete = field_of_attnum(columns, now->keys[i]) >= 0;
+    if (complete) {
+        for (size_t i = 0; i < now->n_keys; i++)
+            dm_schema_add_key(columns, (uint32_t)field_of_attnum(columns, now->keys[i]));
+    } else if (m->identity != 'f') {
+        for (size_t f = 0; f < columns->n_fields; f++)
+            if (m->columns[out->source[f]].identity)
+                dm_schema_add_key(columns, (uint32_t)f);
+    } else if (previous != NULL) {
+        const struct dm_schema *old = previous->table->columns;
+        for (size_t i = 0; i < old->n_keys; i++) {
+            int f = field_of_attnum(columns, old->fields[old->keys[i]].source_ref);
+            if (f >= 0)
+                dm_schema_add_key(columns, (uint32_t)f);
+        }
+    }
+    for (size_t i = 0; i < columns->n_keys; i++)
+        columns->fields[columns->keys[i]].required = true;
+}
+
+static enum dm_status make_table(struct pg_control *c, const struct pg_relation_message *m, const int32_t *attnums,
+                                 const struct pg_table *now, const struct pg_relation *previous,
+                                 struct pg_relation *out, struct dm_error *err)
+{
+    /* a table renamed out of its glob keeps the settings it had */
+    const struct dm_table_config *config = dm_config_table(c->config, m->schema, m->name);
+    if (config == NULL && now != NULL)
+        config = now->config;
+    out->table = dm_table_new(m->schema, m->name);
+    out->table->id = m->oid;
+    out->table->default_namespace = strcmp(m->schema, "public") == 0;
+    out->table->append_only = config != NULL ? config->append_only : previous != NULL && previous->table->append_only;
+    out->codecs = dm_xzalloc(m->n + 1, sizeof *out->codecs);
+    out->source = dm_xzalloc(m->n + 1, sizeof *out->source);
+    for (size_t i = 0; i < m->n; i++)
+        if (wanted(config, m->columns[i].name) &&
+            add_field(c, config, &m->columns[i], attnums[i], (uint32_t)i, now, out, err) != DM_OK)
+            return DM_FAIL;
+    add_keys(m, now, previous, out);
+    if (out->table->columns->n_keys == 0 && !out->table->append_only) {
+        out->table->problem = dm_xstrdup("has no primary key");
+        out->table->hint = dm_xstrdup("give it a primary key, REPLICA IDENTITY USING INDEX, key: or append_only: true");
+    }
+    if (now != NULL) {
+        out->table->estimated_rows = now->table->estimated_rows;
+        out->table->estimated_bytes = now->table->estimated_bytes;
+    }
+    return DM_OK;
+}
+
+static enum dm_status align(struct pg_control *c, const struct pg_relation_message *m,
+                            const struct pg_relation *previous, int32_t *attnums, struct dm_error *err)
+{
+    PGresult *rows;
+    struct pg_attribute *attributes;
+    size_t n;
+    if (read_attributes(c, m->oid, previous, &rows, &attributes, &n, err) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = DM_OK;
+    if (n == 0)
+        place_without_catalog(m, previous, attnums);
+    else if (!pg_align(m->columns, m->n, attributes, n, m->uncommitted, attnums))
+        status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "%s.%s has fewer columns than the stream says", m->schema, m->name);
+    free(attributes);
+    PQclear(rows);
+    return status;
+}
+
+enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m, const struct pg_relation *previous,
+                                  struct pg_relation *out, struct dm_error *err)
+{
+    struct pg_control *c = ctx;
+    struct pg_table *now = NULL;
+    if (pg_control_settle(c, err) != DM_OK || pg_control_look(c, m->oid, &now, err) != DM_OK)
+        return DM_FAIL;
+    int32_t *attnums = dm_xzalloc(m->n + 1, sizeof *attnums);
+    enum dm_status status = align(c, m, previous, attnums, err);
+    if (status == DM_OK)
+        status = make_table(c, m, attnums, now, previous, out, err);
+    free(attnums);
+    if (status != DM_OK) {
+        pg_table_free(now);
+        return status;
+    }
+    struct pg_known *known = pg_control_known(c, m->oid);
+    if (now != NULL && !m->uncommitted) {
+        out->table->rewritten = known->catalog != NULL && pg_table_rewritten(known->catalog, now);
+        pg_table_free(known->catalog);
+        known->catalog = now;
+    } else {
+        pg_table_free(now);
+    }
+    return DM_OK;
+}
