@@ -13,7 +13,8 @@ static long long id_of(const struct dm_sqlite_table *t)
     return (long long)t->table->id;
 }
 
-static void add(struct dm_trigger_list *list, const struct dm_sqlite_table *t, const char *what, bool essential, sqlite3_str *take_sql)
+static void add(struct dm_trigger_list *list, const struct dm_sqlite_table *t, const char *what,
+                bool essential, sqlite3_str *take_sql)
 {
     list->items = dm_xrealloc(list->items, list->n + 1, sizeof *list->items);
     list->items[list->n++] = (struct dm_trigger){dm_xasprintf("_datamirror_%lld_%s", id_of(t), what),
@@ -33,7 +34,8 @@ void dm_trigger_list_release(struct dm_trigger_list *list)
 static sqlite3_str *begin(const struct dm_sqlite_table *t, const char *what, const char *when)
 {
     sqlite3_str *s = sqlite3_str_new(NULL);
-    sqlite3_str_appendf(s, "CREATE TRIGGER \"_datamirror_%lld_%s\" %s ON \"%w\"", id_of(t), what, when, t->table->name);
+    sqlite3_str_appendf(s, "CREATE TRIGGER \"_datamirror_%lld_%s\" %s ON \"%w\"", id_of(t), what, when,
+                        t->table->name);
     return s;
 }
 
@@ -58,8 +60,9 @@ static void log_entry(sqlite3_str *s, const struct dm_sqlite_table *t, enum dm_s
 /* OLD and NEW differ in a column, byte for byte. */
 static void differs(sqlite3_str *s, const char *column)
 {
-    sqlite3_str_appendf(s, "OLD.\"%w\" IS NOT NEW.\"%w\" COLLATE BINARY OR typeof(OLD.\"%w\") <> typeof(NEW.\"%w\")",
-                        column, column, column, column);
+    sqlite3_str_appendf(
+        s, "OLD.\"%w\" IS NOT NEW.\"%w\" COLLATE BINARY OR typeof(OLD.\"%w\") <> typeof(NEW.\"%w\")", column,
+        column, column, column);
 }
 
 static void key_differs(sqlite3_str *s, const struct dm_sqlite_table *t)
@@ -72,8 +75,8 @@ static void key_differs(sqlite3_str *s, const struct dm_sqlite_table *t)
 
 /* ---- images ---- */
 
-/* A name that is no column (any more) resolves to the one-row table around it, which says NULL: so the trigger stays valid when a column
- * is dropped, and ALTER TABLE DROP COLUMN is not refused because of us. */
+/* A name that is no column (any more) resolves to the one-row table around it, which says NULL: so the
+ * trigger stays valid when a column is dropped, and ALTER TABLE DROP COLUMN is not refused because of us. */
 static void null_columns(sqlite3_str *s, const struct dm_sqlite_table *t)
 {
     sqlite3_str_appendf(s, " FROM (SELECT ");
@@ -147,8 +150,8 @@ static void mark(sqlite3_str *s, const struct dm_sqlite_table *t, const struct d
     sqlite3_str_appendf(s, ";");
 }
 
-/* An update can only run into a constraint whose columns it changes; with an expression, a condition or a generated column
- * involved that is not decided here. */
+/* An update can only run into a constraint whose columns it changes; with an expression, a condition or a
+ * generated column involved that is not decided here. */
 static bool always_conflicting(const struct dm_sqlite_table *t)
 {
     for (size_t i = 0; i < t->n_uniques; i++) {
@@ -199,8 +202,8 @@ static void columns_trigger(const struct dm_sqlite_table *t, struct dm_trigger_l
     sqlite3_str *s = begin(t, "columns", "AFTER DELETE");
     sqlite3_str_appendf(s, " WHEN 0 BEGIN SELECT ");
     for (size_t i = 0; i < c->n_fields; i++)
-        sqlite3_str_appendf(s, "%s(SELECT \"%w\" FROM \"%w\") AS c%d", i > 0 ? ", " : "", c->fields[i].name, t->table->name,
-                            c->fields[i].source_ref);
+        sqlite3_str_appendf(s, "%s(SELECT \"%w\" FROM \"%w\") AS c%d", i > 0 ? ", " : "", c->fields[i].name,
+                            t->table->name, c->fields[i].source_ref);
     null_columns(s, t);
     sqlite3_str_appendf(s, "; END");
     add(out, t, "columns", false, s);
@@ -280,7 +283,8 @@ bool dm_capture_signature_covers(const char *old, const char *now)
         const char *end = strstr(p, DM_SIGNATURE_SEPARATOR);
         size_t n = end != NULL ? (size_t)(end - p) : strlen(p);
         bool found = false;
-        for (const char *q = old; q != NULL && !found; q = strstr(q, DM_SIGNATURE_SEPARATOR), q = q != NULL ? q + 1 : NULL) {
+        for (const char *q = old; q != NULL && !found;
+             q = strstr(q, DM_SIGNATURE_SEPARATOR), q = q != NULL ? q + 1 : NULL) {
             const char *stop = strstr(q, DM_SIGNATURE_SEPARATOR);
             found = (stop != NULL ? (size_t)(stop - q) : strlen(q)) == n && memcmp(p, q, n) == 0;
         }

@@ -1,4 +1,5 @@
-/* capture_triggers.h — the SQL of a table's capture triggers. Texts only: nothing is read or written. See sqlite_capture.c for what each is for.
+/* capture_triggers.h — the SQL of a table's capture triggers. Texts only: nothing is read or written. See
+ * sqlite_capture.c for what each is for.
  *
  *     struct dm_trigger_list list = {0};
  *     dm_capture_triggers(table, &list);
@@ -16,19 +17,21 @@ struct dm_trigger_list {
         char *name; /* _datamirror_<id>_<what> */
         char *sql;
         bool essential; /* rows change without a trace while it is missing */
-    } *items;
+    } * items;
 };
 /* `table` has its id and column numbers. */
 void dm_capture_triggers(const struct dm_sqlite_table *table, struct dm_trigger_list *out);
 void dm_trigger_list_release(struct dm_trigger_list *list);
 
-/* What the conflict triggers protect, independent of column names: changes exactly when another kind of REPLACE became possible. */
+/* What the conflict triggers protect, independent of column names: changes exactly when another kind of
+ * REPLACE became possible. */
 char *dm_capture_signature(const struct dm_sqlite_table *table);
 #define DM_SIGNATURE_SEPARATOR "\n" /* between the key and each constraint */
 /* Every part of `now` is in `old`: no new kind of REPLACE. */
 bool dm_capture_signature_covers(const char *old, const char *now);
 
-/* The current names of the columns that a columns trigger was made with: refs[i] is now called names[i]. False: not readable. */
+/* The current names of the columns that a columns trigger was made with: refs[i] is now called names[i].
+ * False: not readable. */
 struct dm_column_names {
     size_t n;
     int32_t *refs;

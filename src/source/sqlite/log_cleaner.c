@@ -8,7 +8,12 @@
 #include "base/memory.h"
 #include "source/sqlite/sqlite_db.h"
 
-enum { entries_per_transaction = 2000, transactions_per_run = 4, run_interval_us = 500000, lock_wait_ms = 20 };
+enum {
+    entries_per_transaction = 2000,
+    transactions_per_run = 4,
+    run_interval_us = 500000,
+    lock_wait_ms = 20
+};
 
 void dm_log_cleaner_init(struct dm_log_cleaner *c, sqlite3 *db)
 {
@@ -29,11 +34,15 @@ void dm_log_cleaner_ack(struct dm_log_cleaner *c, dm_position position)
 static enum dm_status delete_below(sqlite3 *db, int64_t cut, struct dm_error *err)
 {
     sqlite3_stmt *row = NULL;
-    if (dm_sqlite_prepare(db, &row, err, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB '_datamirror_image_*'") != DM_OK)
+    if (dm_sqlite_prepare(
+            db, &row, err,
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB '_datamirror_image_*'") !=
+        DM_OK)
         return DM_FAIL;
     enum dm_status status;
     while ((status = dm_sqlite_step(row, err)) == DM_OK)
-        if (dm_sqlite_exec(db, err, "DELETE FROM \"%w\" WHERE seq < %lld", (const char *)sqlite3_column_text(row, 0), (long long)cut) != DM_OK) {
+        if (dm_sqlite_exec(db, err, "DELETE FROM \"%w\" WHERE seq < %lld",
+                           (const char *)sqlite3_column_text(row, 0), (long long)cut) != DM_OK) {
             status = DM_FAIL;
             break;
         }
@@ -49,8 +58,10 @@ static enum dm_status clean_some(sqlite3 *db, dm_position acknowledged, bool *mo
     *more = false;
     int64_t keep = 0, cut = 0;
     if (dm_sqlite_exec(db, err, "BEGIN IMMEDIATE") != DM_OK ||
-        dm_sqlite_int(db, 0, &keep, err, "SELECT max(seq) FROM \"_datamirror_log\" WHERE seq < %lld", (long long)acknowledged) != DM_OK ||
-        dm_sqlite_int(db, keep, &cut, err, "SELECT seq FROM \"_datamirror_log\" WHERE seq < %lld ORDER BY seq LIMIT 1 OFFSET %d",
+        dm_sqlite_int(db, 0, &keep, err, "SELECT max(seq) FROM \"_datamirror_log\" WHERE seq < %lld",
+                      (long long)acknowledged) != DM_OK ||
+        dm_sqlite_int(db, keep, &cut, err,
+                      "SELECT seq FROM \"_datamirror_log\" WHERE seq < %lld ORDER BY seq LIMIT 1 OFFSET %d",
                       (long long)keep, entries_per_transaction) != DM_OK ||
         delete_below(db, cut, err) != DM_OK || dm_sqlite_exec(db, err, "COMMIT") != DM_OK)
         return DM_FAIL;

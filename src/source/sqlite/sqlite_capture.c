@@ -1,81 +1,94 @@
 /* Change capture inside a SQLite file.
  *
- * THE PROBLEM. SQLite has no log that another process could read: the WAL holds pages and is overwritten. What it has are triggers,
- * which run inside the writer's transaction, so what they write commits or vanishes together with the change. Triggers have three
- * holes, and the design is shaped by them:
- *   1. Rows that INSERT OR REPLACE or UPDATE OR REPLACE remove to make room fire no delete trigger (unless the writer's connection has
- *      recursive_triggers on, which is off by default and not ours to set).
- *   2. Triggers of one table run in no defined order. When a user's trigger changes the row again, an image taken from NEW by a trigger
- *      that runs later is already stale, yet it stands last in the log.
- *   3. A trigger names columns. One that names all of them misses a column added later, and forbids dropping one.
+ * THE PROBLEM. SQLite has no log that another process could read: the WAL holds pages and is overwritten.
+ * What it has are triggers, which run inside the writer's transaction, so what they write commits or
+ * vanishes together with the change. Triggers have three holes, and the design is shaped by them:
+ *   1. Rows that INSERT OR REPLACE or UPDATE OR REPLACE remove to make room fire no delete trigger (unless
+ *      the writer's connection has recursive_triggers on, which is off by default and not ours to set).
+ *   2. Triggers of one table run in no defined order. When a user's trigger changes the row again, an image
+ *      taken from NEW by a trigger that runs later is already stale, yet it stands last in the log.
+ *   3. A trigger names columns. One that names all of them misses a column added later, and forbids
+ *      dropping one.
  *
- * THE IDEA. The log does not say how a row changed. It says which KEY may have changed, and the row itself is read from its table in the
- * same snapshot in which the log is read. Any number of entries for one key, in any order, lead to the row as it is, or to its absence.
- * An entry too many costs one lookup and harms nothing, so doubtful cases are simply logged: hole 1 is closed by logging, before the
- * write, the keys of the rows that stand in its way; hole 2 and 3 do not exist, since no image is taken and only key columns are named.
- * The row image delivered is the row itself: storage class, NUL bytes, large integers, everything, without a second copy in the file.
- * A writer pays one append of a few bytes per changed row.
+ * THE IDEA. The log does not say how a row changed. It says which KEY may have changed, and the row itself
+ * is read from its table in the same snapshot in which the log is read. Any number of entries for one key,
+ * in any order, lead to the row as it is, or to its absence. An entry too many costs one lookup and harms
+ * nothing, so doubtful cases are simply logged: hole 1 is closed by logging, before the write, the keys of
+ * the rows that stand in its way; hole 2 and 3 do not exist, since no image is taken and only key columns
+ * are named. The row image delivered is the row itself: storage class, NUL bytes, large integers,
+ * everything, without a second copy in the file. A writer pays one append of a few bytes per changed row.
  *
  * FORMAT. All in the main file, readable with any SQLite tool:
- *   _datamirror_log(seq INTEGER PRIMARY KEY, t INTEGER, op INTEGER, k1, k2, …)
- *       One entry per changed row. t: table id. op: enum dm_sqlite_op. k1…: the key's values; these columns have no type, so values keep
- *       their storage class. One log for all tables, because seq must order changes across tables, and because one append-only
- *       b-tree is what costs writers least. No constraint but seq: the conflict policy of the writer's statement (OR IGNORE) rules
- *       inside triggers too, and would silently skip an entry that breaks one.
- *   _datamirror_tables(id, name, state, sql, signature, images_from, seen)
- *       What capture knows of each table. sql: CREATE TABLE when last looked at. signature: its unique constraints. seen: greatest
- *       seq when last looked at. state: 1 captured, 0 dropped or no longer selected.
- *   _datamirror_columns(t, ref, name, type, key)
- *       Numbers of columns. A number belongs to a column for life, through renames, and is never given again.
- *   _datamirror_image_<id>(seq INTEGER PRIMARY KEY, c<ref>, …)
- *       Only for tables with `history: true` or `append_only: true`: the row as it stood right after the change with this seq, read
- *       from the table by the trigger (not from NEW: hole 2). For every other table intermediate states within one poll are nobody's
- *       business.
- *   triggers _datamirror_<id>_insert, _update, _delete (AFTER; they log), _conflict_insert, _conflict_update (BEFORE; they log the
- *       keys of rows that a REPLACE would remove), _columns (never fires; ALTER TABLE RENAME COLUMN rewrites its text, which
- *       tells us the rename).
+ *   _datamirror_log(seq INTEGER PRIMARY KEY, t INTEGER, op INTEGER, k1, k2, …): One entry per changed row.
+ *       t: table id. op: enum dm_sqlite_op. k1…: the key's values; these columns have no type, so values
+ *       keep their storage class. One log for all tables, because seq must order changes across tables, and
+ *       because one append-only b-tree is what costs writers least. No constraint but seq: the conflict
+ *       policy of the writer's statement (OR IGNORE) rules inside triggers too, and would silently skip an
+ *       entry that breaks one.
+ *   _datamirror_tables(id, name, state, sql, signature, images_from, seen): What capture knows of each
+ *       table. sql: CREATE TABLE when last looked at. signature: its unique constraints. seen: greatest seq
+ *       when last looked at. state: 1 captured, 0 dropped or no longer selected.
+ *   _datamirror_columns(t, ref, name, type, key): Numbers of columns. A number belongs to a column for life,
+ *       through renames, and is never given again.
+ *   _datamirror_image_<id>(seq INTEGER PRIMARY KEY, c<ref>, …): Only for tables with `history: true` or
+ *       `append_only: true`: the row as it stood right after the change with this seq, read from the table
+ *       by the trigger (not from NEW: hole 2). For every other table intermediate states within one poll
+ *       are nobody's business.
+ *   triggers _datamirror_<id>_insert, _update, _delete (AFTER; they log), _conflict_insert,
+ *       _conflict_update (BEFORE; they log the keys of rows that a REPLACE would remove), _columns (never
+ *       fires; ALTER TABLE RENAME COLUMN rewrites its text, which tells us the rename).
  *
- * SEQUENCE. seq is greatest seq + 1 (plain INTEGER PRIMARY KEY; AUTOINCREMENT would cost writers a second b-tree, and fixtures like to
- * empty sqlite_sequence). So the greatest entry is never deleted. The first entry, and one at each start of a stream (op SESSION), lift
- * seq to the clock in microseconds. Hence a log made anew (after `forget`, or in another file) never reuses numbers, and a file
- * restored from an older copy stands below the position that the mirror holds: both are noticed.
+ * SEQUENCE. seq is greatest seq + 1 (plain INTEGER PRIMARY KEY; AUTOINCREMENT would cost writers a second
+ * b-tree, and fixtures like to empty sqlite_sequence). So the greatest entry is never deleted. The first
+ * entry, and one at each start of a stream (op SESSION), lift seq to the clock in microseconds. Hence a log
+ * made anew (after `forget`, or in another file) never reuses numbers, and a file restored from an older
+ * copy stands below the position that the mirror holds: both are noticed.
  *
- * POSITIONS. Position p means: all entries with seq < p. A transaction unit that ends with entry L has visible_at L and position L + 1; a copy
- * taken when the greatest seq is M stands at M + 1 and holds exactly the units with visible_at < M + 1. 0 is "from the oldest entry".
+ * POSITIONS. Position p means: all entries with seq < p. A transaction unit that ends with entry L has
+ * visible_at L and position L + 1; a copy taken when the greatest seq is M stands at M + 1 and holds
+ * exactly the units with visible_at < M + 1. 0 is "from the oldest entry".
  *
- * TRANSACTIONS. SQLite serialises writers, and a reader sees whole transactions only. Everything that one read snapshot shows above the
- * stream's position is therefore a whole number of transactions, and is delivered as one unit: begin … commit. Where transactions
- * lie close together, several share a unit; none is ever split. SQLite keeps no commit time: the unit's is when the snapshot was taken.
+ * TRANSACTIONS. SQLite serialises writers, and a reader sees whole transactions only. Everything that one
+ * read snapshot shows above the stream's position is therefore a whole number of transactions, and is
+ * delivered as one unit: begin … commit. Where transactions lie close together, several share a unit; none
+ * is ever split. SQLite keeps no commit time: the unit's is when the snapshot was taken.
  *
- * READING A UNIT (sqlite_stream.c), in one read transaction: notes (op >= 5) in order; then images in order, for tables that keep them;
- * then, for all keys in [position, M] grouped, the row of each. Present: INSERT if the key's first entry is an insert, else UPDATE.
- * Absent: DELETE. An update of a key is thus a DELETE and an INSERT. Keys compare as the lake compares them, by bytes, also where the
- * table's collation does not: 'a' updated to 'A' under NOCASE deletes 'a' and inserts 'A'.
- * A key whose last entry has a valid image was delivered by the images already and is left out.
+ * READING A UNIT (sqlite_stream.c), in one read transaction: notes (op >= 5) in order; then images in
+ * order, for tables that keep them; then, for all keys in [position, M] grouped, the row of each. Present:
+ * INSERT if the key's first entry is an insert, else UPDATE. Absent: DELETE. An update of a key is thus a
+ * DELETE and an INSERT. Keys compare as the lake compares them, by bytes, also where the table's collation
+ * does not: 'a' updated to 'A' under NOCASE deletes 'a' and inserts 'A'. A key whose last entry has a valid
+ * image was delivered by the images already and is left out.
  *
- * SCHEMA CHANGES. Each poll compares PRAGMA schema_version. When it moved, dm_sqlite_capture_sync looks at all tables under the write
- * lock, mends triggers, and notes in the log what the stream must tell, so it is told in order, and again after a crash:
- *   - column added: rows are read as they are, nothing was missed. With a default, or generated, all stored rows have a value that no
- *     change announced: REWRITTEN.   - column or table renamed: SCHEMA; numbers and id stay.   - column dropped: SCHEMA.
- *   - triggers gone (the table was dropped and made again, the usual way to do what ALTER TABLE cannot): same id, REWRITTEN.
- *   - a UNIQUE constraint was added, or the key changed, while rows changed: a REPLACE may have gone unseen: REWRITTEN.
- *   - CREATE TABLE text changed without visible reason (a column dropped and made again under its name): REWRITTEN.
- *   - images of a table between an ALTER and the sync lack the new columns: images_from says which are valid; before it, only the final
- *     state of a key is delivered.
+ * SCHEMA CHANGES. Each poll compares PRAGMA schema_version. When it moved, dm_sqlite_capture_sync looks at
+ * all tables under the write lock, mends triggers, and notes in the log what the stream must tell, so it is
+ * told in order, and again after a crash:
+ *   - column added: rows are read as they are, nothing was missed. With a default, or generated, all stored
+ *     rows have a value that no change announced: REWRITTEN.
+ *   - column or table renamed: SCHEMA; numbers and id stay. Column dropped: SCHEMA.
+ *   - triggers gone (the table was dropped and made again, the usual way to do what ALTER TABLE cannot):
+ *     same id, REWRITTEN.
+ *   - a UNIQUE constraint was added, or the key changed, while rows changed: a REPLACE may have gone
+ *     unseen: REWRITTEN.
+ *   - CREATE TABLE text changed without visible reason (a column dropped and made again under its name):
+ *     REWRITTEN.
+ *   - images of a table between an ALTER and the sync lack the new columns: images_from says which are
+ *     valid; before it, only the final state of a key is delivered.
  *
- * VALIDITY. A stream at position p may go on only if the greatest seq is >= p - 1 (else the file went back in time) and the
- * smallest seq is < p (else entries it needs were deleted). Cleaning keeps the last entry below the acknowledged position,
- * so the second rule holds for everybody who acknowledged, and fails for a second mirror on the same file instead of letting it skip.
+ * VALIDITY. A stream at position p may go on only if the greatest seq is >= p - 1 (else the file went back
+ * in time) and the smallest seq is < p (else entries it needs were deleted). Cleaning keeps the last entry
+ * below the acknowledged position, so the second rule holds for everybody who acknowledged, and fails for a
+ * second mirror on the same file instead of letting it skip.
  */
 #include "source/sqlite/sqlite_capture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "source/sqlite/capture_columns.h"
 #include "source/sqlite/capture_triggers.h"
 
 /* ---- the tables of the capture ---- */
@@ -84,7 +97,9 @@ bool dm_sqlite_capture_exists(sqlite3 *db)
 {
     struct dm_error ignored = {0};
     int64_t n = 0;
-    return dm_sqlite_int(db, 0, &n, &ignored, "SELECT count(*) FROM sqlite_schema WHERE name = '_datamirror_log'") == DM_OK && n > 0;
+    return dm_sqlite_int(db, 0, &n, &ignored,
+                         "SELECT count(*) FROM sqlite_schema WHERE name = '_datamirror_log'") == DM_OK &&
+           n > 0;
 }
 
 enum dm_status dm_sqlite_capture_position(sqlite3 *db, dm_position *out, struct dm_error *err)
@@ -98,33 +113,39 @@ enum dm_status dm_sqlite_capture_position(sqlite3 *db, dm_position *out, struct 
 
 enum dm_status dm_sqlite_capture_session(sqlite3 *db, struct dm_error *err)
 {
-    return dm_sqlite_exec(db, err,
-                          "INSERT INTO \"_datamirror_log\"(seq, t, op) SELECT max(%lld, coalesce((SELECT max(seq) FROM"
-                          " \"_datamirror_log\"), 0) + 1), 0, 0", (long long)dm_clock_wall_us());
+    return dm_sqlite_exec(
+        db, err,
+        "INSERT INTO \"_datamirror_log\"(seq, t, op) SELECT max(%lld, coalesce((SELECT max(seq) FROM"
+        " \"_datamirror_log\"), 0) + 1), 0, 0",
+        (long long)dm_clock_wall_us());
 }
 
 static enum dm_status create_capture(sqlite3 *db, struct dm_error *err)
 {
-    if (dm_sqlite_exec(db, err,
-                       "CREATE TABLE \"_datamirror_log\"(seq INTEGER PRIMARY KEY, t INTEGER, op INTEGER, k1);"
-                       "CREATE TABLE \"_datamirror_tables\"(id INTEGER PRIMARY KEY, name TEXT, state INTEGER, sql TEXT, signature TEXT,"
-                       " images_from INTEGER, seen INTEGER);"
-                       "CREATE TABLE \"_datamirror_columns\"(t INTEGER, ref INTEGER, name TEXT, type TEXT, key INTEGER,"
-                       " PRIMARY KEY (t, ref)) WITHOUT ROWID") != DM_OK)
+    if (dm_sqlite_exec(
+            db, err,
+            "CREATE TABLE \"_datamirror_log\"(seq INTEGER PRIMARY KEY, t INTEGER, op INTEGER, k1);"
+            "CREATE TABLE \"_datamirror_tables\"(id INTEGER PRIMARY KEY, name TEXT, state INTEGER, sql TEXT, "
+            "signature TEXT,"
+            " images_from INTEGER, seen INTEGER);"
+            "CREATE TABLE \"_datamirror_columns\"(t INTEGER, ref INTEGER, name TEXT, type TEXT, key INTEGER,"
+            " PRIMARY KEY (t, ref)) WITHOUT ROWID") != DM_OK)
         return DM_FAIL;
     return dm_sqlite_capture_session(db, err);
 }
 
 /* ---- ids and numbers ---- */
 
-/* Ids by trigger first, since triggers follow a renamed table; then by name, for tables whose triggers are gone. */
+/* Ids by trigger first, since triggers follow a renamed table; then by name, for tables whose triggers are
+ * gone. */
 enum dm_status dm_sqlite_capture_identify(sqlite3 *db, struct dm_sqlite_tables *set, struct dm_error *err)
 {
     if (!dm_sqlite_capture_exists(db))
         return DM_OK;
     sqlite3_stmt *row = NULL;
     if (dm_sqlite_prepare(db, &row, err,
-                          "SELECT m.id, s.tbl_name, 0 FROM \"_datamirror_tables\" m JOIN sqlite_schema s ON s.type = 'trigger'"
+                          "SELECT m.id, s.tbl_name, 0 FROM \"_datamirror_tables\" m JOIN sqlite_schema s ON "
+                          "s.type = 'trigger'"
                           " AND s.name = '_datamirror_' || m.id || '_columns' UNION ALL"
                           " SELECT id, name, 1 FROM \"_datamirror_tables\" ORDER BY 3, 1") != DM_OK)
         return DM_FAIL;
@@ -140,8 +161,10 @@ enum dm_status dm_sqlite_capture_identify(sqlite3 *db, struct dm_sqlite_tables *
         return DM_FAIL;
     for (size_t i = 0; i < set->n; i++) {
         struct dm_schema *columns = set->tables[i]->table->columns;
-        if (dm_sqlite_prepare(db, &row, err, "SELECT ref, name FROM \"_datamirror_columns\" WHERE t = %lld AND name IS NOT NULL",
-                              (long long)set->tables[i]->table->id) != DM_OK)
+        if (dm_sqlite_prepare(
+                db, &row, err,
+                "SELECT ref, name FROM \"_datamirror_columns\" WHERE t = %lld AND name IS NOT NULL",
+                (long long)set->tables[i]->table->id) != DM_OK)
             return DM_FAIL;
         while ((status = dm_sqlite_step(row, err)) == DM_OK) {
             int f = dm_schema_find(columns, (const char *)sqlite3_column_text(row, 1));
@@ -155,13 +178,16 @@ enum dm_status dm_sqlite_capture_identify(sqlite3 *db, struct dm_sqlite_tables *
     return DM_OK;
 }
 
-enum dm_status dm_sqlite_capture_remembered(sqlite3 *db, uint64_t id, struct dm_table **out, struct dm_error *err)
+enum dm_status dm_sqlite_capture_remembered(sqlite3 *db, uint64_t id, struct dm_table **out,
+                                            struct dm_error *err)
 {
     *out = NULL;
     sqlite3_stmt *row = NULL;
     if (dm_sqlite_prepare(db, &row, err,
-                          "SELECT m.name, c.name, c.type, c.ref, c.key FROM \"_datamirror_tables\" m JOIN \"_datamirror_columns\" c"
-                          " ON c.t = m.id WHERE m.id = %lld AND c.name IS NOT NULL ORDER BY c.ref", (long long)id) != DM_OK)
+                          "SELECT m.name, c.name, c.type, c.ref, c.key FROM \"_datamirror_tables\" m JOIN "
+                          "\"_datamirror_columns\" c"
+                          " ON c.t = m.id WHERE m.id = %lld AND c.name IS NOT NULL ORDER BY c.ref",
+                          (long long)id) != DM_OK)
         return DM_FAIL;
     enum dm_status status;
     while ((status = dm_sqlite_step(row, err)) == DM_OK) {
@@ -171,7 +197,8 @@ enum dm_status dm_sqlite_capture_remembered(sqlite3 *db, uint64_t id, struct dm_
             (*out)->default_namespace = true;
         }
         struct dm_sqlite_rule rule = dm_sqlite_rule_of((const char *)sqlite3_column_text(row, 2), false);
-        struct dm_field *f = dm_schema_add((*out)->columns, (const char *)sqlite3_column_text(row, 1), rule.type);
+        struct dm_field *f =
+            dm_schema_add((*out)->columns, (const char *)sqlite3_column_text(row, 1), rule.type);
         f->source_ref = sqlite3_column_int(row, 3);
         if (sqlite3_column_int(row, 4)) {
             f->required = true;
@@ -187,27 +214,30 @@ enum dm_status dm_sqlite_capture_remembered(sqlite3 *db, uint64_t id, struct dm_
 /* One table while it is compared with what the capture knows. */
 struct review {
     struct dm_sqlite_table *t;
-    bool known;         /* it was captured before */
+    bool known; /* it was captured before */
     bool renamed;
     bool columns_moved; /* added, dropped or renamed columns */
     bool rewritten;
     bool triggers_missing;
-    bool mended;        /* something was written */
-    bool images_moved;  /* older images lack columns */
+    bool mended;       /* something was written */
+    bool images_moved; /* older images lack columns */
     char *old_sql, *old_signature;
     int64_t seen;
 };
 
 static enum dm_status note(sqlite3 *db, uint64_t id, enum dm_sqlite_op op, struct dm_error *err)
 {
-    return dm_sqlite_exec(db, err, "INSERT INTO \"_datamirror_log\"(t, op) VALUES (%lld, %d)", (long long)id, (int)op);
+    return dm_sqlite_exec(db, err, "INSERT INTO \"_datamirror_log\"(t, op) VALUES (%lld, %d)", (long long)id,
+                          (int)op);
 }
 
 static enum dm_status review_known(sqlite3 *db, struct review *r, struct dm_error *err)
 {
     sqlite3_stmt *row = NULL;
-    if (dm_sqlite_prepare(db, &row, err, "SELECT name, sql, signature, seen, state FROM \"_datamirror_tables\" WHERE id = %lld",
-                          (long long)r->t->table->id) != DM_OK)
+    if (dm_sqlite_prepare(
+            db, &row, err,
+            "SELECT name, sql, signature, seen, state FROM \"_datamirror_tables\" WHERE id = %lld",
+            (long long)r->t->table->id) != DM_OK)
         return DM_FAIL;
     enum dm_status status = dm_sqlite_step(row, err);
     if (status == DM_OK) {
@@ -222,95 +252,15 @@ static enum dm_status review_known(sqlite3 *db, struct review *r, struct dm_erro
     return status == DM_FAIL ? DM_FAIL : DM_OK;
 }
 
-/* Follows renamed columns: where the columns trigger now says another name, the number takes it. */
-static enum dm_status follow_renames(sqlite3 *db, struct review *r, struct dm_error *err)
-{
-    long long id = (long long)r->t->table->id;
-    sqlite3_stmt *row = NULL;
-    if (dm_sqlite_prepare(db, &row, err, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = '_datamirror_%lld_columns'", id) !=
-        DM_OK)
-        return DM_FAIL;
-    struct dm_column_names names = {0};
-    enum dm_status status = dm_sqlite_step(row, err);
-    bool readable = status == DM_OK && dm_capture_columns_parse((const char *)sqlite3_column_text(row, 0), &names);
-    (void)sqlite3_finalize(row);
-    if (status == DM_FAIL || !readable)
-        return status == DM_FAIL ? DM_FAIL : DM_OK;
-    /* Through NULL, because two columns may have swapped their names. */
-    for (size_t pass = 0; status != DM_FAIL && pass < 2; pass++) {
-        for (size_t i = 0; i < names.n; i++) {
-            const char *sql = pass == 0 ? "UPDATE \"_datamirror_columns\" SET name = '' WHERE t = %lld AND ref = %d AND name <> %Q"
-                                        : "UPDATE \"_datamirror_columns\" SET name = %Q WHERE t = %lld AND ref = %d AND name = ''";
-            status = pass == 0 ? dm_sqlite_exec(db, err, sql, id, names.refs[i], names.names[i])
-                               : dm_sqlite_exec(db, err, sql, names.names[i], id, names.refs[i]);
-            if (status == DM_FAIL)
-                break;
-            if (pass == 1 && sqlite3_changes(db) > 0)
-                r->columns_moved = true;
-        }
-    }
-    dm_column_names_release(&names);
-    return status == DM_FAIL ? DM_FAIL : DM_OK;
-}
-
-/* Columns that are gone lose their name; new ones get the next number. A column of another declared type is another column. */
-static enum dm_status number_columns(sqlite3 *db, struct review *r, struct dm_error *err)
-{
-    const struct dm_table *t = r->t->table;
-    long long id = (long long)t->id;
-    if (follow_renames(db, r, err) != DM_OK)
-        return DM_FAIL;
-    for (size_t i = 0; i < t->columns->n_fields; i++)
-        t->columns->fields[i].source_ref = 0;
-    sqlite3_stmt *row = NULL;
-    if (dm_sqlite_prepare(db, &row, err, "SELECT ref, name, type FROM \"_datamirror_columns\" WHERE t = %lld AND name IS NOT NULL", id) != DM_OK)
-        return DM_FAIL;
-    enum dm_status status;
-    int32_t *gone = NULL;
-    size_t n_gone = 0;
-    while ((status = dm_sqlite_step(row, err)) == DM_OK) {
-        int f = dm_schema_find(t->columns, (const char *)sqlite3_column_text(row, 1));
-        const char *type = (const char *)sqlite3_column_text(row, 2);
-        const char *now = f >= 0 ? t->columns->fields[f].source_type : NULL;
-        if (f >= 0 && strcmp(type != NULL ? type : "", now != NULL ? now : "") == 0) {
-            t->columns->fields[f].source_ref = sqlite3_column_int(row, 0);
-        } else {
-            gone = dm_xrealloc(gone, n_gone + 1, sizeof *gone);
-            gone[n_gone++] = sqlite3_column_int(row, 0);
-            /* Same name, other type: all stored rows may differ. */
-            r->rewritten = r->rewritten || f >= 0;
-        }
-    }
-    (void)sqlite3_finalize(row);
-    for (size_t i = 0; status != DM_FAIL && i < n_gone; i++) {
-        status = dm_sqlite_exec(db, err, "UPDATE \"_datamirror_columns\" SET name = NULL WHERE t = %lld AND ref = %d", id, gone[i]);
-        r->columns_moved = true;
-    }
-    free(gone);
-    for (size_t i = 0; status != DM_FAIL && i < t->columns->n_fields; i++) {
-        struct dm_field *f = &t->columns->fields[i];
-        if (f->source_ref != 0)
-            continue;
-        int64_t next = 1;
-        status = dm_sqlite_int(db, 1, &next, err, "SELECT max(ref) + 1 FROM \"_datamirror_columns\" WHERE t = %lld", id);
-        if (status == DM_OK)
-            status = dm_sqlite_exec(db, err, "INSERT INTO \"_datamirror_columns\"(t, ref, name, type, key) VALUES (%lld, %lld, %Q, %Q, %d)",
-                                    id, (long long)next, f->name, f->source_type, dm_schema_is_key(t->columns, (uint32_t)i));
-        f->source_ref = (int32_t)next;
-        r->columns_moved = true;
-        const char *value = r->t->defaults[i];
-        r->rewritten = r->rewritten || r->t->generated[i] || (value != NULL && strcasecmp(value, "NULL") != 0);
-    }
-    return status == DM_FAIL ? DM_FAIL : DM_OK;
-}
-
-static enum dm_status has_trigger(sqlite3 *db, const struct dm_trigger *trigger, const char *table, bool *there, bool *same,
-                                  struct dm_error *err)
+static enum dm_status has_trigger(sqlite3 *db, const struct dm_trigger *trigger, const char *table,
+                                  bool *there, bool *same, struct dm_error *err)
 {
     *there = *same = false;
     sqlite3_stmt *row = NULL;
-    if (dm_sqlite_prepare(db, &row, err, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = %Q AND tbl_name = %Q", trigger->name,
-                          table) != DM_OK)
+    if (dm_sqlite_prepare(
+            db, &row, err,
+            "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = %Q AND tbl_name = %Q",
+            trigger->name, table) != DM_OK)
         return DM_FAIL;
     enum dm_status status = dm_sqlite_step(row, err);
     if (status == DM_OK) {
@@ -339,17 +289,20 @@ static enum dm_status mend_triggers(sqlite3 *db, struct review *r, struct dm_err
     }
     /* A trigger that is no longer wanted: the last unique constraint is gone. */
     if (status == DM_OK && r->t->n_uniques == 0)
-        status = dm_sqlite_exec(db, err, "DROP TRIGGER IF EXISTS \"_datamirror_%lld_conflict_insert\";"
-                                         "DROP TRIGGER IF EXISTS \"_datamirror_%lld_conflict_update\"",
+        status = dm_sqlite_exec(db, err,
+                                "DROP TRIGGER IF EXISTS \"_datamirror_%lld_conflict_insert\";"
+                                "DROP TRIGGER IF EXISTS \"_datamirror_%lld_conflict_update\"",
                                 (long long)r->t->table->id, (long long)r->t->table->id);
     dm_trigger_list_release(&list);
     return status;
 }
 
-static enum dm_status column_there(sqlite3 *db, const char *table, const char *column, bool *there, struct dm_error *err)
+static enum dm_status column_there(sqlite3 *db, const char *table, const char *column, bool *there,
+                                   struct dm_error *err)
 {
     int64_t n = 0;
-    enum dm_status status = dm_sqlite_int(db, 0, &n, err, "SELECT count(*) FROM pragma_table_info(%Q) WHERE name = %Q", table, column);
+    enum dm_status status = dm_sqlite_int(
+        db, 0, &n, err, "SELECT count(*) FROM pragma_table_info(%Q) WHERE name = %Q", table, column);
     *there = n > 0;
     return status;
 }
@@ -362,7 +315,8 @@ static enum dm_status widen(sqlite3 *db, struct review *r, struct dm_error *err)
     for (size_t i = 0; i < r->t->n_identity; i++) {
         (void)snprintf(column, sizeof column, "k%zu", i + 1);
         if (column_there(db, "_datamirror_log", column, &there, err) != DM_OK ||
-            (!there && dm_sqlite_exec(db, err, "ALTER TABLE \"_datamirror_log\" ADD COLUMN %s", column) != DM_OK))
+            (!there &&
+             dm_sqlite_exec(db, err, "ALTER TABLE \"_datamirror_log\" ADD COLUMN %s", column) != DM_OK))
             return DM_FAIL;
     }
     (void)snprintf(name, sizeof name, "_datamirror_image_%lld", (long long)r->t->table->id);
@@ -381,14 +335,15 @@ static enum dm_status widen(sqlite3 *db, struct review *r, struct dm_error *err)
 }
 
 /* Constraints changed while rows changed: a REPLACE may have removed rows that nobody logged. */
-static enum dm_status conflicts_unseen(sqlite3 *db, struct review *r, const char *signature, dm_position since,
-                                       struct dm_error *err)
+static enum dm_status conflicts_unseen(sqlite3 *db, struct review *r, const char *signature,
+                                       dm_position since, struct dm_error *err)
 {
     if (!r->known || dm_capture_signature_covers(r->old_signature, signature))
         return DM_OK;
     int64_t from = r->seen + 1 > (int64_t)since ? r->seen + 1 : (int64_t)since, n = 0;
-    if (dm_sqlite_int(db, 0, &n, err, "SELECT 1 FROM \"_datamirror_log\" WHERE seq >= %lld AND t = %lld LIMIT 1", (long long)from,
-                      (long long)r->t->table->id) != DM_OK)
+    if (dm_sqlite_int(db, 0, &n, err,
+                      "SELECT 1 FROM \"_datamirror_log\" WHERE seq >= %lld AND t = %lld LIMIT 1",
+                      (long long)from, (long long)r->t->table->id) != DM_OK)
         return DM_FAIL;
     r->rewritten = r->rewritten || n > 0;
     return DM_OK;
@@ -401,23 +356,28 @@ static enum dm_status write_review(sqlite3 *db, struct review *r, const char *si
         r->rewritten = true; /* the same columns, but made anew */
     if (r->known && r->triggers_missing)
         r->rewritten = true;
-    bool changed = r->mended || r->columns_moved || r->renamed || r->rewritten || sql_moved || r->images_moved || !r->known ||
-                   strcmp(r->old_signature, signature) != 0;
+    bool changed = r->mended || r->columns_moved || r->renamed || r->rewritten || sql_moved ||
+                   r->images_moved || !r->known || strcmp(r->old_signature, signature) != 0;
     if (!changed)
         return DM_OK;
     r->mended = true;
     long long id = (long long)r->t->table->id;
     if (!r->known || r->rewritten || r->columns_moved || r->renamed) {
-        if (note(db, r->t->table->id, r->known && r->rewritten ? DM_SQLITE_REWRITTEN : DM_SQLITE_SCHEMA, err) != DM_OK)
+        if (note(db, r->t->table->id, r->known && r->rewritten ? DM_SQLITE_REWRITTEN : DM_SQLITE_SCHEMA,
+                 err) != DM_OK)
             return DM_FAIL;
     }
     if (r->known && (r->images_moved || r->columns_moved) &&
-        dm_sqlite_exec(db, err, "UPDATE \"_datamirror_tables\" SET images_from = (SELECT max(seq) + 1 FROM \"_datamirror_log\") WHERE id = %lld",
+        dm_sqlite_exec(db, err,
+                       "UPDATE \"_datamirror_tables\" SET images_from = (SELECT max(seq) + 1 FROM "
+                       "\"_datamirror_log\") WHERE id = %lld",
                        id) != DM_OK)
         return DM_FAIL;
     return dm_sqlite_exec(db, err,
-                          "UPDATE \"_datamirror_tables\" SET name = %Q, state = 1, sql = %Q, signature = %Q, seen = (SELECT max(seq) FROM"
-                          " \"_datamirror_log\") WHERE id = %lld", r->t->table->name, r->t->sql, signature, id);
+                          "UPDATE \"_datamirror_tables\" SET name = %Q, state = 1, sql = %Q, signature = %Q, "
+                          "seen = (SELECT max(seq) FROM"
+                          " \"_datamirror_log\") WHERE id = %lld",
+                          r->t->table->name, r->t->sql, signature, id);
 }
 
 static enum dm_status review_table(sqlite3 *db, struct dm_sqlite_table *t, dm_position since, bool *changed,
@@ -428,11 +388,14 @@ static enum dm_status review_table(sqlite3 *db, struct dm_sqlite_table *t, dm_po
     if (t->table->id != 0)
         status = review_known(db, &r, err);
     if (status == DM_OK && !r.known) {
-        status = dm_sqlite_exec(db, err, "INSERT INTO \"_datamirror_tables\"(name, state, images_from, seen) VALUES (%Q, 1, 0, 0)", t->table->name);
+        status = dm_sqlite_exec(
+            db, err,
+            "INSERT INTO \"_datamirror_tables\"(name, state, images_from, seen) VALUES (%Q, 1, 0, 0)",
+            t->table->name);
         t->table->id = (uint64_t)sqlite3_last_insert_rowid(db);
     }
     if (status == DM_OK)
-        status = number_columns(db, &r, err);
+        status = dm_capture_number_columns(db, t, &r.columns_moved, &r.rewritten, err);
     char *signature = dm_capture_signature(t);
     if (status == DM_OK)
         status = widen(db, &r, err);
@@ -453,19 +416,24 @@ static enum dm_status review_table(sqlite3 *db, struct dm_sqlite_table *t, dm_po
 
 static enum dm_status drop_triggers(sqlite3 *db, uint64_t id, struct dm_error *err)
 {
-    static const char *const kinds[] = {"insert", "update", "delete", "conflict_insert", "conflict_update", "columns"};
+    static const char *const kinds[] = {"insert",          "update",          "delete",
+                                        "conflict_insert", "conflict_update", "columns"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (dm_sqlite_exec(db, err, "DROP TRIGGER IF EXISTS \"_datamirror_%lld_%s\"", (long long)id, kinds[i]) != DM_OK)
+        if (dm_sqlite_exec(db, err, "DROP TRIGGER IF EXISTS \"_datamirror_%lld_%s\"", (long long)id,
+                           kinds[i]) != DM_OK)
             return DM_FAIL;
     return DM_OK;
 }
 
 /* Captured tables that are dropped, no longer selected, or lost their key. */
-static enum dm_status retire(sqlite3 *db, const struct dm_sqlite_tables *set, bool *changed, struct dm_error *err)
+static enum dm_status retire(sqlite3 *db, const struct dm_sqlite_tables *set, bool *changed,
+                             struct dm_error *err)
 {
     sqlite3_stmt *row = NULL;
-    if (dm_sqlite_prepare(db, &row, err, "SELECT id, (SELECT count(*) FROM sqlite_schema s WHERE s.type = 'table' AND s.name = m.name)"
-                                         " FROM \"_datamirror_tables\" m WHERE state = 1") != DM_OK)
+    if (dm_sqlite_prepare(
+            db, &row, err,
+            "SELECT id, (SELECT count(*) FROM sqlite_schema s WHERE s.type = 'table' AND s.name = m.name)"
+            " FROM \"_datamirror_tables\" m WHERE state = 1") != DM_OK)
         return DM_FAIL;
     enum dm_status status;
     uint64_t *ids = NULL;
@@ -488,15 +456,16 @@ static enum dm_status retire(sqlite3 *db, const struct dm_sqlite_tables *set, bo
         if (status == DM_OK)
             status = note(db, ids[i], there[i] ? DM_SQLITE_SCHEMA : DM_SQLITE_DROPPED, err);
         if (status == DM_OK)
-            status = dm_sqlite_exec(db, err, "UPDATE \"_datamirror_tables\" SET state = 0 WHERE id = %lld", (long long)ids[i]);
+            status = dm_sqlite_exec(db, err, "UPDATE \"_datamirror_tables\" SET state = 0 WHERE id = %lld",
+                                    (long long)ids[i]);
     }
     free(ids);
     free(there);
     return status == DM_FAIL ? DM_FAIL : DM_OK;
 }
 
-enum dm_status dm_sqlite_capture_sync_locked(sqlite3 *db, const struct dm_source_config *config, dm_position since, bool *changed,
-                                             struct dm_error *err)
+enum dm_status dm_sqlite_capture_sync_locked(sqlite3 *db, const struct dm_source_config *config,
+                                             dm_position since, bool *changed, struct dm_error *err)
 {
     struct dm_sqlite_tables set = {0};
     *changed = !dm_sqlite_capture_exists(db);
@@ -538,9 +507,11 @@ enum dm_status dm_sqlite_capture_forget(sqlite3 *db, struct dm_error *err)
         sqlite3_stmt *row = NULL;
         free(sql);
         sql = NULL;
-        status = dm_sqlite_prepare(db, &row, err,
-                                   "SELECT 'DROP ' || type || ' \"' || replace(name, '\"', '\"\"') || '\"' FROM sqlite_schema"
-                                   " WHERE name GLOB '_datamirror_*' AND type IN ('trigger', 'table') ORDER BY type = 'table' LIMIT 1");
+        status = dm_sqlite_prepare(
+            db, &row, err,
+            "SELECT 'DROP ' || type || ' \"' || replace(name, '\"', '\"\"') || '\"' FROM sqlite_schema"
+            " WHERE name GLOB '_datamirror_*' AND type IN ('trigger', 'table') ORDER BY type = 'table' LIMIT "
+            "1");
         if (status == DM_OK) {
             status = dm_sqlite_step(row, err);
             if (status == DM_OK)

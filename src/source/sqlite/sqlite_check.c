@@ -18,8 +18,10 @@ static enum dm_status check_journal(sqlite3 *db, struct dm_check_list *out, stru
         const char *mode = (const char *)sqlite3_column_text(row, 0);
         bool wal = strcasecmp(mode, "wal") == 0;
         dm_check_add(out, wal ? DM_CHECK_OK : DM_CHECK_WARN,
-                     wal ? NULL : "run `PRAGMA journal_mode = WAL` once (it stays with the file): without it writers wait while the mirror reads. "
-                                  "The mirror does not change it by itself",
+                     wal ? NULL
+                         : "run `PRAGMA journal_mode = WAL` once (it stays with the file): without it "
+                           "writers wait while the mirror reads. "
+                           "The mirror does not change it by itself",
                      "journal_mode is %s", mode);
     }
     (void)sqlite3_finalize(row);
@@ -34,11 +36,13 @@ static void check_write(sqlite3 *db, const char *path, struct dm_check_list *out
         dm_sqlite_rollback(db);
         dm_check_add(out, DM_CHECK_OK, NULL, "%s can be written (triggers record the changes there)", path);
     } else {
-        dm_check_add(out, err.class == DM_ERROR_TRANSIENT ? DM_CHECK_WARN : DM_CHECK_FAIL, err.hint, "%s", err.message);
+        dm_check_add(out, err.class == DM_ERROR_TRANSIENT ? DM_CHECK_WARN : DM_CHECK_FAIL, err.hint, "%s",
+                     err.message);
     }
 }
 
-static enum dm_status check_tables(sqlite3 *db, const struct dm_source_config *config, struct dm_check_list *out, struct dm_error *err)
+static enum dm_status check_tables(sqlite3 *db, const struct dm_source_config *config,
+                                   struct dm_check_list *out, struct dm_error *err)
 {
     struct dm_sqlite_tables set = {0};
     if (dm_sqlite_tables_load(db, config, &set, err) != DM_OK)
@@ -52,15 +56,19 @@ static enum dm_status check_tables(sqlite3 *db, const struct dm_source_config *c
             continue;
         }
         fit++;
-        if (dm_sqlite_int(db, 0, &n, err, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = %Q AND"
-                                          " name GLOB '_datamirror_*_insert'", t->name) != DM_OK)
+        if (dm_sqlite_int(db, 0, &n, err,
+                          "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = %Q AND"
+                          " name GLOB '_datamirror_*_insert'",
+                          t->name) != DM_OK)
             break;
         captured += n > 0;
     }
     if (set.n == 0)
-        dm_check_add(out, DM_CHECK_FAIL, "check `tables:` and `exclude:` of the source", "no table is selected");
+        dm_check_add(out, DM_CHECK_FAIL, "check `tables:` and `exclude:` of the source",
+                     "no table is selected");
     else
-        dm_check_add(out, DM_CHECK_OK, NULL, "%zu tables can be mirrored, %zu have change capture already", fit, captured);
+        dm_check_add(out, DM_CHECK_OK, NULL, "%zu tables can be mirrored, %zu have change capture already",
+                     fit, captured);
     dm_sqlite_tables_release(&set);
     return err->class == DM_ERROR_NONE ? DM_OK : DM_FAIL;
 }
@@ -70,7 +78,8 @@ enum dm_status dm_sqlite_check(struct dm_source *s, struct dm_check_list *out, s
     sqlite3 *db = NULL;
     enum { oldest_library = 3037000 }; /* pragma_table_list, STRICT */
     dm_check_add(out, sqlite3_libversion_number() >= oldest_library ? DM_CHECK_OK : DM_CHECK_FAIL,
-                 sqlite3_libversion_number() >= oldest_library ? NULL : "install SQLite 3.37 or newer", "SQLite library is %s", sqlite3_libversion());
+                 sqlite3_libversion_number() >= oldest_library ? NULL : "install SQLite 3.37 or newer",
+                 "SQLite library is %s", sqlite3_libversion());
     if (dm_sqlite_open(s->config->path, DM_SQLITE_WRITE, &db, err) != DM_OK)
         return DM_FAIL;
     dm_check_add(out, DM_CHECK_OK, NULL, "%s is an SQLite database", s->config->path);

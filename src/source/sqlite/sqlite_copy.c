@@ -1,11 +1,13 @@
 /* The initial copy: several connections that stand in the same snapshot.
  *
- * SQLite cannot hand a snapshot from one connection to another (not in common builds), but while a write lock is held nobody commits, so
- * read transactions begun under it all see the same state. The lock is held for as long as that takes, well below a millisecond per
- * connection. Under the same lock the capture is brought up to date first: every table that the snapshot shows has its triggers,
- * so no change after the snapshot can be missed.
+ * SQLite cannot hand a snapshot from one connection to another (not in common builds), but while a write
+ * lock is held nobody commits, so read transactions begun under it all see the same state. The lock is held
+ * for as long as that takes, well below a millisecond per connection. Under the same lock the capture is
+ * brought up to date first: every table that the snapshot shows has its triggers, so no change after the
+ * snapshot can be missed.
  *
- * The snapshot is kept until copy_close. In WAL mode writers go on meanwhile (the WAL grows); in the rollback-journal modes they wait.
+ * The snapshot is kept until copy_close. In WAL mode writers go on meanwhile (the WAL grows); in the
+ * rollback-journal modes they wait.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -42,7 +44,8 @@ void dm_sqlite_copy_close(struct dm_copy *c)
     free(c);
 }
 
-static enum dm_status open_readers(struct dm_copy *c, const struct dm_source_config *config, struct dm_error *err)
+static enum dm_status open_readers(struct dm_copy *c, const struct dm_source_config *config,
+                                   struct dm_error *err)
 {
     size_t n = config->copy_workers > 0 ? (size_t)config->copy_workers : 1;
     n = n + 1 < most_connections ? n + 1 : most_connections; /* one more for verify beside a copy */
@@ -53,7 +56,8 @@ static enum dm_status open_readers(struct dm_copy *c, const struct dm_source_con
 }
 
 /* Under the write lock: capture complete and committed, then all readers in. */
-static enum dm_status enter_snapshot(struct dm_copy *c, sqlite3 *writer, const struct dm_source_config *config, dm_position *at,
+static enum dm_status enter_snapshot(struct dm_copy *c, sqlite3 *writer,
+                                     const struct dm_source_config *config, dm_position *at,
                                      struct dm_error *err)
 {
     bool changed = true;
@@ -70,7 +74,8 @@ static enum dm_status enter_snapshot(struct dm_copy *c, sqlite3 *writer, const s
     return DM_OK;
 }
 
-enum dm_status dm_sqlite_copy_open(struct dm_source *s, struct dm_copy **out, dm_position *at, struct dm_error *err)
+enum dm_status dm_sqlite_copy_open(struct dm_source *s, struct dm_copy **out, dm_position *at,
+                                   struct dm_error *err)
 {
     struct dm_copy *c = dm_xzalloc(1, sizeof *c);
     sqlite3 *writer = NULL;
@@ -107,7 +112,8 @@ static struct dm_sqlite_table *table_of(struct dm_copy *c, const struct dm_table
     return found;
 }
 
-enum dm_status dm_sqlite_copy_parts(struct dm_copy *c, const struct dm_table *t, size_t workers, size_t *parts, struct dm_error *err)
+enum dm_status dm_sqlite_copy_parts(struct dm_copy *c, const struct dm_table *t, size_t workers,
+                                    size_t *parts, struct dm_error *err)
 {
     struct dm_sqlite_table *table = table_of(c, t, err);
     if (table == NULL)
@@ -120,11 +126,12 @@ enum dm_status dm_sqlite_copy_parts(struct dm_copy *c, const struct dm_table *t,
 }
 
 /* "part p of n" as a range of rowids; the outer parts are open towards the ends. */
-static enum dm_status add_range(sqlite3 *db, sqlite3_str *sql, const struct dm_sqlite_table *t, size_t part, size_t parts,
-                                const char *glue, struct dm_error *err)
+static enum dm_status add_range(sqlite3 *db, sqlite3_str *sql, const struct dm_sqlite_table *t, size_t part,
+                                size_t parts, const char *glue, struct dm_error *err)
 {
     int64_t low = 0, high = 0;
-    if (dm_sqlite_int(db, 0, &low, err, "SELECT min(\"%w\") FROM \"%w\"", t->rowid, t->table->name) != DM_OK ||
+    if (dm_sqlite_int(db, 0, &low, err, "SELECT min(\"%w\") FROM \"%w\"", t->rowid, t->table->name) !=
+            DM_OK ||
         dm_sqlite_int(db, 0, &high, err, "SELECT max(\"%w\") FROM \"%w\"", t->rowid, t->table->name) != DM_OK)
         return DM_FAIL;
     __int128 span = (__int128)high - low + 1;
@@ -170,8 +177,8 @@ enum dm_status dm_sqlite_copy_read(struct dm_copy *c, const struct dm_table *t, 
     return DM_OK;
 }
 
-enum dm_status dm_sqlite_copy_next(struct dm_copy_reader *r, struct dm_batch *batch, size_t max_rows, size_t max_bytes,
-                                   dm_bad_row_fn bad_row, void *ctx, struct dm_error *err)
+enum dm_status dm_sqlite_copy_next(struct dm_copy_reader *r, struct dm_batch *batch, size_t max_rows,
+                                   size_t max_bytes, dm_bad_row_fn bad_row, void *ctx, struct dm_error *err)
 {
     while (batch->rows < max_rows) {
         if (batch->rows % rows_between_size_checks == 0 && dm_batch_bytes(batch) >= max_bytes)

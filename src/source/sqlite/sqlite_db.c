@@ -18,17 +18,14 @@ static enum dm_error_class class_of(int code)
     case SQLITE_SCHEMA:
     case SQLITE_INTERRUPT:
     case SQLITE_ABORT:
-    case SQLITE_NOMEM:
-        return DM_ERROR_TRANSIENT;
+    case SQLITE_NOMEM: return DM_ERROR_TRANSIENT;
     case SQLITE_ERROR:
     case SQLITE_NOTADB:
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_READONLY:
-    case SQLITE_AUTH:
-        return DM_ERROR_CONFIG;
-    default:
-        return DM_ERROR_FATAL;
+    case SQLITE_AUTH: return DM_ERROR_CONFIG;
+    default: return DM_ERROR_FATAL;
     }
 }
 
@@ -36,21 +33,23 @@ static const char *hint_of(int code)
 {
     switch (code & 0xff) {
     case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return "another connection holds the file's lock for long; the mirror tries again";
+    case SQLITE_LOCKED: return "another connection holds the file's lock for long; the mirror tries again";
     case SQLITE_FULL:
-        return "the disk is full: free some room; nothing was acknowledged, the mirror goes on when there is room";
+        return "the disk is full: free some room; nothing was acknowledged, the mirror goes on when there is "
+               "room";
     case SQLITE_CANTOPEN:
-        return "check `path:` of the source: the file must exist, and its folder must be writable (SQLite keeps -wal and -shm there)";
+        return "check `path:` of the source: the file must exist, and its folder must be writable (SQLite "
+               "keeps -wal and -shm there)";
     case SQLITE_READONLY:
     case SQLITE_PERM:
-        return "the mirror records changes by triggers in the same file, so it needs to write to the file and its folder";
+        return "the mirror records changes by triggers in the same file, so it needs to write to the file "
+               "and its folder";
     case SQLITE_NOTADB:
         return "check `path:` of the source: the file is not an SQLite database, or it is encrypted";
     case SQLITE_CORRUPT:
-        return "run PRAGMA integrity_check on the file and restore it from a backup, then `datamirror resync`";
-    default:
-        return NULL;
+        return "run PRAGMA integrity_check on the file and restore it from a backup, then `datamirror "
+               "resync`";
+    default: return NULL;
     }
 }
 
@@ -59,11 +58,12 @@ enum dm_status dm_sqlite_fail(sqlite3 *db, struct dm_error *err, const char *doi
     int code = db != NULL ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
     const char *message = db != NULL ? sqlite3_errmsg(db) : "out of memory";
     const char *file = db != NULL ? sqlite3_db_filename(db, "main") : NULL;
-    return dm_fail(err, class_of(code), hint_of(code), "SQLite file %s: %s: %s", file != NULL ? file : "?", doing, message);
+    return dm_fail(err, class_of(code), hint_of(code), "SQLite file %s: %s: %s", file != NULL ? file : "?",
+                   doing, message);
 }
 
-/* SQLite's own waiting grows to 100 ms a time, and locks are not handed out in turn: beside writers that hardly pause it would get none.
- * Asking each millisecond costs little, and we ask rarely. */
+/* SQLite's own waiting grows to 100 ms a time, and locks are not handed out in turn: beside writers that
+ * hardly pause it would get none. Asking each millisecond costs little, and we ask rarely. */
 static int wait_a_little(void *ctx, int times)
 {
     if (times >= (int)(intptr_t)ctx)
@@ -88,13 +88,15 @@ static enum dm_status set_up(sqlite3 *db, enum dm_sqlite_access access, struct d
     return access == DM_SQLITE_READ ? dm_sqlite_exec(db, err, "PRAGMA query_only = ON") : DM_OK;
 }
 
-enum dm_status dm_sqlite_open(const char *path, enum dm_sqlite_access access, sqlite3 **out, struct dm_error *err)
+enum dm_status dm_sqlite_open(const char *path, enum dm_sqlite_access access, sqlite3 **out,
+                              struct dm_error *err)
 {
     sqlite3 *db = NULL;
     /* READWRITE for readers too: in WAL mode a reader may have to create the -shm file. */
     int code = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL);
     if (code != SQLITE_OK) {
-        (void)dm_fail(err, class_of(code), hint_of(code), "SQLite file %s: open: %s", path, sqlite3_errstr(code));
+        (void)dm_fail(err, class_of(code), hint_of(code), "SQLite file %s: open: %s", path,
+                      sqlite3_errstr(code));
         sqlite3_close_v2(db);
         return DM_FAIL;
     }
@@ -121,7 +123,8 @@ enum dm_status dm_sqlite_exec(sqlite3 *db, struct dm_error *err, const char *fmt
     return code == SQLITE_OK ? DM_OK : DM_FAIL;
 }
 
-static enum dm_status prepare(sqlite3 *db, sqlite3_stmt **out, struct dm_error *err, const char *fmt, va_list args)
+static enum dm_status prepare(sqlite3 *db, sqlite3_stmt **out, struct dm_error *err, const char *fmt,
+                              va_list args)
 {
     char *sql = sqlite3_vmprintf(fmt, args);
     if (sql == NULL)
@@ -152,7 +155,8 @@ enum dm_status dm_sqlite_step(sqlite3_stmt *stmt, struct dm_error *err)
     return dm_sqlite_fail(sqlite3_db_handle(stmt), err, sqlite3_sql(stmt));
 }
 
-enum dm_status dm_sqlite_int(sqlite3 *db, int64_t otherwise, int64_t *out, struct dm_error *err, const char *fmt, ...)
+enum dm_status dm_sqlite_int(sqlite3 *db, int64_t otherwise, int64_t *out, struct dm_error *err,
+                             const char *fmt, ...)
 {
     sqlite3_stmt *stmt = NULL;
     va_list args;

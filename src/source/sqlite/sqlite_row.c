@@ -25,9 +25,11 @@ static void map(struct dm_sqlite_row_mapper *m, const struct dm_schema *schema)
         m->columns[i] = dm_schema_find(m->table->table->columns, schema->fields[i].name);
 }
 
-static const char *append_column(struct dm_column *c, const struct dm_sqlite_table *t, int column, sqlite3_stmt *row, int at)
+static const char *append_column(struct dm_column *c, const struct dm_sqlite_table *t, int column,
+                                 sqlite3_stmt *row, int at)
 {
-    /* The lake's column may still have the type of an earlier definition; then the row waits for the new one. */
+    /* The lake's column may still have the type of an earlier definition; then the row waits for the new
+     * one. */
     if (!dm_type_equal(c->type, t->rules[column].type))
         return "column_type_changed";
     if (sqlite3_column_type(row, at) == SQLITE_NULL && dm_schema_is_key(t->table->columns, (uint32_t)column))
@@ -35,8 +37,8 @@ static const char *append_column(struct dm_column *c, const struct dm_sqlite_tab
     return dm_sqlite_append(c, t->rules[column], row, at);
 }
 
-void dm_sqlite_row_append(struct dm_sqlite_row_mapper *m, sqlite3_stmt *row, int first, struct dm_batch *batch, enum dm_op op,
-                          struct dm_sqlite_bad *bad)
+void dm_sqlite_row_append(struct dm_sqlite_row_mapper *m, sqlite3_stmt *row, int first,
+                          struct dm_batch *batch, enum dm_op op, struct dm_sqlite_bad *bad)
 {
     *bad = (struct dm_sqlite_bad){0};
     map(m, batch->schema);
@@ -65,7 +67,8 @@ static int key_place(const struct dm_schema *s, int column)
     return -1;
 }
 
-bool dm_sqlite_row_append_delete(struct dm_sqlite_row_mapper *m, sqlite3_stmt *row, int first, struct dm_batch *batch)
+bool dm_sqlite_row_append_delete(struct dm_sqlite_row_mapper *m, sqlite3_stmt *row, int first,
+                                 struct dm_batch *batch)
 {
     map(m, batch->schema);
     for (size_t i = 0; i < batch->n_columns; i++) {
@@ -84,13 +87,16 @@ bool dm_sqlite_row_append_delete(struct dm_sqlite_row_mapper *m, sqlite3_stmt *r
 
 static const char *storage_class(int type)
 {
-    static const char *const names[] = {[SQLITE_INTEGER] = "INTEGER", [SQLITE_FLOAT] = "REAL", [SQLITE_TEXT] = "TEXT",
-                                        [SQLITE_BLOB] = "BLOB", [SQLITE_NULL] = "NULL"};
+    static const char *const names[] = {[SQLITE_INTEGER] = "INTEGER",
+                                        [SQLITE_FLOAT] = "REAL",
+                                        [SQLITE_TEXT] = "TEXT",
+                                        [SQLITE_BLOB] = "BLOB",
+                                        [SQLITE_NULL] = "NULL"};
     return names[type];
 }
 
-static void describe(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first, const struct dm_sqlite_bad *bad, char *out,
-                     size_t size)
+static void describe(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first,
+                     const struct dm_sqlite_bad *bad, char *out, size_t size)
 {
     const struct dm_field *f = &t->table->columns->fields[bad->column];
     char type[32];
@@ -101,12 +107,12 @@ static void describe(const struct dm_sqlite_table *t, sqlite3_stmt *row, int fir
     else if (strcmp(bad->reason, "null_key") == 0)
         (void)snprintf(out, size, "key column %s is NULL", f->name);
     else
-        (void)snprintf(out, size, "column %s, declared %s, is mirrored as %s; this %s value does not fit", f->name, declared,
-                       dm_type_name(f->type, type, sizeof type), class);
+        (void)snprintf(out, size, "column %s, declared %s, is mirrored as %s; this %s value does not fit",
+                       f->name, declared, dm_type_name(f->type, type, sizeof type), class);
 }
 
-static enum dm_status raw_of(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first, struct dm_buffer *out,
-                             struct dm_error *err)
+static enum dm_status raw_of(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first,
+                             struct dm_buffer *out, struct dm_error *err)
 {
     enum dm_status status = dm_buffer_append_byte(out, '{', err);
     for (size_t i = 0; status == DM_OK && i < t->table->columns->n_fields; i++) {
@@ -118,8 +124,8 @@ static enum dm_status raw_of(const struct dm_sqlite_table *t, sqlite3_stmt *row,
     return status == DM_OK ? dm_buffer_append_byte(out, '}', err) : status;
 }
 
-static enum dm_status key_of(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first, struct dm_buffer *out,
-                             struct dm_error *err)
+static enum dm_status key_of(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first,
+                             struct dm_buffer *out, struct dm_error *err)
 {
     const struct dm_schema *s = t->table->columns;
     enum dm_status status = dm_buffer_append_byte(out, '{', err);
@@ -133,12 +139,14 @@ static enum dm_status key_of(const struct dm_sqlite_table *t, sqlite3_stmt *row,
 }
 
 enum dm_status dm_sqlite_bad_row(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first, enum dm_op op,
-                                 const struct dm_sqlite_bad *bad, dm_bad_row_fn fn, void *ctx, struct dm_error *err)
+                                 const struct dm_sqlite_bad *bad, dm_bad_row_fn fn, void *ctx,
+                                 struct dm_error *err)
 {
     char message[512];
     describe(t, row, first, bad, message, sizeof message);
     struct dm_buffer raw, key;
-    dm_buffer_init(&raw, UINT32_MAX); /* SQLite's own limit of a row is below half of it; in hex it may just fit */
+    dm_buffer_init(&raw,
+                   UINT32_MAX); /* SQLite's own limit of a row is below half of it; in hex it may just fit */
     dm_buffer_init(&key, UINT32_MAX);
     enum dm_status status = raw_of(t, row, first, &raw, err);
     if (status == DM_OK)

@@ -1,7 +1,8 @@
 /* sqlite_row.h — rows of a statement into the batches of the mirror.
  *
- * A mapper knows which field of a batch takes which column of the select list (the dataset's columns may stand in another order than
- * the table's). It borrows the table, and holds a reference to the schema it was last used with. One thread.
+ * A mapper knows which field of a batch takes which column of the select list (the dataset's columns may
+ * stand in another order than the table's). It borrows the table, and holds a reference to the schema it
+ * was last used with. One thread.
  *
  *     struct dm_sqlite_row_mapper m = {.table = t};
  *     dm_sqlite_row_append(&m, stmt, 0, batch, DM_OP_COPY, &bad, err);
@@ -26,14 +27,18 @@ struct dm_sqlite_bad {
     int column;         /* of the table */
 };
 
-/* Appends the row whose table columns stand at `first`… of the statement. A row that does not fit is undone and told in *bad. */
-void dm_sqlite_row_append(struct dm_sqlite_row_mapper *m, sqlite3_stmt *row, int first, struct dm_batch *batch, enum dm_op op,
-                          struct dm_sqlite_bad *bad);
-/* Appends a DELETE whose key values stand at `first`… in the order of the table's key. False: the key is none that the lake can hold. */
-bool dm_sqlite_row_append_delete(struct dm_sqlite_row_mapper *m, sqlite3_stmt *row, int first, struct dm_batch *batch);
+/* Appends the row whose table columns stand at `first`… of the statement. A row that does not fit is undone
+ * and told in *bad. */
+void dm_sqlite_row_append(struct dm_sqlite_row_mapper *m, sqlite3_stmt *row, int first,
+                          struct dm_batch *batch, enum dm_op op, struct dm_sqlite_bad *bad);
+/* Appends a DELETE whose key values stand at `first`… in the order of the table's key. False: the key is
+ * none that the lake can hold. */
+bool dm_sqlite_row_append_delete(struct dm_sqlite_row_mapper *m, sqlite3_stmt *row, int first,
+                                 struct dm_batch *batch);
 
 /* Calls `fn` with the row as JSON and the reason in words. */
 enum dm_status dm_sqlite_bad_row(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first, enum dm_op op,
-                                 const struct dm_sqlite_bad *bad, dm_bad_row_fn fn, void *ctx, struct dm_error *err) DM_MUST_USE;
+                                 const struct dm_sqlite_bad *bad, dm_bad_row_fn fn, void *ctx,
+                                 struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -8,10 +8,12 @@
 #include "base/memory.h"
 #include "source/sqlite/sqlite_capture.h"
 
-static enum dm_status source_open(const struct dm_source_config *config, struct dm_source **out, struct dm_error *err)
+static enum dm_status source_open(const struct dm_source_config *config, struct dm_source **out,
+                                  struct dm_error *err)
 {
     if (config->path == NULL || config->path[0] == '\0')
-        return dm_fail(err, DM_ERROR_CONFIG, "add `path: FILE` to the source", "source %s: no path", config->name);
+        return dm_fail(err, DM_ERROR_CONFIG, "add `path: FILE` to the source", "source %s: no path",
+                       config->name);
     sqlite3 *db = NULL;
     if (dm_sqlite_open(config->path, DM_SQLITE_READ, &db, err) != DM_OK) {
         dm_error_prefix(err, "source %s", config->name);
@@ -45,7 +47,9 @@ static enum dm_status source_tables(struct dm_source *s, struct dm_table_list *o
     return status;
 }
 
-static enum dm_status with_writer(struct dm_source *s, enum dm_status (*run)(sqlite3 *db, struct dm_source *s, struct dm_error *err),
+static enum dm_status with_writer(struct dm_source *s,
+                                  enum dm_status (*run)(sqlite3 *db, struct dm_source *s,
+                                                        struct dm_error *err),
                                   struct dm_error *err)
 {
     sqlite3 *db = NULL;
@@ -62,7 +66,8 @@ static enum dm_status sync(sqlite3 *db, struct dm_source *s, struct dm_error *er
 }
 
 /* The list says nothing that the file does not say itself under the lock, where it cannot change. */
-static enum dm_status source_prepare(struct dm_source *s, const struct dm_table_list *tables, struct dm_error *err)
+static enum dm_status source_prepare(struct dm_source *s, const struct dm_table_list *tables,
+                                     struct dm_error *err)
 {
     (void)tables;
     return with_writer(s, sync, err);
@@ -102,7 +107,8 @@ static enum dm_status position_parse(const char *text, dm_position *out, struct 
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value > INT64_MAX)
-        return dm_fail(err, DM_ERROR_DATA, "a position of a SQLite source is a number", "\"%s\" is no position", text);
+        return dm_fail(err, DM_ERROR_DATA, "a position of a SQLite source is a number",
+                       "\"%s\" is no position", text);
     *out = value;
     return DM_OK;
 }

@@ -1,8 +1,10 @@
-/* Reading units out of the log: see the top of sqlite_capture.c for what a unit is and why it is read this way.
+/* Reading units out of the log: see the top of sqlite_capture.c for what a unit is and why it is read this
+ * way.
  *
- * A stream has two connections: `reader` holds the snapshot of the unit being delivered, `writer` mends the capture and cleans the log.
- * A unit goes through the stages NOTES → IMAGES (per table that keeps them) → STATES → commit; a poll delivers some thousand rows and
- * comes back, the statement and the snapshot stay open in between.
+ * A stream has two connections: `reader` holds the snapshot of the unit being delivered, `writer` mends the
+ * capture and cleans the log. A unit goes through the stages NOTES → IMAGES (per table that keeps them) →
+ * STATES → commit; a poll delivers some thousand rows and comes back, the statement and the snapshot stay
+ * open in between.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,7 +16,7 @@
 #include "base/memory.h"
 #include "source/sqlite/log_cleaner.h"
 #include "source/sqlite/sqlite_capture.h"
-#include "source/sqlite/sqlite_row.h"
+#include "source/sqlite/sqlite_deliver.h"
 #include "source/sqlite/sqlite_source.h"
 
 enum { poll_interval_ms = 20, rows_per_poll = 4096, tries_for_a_quiet_schema = 5 };
@@ -22,32 +24,22 @@ enum { short_lock_wait_ms = 100, longest_lock_us = 60 * 1000 * 1000 };
 
 enum stage { STAGE_NONE, STAGE_NOTES, STAGE_IMAGES, STAGE_STATES };
 
-/* A table as this stream delivers it. */
-struct followed {
-    struct dm_sqlite_table *t; /* of the current set */
-    struct dm_table *told;     /* what the sink was last told; NULL: nothing yet */
-    void *handle;
-    sqlite3_stmt *lookup;      /* the row of a key */
-    struct dm_sqlite_row_mapper mapper;
-    int64_t images_from;
-};
-
 struct dm_stream {
     const struct dm_source_config *config;
     sqlite3 *reader, *writer;
     struct dm_sqlite_tables set;
-    struct followed *followed; /* parallel to set.tables */
+    struct dm_sqlite_followed *followed; /* parallel to set.tables */
     size_t n_followed;
-    int64_t schema_version;    /* of set; -1: none loaded */
-    int64_t synced_version;    /* the capture was brought up to this one */
-    int64_t locked_since_us;   /* the capture could not be brought up to date since then; 0: it could */
-    int64_t data_version;      /* when the last snapshot was taken; -1: look anew */
-    int n_keys;                /* key columns of the log */
-    dm_position position;      /* everything below was delivered */
-    dm_position end;           /* of the unit being delivered */
+    int64_t schema_version;  /* of set; -1: none loaded */
+    int64_t synced_version;  /* the capture was brought up to this one */
+    int64_t locked_since_us; /* the capture could not be brought up to date since then; 0: it could */
+    int64_t data_version;    /* when the last snapshot was taken; -1: look anew */
+    int n_keys;              /* key columns of the log */
+    dm_position position;    /* everything below was delivered */
+    dm_position end;         /* of the unit being delivered */
     struct dm_txn txn;
     enum stage stage;
-    size_t image_table;        /* STAGE_IMAGES: the table being read */
+    size_t image_table; /* STAGE_IMAGES: the table being read */
     sqlite3_stmt *cursor;
     dev_t device;
     ino_t inode;
@@ -57,20 +49,13 @@ struct dm_stream {
 
 /* ---- open, close ---- */
 
-static void followed_release(struct followed *f)
-{
-    dm_table_free(f->told);
-    (void)sqlite3_finalize(f->lookup);
-    dm_sqlite_row_mapper_release(&f->mapper);
-}
-
 void dm_sqlite_stream_close(struct dm_stream *st)
 {
     if (st == NULL)
         return;
     (void)sqlite3_finalize(st->cursor);
     for (size_t i = 0; i < st->n_followed; i++)
-        followed_release(&st->followed[i]);
+        dm_sqlite_followed_release(&st->followed[i]);
     free(st->followed);
     dm_sqlite_tables_release(&st->set);
     dm_sqlite_rollback(st->reader);
@@ -80,7 +65,8 @@ void dm_sqlite_stream_close(struct dm_stream *st)
     free(st);
 }
 
-/* The rules under VALIDITY. Both are checked again for every unit, since another process may clean or replace meanwhile. */
+/* The rules under VALIDITY. Both are checked again for every unit, since another process may clean or
+ * replace meanwhile. */
 static enum dm_status check_log(sqlite3 *db, dm_position from, dm_position *end, struct dm_error *err)
 {
     int64_t first = 0;
@@ -90,14 +76,18 @@ static enum dm_status check_log(sqlite3 *db, dm_position from, dm_position *end,
         return DM_OK;
     if (*end < from)
         return dm_fail(err, DM_ERROR_CONFLICT, "copy the tables again: `datamirror resync` for each dataset",
-                       "the SQLite file is older than the mirror (its log ends at %llu, the mirror stands at %llu): was it restored from a backup?",
+                       "the SQLite file is older than the mirror (its log ends at %llu, the mirror stands at "
+                       "%llu): was it restored from a backup?",
                        (unsigned long long)*end, (unsigned long long)from);
     if (dm_sqlite_int(db, 0, &first, err, "SELECT min(seq) FROM \"_datamirror_log\"") != DM_OK)
         return DM_FAIL;
     if ((dm_position)first >= from)
-        return dm_fail(err, DM_ERROR_CONFLICT, "copy the tables again: `datamirror resync` for each dataset; one file can feed one mirror only",
-                       "changes between %llu and %llu are no longer in the file: the capture was made anew, or another mirror cleans it",
-                       (unsigned long long)from, (unsigned long long)first);
+        return dm_fail(
+            err, DM_ERROR_CONFLICT,
+            "copy the tables again: `datamirror resync` for each dataset; one file can feed one mirror only",
+            "changes between %llu and %llu are no longer in the file: the capture was made anew, or another "
+            "mirror cleans it",
+            (unsigned long long)from, (unsigned long long)first);
     return DM_OK;
 }
 
@@ -132,7 +122,8 @@ static enum dm_status open_stream(struct dm_stream *st, dm_position from, struct
     return DM_OK;
 }
 
-enum dm_status dm_sqlite_stream_open(struct dm_source *s, dm_position from, struct dm_stream **out, struct dm_error *err)
+enum dm_status dm_sqlite_stream_open(struct dm_source *s, dm_position from, struct dm_stream **out,
+                                     struct dm_error *err)
 {
     struct dm_stream *st = dm_xzalloc(1, sizeof *st);
     st->config = s->config;
@@ -152,36 +143,27 @@ void dm_sqlite_stream_ack(struct dm_stream *st, dm_position position)
 
 uint64_t dm_sqlite_stream_lag(struct dm_stream *st, dm_position position)
 {
-    /* Sequence numbers jump to the clock at each start, so the difference may overstate the entries for one moment. */
+    /* Sequence numbers jump to the clock at each start, so the difference may overstate the entries for one
+     * moment. */
     uint64_t end = atomic_load(&st->known_end);
     return end > position ? end - position : 0;
 }
 
 /* ---- the tables ---- */
 
-static bool same_definition(const struct dm_table *a, const struct dm_table *b)
-{
-    if (a->id != b->id || strcmp(a->name, b->name) != 0 || a->append_only != b->append_only ||
-        (a->problem == NULL) != (b->problem == NULL) || !dm_schema_equal(a->columns, b->columns))
-        return false;
-    for (size_t i = 0; i < a->columns->n_fields; i++)
-        if (a->columns->fields[i].source_ref != b->columns->fields[i].source_ref)
-            return false;
-    return true;
-}
-
-/* Replaces the set by the tables as the snapshot shows them. What the sink was told about a table stays with its id. */
+/* Replaces the set by the tables as the snapshot shows them. What the sink was told about a table stays
+ * with its id. */
 static enum dm_status load_tables(struct dm_stream *st, struct dm_error *err)
 {
     struct dm_sqlite_tables set = {0};
     if (dm_sqlite_tables_load(st->reader, st->config, &set, err) != DM_OK)
         return DM_FAIL;
-    struct followed *followed = dm_xzalloc(set.n + 1, sizeof *followed);
+    struct dm_sqlite_followed *followed = dm_xzalloc(set.n + 1, sizeof *followed);
     for (size_t i = 0; i < set.n; i++) {
         followed[i].t = set.tables[i];
         followed[i].mapper.table = set.tables[i];
         for (size_t k = 0; k < st->n_followed; k++) {
-            struct followed *old = &st->followed[k];
+            struct dm_sqlite_followed *old = &st->followed[k];
             if (old->told == NULL || old->told->id != set.tables[i]->table->id)
                 continue;
             followed[i].told = old->told;
@@ -190,43 +172,33 @@ static enum dm_status load_tables(struct dm_stream *st, struct dm_error *err)
         }
     }
     for (size_t k = 0; k < st->n_followed; k++)
-        followed_release(&st->followed[k]);
+        dm_sqlite_followed_release(&st->followed[k]);
     free(st->followed);
     dm_sqlite_tables_release(&st->set);
     st->set = set;
     st->followed = followed;
     st->n_followed = set.n;
     int64_t columns = 0;
-    if (dm_sqlite_int(st->reader, 0, &columns, err, "SELECT count(*) FROM pragma_table_info('_datamirror_log') WHERE name GLOB 'k*'") != DM_OK)
+    if (dm_sqlite_int(st->reader, 0, &columns, err,
+                      "SELECT count(*) FROM pragma_table_info('_datamirror_log') WHERE name GLOB 'k*'") !=
+        DM_OK)
         return DM_FAIL;
     st->n_keys = (int)columns;
     for (size_t i = 0; i < set.n; i++)
         if (set.tables[i]->images &&
-            dm_sqlite_int(st->reader, 0, &followed[i].images_from, err, "SELECT images_from FROM \"_datamirror_tables\" WHERE id = %lld",
+            dm_sqlite_int(st->reader, 0, &followed[i].images_from, err,
+                          "SELECT images_from FROM \"_datamirror_tables\" WHERE id = %lld",
                           (long long)set.tables[i]->table->id) != DM_OK)
             return DM_FAIL;
     return DM_OK;
 }
 
-static struct followed *followed_of(struct dm_stream *st, int64_t id)
+static struct dm_sqlite_followed *followed_of(struct dm_stream *st, int64_t id)
 {
     for (size_t i = 0; i < st->n_followed; i++)
         if (st->followed[i].t->table->id == (uint64_t)id)
             return &st->followed[i];
     return NULL;
-}
-
-/* Makes sure that the sink knows the table as it is. */
-static enum dm_status tell(struct followed *f, const struct dm_sink *sink, bool rewritten, struct dm_error *err)
-{
-    if (!rewritten && f->told != NULL && same_definition(f->told, f->t->table))
-        return DM_OK;
-    dm_table_free(f->told);
-    f->told = dm_table_copy(f->t->table);
-    f->told->rewritten = rewritten;
-    enum dm_status status = sink->table(sink->ctx, f->told, &f->handle, err);
-    f->told->rewritten = false;
-    return status;
 }
 
 /* ---- beginning a unit ---- */
@@ -237,16 +209,19 @@ static enum dm_status same_file(const struct dm_stream *st, struct dm_error *err
     if (stat(st->config->path, &file) != 0)
         return dm_fail_errno(err, "SQLite file %s", st->config->path);
     if (file.st_dev != st->device || file.st_ino != st->inode)
-        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "SQLite file %s was replaced by another file", st->config->path);
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "SQLite file %s was replaced by another file",
+                       st->config->path);
     return DM_OK;
 }
 
-/* Brings the capture up to a changed schema. A writer that holds the lock for a while is no failure: DM_END, look again later. */
+/* Brings the capture up to a changed schema. A writer that holds the lock for a while is no failure:
+ * DM_END, look again later. */
 static enum dm_status follow_schema(struct dm_stream *st, struct dm_error *err)
 {
     dm_sqlite_wait_for_locks(st->writer, short_lock_wait_ms);
     struct dm_error why = {0};
-    enum dm_status status = dm_sqlite_capture_sync(st->writer, st->config, st->position, &st->synced_version, &why);
+    enum dm_status status =
+        dm_sqlite_capture_sync(st->writer, st->config, st->position, &st->synced_version, &why);
     dm_sqlite_wait_for_locks(st->writer, DM_SQLITE_USUAL_WAIT_MS);
     int64_t now = dm_clock_monotonic_us();
     if (status == DM_OK) {
@@ -261,12 +236,14 @@ static enum dm_status follow_schema(struct dm_stream *st, struct dm_error *err)
     return DM_FAIL;
 }
 
-/* A read transaction whose schema is the one that the capture was brought up to. DM_END: it cannot be had at the moment. */
+/* A read transaction whose schema is the one that the capture was brought up to. DM_END: it cannot be had
+ * at the moment. */
 static enum dm_status enter_snapshot(struct dm_stream *st, struct dm_error *err)
 {
     int64_t version = 0;
     for (int i = 0; i < tries_for_a_quiet_schema; i++) {
-        if (dm_sqlite_exec(st->reader, err, "BEGIN") != DM_OK || /* the snapshot is taken by the read that follows */
+        if (dm_sqlite_exec(st->reader, err, "BEGIN") !=
+                DM_OK || /* the snapshot is taken by the read that follows */
             check_log(st->reader, st->position, &st->end, err) != DM_OK ||
             dm_sqlite_int(st->reader, 0, &version, err, "PRAGMA schema_version") != DM_OK)
             return DM_FAIL;
@@ -281,7 +258,8 @@ static enum dm_status enter_snapshot(struct dm_stream *st, struct dm_error *err)
         if (status != DM_OK)
             return status;
     }
-    return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the schema of SQLite file %s does not stand still", st->config->path);
+    return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the schema of SQLite file %s does not stand still",
+                   st->config->path);
 }
 
 static void leave_snapshot(struct dm_stream *st)
@@ -313,7 +291,8 @@ static enum dm_status begin_unit(struct dm_stream *st, const struct dm_sink *sin
         return DM_END;
     }
     int64_t n = 0;
-    if (dm_sqlite_int(st->reader, 0, &n, err, "SELECT 1 FROM \"_datamirror_log\" WHERE seq >= %lld AND op > 0 LIMIT 1",
+    if (dm_sqlite_int(st->reader, 0, &n, err,
+                      "SELECT 1 FROM \"_datamirror_log\" WHERE seq >= %lld AND op > 0 LIMIT 1",
                       (long long)st->position) != DM_OK)
         return DM_FAIL;
     if (n == 0) { /* only session entries */
@@ -321,20 +300,24 @@ static enum dm_status begin_unit(struct dm_stream *st, const struct dm_sink *sin
         leave_snapshot(st);
         return DM_END;
     }
-    st->txn = (struct dm_txn){.xid = st->end - 1, .visible_at = st->end - 1, .position = st->end,
+    st->txn = (struct dm_txn){.xid = st->end - 1,
+                              .visible_at = st->end - 1,
+                              .position = st->end,
                               .commit_time_us = dm_clock_wall_us()};
     status = sink->begin(sink->ctx, &st->txn, err);
     if (status != DM_OK)
         return status;
     st->stage = STAGE_NOTES;
-    return dm_sqlite_prepare(st->reader, &st->cursor, err,
-                             "SELECT t, op FROM \"_datamirror_log\" WHERE seq >= %lld AND op >= %d ORDER BY seq",
-                             (long long)st->position, (int)DM_SQLITE_REWRITTEN);
+    return dm_sqlite_prepare(
+        st->reader, &st->cursor, err,
+        "SELECT t, op FROM \"_datamirror_log\" WHERE seq >= %lld AND op >= %d ORDER BY seq",
+        (long long)st->position, (int)DM_SQLITE_REWRITTEN);
 }
 
 /* ---- notes ---- */
 
-static enum dm_status deliver_drop(struct dm_stream *st, int64_t id, const struct dm_sink *sink, struct dm_error *err)
+static enum dm_status deliver_drop(struct dm_stream *st, int64_t id, const struct dm_sink *sink,
+                                   struct dm_error *err)
 {
     struct dm_table *table = NULL;
     void *handle = NULL;
@@ -353,73 +336,16 @@ static enum dm_status deliver_note(struct dm_stream *st, const struct dm_sink *s
 {
     int64_t id = sqlite3_column_int64(st->cursor, 0);
     int op = sqlite3_column_int(st->cursor, 1);
-    struct followed *f = followed_of(st, id);
+    struct dm_sqlite_followed *f = followed_of(st, id);
     if (f != NULL)
-        return tell(f, sink, op == DM_SQLITE_REWRITTEN, err);
+        return dm_sqlite_tell(f, sink, op == DM_SQLITE_REWRITTEN, err);
     return op == DM_SQLITE_DROPPED ? deliver_drop(st, id, sink, err) : DM_OK;
-}
-
-/* ---- rows ---- */
-
-struct bad_route {
-    const struct dm_sink *sink;
-    void *handle;
-};
-
-static enum dm_status pass_bad_row(void *ctx, const struct dm_bad_row *row, struct dm_error *err)
-{
-    struct bad_route *route = ctx;
-    return route->sink->bad_row(route->sink->ctx, route->handle, row, err);
-}
-
-static enum dm_status deliver_bad(struct followed *f, sqlite3_stmt *row, int first, enum dm_op op, const struct dm_sqlite_bad *bad,
-                                  const struct dm_sink *sink, struct dm_error *err)
-{
-    struct bad_route route = {sink, f->handle};
-    return dm_sqlite_bad_row(f->t, row, first, op, bad, pass_bad_row, &route, err);
-}
-
-static enum dm_status deliver_delete(struct followed *f, sqlite3_stmt *keys, int first, const struct dm_sink *sink,
-                                     struct dm_error *err)
-{
-    struct dm_batch *batch = NULL;
-    enum dm_status status = sink->rows(sink->ctx, f->handle, &batch, err);
-    if (status == DM_OK) /* a key that the lake cannot hold never got there */
-        (void)dm_sqlite_row_append_delete(&f->mapper, keys, first, batch);
-    return status;
-}
-
-/* A row that does not fit goes to quarantine, and its earlier version leaves the lake: it is not the row's state any more. */
-static enum dm_status deliver_row(struct followed *f, sqlite3_stmt *row, int first_value, sqlite3_stmt *keys, int first_key,
-                                  enum dm_op op, const struct dm_sink *sink, struct dm_error *err)
-{
-    struct dm_batch *batch = NULL;
-    enum dm_status status = sink->rows(sink->ctx, f->handle, &batch, err);
-    if (status != DM_OK)
-        return status;
-    struct dm_sqlite_bad bad;
-    dm_sqlite_row_append(&f->mapper, row, first_value, batch, op, &bad);
-    if (bad.reason == NULL)
-        return DM_OK;
-    status = deliver_bad(f, row, first_value, op, &bad, sink, err);
-    if (status == DM_OK && !f->t->table->append_only)
-        status = deliver_delete(f, keys, first_key, sink, err);
-    return status;
-}
-
-static bool same_key(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first_value, sqlite3_stmt *keys, int first_key)
-{
-    const struct dm_schema *s = t->table->columns;
-    for (size_t i = 0; i < s->n_keys; i++)
-        if (!dm_sqlite_same(t->rules[s->keys[i]], row, first_value + (int)s->keys[i], keys, first_key + (int)i))
-            return false;
-    return true;
 }
 
 /* ---- images ---- */
 
 /* seq, op, k1…kn, image's seq, c… */
-static enum dm_status open_images(struct dm_stream *st, struct followed *f, struct dm_error *err)
+static enum dm_status open_images(struct dm_stream *st, struct dm_sqlite_followed *f, struct dm_error *err)
 {
     const struct dm_schema *c = f->t->table->columns;
     sqlite3_str *sql = sqlite3_str_new(NULL);
@@ -435,7 +361,9 @@ static enum dm_status open_images(struct dm_stream *st, struct followed *f, stru
     sqlite3_str_appendf(sql, " FROM \"_datamirror_image_%lld\")", (long long)f->t->table->id);
     if (f->t->filter != NULL)
         sqlite3_str_appendf(sql, " WHERE (%s)", f->t->filter);
-    sqlite3_str_appendf(sql, ") i ON i.\"_seq_\" = l.seq WHERE l.seq >= %lld AND l.t = %lld AND l.op BETWEEN 1 AND 3 ORDER BY l.seq",
+    sqlite3_str_appendf(sql,
+                        ") i ON i.\"_seq_\" = l.seq WHERE l.seq >= %lld AND l.t = %lld AND l.op BETWEEN 1 "
+                        "AND 3 ORDER BY l.seq",
                         (long long)st->position, (long long)f->t->table->id);
     char *text = dm_sqlite_str_take(sql);
     enum dm_status status = dm_sqlite_prepare(st->reader, &st->cursor, err, "%s", text);
@@ -443,27 +371,30 @@ static enum dm_status open_images(struct dm_stream *st, struct followed *f, stru
     return status;
 }
 
-static enum dm_status deliver_image(struct dm_stream *st, struct followed *f, const struct dm_sink *sink, struct dm_error *err)
+static enum dm_status deliver_image(struct dm_stream *st, struct dm_sqlite_followed *f,
+                                    const struct dm_sink *sink, struct dm_error *err)
 {
     sqlite3_stmt *row = st->cursor;
     int first_value = 3 + st->n_keys;
     int op = sqlite3_column_int(row, 1);
     bool there = sqlite3_column_type(row, first_value - 1) != SQLITE_NULL;
-    if (tell(f, sink, false, err) != DM_OK)
+    if (dm_sqlite_tell(f, sink, false, err) != DM_OK)
         return DM_FAIL;
     if (f->handle == NULL)
         return DM_OK;
     if (sqlite3_column_int64(row, 0) < f->images_from) {
         /* For keyed tables the final state follows; an append-only row has no other chance to be told. */
         struct dm_sqlite_bad bad = {.reason = "schema_window"};
-        return f->t->table->append_only && there ? deliver_bad(f, row, first_value, DM_OP_INSERT, &bad, sink, err) : DM_OK;
+        return f->t->table->append_only && there
+                   ? dm_sqlite_deliver_bad(f, row, first_value, DM_OP_INSERT, &bad, sink, err)
+                   : DM_OK;
     }
     enum dm_op as = op == DM_SQLITE_INSERT ? DM_OP_INSERT : DM_OP_UPDATE;
     if (f->t->table->append_only)
-        return there ? deliver_row(f, row, first_value, row, 2, as, sink, err) : DM_OK;
-    if (there && op != DM_SQLITE_DELETE && same_key(f->t, row, first_value, row, 2))
-        return deliver_row(f, row, first_value, row, 2, as, sink, err);
-    return deliver_delete(f, row, 2, sink, err);
+        return there ? dm_sqlite_deliver_row(f, row, first_value, row, 2, as, sink, err) : DM_OK;
+    if (there && op != DM_SQLITE_DELETE && dm_sqlite_same_key(f->t, row, first_value, row, 2))
+        return dm_sqlite_deliver_row(f, row, first_value, row, 2, as, sink, err);
+    return dm_sqlite_deliver_delete(f, row, 2, sink, err);
 }
 
 /* ---- states ---- */
@@ -472,10 +403,12 @@ static enum dm_status deliver_image(struct dm_stream *st, struct followed *f, co
 static enum dm_status open_states(struct dm_stream *st, struct dm_error *err)
 {
     sqlite3_str *sql = sqlite3_str_new(NULL);
-    sqlite3_str_appendf(sql, "SELECT t, min(seq * %d + op) %% %d, max(seq * %d + op)", DM_SQLITE_OPS, DM_SQLITE_OPS, DM_SQLITE_OPS);
+    sqlite3_str_appendf(sql, "SELECT t, min(seq * %d + op) %% %d, max(seq * %d + op)", DM_SQLITE_OPS,
+                        DM_SQLITE_OPS, DM_SQLITE_OPS);
     for (int i = 0; i < st->n_keys; i++)
         sqlite3_str_appendf(sql, ", k%d", i + 1);
-    sqlite3_str_appendf(sql, " FROM \"_datamirror_log\" WHERE seq >= %lld AND op BETWEEN 1 AND 4 GROUP BY t", (long long)st->position);
+    sqlite3_str_appendf(sql, " FROM \"_datamirror_log\" WHERE seq >= %lld AND op BETWEEN 1 AND 4 GROUP BY t",
+                        (long long)st->position);
     for (int i = 0; i < st->n_keys; i++)
         sqlite3_str_appendf(sql, ", k%d, typeof(k%d)", i + 1, i + 1);
     char *text = dm_sqlite_str_take(sql);
@@ -484,7 +417,7 @@ static enum dm_status open_states(struct dm_stream *st, struct dm_error *err)
     return status;
 }
 
-static enum dm_status prepare_lookup(struct dm_stream *st, struct followed *f, struct dm_error *err)
+static enum dm_status prepare_lookup(struct dm_stream *st, struct dm_sqlite_followed *f, struct dm_error *err)
 {
     if (f->lookup != NULL)
         return DM_OK;
@@ -503,34 +436,36 @@ static enum dm_status prepare_lookup(struct dm_stream *st, struct followed *f, s
     return status;
 }
 
-/* All rows that the lookup finds: more than one only for keys with NULL, which SQLite lets stand side by side. */
-static enum dm_status deliver_found(struct followed *f, sqlite3_stmt *keys, enum dm_op op, const struct dm_sink *sink, struct dm_error *err)
+/* All rows that the lookup finds: more than one only for keys with NULL, which SQLite lets stand side by
+ * side. */
+static enum dm_status deliver_found(struct dm_sqlite_followed *f, sqlite3_stmt *keys, enum dm_op op,
+                                    const struct dm_sink *sink, struct dm_error *err)
 {
     bool found = false;
     enum dm_status status;
     while ((status = dm_sqlite_step(f->lookup, err)) == DM_OK) {
-        if (!same_key(f->t, f->lookup, 0, keys, 3))
+        if (!dm_sqlite_same_key(f->t, f->lookup, 0, keys, 3))
             continue;
         found = true;
-        status = deliver_row(f, f->lookup, 0, keys, 3, op, sink, err);
+        status = dm_sqlite_deliver_row(f, f->lookup, 0, keys, 3, op, sink, err);
         if (status != DM_OK)
             break;
     }
     if (status == DM_END)
-        status = found ? DM_OK : deliver_delete(f, keys, 3, sink, err);
+        status = found ? DM_OK : dm_sqlite_deliver_delete(f, keys, 3, sink, err);
     return status;
 }
 
 static enum dm_status deliver_state(struct dm_stream *st, const struct dm_sink *sink, struct dm_error *err)
 {
     sqlite3_stmt *keys = st->cursor;
-    struct followed *f = followed_of(st, sqlite3_column_int64(keys, 0));
+    struct dm_sqlite_followed *f = followed_of(st, sqlite3_column_int64(keys, 0));
     if (f == NULL || f->t->table->problem != NULL || f->t->table->append_only)
         return DM_OK;
     int64_t last = sqlite3_column_int64(keys, 2);
     if (f->t->images && last % DM_SQLITE_OPS != DM_SQLITE_MARK && last / DM_SQLITE_OPS >= f->images_from)
         return DM_OK; /* delivered by its images */
-    if (tell(f, sink, false, err) != DM_OK)
+    if (dm_sqlite_tell(f, sink, false, err) != DM_OK)
         return DM_FAIL;
     if (f->handle == NULL)
         return DM_OK;
@@ -557,7 +492,7 @@ static enum dm_status next_stage(struct dm_stream *st, struct dm_error *err)
         st->image_table++;
     st->stage = STAGE_IMAGES;
     for (; st->image_table < st->n_followed; st->image_table++) {
-        struct followed *f = &st->followed[st->image_table];
+        struct dm_sqlite_followed *f = &st->followed[st->image_table];
         if (f->t->images && f->t->table->problem == NULL && f->t->table->id != 0)
             return open_images(st, f, err);
     }
@@ -577,14 +512,10 @@ static enum dm_status end_unit(struct dm_stream *st, const struct dm_sink *sink,
 static enum dm_status deliver_one(struct dm_stream *st, const struct dm_sink *sink, struct dm_error *err)
 {
     switch (st->stage) {
-    case STAGE_NOTES:
-        return deliver_note(st, sink, err);
-    case STAGE_IMAGES:
-        return deliver_image(st, &st->followed[st->image_table], sink, err);
-    case STAGE_STATES:
-        return deliver_state(st, sink, err);
-    case STAGE_NONE:
-        break;
+    case STAGE_NOTES: return deliver_note(st, sink, err);
+    case STAGE_IMAGES: return deliver_image(st, &st->followed[st->image_table], sink, err);
+    case STAGE_STATES: return deliver_state(st, sink, err);
+    case STAGE_NONE: break;
     }
     return DM_OK;
 }
@@ -619,7 +550,8 @@ static enum dm_status look(struct dm_stream *st, const struct dm_sink *sink, str
     return begin_unit(st, sink, err);
 }
 
-enum dm_status dm_sqlite_stream_poll(struct dm_stream *st, const struct dm_sink *sink, int timeout_ms, struct dm_error *err)
+enum dm_status dm_sqlite_stream_poll(struct dm_stream *st, const struct dm_sink *sink, int timeout_ms,
+                                     struct dm_error *err)
 {
     int64_t deadline = dm_clock_monotonic_us() + (int64_t)timeout_ms * 1000;
     while (st->stage == STAGE_NONE) {

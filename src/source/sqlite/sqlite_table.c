@@ -8,7 +8,8 @@
 #include "source/sqlite/sqlite_capture.h"
 #include "source/sqlite/unique_index_sql.h"
 
-static const char key_hint[] = "declare a PRIMARY KEY, create a UNIQUE index on NOT NULL columns, name one with `key:`, or set `append_only: true`";
+static const char key_hint[] = "declare a PRIMARY KEY, create a UNIQUE index on NOT NULL columns, name one "
+                               "with `key:`, or set `append_only: true`";
 
 /* ---- memory ---- */
 
@@ -121,7 +122,8 @@ static bool mirrored(const struct dm_table_config *c, const char *column)
     return !named(c->exclude_columns, c->n_exclude_columns, column);
 }
 
-static struct dm_sqlite_rule rule_of(const struct dm_table_config *c, const char *column, const char *declared, bool strict)
+static struct dm_sqlite_rule rule_of(const struct dm_table_config *c, const char *column,
+                                     const char *declared, bool strict)
 {
     struct dm_sqlite_rule rule = dm_sqlite_rule_of(declared, strict);
     for (size_t i = 0; c != NULL && rule.id == DM_SQLITE_PLAIN && i < c->n_decimals; i++)
@@ -156,12 +158,15 @@ static void add_name(char ***names, size_t *n, const char *name)
     (*names)[(*n)++] = dm_xstrdup(name);
 }
 
-static void add_field(struct dm_sqlite_table *t, sqlite3_stmt *row, struct dm_sqlite_rule rule, bool generated)
+static void add_field(struct dm_sqlite_table *t, sqlite3_stmt *row, struct dm_sqlite_rule rule,
+                      bool generated)
 {
     size_t n = t->table->columns->n_fields;
-    struct dm_field *f = dm_schema_add(t->table->columns, (const char *)sqlite3_column_text(row, 1), rule.type);
+    struct dm_field *f =
+        dm_schema_add(t->table->columns, (const char *)sqlite3_column_text(row, 1), rule.type);
     f->source_type = dm_sqlite_text(row, 2);
-    f->required = false; /* a NOT NULL of SQLite binds SQL, not the file: only the key is checked, row by row */
+    f->required =
+        false; /* a NOT NULL of SQLite binds SQL, not the file: only the key is checked, row by row */
     t->rules = dm_xrealloc(t->rules, n + 1, sizeof *t->rules);
     t->rules[n] = rule;
     t->generated = dm_xrealloc(t->generated, n + 1, sizeof *t->generated);
@@ -170,12 +175,14 @@ static void add_field(struct dm_sqlite_table *t, sqlite3_stmt *row, struct dm_sq
     t->defaults[n] = dm_sqlite_text(row, 4);
 }
 
-/* cid, name, type, notnull, dflt_value, pk, hidden (0 usual, 1 hidden, 2 virtual generated, 3 stored generated) */
-static enum dm_status load_columns(sqlite3 *db, struct dm_sqlite_table *t, const struct dm_table_config *c, bool strict,
-                                   struct description *d, struct dm_error *err)
+/* cid, name, type, notnull, dflt_value, pk, hidden (0 usual, 1 hidden, 2 virtual generated, 3 stored
+ * generated) */
+static enum dm_status load_columns(sqlite3 *db, struct dm_sqlite_table *t, const struct dm_table_config *c,
+                                   bool strict, struct description *d, struct dm_error *err)
 {
     sqlite3_stmt *row = NULL;
-    if (dm_sqlite_prepare(db, &row, err, "SELECT * FROM pragma_table_xinfo(%Q, 'main')", t->table->name) != DM_OK)
+    if (dm_sqlite_prepare(db, &row, err, "SELECT * FROM pragma_table_xinfo(%Q, 'main')", t->table->name) !=
+        DM_OK)
         return DM_FAIL;
     enum dm_status status;
     while ((status = dm_sqlite_step(row, err)) == DM_OK) {
@@ -196,7 +203,8 @@ static enum dm_status load_columns(sqlite3 *db, struct dm_sqlite_table *t, const
             d->primary[at - 1] = dm_xstrdup(name);
         }
         if (mirrored(c, name))
-            add_field(t, row, rule_of(c, name, (const char *)sqlite3_column_text(row, 2), strict), hidden >= 2);
+            add_field(t, row, rule_of(c, name, (const char *)sqlite3_column_text(row, 2), strict),
+                      hidden >= 2);
     }
     (void)sqlite3_finalize(row);
     return status == DM_END ? DM_OK : status;
@@ -215,7 +223,8 @@ static void find_rowid_name(struct dm_sqlite_table *t)
 
 /* ---- unique constraints ---- */
 
-static const char *default_of(const struct dm_sqlite_table *t, const struct description *d, const char *column)
+static const char *default_of(const struct dm_sqlite_table *t, const struct description *d,
+                              const char *column)
 {
     if (!named(d->not_null, d->n_not_null, column))
         return NULL;
@@ -224,11 +233,14 @@ static const char *default_of(const struct dm_sqlite_table *t, const struct desc
 }
 
 /* seqno, cid (-1 rowid, -2 expression), name, desc, coll, key */
-static enum dm_status load_parts(sqlite3 *db, struct dm_sqlite_table *t, const struct description *d, const char *index,
-                                 const struct dm_index_sql *text, struct dm_sqlite_unique *u, struct dm_error *err)
+static enum dm_status load_parts(sqlite3 *db, struct dm_sqlite_table *t, const struct description *d,
+                                 const char *index, const struct dm_index_sql *text,
+                                 struct dm_sqlite_unique *u, struct dm_error *err)
 {
     sqlite3_stmt *row = NULL;
-    if (dm_sqlite_prepare(db, &row, err, "SELECT * FROM pragma_index_xinfo(%Q, 'main') WHERE \"key\" = 1 ORDER BY seqno", index) != DM_OK)
+    if (dm_sqlite_prepare(db, &row, err,
+                          "SELECT * FROM pragma_index_xinfo(%Q, 'main') WHERE \"key\" = 1 ORDER BY seqno",
+                          index) != DM_OK)
         return DM_FAIL;
     enum dm_status status;
     while ((status = dm_sqlite_step(row, err)) == DM_OK) {
@@ -243,7 +255,8 @@ static enum dm_status load_parts(sqlite3 *db, struct dm_sqlite_table *t, const s
         } else if (u->n <= text->n) {
             p->expression = dm_xstrdup(text->terms[u->n - 1]);
         } else {
-            problem(t, "exclude the table, or drop the index", dm_xasprintf("its unique index %s is on an expression that cannot be followed", index));
+            problem(t, "exclude the table, or drop the index",
+                    dm_xasprintf("its unique index %s is on an expression that cannot be followed", index));
         }
     }
     (void)sqlite3_finalize(row);
@@ -251,13 +264,16 @@ static enum dm_status load_parts(sqlite3 *db, struct dm_sqlite_table *t, const s
 }
 
 /* seq, name, unique, origin (c, u, pk), partial */
-static enum dm_status load_uniques(sqlite3 *db, struct dm_sqlite_table *t, const struct description *d, struct dm_error *err)
+static enum dm_status load_uniques(sqlite3 *db, struct dm_sqlite_table *t, const struct description *d,
+                                   struct dm_error *err)
 {
     sqlite3_stmt *row = NULL;
-    if (dm_sqlite_prepare(db, &row, err,
-                          "SELECT l.name, s.sql FROM pragma_index_list(%Q, 'main') l LEFT JOIN sqlite_schema s"
-                          " ON s.type = 'index' AND s.name = l.name WHERE l.\"unique\" = 1"
-                          " ORDER BY l.origin <> 'pk', l.origin, l.name", t->table->name) != DM_OK)
+    if (dm_sqlite_prepare(
+            db, &row, err,
+            "SELECT l.name, s.sql FROM pragma_index_list(%Q, 'main') l LEFT JOIN sqlite_schema s"
+            " ON s.type = 'index' AND s.name = l.name WHERE l.\"unique\" = 1"
+            " ORDER BY l.origin <> 'pk', l.origin, l.name",
+            t->table->name) != DM_OK)
         return DM_FAIL;
     enum dm_status status;
     while ((status = dm_sqlite_step(row, err)) == DM_OK) {
@@ -265,7 +281,8 @@ static enum dm_status load_uniques(sqlite3 *db, struct dm_sqlite_table *t, const
         struct dm_index_sql text = {0};
         if (sql != NULL && !dm_index_sql_split(sql, &text))
             problem(t, "exclude the table, or drop the index",
-                    dm_xasprintf("its unique index %s cannot be understood", (const char *)sqlite3_column_text(row, 0)));
+                    dm_xasprintf("its unique index %s cannot be understood",
+                                 (const char *)sqlite3_column_text(row, 0)));
         t->uniques = dm_xrealloc(t->uniques, t->n_uniques + 1, sizeof *t->uniques);
         struct dm_sqlite_unique *u = &t->uniques[t->n_uniques++];
         *u = (struct dm_sqlite_unique){.where = dm_xstrdup(text.where)};
@@ -302,7 +319,8 @@ static bool all_not_null(const struct dm_sqlite_unique *u, const struct descript
 
 static bool known_collation(const char *name)
 {
-    return strcasecmp(name, "BINARY") == 0 || strcasecmp(name, "NOCASE") == 0 || strcasecmp(name, "RTRIM") == 0;
+    return strcasecmp(name, "BINARY") == 0 || strcasecmp(name, "NOCASE") == 0 ||
+           strcasecmp(name, "RTRIM") == 0;
 }
 
 static void add_identity(struct dm_sqlite_table *t, const char *name, const char *collation)
@@ -324,7 +342,8 @@ static void add_key_column(struct dm_sqlite_table *t, const char *name, const ch
     }
     if (collation != NULL && !known_collation(collation))
         problem(t, "use BINARY, NOCASE or RTRIM for the key, or a UNIQUE index with one of them and `key:`",
-                dm_xasprintf("its key column %s uses the collation %s, which only the application knows", name, collation));
+                dm_xasprintf("its key column %s uses the collation %s, which only the application knows",
+                             name, collation));
     dm_schema_add_key(t->table->columns, (uint32_t)f);
     t->table->columns->fields[f].required = true;
     add_identity(t, t->table->columns->fields[f].name, collation);
@@ -342,12 +361,13 @@ static void take_unique_as_key(struct dm_sqlite_table *t, size_t which, char *co
                 collation = u->parts[k].collation;
         add_key_column(t, name, collation);
     }
-    /* Under a collation, or where 1 equals 1.0, a REPLACE can remove a row whose key is not the new one's byte for byte: then the key
-     * stays among the constraints to watch. */
+    /* Under a collation, or where 1 equals 1.0, a REPLACE can remove a row whose key is not the new one's
+     * byte for byte: then the key stays among the constraints to watch. */
     bool exact = true;
     for (size_t i = 0; i < t->table->columns->n_keys; i++) {
         const char *collation = t->identity[i].collation;
-        exact = exact && strcasecmp(collation, "BINARY") == 0 && t->rules[t->table->columns->keys[i]].id != DM_SQLITE_LITERAL;
+        exact = exact && strcasecmp(collation, "BINARY") == 0 &&
+                t->rules[t->table->columns->keys[i]].id != DM_SQLITE_LITERAL;
     }
     if (!exact)
         return;
@@ -362,7 +382,8 @@ static void take_rowid_as_key(struct dm_sqlite_table *t, const char *alias)
     add_key_column(t, alias, NULL);
 }
 
-static void choose_key(struct dm_sqlite_table *t, const struct dm_table_config *c, const struct description *d)
+static void choose_key(struct dm_sqlite_table *t, const struct dm_table_config *c,
+                       const struct description *d)
 {
     char *const *wanted = d->primary;
     size_t n = d->n_primary;
@@ -405,10 +426,12 @@ static void choose_row_name(struct dm_sqlite_table *t, const struct description 
     for (size_t i = 0; i < d->n_primary; i++)
         add_identity(t, d->primary[i], "BINARY");
     if (d->n_primary == 0)
-        problem(t, "rename one of the columns rowid, oid, _rowid_", dm_xstrdup("its rowid cannot be reached"));
+        problem(t, "rename one of the columns rowid, oid, _rowid_",
+                dm_xstrdup("its rowid cannot be reached"));
 }
 
-/* The rowid conflicts too, when it is not the key. A column of type INTEGER PRIMARY KEY is the same thing by another name. */
+/* The rowid conflicts too, when it is not the key. A column of type INTEGER PRIMARY KEY is the same thing
+ * by another name. */
 static void add_rowid_unique(struct dm_sqlite_table *t)
 {
     if (t->rowid == NULL || t->rowid_is_key)
@@ -425,9 +448,12 @@ static enum dm_status load_foreign_keys(sqlite3 *db, struct dm_table *t, struct 
 {
     sqlite3_stmt *row = NULL;
     /* id, seq, table, from, to (NULL: the target's primary key) */
-    if (dm_sqlite_prepare(db, &row, err,
-                          "SELECT f.id, f.\"table\", f.\"from\", coalesce(f.\"to\", (SELECT name FROM pragma_table_info(f.\"table\")"
-                          " WHERE pk = f.seq + 1)) FROM pragma_foreign_key_list(%Q, 'main') f ORDER BY f.id, f.seq", t->name) != DM_OK)
+    if (dm_sqlite_prepare(
+            db, &row, err,
+            "SELECT f.id, f.\"table\", f.\"from\", coalesce(f.\"to\", (SELECT name FROM "
+            "pragma_table_info(f.\"table\")"
+            " WHERE pk = f.seq + 1)) FROM pragma_foreign_key_list(%Q, 'main') f ORDER BY f.id, f.seq",
+            t->name) != DM_OK)
         return DM_FAIL;
     enum dm_status status;
     int64_t last = -1;
@@ -437,10 +463,10 @@ static enum dm_status load_foreign_keys(sqlite3 *db, struct dm_table *t, struct 
         if (sqlite3_column_int64(row, 0) != last) {
             last = sqlite3_column_int64(row, 0);
             t->foreign_keys = dm_xrealloc(t->foreign_keys, t->n_foreign_keys + 1, sizeof *t->foreign_keys);
-            t->foreign_keys[t->n_foreign_keys++] = (struct dm_foreign_key){
-                .name = dm_xasprintf("%s_fk%lld", t->name, (long long)last),
-                .target_schema = dm_xstrdup(""),
-                .target_table = dm_sqlite_text(row, 1)};
+            t->foreign_keys[t->n_foreign_keys++] =
+                (struct dm_foreign_key){.name = dm_xasprintf("%s_fk%lld", t->name, (long long)last),
+                                        .target_schema = dm_xstrdup(""),
+                                        .target_table = dm_sqlite_text(row, 1)};
         }
         struct dm_foreign_key *fk = &t->foreign_keys[t->n_foreign_keys - 1];
         size_t ignored = fk->n_columns;
@@ -456,22 +482,25 @@ static enum dm_status estimate(sqlite3 *db, struct dm_sqlite_table *t, struct dm
 {
     int64_t span = 0;
     if (t->rowid != NULL &&
-        dm_sqlite_int(db, 0, &span, err, "SELECT min(9007199254740992, max(\"%w\") * 1.0 - min(\"%w\") + 1) FROM \"%w\"", t->rowid,
-                      t->rowid, t->table->name) != DM_OK)
+        dm_sqlite_int(db, 0, &span, err,
+                      "SELECT min(9007199254740992, max(\"%w\") * 1.0 - min(\"%w\") + 1) FROM \"%w\"",
+                      t->rowid, t->rowid, t->table->name) != DM_OK)
         return DM_FAIL;
     t->table->estimated_rows = span > 0 ? (uint64_t)span : 0;
     return DM_OK;
 }
 
-static enum dm_status load_table(sqlite3 *db, struct dm_sqlite_table *t, const struct dm_source_config *config, bool strict,
-                                 bool without_rowid, struct dm_error *err)
+static enum dm_status load_table(sqlite3 *db, struct dm_sqlite_table *t,
+                                 const struct dm_source_config *config, bool strict, bool without_rowid,
+                                 struct dm_error *err)
 {
     const struct dm_table_config *c = dm_config_table(config, "", t->table->name);
     struct description d = {0};
     int64_t pk_indexes = 0;
     enum dm_status status = load_columns(db, t, c, strict, &d, err);
     if (status == DM_OK)
-        status = dm_sqlite_int(db, 0, &pk_indexes, err, "SELECT count(*) FROM pragma_index_list(%Q, 'main') WHERE origin = 'pk'",
+        status = dm_sqlite_int(db, 0, &pk_indexes, err,
+                               "SELECT count(*) FROM pragma_index_list(%Q, 'main') WHERE origin = 'pk'",
                                t->table->name);
     d.rowid_alias = !without_rowid && d.n_primary == 1 && pk_indexes == 0;
     if (!without_rowid)
@@ -499,14 +528,16 @@ static enum dm_status load_table(sqlite3 *db, struct dm_sqlite_table *t, const s
     return status;
 }
 
-enum dm_status dm_sqlite_tables_load(sqlite3 *db, const struct dm_source_config *config, struct dm_sqlite_tables *out,
-                                     struct dm_error *err)
+enum dm_status dm_sqlite_tables_load(sqlite3 *db, const struct dm_source_config *config,
+                                     struct dm_sqlite_tables *out, struct dm_error *err)
 {
     sqlite3_stmt *row = NULL;
-    if (dm_sqlite_prepare(db, &row, err,
-                          "SELECT l.name, l.wr, l.strict, s.sql FROM pragma_table_list l JOIN sqlite_schema s ON s.type = 'table' AND s.name = l.name"
-                          " WHERE l.schema = 'main' AND l.type = 'table' AND l.name NOT LIKE 'sqlite\\_%%' ESCAPE '\\'"
-                          " AND l.name NOT GLOB '_datamirror_*' ORDER BY l.name") != DM_OK)
+    if (dm_sqlite_prepare(
+            db, &row, err,
+            "SELECT l.name, l.wr, l.strict, s.sql FROM pragma_table_list l JOIN sqlite_schema s ON s.type = "
+            "'table' AND s.name = l.name"
+            " WHERE l.schema = 'main' AND l.type = 'table' AND l.name NOT LIKE 'sqlite\\_%%' ESCAPE '\\'"
+            " AND l.name NOT GLOB '_datamirror_*' ORDER BY l.name") != DM_OK)
         return DM_FAIL;
     enum dm_status status;
     while ((status = dm_sqlite_step(row, err)) == DM_OK) {
@@ -519,7 +550,8 @@ enum dm_status dm_sqlite_tables_load(sqlite3 *db, const struct dm_source_config 
         t->sql = dm_sqlite_text(row, 3);
         out->tables = dm_xrealloc(out->tables, out->n + 1, sizeof *out->tables);
         out->tables[out->n++] = t;
-        if (load_table(db, t, config, sqlite3_column_int(row, 2) != 0, sqlite3_column_int(row, 1) != 0, err) != DM_OK) {
+        if (load_table(db, t, config, sqlite3_column_int(row, 2) != 0, sqlite3_column_int(row, 1) != 0,
+                       err) != DM_OK) {
             dm_error_prefix(err, "table %s", name);
             status = DM_FAIL;
             break;

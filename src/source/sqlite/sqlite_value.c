@@ -25,7 +25,8 @@ static bool precision_of(const char *declared, int *precision, int *scale)
     if (sscanf(open, " ( %d , %d %n", precision, scale, &n) >= 2 && n > 0 && open[n] == ')')
         return *precision >= 1 && *precision <= 38 && *scale >= 0 && *scale <= *precision;
     *scale = 0;
-    return sscanf(open, " ( %d %n", precision, &m) == 1 && m > 0 && open[m] == ')' && *precision >= 1 && *precision <= 38;
+    return sscanf(open, " ( %d %n", precision, &m) == 1 && m > 0 && open[m] == ')' && *precision >= 1 &&
+           *precision <= 38;
 }
 
 static bool starts_with_word(const char *text, const char *word)
@@ -39,8 +40,8 @@ static struct dm_sqlite_rule rule(enum dm_sqlite_rule_id id, enum dm_type_id typ
     return (struct dm_sqlite_rule){id, dm_type_of(type)};
 }
 
-/* The order of the tests is that of SQLite's affinity rules (datatype3, section 3.1), so that a column's rule and
- * what SQLite does to values on their way in always agree. */
+/* The order of the tests is that of SQLite's affinity rules (datatype3, section 3.1), so that a column's
+ * rule and what SQLite does to values on their way in always agree. */
 struct dm_sqlite_rule dm_sqlite_rule_of(const char *declared, bool strict)
 {
     if (declared == NULL || declared[0] == '\0')
@@ -99,8 +100,8 @@ static bool utf8_valid(const unsigned char *s, size_t n)
     return true;
 }
 
-/* A text value of a row. In a UTF-16 database SQLite would replace lone surrogates by U+FFFD when asked for UTF-8;
- * `intact` tells whether that would have happened. */
+/* A text value of a row. In a UTF-16 database SQLite would replace lone surrogates by U+FFFD when asked for
+ * UTF-8; `intact` tells whether that would have happened. */
 struct text {
     const unsigned char *bytes;
     size_t n;
@@ -132,21 +133,24 @@ static struct text text_of(sqlite3_stmt *row, int i)
     return t;
 }
 
-/* The shortest decimal text that reads back as the same double, always with a point or an exponent. SQLite stores no NaN;
- * infinities are written as SQLite's own dump writes them. `out` has at least 40 bytes. */
-static void real_text(double v, char *out)
+enum { real_text_size = 40 };
+
+/* The shortest decimal text that reads back as the same double, always with a point or an exponent. SQLite
+ * stores no NaN; infinities are written as SQLite's own dump writes them. */
+static void real_text(double v, char out[real_text_size])
 {
     if (isinf(v)) {
-        (void)strcpy(out, v > 0 ? "9e999" : "-9e999");
+        (void)snprintf(out, real_text_size, "%s", v > 0 ? "9e999" : "-9e999");
         return;
     }
     for (int digits = 15; digits <= 17; digits++) {
-        (void)snprintf(out, 40, "%.*g", digits, v);
+        (void)snprintf(out, real_text_size, "%.*g", digits, v);
         if (strtod(out, NULL) == v)
             break;
     }
+    size_t n = strlen(out);
     if (strpbrk(out, ".e") == NULL)
-        (void)strcat(out, ".0");
+        (void)snprintf(out + n, real_text_size - n, ".0");
 }
 
 /* ---- decimals ---- */
@@ -220,7 +224,7 @@ static const char *append_text(struct dm_column *c, sqlite3_stmt *row, int i)
 
 static const char *append_number_text(struct dm_column *c, sqlite3_stmt *row, int i)
 {
-    char text[48];
+    char text[real_text_size];
     if (sqlite3_column_type(row, i) == SQLITE_INTEGER)
         (void)snprintf(text, sizeof text, "%lld", (long long)sqlite3_column_int64(row, i));
     else
@@ -303,8 +307,7 @@ const char *dm_sqlite_append(struct dm_column *c, struct dm_sqlite_rule r, sqlit
     int64_t integer;
     double real;
     switch (r.id) {
-    case DM_SQLITE_BOOL:
-        return class == SQLITE_INTEGER ? append_bool(c, row, i) : "value_type";
+    case DM_SQLITE_BOOL: return class == SQLITE_INTEGER ? append_bool(c, row, i) : "value_type";
     case DM_SQLITE_INTEGER:
         if (class != SQLITE_INTEGER)
             return "value_type";
@@ -317,10 +320,8 @@ const char *dm_sqlite_append(struct dm_column *c, struct dm_sqlite_rule r, sqlit
         real = sqlite3_column_double(row, i);
         dm_column_append_fixed(c, &real);
         return NULL;
-    case DM_SQLITE_DECIMAL:
-        return append_decimal(c, r.type, row, i);
-    case DM_SQLITE_TEXT:
-        return class == SQLITE_TEXT ? append_text(c, row, i) : "value_type";
+    case DM_SQLITE_DECIMAL: return append_decimal(c, r.type, row, i);
+    case DM_SQLITE_TEXT: return class == SQLITE_TEXT ? append_text(c, row, i) : "value_type";
     case DM_SQLITE_BLOB:
         if (class != SQLITE_BLOB)
             return "value_type";
@@ -329,8 +330,7 @@ const char *dm_sqlite_append(struct dm_column *c, struct dm_sqlite_rule r, sqlit
         if (class == SQLITE_BLOB)
             return "value_type";
         return class == SQLITE_TEXT ? append_text(c, row, i) : append_number_text(c, row, i);
-    case DM_SQLITE_LITERAL:
-        return append_literal(c, row, i);
+    case DM_SQLITE_LITERAL: return append_literal(c, row, i);
     }
     return "value_type";
 }
@@ -350,8 +350,9 @@ bool dm_sqlite_same(struct dm_sqlite_rule r, sqlite3_stmt *a, int i, sqlite3_stm
     int x = sqlite3_column_type(a, i), y = sqlite3_column_type(b, j);
     bool as_text = r.type.id == DM_STRING;
     if (is_number(x) && is_number(y) && (x == y || !as_text))
-        return x == SQLITE_INTEGER && y == SQLITE_INTEGER ? sqlite3_column_int64(a, i) == sqlite3_column_int64(b, j)
-                                                          : as_double(a, i) == as_double(b, j);
+        return x == SQLITE_INTEGER && y == SQLITE_INTEGER
+                   ? sqlite3_column_int64(a, i) == sqlite3_column_int64(b, j)
+                   : as_double(a, i) == as_double(b, j);
     if (x != y)
         return false;
     if (x == SQLITE_NULL)
@@ -365,7 +366,8 @@ bool dm_sqlite_same(struct dm_sqlite_rule r, sqlite3_stmt *a, int i, sqlite3_stm
 
 /* ---- JSON of a row that does not fit ---- */
 
-static enum dm_status json_string(struct dm_buffer *out, const unsigned char *bytes, size_t n, struct dm_error *err)
+static enum dm_status json_string(struct dm_buffer *out, const unsigned char *bytes, size_t n,
+                                  struct dm_error *err)
 {
     enum dm_status status = dm_buffer_append_byte(out, '"', err);
     for (size_t k = 0; status == DM_OK && k < n; k++) {
@@ -388,16 +390,16 @@ static enum dm_status json_hex(struct dm_buffer *out, const char *kind, const un
     return dm_buffer_append(out, "\"}", 2, err);
 }
 
-enum dm_status dm_sqlite_json(struct dm_buffer *out, const char *name, sqlite3_stmt *row, int i, struct dm_error *err)
+enum dm_status dm_sqlite_json(struct dm_buffer *out, const char *name, sqlite3_stmt *row, int i,
+                              struct dm_error *err)
 {
     if (json_string(out, (const unsigned char *)name, strlen(name), err) != DM_OK ||
         dm_buffer_append(out, ": ", 2, err) != DM_OK)
         return DM_FAIL;
-    char number[48];
+    char number[real_text_size];
     struct text t;
     switch (sqlite3_column_type(row, i)) {
-    case SQLITE_INTEGER:
-        return dm_buffer_printf(out, err, "%lld", (long long)sqlite3_column_int64(row, i));
+    case SQLITE_INTEGER: return dm_buffer_printf(out, err, "%lld", (long long)sqlite3_column_int64(row, i));
     case SQLITE_FLOAT:
         real_text(sqlite3_column_double(row, i), number);
         return dm_buffer_append(out, number, strlen(number), err);
@@ -405,8 +407,8 @@ enum dm_status dm_sqlite_json(struct dm_buffer *out, const char *name, sqlite3_s
         t = text_of(row, i);
         return t.intact ? json_string(out, t.bytes, t.n, err) : json_hex(out, "text_hex", t.bytes, t.n, err);
     case SQLITE_BLOB:
-        return json_hex(out, "blob_hex", sqlite3_column_blob(row, i), (size_t)sqlite3_column_bytes(row, i), err);
-    default:
-        return dm_buffer_append(out, "null", 4, err);
+        return json_hex(out, "blob_hex", sqlite3_column_blob(row, i), (size_t)sqlite3_column_bytes(row, i),
+                        err);
+    default: return dm_buffer_append(out, "null", 4, err);
     }
 }

@@ -1,8 +1,9 @@
 /* sqlite_value.h — which lake type a declared SQLite type becomes, and values of one into the other.
  *
- * SQLite types values, not columns. The rule is chosen by the declared type alone (docs/sqlite.md has the table), so it is the
- * same for copy and stream and does not depend on what happens to be stored. A value whose storage class does not fit its rule is
- * never converted: it is reported, and the row goes to quarantine.
+ * SQLite types values, not columns. The rule is chosen by the declared type alone (docs/sqlite.md has the
+ * table), so it is the same for copy and stream and does not depend on what happens to be stored. A value
+ * whose storage class does not fit its rule is never converted: it is reported, and the row goes to
+ * quarantine.
  *
  * Thread safe (no state). The batch belongs to the caller.
  *
@@ -24,8 +25,8 @@ enum dm_sqlite_rule_id {
     DM_SQLITE_DECIMAL,  /* DECIMAL: INTEGER, or REAL that is the nearest double of a decimal of that scale */
     DM_SQLITE_TEXT,     /* STRING: TEXT of valid UTF-8 */
     DM_SQLITE_BLOB,     /* BINARY: BLOB */
-    DM_SQLITE_PLAIN,    /* STRING: TEXT as it is, INTEGER and REAL as digits (numeric affinity: never ambiguous) */
-    DM_SQLITE_LITERAL,  /* STRING: any value as the SQL literal that quote() would write */
+    DM_SQLITE_PLAIN, /* STRING: TEXT as it is, INTEGER and REAL as digits (numeric affinity: never ambiguous) */
+    DM_SQLITE_LITERAL, /* STRING: any value as the SQL literal that quote() would write */
 };
 
 struct dm_sqlite_rule {
@@ -39,10 +40,12 @@ struct dm_sqlite_rule dm_sqlite_rule_of(const char *declared, bool strict);
 /* Appends column `i` of the row; NULL when it went well, else the reason code (nothing was appended). */
 const char *dm_sqlite_append(struct dm_column *c, struct dm_sqlite_rule rule, sqlite3_stmt *row, int i);
 
-/* Are the two values one key for the lake under the rule? (Text by bytes whatever the collation, numbers by value.) */
+/* Are the two values one key for the lake under the rule? (Text by bytes whatever the collation, numbers by
+ * value.) */
 bool dm_sqlite_same(struct dm_sqlite_rule rule, sqlite3_stmt *a, int i, sqlite3_stmt *b, int j);
 
-/* Appends `"name": value` in JSON. Texts that are not UTF-8 become {"text_hex": "…"}, blobs {"blob_hex": "…"}. */
+/* Appends `"name": value` in JSON. Texts that are not UTF-8 become {"text_hex": "…"}, blobs {"blob_hex":
+ * "…"}. */
 enum dm_status dm_sqlite_json(struct dm_buffer *out, const char *name, sqlite3_stmt *row, int i,
                               struct dm_error *err) DM_MUST_USE;
 

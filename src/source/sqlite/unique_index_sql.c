@@ -7,7 +7,8 @@
 
 #include "base/memory.h"
 
-/* After a quoted name, string or comment that starts at `p`; `p` itself when none does; NULL when it does not end. */
+/* After a quoted name, string or comment that starts at `p`; `p` itself when none does; NULL when it does
+ * not end. */
 static const char *skip_opaque(const char *p)
 {
     if (p[0] == '-' && p[1] == '-') {
@@ -40,15 +41,16 @@ static char *trimmed(const char *from, const char *to)
     return dm_xstrndup(from, (size_t)(to - from));
 }
 
+/* Takes a word off the end, and the space before it. */
 static void cut_word(char *text, const char *word)
 {
     size_t n = strlen(text), w = strlen(word);
     if (n <= w || strcasecmp(text + n - w, word) != 0 || !isspace((unsigned char)text[n - w - 1]))
         return;
-    text[n - w] = '\0';
-    char *end = trimmed(text, text + n - w);
-    (void)strcpy(text, end);
-    free(end);
+    n -= w;
+    while (n > 0 && isspace((unsigned char)text[n - 1]))
+        n--;
+    text[n] = '\0';
 }
 
 static void add_term(struct dm_index_sql *out, const char *from, const char *to)

@@ -1,7 +1,9 @@
-/* recorder.h — for the tests of the SQLite source: a sink that replays changes into maps, and helpers around a database file.
+/* recorder.h — for the tests of the SQLite source: a sink that replays changes into maps, and helpers
+ * around a database file.
  *
- * What the recorder holds after a unit is what the lake would hold: per table, encoded key → row. shop_compare checks it against a fresh
- * copy of the table, value by value. Included by one test file per program, hence all static.
+ * What the recorder holds after a unit is what the lake would hold: per table, encoded key → row.
+ * shop_compare checks it against a fresh copy of the table, value by value. Included by one test file per
+ * program, hence all static.
  */
 #ifndef DM_TEST_SQLITE_RECORDER_H
 #define DM_TEST_SQLITE_RECORDER_H
@@ -65,11 +67,11 @@ struct shop {
 };
 
 static struct dm_error must_error;
-#define must(call)                                                                                                     \
-    do {                                                                                                               \
-        memset(&must_error, 0, sizeof must_error);                                                                     \
-        if ((call) != DM_OK)                                                                                           \
-            fail_msg("%s: %s", #call, must_error.message);                                                             \
+#define must(call) \
+    do { \
+        memset(&must_error, 0, sizeof must_error); \
+        if ((call) != DM_OK) \
+            fail_msg("%s: %s", #call, must_error.message); \
     } while (0)
 
 /* ---- the map ---- */
@@ -146,7 +148,8 @@ static void rec_apply(struct rec_table *t)
     for (size_t i = 0; b != NULL && i < b->rows; i++) {
         char key[64];
         size_t len = strlen(t->order);
-        (void)snprintf(t->order + len, sizeof t->order - len, "%c%s ", " cIUDR"[b->ops[i]], dm_key_text(b, i, key, sizeof key));
+        (void)snprintf(t->order + len, sizeof t->order - len, "%c%s ", " cIUDR"[b->ops[i]],
+                       dm_key_text(b, i, key, sizeof key));
         t->inserts += b->ops[i] == DM_OP_INSERT;
         t->updates += b->ops[i] == DM_OP_UPDATE;
         t->deletes += b->ops[i] == DM_OP_DELETE;
@@ -296,10 +299,20 @@ static UNUSED void shop_open(struct shop *s, const char *schema)
     shop_sql(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF");
     shop_sql(s, schema);
     s->tables[0] = (struct dm_table_config){.glob = dm_xstrdup("*"), .history = -1};
-    s->config = (struct dm_source_config){.name = dm_xstrdup("shop"), .type = dm_xstrdup("sqlite"), .path = s->path, .n_tables = 1,
-                                          .tables = s->tables, .copy_workers = 2};
-    s->rec.sink = (struct dm_sink){.ctx = &s->rec, .begin = rec_begin, .commit = rec_commit, .table = rec_table, .rows = rec_rows,
-                                   .bad_row = rec_bad_row, .dropped = rec_dropped, .idle = rec_idle};
+    s->config = (struct dm_source_config){.name = dm_xstrdup("shop"),
+                                          .type = dm_xstrdup("sqlite"),
+                                          .path = s->path,
+                                          .n_tables = 1,
+                                          .tables = s->tables,
+                                          .copy_workers = 2};
+    s->rec.sink = (struct dm_sink){.ctx = &s->rec,
+                                   .begin = rec_begin,
+                                   .commit = rec_commit,
+                                   .table = rec_table,
+                                   .rows = rec_rows,
+                                   .bad_row = rec_bad_row,
+                                   .dropped = rec_dropped,
+                                   .idle = rec_idle};
     must(dm_source_sqlite.open(&s->config, &s->source, &must_error));
 }
 
@@ -428,19 +441,22 @@ static void compare_row(const void *node, VISIT visit, int depth)
     (void)dm_key_text(have->value, 0, key, sizeof key);
     if (want == NULL)
         fail_msg("table %s: key %s is not in the source", compared->name, key);
-    /* An older row may have the columns of an earlier definition: they match by number, and a column added since is NULL. */
+    /* An older row may have the columns of an earlier definition: they match by number, and a column added
+     * since is NULL. */
     const struct dm_batch *a = have->value, *b = (*want)->value;
     for (size_t i = 0; i < b->n_columns; i++) {
         size_t k = 0;
         while (k < a->n_columns && a->schema->fields[k].source_ref != b->schema->fields[i].source_ref)
             k++;
-        bool equal = k < a->n_columns ? dm_column_value_equal(&a->columns[k], 0, &b->columns[i], 0) : b->columns[i].state[0] == DM_NULL;
+        bool equal = k < a->n_columns ? dm_column_value_equal(&a->columns[k], 0, &b->columns[i], 0)
+                                      : b->columns[i].state[0] == DM_NULL;
         if (!equal)
             fail_msg("table %s: key %s differs in column %s", compared->name, key, b->schema->fields[i].name);
     }
 }
 
-/* What was replayed equals a fresh copy. Tables that the stream declared rewritten are copied first, as the mirror would do. */
+/* What was replayed equals a fresh copy. Tables that the stream declared rewritten are copied first, as the
+ * mirror would do. */
 static UNUSED void shop_compare(struct shop *s)
 {
     dm_position at = 0;

@@ -1,4 +1,5 @@
-/* Typing by declared type: every rule and storage class, copy and stream alike, edge values, and what goes to quarantine. */
+/* Typing by declared type: every rule and storage class, copy and stream alike, edge values, and what goes
+ * to quarantine. */
 #include <float.h>
 #include <math.h>
 
@@ -38,8 +39,10 @@ static void test_rules(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct dm_sqlite_rule r = dm_sqlite_rule_of(cases[i].declared, false);
-        if (r.id != cases[i].id || r.type.id != cases[i].type || r.type.precision != cases[i].precision || r.type.scale != cases[i].scale)
-            fail_msg("%s: rule %d type %d(%d,%d)", cases[i].declared, (int)r.id, r.type.id, r.type.precision, r.type.scale);
+        if (r.id != cases[i].id || r.type.id != cases[i].type || r.type.precision != cases[i].precision ||
+            r.type.scale != cases[i].scale)
+            fail_msg("%s: rule %d type %d(%d,%d)", cases[i].declared, (int)r.id, r.type.id, r.type.precision,
+                     r.type.scale);
     }
     assert_int_equal(dm_sqlite_rule_of("ANY", true).id, DM_SQLITE_LITERAL);
     assert_int_equal(dm_sqlite_rule_of(NULL, false).id, DM_SQLITE_LITERAL);
@@ -165,18 +168,39 @@ static void test_values(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *have = through(cases[i].declared, cases[i].expression);
         if (strcmp(have, cases[i].want) != 0)
-            fail_msg("%s into %s: %s, wanted %s", cases[i].expression, cases[i].declared, have, cases[i].want);
+            fail_msg("%s into %s: %s, wanted %s", cases[i].expression, cases[i].declared, have,
+                     cases[i].want);
     }
 }
 
-/* Every storage class in every kind of column: what the stream delivers is what a copy delivers, quarantine included. */
+/* Every storage class in every kind of column: what the stream delivers is what a copy delivers, quarantine
+ * included. */
 static void test_copy_and_stream_agree(void **state)
 {
     (void)state;
-    static const char *const values[] = {"NULL", "0", "1", "-1", "9223372036854775807", "-9223372036854775808", "1.5", "-0.0", "0.1", "1e300", "9e999",
-                                         "''", "'text'", "'12'", "'1.50'", "'2024-01-31'", "x''", "x'00ff'", "CAST(x'610062' AS TEXT)",
-                                         "CAST(x'ff' AS TEXT)", "'\xf0\x9f\x98\x80'"};
-    static const char table[] = "(id INTEGER PRIMARY KEY, i INT, r REAL, t TEXT, b BLOB, n NUMERIC, d DECIMAL(12,3), o BOOLEAN, w DATETIME, x)";
+    static const char *const values[] = {"NULL",
+                                         "0",
+                                         "1",
+                                         "-1",
+                                         "9223372036854775807",
+                                         "-9223372036854775808",
+                                         "1.5",
+                                         "-0.0",
+                                         "0.1",
+                                         "1e300",
+                                         "9e999",
+                                         "''",
+                                         "'text'",
+                                         "'12'",
+                                         "'1.50'",
+                                         "'2024-01-31'",
+                                         "x''",
+                                         "x'00ff'",
+                                         "CAST(x'610062' AS TEXT)",
+                                         "CAST(x'ff' AS TEXT)",
+                                         "'\xf0\x9f\x98\x80'"};
+    static const char table[] = "(id INTEGER PRIMARY KEY, i INT, r REAL, t TEXT, b BLOB, n NUMERIC, d "
+                                "DECIMAL(12,3), o BOOLEAN, w DATETIME, x)";
     struct shop s;
     char sql[1024];
     (void)snprintf(sql, sizeof sql, "CREATE TABLE copied%s; CREATE TABLE streamed%s", table, table);
@@ -186,8 +210,8 @@ static void test_copy_and_stream_agree(void **state)
     for (int pass = 0; pass < 2; pass++) {
         for (size_t c = 0; c < sizeof columns - 1; c++) {
             for (size_t v = 0; v < n_values; v++) {
-                (void)snprintf(sql, sizeof sql, "INSERT INTO %s(id, %c) VALUES (%zu, %s)", pass == 0 ? "copied" : "streamed", columns[c],
-                               c * n_values + v, values[v]);
+                (void)snprintf(sql, sizeof sql, "INSERT INTO %s(id, %c) VALUES (%zu, %s)",
+                               pass == 0 ? "copied" : "streamed", columns[c], c * n_values + v, values[v]);
                 shop_sql(&s, sql);
             }
         }
@@ -201,7 +225,8 @@ static void test_copy_and_stream_agree(void **state)
     assert_int_equal(a->n, b->n);
     assert_int_equal(a->n + a->bad, (sizeof columns - 1) * n_values);
     shop_compare(&s);
-    for (size_t i = 0; i < a->schema->n_fields; i++) /* compare_row matches columns by number: those are per table */
+    for (size_t i = 0; i < a->schema->n_fields;
+         i++) /* compare_row matches columns by number: those are per table */
         assert_int_equal(a->schema->fields[i].source_ref, b->schema->fields[i].source_ref);
     compared = a;
     expected_now = b;
@@ -209,7 +234,9 @@ static void test_copy_and_stream_agree(void **state)
     /* The same values again as updates of rows that hold something else. */
     for (size_t c = 0; c < sizeof columns - 1; c++) {
         for (size_t v = 0; v < n_values; v++) {
-            (void)snprintf(sql, sizeof sql, "UPDATE streamed SET %c = NULL, x = NULL WHERE id = %zu; UPDATE streamed SET %c = %s WHERE id = %zu",
+            (void)snprintf(sql, sizeof sql,
+                           "UPDATE streamed SET %c = NULL, x = NULL WHERE id = %zu; UPDATE streamed SET %c = "
+                           "%s WHERE id = %zu",
                            columns[c], c * n_values + v, columns[c], values[v], c * n_values + v);
             shop_sql(&s, sql);
         }
@@ -219,7 +246,8 @@ static void test_copy_and_stream_agree(void **state)
     shop_close(&s);
 }
 
-/* A row that stops fitting leaves the lake and waits in quarantine with its raw content; mended, it comes back. */
+/* A row that stops fitting leaves the lake and waits in quarantine with its raw content; mended, it comes
+ * back. */
 static void test_quarantine(void **state)
 {
     (void)state;
@@ -265,20 +293,26 @@ static void test_null_keys(void **state)
     shop_close(&s);
 }
 
-/* Keys are bytes for the lake, whatever the collation says; 1 and 1.0 are one number in a key without type, but two texts. */
+/* Keys are bytes for the lake, whatever the collation says; 1 and 1.0 are one number in a key without type,
+ * but two texts. */
 static void test_keys_of_collations(void **state)
 {
     (void)state;
     struct shop s;
-    shop_open(&s, "CREATE TABLE n(k TEXT COLLATE NOCASE PRIMARY KEY, v); CREATE TABLE r(k TEXT, v, PRIMARY KEY (k COLLATE RTRIM)) WITHOUT ROWID;"
-                  "CREATE TABLE any(k PRIMARY KEY, v); CREATE TABLE two(a TEXT, b REAL, v, PRIMARY KEY (b, a));"
-                  "INSERT INTO n VALUES ('a', 1), ('b', 2); INSERT INTO r VALUES ('x', 1), ('y ', 2); INSERT INTO any VALUES (1, 'i'), ('1', 't'), (x'31', 'b');"
-                  "INSERT INTO two VALUES ('a', 1, 1), ('a', 2, 1), ('b', 1, 1)");
+    shop_open(&s,
+              "CREATE TABLE n(k TEXT COLLATE NOCASE PRIMARY KEY, v); CREATE TABLE r(k TEXT, v, PRIMARY KEY "
+              "(k COLLATE RTRIM)) WITHOUT ROWID;"
+              "CREATE TABLE any(k PRIMARY KEY, v); CREATE TABLE two(a TEXT, b REAL, v, PRIMARY KEY (b, a));"
+              "INSERT INTO n VALUES ('a', 1), ('b', 2); INSERT INTO r VALUES ('x', 1), ('y ', 2); INSERT "
+              "INTO any VALUES (1, 'i'), ('1', 't'), (x'31', 'b');"
+              "INSERT INTO two VALUES ('a', 1, 1), ('a', 2, 1), ('b', 1, 1)");
     shop_mirror(&s);
-    shop_sql(&s, "UPDATE n SET k = 'A' WHERE k = 'a'; UPDATE r SET k = k || '  '; UPDATE any SET k = 1.0 WHERE v = 'i'; UPDATE two SET b = -0.0 WHERE b = 2");
+    shop_sql(&s, "UPDATE n SET k = 'A' WHERE k = 'a'; UPDATE r SET k = k || '  '; UPDATE any SET k = 1.0 "
+                 "WHERE v = 'i'; UPDATE two SET b = -0.0 WHERE b = 2");
     shop_catch_up(&s);
     shop_compare(&s);
-    shop_sql(&s, "REPLACE INTO n VALUES ('B', 3); REPLACE INTO r VALUES ('x', 9); REPLACE INTO any VALUES (1, 'again'); REPLACE INTO two VALUES ('a', 0.0, 5);"
+    shop_sql(&s, "REPLACE INTO n VALUES ('B', 3); REPLACE INTO r VALUES ('x', 9); REPLACE INTO any VALUES "
+                 "(1, 'again'); REPLACE INTO two VALUES ('a', 0.0, 5);"
                  "INSERT INTO n VALUES ('a', 7) ON CONFLICT DO UPDATE SET v = 8");
     shop_catch_up(&s);
     shop_compare(&s);
@@ -299,10 +333,13 @@ static void test_utf16(void **state)
     (void)sqlite3_close(s.db);
     (void)unlink(s.path);
     assert_int_equal(sqlite3_open(s.path, &s.db), SQLITE_OK);
-    shop_sql(&s, "PRAGMA encoding = 'UTF-16le'; PRAGMA journal_mode = WAL; CREATE TABLE t(k TEXT PRIMARY KEY NOT NULL, v TEXT);"
+    shop_sql(&s, "PRAGMA encoding = 'UTF-16le'; PRAGMA journal_mode = WAL; CREATE TABLE t(k TEXT PRIMARY KEY "
+                 "NOT NULL, v TEXT);"
                  "INSERT INTO t VALUES ('\xf0\x9f\x98\x80', 'h\xc3\xa9'), ('b', 'x')");
     shop_mirror(&s);
-    shop_sql(&s, "UPDATE t SET v = v || '\xe2\x82\xac'; INSERT INTO t VALUES ('bad', CAST(x'3dd8' AS TEXT))"); /* a lone surrogate */
+    shop_sql(
+        &s,
+        "UPDATE t SET v = v || '\xe2\x82\xac'; INSERT INTO t VALUES ('bad', CAST(x'3dd8' AS TEXT))"); /* a lone surrogate */
     shop_catch_up(&s);
     assert_int_equal(rec_of(&s.rec, "t")->n, 2);
     assert_string_equal(rec_of(&s.rec, "t")->last_bad, "invalid_utf8");
