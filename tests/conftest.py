@@ -99,7 +99,7 @@ class Database:
         """The source as it is now equals the lake as it is now."""
         from oracle.compare import compare
         with self.snapshot() as s:
-            return compare(s.tables(**kwargs), mirror.lake.everything())
+            return compare(s.tables(**kwargs), mirror.live())
 
     def close(self):
         failed = None

@@ -30,7 +30,7 @@ CONFIGS = {
     "bad_number": ("lake: ./lake\nformat_version: 4\nsources: {shop: {type: sqlite, path: x.db}}", ["format_version"]),
     "unset_variable": ("lake: ./lake\nsources: {shop: {type: postgres, url: '${DM_TEST_NOT_SET}'}}", ["DM_TEST_NOT_SET"]),
     "bad_name": ("lake: ./lake\nsources: {'Sh op': {type: sqlite, path: x.db}}", ["Sh op"]),
-    "empty": ("", ["sources"]),
+    "empty": ("", ["empty", "init"]),
 }
 
 

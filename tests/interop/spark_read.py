@@ -54,7 +54,11 @@ with open(out, "w") as file:
     for namespace in namespaces:
         for row in spark.sql(f"show tables in {quote(catalog)}.{quote(namespace)}").collect():
             name = row["tableName"]
-            table = spark.read.format("iceberg").load(f"{quote(catalog)}.{quote(namespace)}.{quote(name)}")
+            try:
+                table = spark.read.format("iceberg").load(f"{quote(catalog)}.{quote(namespace)}.{quote(name)}")
+            except Exception as e:
+                file.write(json.dumps({"namespace": namespace, "table": name, "error": str(e)}) + "\n")
+                continue
             columns = [plain(f.col(quote(c.name)), c.dataType).alias(f"c{i}") for i, c in enumerate(table.schema.fields)]
             header = {"namespace": namespace, "table": name, "columns": [c.name for c in table.schema.fields],
                       "types": [c.dataType.simpleString() for c in table.schema.fields]}

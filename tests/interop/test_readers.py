@@ -25,14 +25,16 @@ def mirrored(request, postgres, tmp_path_factory):
     import time
     d = Database(postgres, tmp_path_factory.mktemp("interop"))
     request.addfinalizer(d.close)
-    traffic.create(d.execute)
+    traffic.create(d.execute, times=False)
+    # Spark has no type for Iceberg's `time` (the runtime refuses the whole table); one table says so as long as it is true.
+    d.execute("create table clock (id int primary key, at time); insert into clock values (1, '12:34:56.789')")
     mirror = d.mirror(options=f"commit_interval: 100ms\nformat_version: {request.param}").start()
     marker = Marker(d.execute, mirror)
     marker.reached()
     work = traffic.Traffic(lambda: d.server.connect(d.name), 7)
     gate = Gate()
     writers = Writers(gate)
-    for name, step in [("one", work.mixed), ("toast", work.toasted), ("large", work.large), ("rare", work.rare), ("ddl", work.ddl)]:
+    for name, step in [("one", work.mixed), ("toast", work.toasted), ("large", work.large), ("rare", work.rare)]:
         writers.add(name, step)
     with writers:
         end = time.monotonic() + 8
@@ -54,7 +56,7 @@ def digest(rows):
 
 def test_pyiceberg(mirrored):
     tables, mirror = mirrored
-    assert compare(tables, mirror.lake.everything()) > 1000
+    assert compare(tables, mirror.live()) > 1000
 
 
 def test_pyiceberg_through_the_sql_catalog(mirrored):
@@ -97,19 +99,25 @@ def test_spark(mirrored, tmp_path):
                         "datamirror", out], capture_output=True, text=True, timeout=600)
     assert p.returncode == 0, p.stderr[-6000:]
     lake = mirror.lake.everything()
-    found = {}
+    found, refused = {}, {}
     with open(out) as f:
         for line in f:
             header = json.loads(line)
             key = (header["namespace"], header["table"])
+            if "error" in header:
+                refused[key] = header["error"]
+                continue
             kinds = [lake[key].kinds[lake[key].columns.index(c)] for c in header["columns"]]
             rows = []
             for line in f:
                 row = json.loads(line)
                 if row is None:
                     break
-                rows.append(tuple(time_or(v, k) for v, k in zip(row, kinds)))
+                rows.append(tuple(spark_value(v, k) for v, k in zip(row, kinds)))
             found[key] = Rows(header["columns"], kinds, rows, {}, None)
+    assert list(refused) == [("shop", "clock")], refused
+    assert "does not support time" in refused["shop", "clock"]
+    tables = [t for t in tables if t.name != "clock"]
     compare(tables, found)
     for t in tables:
         key = (t.namespace, t.name)
@@ -117,10 +125,6 @@ def test_spark(mirrored, tmp_path):
         assert digest(tuple(r[i] for i in order) for r in found[key].rows) == digest(lake[key].rows), key
     vectors = [f for f in mirror.lake.files() if f.endswith(".puffin")]
     assert vectors or lake["shop", "orders"].table.metadata.format_version == 2
-
-
-def time_or(v, kind):
-    return spark_value(v, kind)
 
 
 def test_duckdb_over_the_parquet_files(mirrored):

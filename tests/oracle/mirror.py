@@ -125,6 +125,27 @@ class Mirror:
             return condition()
         return process.poll(step, timeout * SLOW, what, every, self.log_tail)
 
+    def live(self, pointers=None):
+        """{(ns, name): Rows} of one instant, without the datasets that status calls dropped: those of tables that the source no longer
+        has are kept in the lake on purpose."""
+        pointers = self.lake.pointers() if pointers is None else pointers
+        dropped = self.dropped()
+        return {k: self.lake.read(v) for k, v in pointers.items() if k not in dropped}
+
+    def dropped(self):
+        return {tuple(d["dataset"].split(".", 1)) for d in self.status()["datasets"] if d["state"] == "dropped"}
+
+    def settled(self, tables, timeout=60):
+        """Waits until every source table (of oracle.compare.Table) has its dataset, no other table has one, and no copy is open.
+        A table made while the mirror runs is found by it in its own time; until then it is no difference."""
+        wanted = {(t.namespace, t.name) for t in tables}
+
+        def done():
+            found = {k for k in self.lake.pointers() if not k[1].endswith("__history")} - self.dropped()
+            return found == wanted and all(d["state"] not in ("waiting", "copying") for d in self.status()["datasets"])
+        self.until(done, lambda: f"the tables of the source to be the datasets of the lake: missing {wanted - set(self.lake.pointers())}, too many "
+                                 f"{set(self.lake.pointers()) - wanted}; {[(d['dataset'], d['state']) for d in self.status()['datasets']]}", timeout)
+
     def until_dataset(self, name, condition, what, namespace="shop", timeout=60):
         """Waits until the dataset is there and condition(Rows) holds; returns the Rows. Reads only new versions."""
         seen = [None]
