@@ -36,7 +36,7 @@ static enum dm_status spell_moment(const struct pg_codec *codec, const uint8_t *
         return dm_buffer_printf(out, err, "%s", pg_timestamp_spell(micros + PG_EPOCH_MICROS, zone, text, sizeof text));
     /* 400 years are a whole number of days, and the calendar repeats */
     int64_t cycle = INT64_C(146097) * 86400000000;
-    (void)pg_timestamp_spell(micros + PG_EPOCH_MICROS - cycle, zone, text, sizeof text);
+    (void)pg_timestamp_spell(micros - cycle + PG_EPOCH_MICROS, zone, text, sizeof text);
     long year = 0;
     int used = 0;
     if (sscanf(text, "%ld%n", &year, &used) != 1)
