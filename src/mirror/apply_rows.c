@@ -237,14 +237,63 @@ static enum dm_status apply_append_only(struct dm_apply_context *a, struct dm_ta
     return status;
 }
 
-enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+static enum dm_status apply_batch(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
 {
-    if (batch->rows == 0)
-        return DM_OK;
     enum dm_status status = t->state.append_only ? apply_append_only(a, t, batch, err) : apply_keyed(a, t, batch, err);
     if (status == DM_OK && t->history)
         status = dm_history_append(a, t, batch, err);
     if (status == DM_OK)
         count(t, batch);
+    return status;
+}
+
+/* How many rows may be applied at once: stored values that come back for UNCHANGED ones must fit into memory, and how large they
+ * are is only known from what the dataset's rows take in their files (compressed, hence the factor). */
+static enum dm_status rows_at_once(struct dm_apply_context *a, const struct dm_target *t, const struct dm_batch *batch,
+                                   size_t *rows, struct dm_error *err)
+{
+    enum { stored_bytes_at_once = 64 << 20, compression_guess = 4, fewest_rows = 64 };
+    bool unchanged = false;
+    for (size_t i = 0; i < batch->n_columns; i++)
+        unchanged |= batch->columns[i].unchanged > 0;
+    *rows = batch->rows;
+    const struct dm_dataset *d = NULL;
+    if (!unchanged)
+        return DM_OK;
+    if (dm_lake_dataset(a->mirror->lake, t->state.namespace, t->state.name, &d, err) != DM_OK)
+        return DM_FAIL;
+    uint64_t bytes = 0, stored = 0;
+    for (size_t i = 0; d != NULL && i < d->n_files; i++) {
+        bytes += d->files[i].bytes;
+        stored += d->files[i].rows;
+    }
+    uint64_t row_bytes = stored > 0 ? bytes / stored * compression_guess + 1 : 1024;
+    uint64_t fit = stored_bytes_at_once / row_bytes;
+    if (fit < *rows)
+        *rows = (size_t)(fit > fewest_rows ? fit : fewest_rows);
+    return DM_OK;
+}
+
+enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+{
+    size_t at_once = 0;
+    if (batch->rows == 0)
+        return DM_OK;
+    if (rows_at_once(a, t, batch, &at_once, err) != DM_OK)
+        return DM_FAIL;
+    if (at_once >= batch->rows)
+        return apply_batch(a, t, batch, err);
+    enum dm_status status = DM_OK;
+    struct dm_batch *slice = dm_batch_new(batch->schema);
+    for (size_t i = 0; i < batch->rows && status == DM_OK; i++) {
+        status = dm_batch_append_row(slice, batch, i, err);
+        bool full = slice->rows >= at_once && !dm_batch_ends_in_rekey(slice);
+        if (status == DM_OK && (full || i + 1 == batch->rows)) {
+            status = apply_batch(a, t, slice, err);
+            dm_batch_free(slice); /* gives the memory back, which clearing would keep */
+            slice = dm_batch_new(batch->schema);
+        }
+    }
+    dm_batch_free(slice);
     return status;
 }

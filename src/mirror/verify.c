@@ -26,7 +26,7 @@
 #include "mirror/verify_sql.h"
 #include "source/source.h"
 
-enum { wait_step_ms = 20, batch_rows = 16384, batch_bytes = 4 << 20 };
+enum { wait_step_ms = 20, settle_steps = 10, batch_rows = 16384, batch_bytes = 4 << 20 };
 
 /* A mirror in this process, when no other runs. */
 struct own_mirror {
@@ -46,6 +46,7 @@ struct verify {
     const struct dm_verify_callbacks *callbacks;
     const volatile sig_atomic_t *stop;
     enum dm_verify_result worst;
+    size_t n_seen; /* datasets reported */
     sqlite3 *db;
     struct dm_lake *lake;
     struct dm_engine *engine;
@@ -67,10 +68,12 @@ static void worsen(struct verify *v, enum dm_verify_result r)
         v->worst = r;
 }
 
-static void report(struct verify *v, struct dm_verify_dataset *d)
+static void report(struct verify *v, struct dm_verify_dataset *d, bool counts)
 {
     d->position = v->position;
-    worsen(v, d->result);
+    v->n_seen++;
+    if (counts)
+        worsen(v, d->result);
     if (v->callbacks->dataset != NULL)
         v->callbacks->dataset(v->callbacks->ctx, d);
 }
@@ -288,7 +291,8 @@ static enum dm_status verify_dataset(struct verify *v, const struct dm_dataset_s
     if (status == DM_OK) {
         if (reason != NULL)
             result.reason = reason;
-        report(v, &result);
+        /* A table that was refused is no part of the mirror: it is mentioned, and counts when it was asked for by name. */
+        report(v, &result, v->n_wanted > 0 || strcmp(d->state, "refused") != 0);
     }
     dm_schema_unref(schema);
     dm_dataset_free(pinned);
@@ -300,22 +304,47 @@ static enum dm_status verify_dataset(struct verify *v, const struct dm_dataset_s
 
 /* ---- one source ---- */
 
-static enum dm_status wait_for_copies(struct verify *v, const char *source, struct dm_error *err)
+static bool is_known(const struct dm_dataset_states *states, const struct dm_table *t)
 {
-    for (;;) {
-        struct dm_dataset_states states;
-        if (dm_state_datasets(v->db, source, &states, err) != DM_OK)
-            return DM_FAIL;
-        bool waiting = states.n == 0;
-        for (size_t i = 0; i < states.n; i++)
-            waiting |= is_wanted(v, &states.items[i]) &&
-                       (strcmp(states.items[i].state, "waiting") == 0 || strcmp(states.items[i].state, "copying") == 0);
-        dm_dataset_states_release(&states);
-        if (!waiting)
-            return DM_OK;
-        if (wait_step(v, "the copies to end", err) != DM_OK)
-            return DM_FAIL;
+    for (size_t i = 0; i < states->n; i++) {
+        const struct dm_dataset_state *d = &states->items[i];
+        bool same_name = strcmp(t->name, d->source_table) == 0 && strcmp(t->schema, d->source_schema) == 0;
+        if (t->id != 0 && d->source_id != 0 ? t->id == d->source_id : same_name)
+            return true;
     }
+    return false;
+}
+
+/* Is there a table that the mirror has not noticed yet, or a dataset that is being copied? */
+static enum dm_status is_settled(struct verify *v, const char *source, bool *settled, struct dm_error *err)
+{
+    struct dm_dataset_states states = {0};
+    struct dm_table_list tables = {0};
+    enum dm_status status = v->type->tables(v->source, &tables, err);
+    if (status == DM_OK)
+        status = dm_state_datasets(v->db, source, &states, err);
+    *settled = status == DM_OK;
+    for (size_t i = 0; i < tables.n && status == DM_OK; i++)
+        *settled &= is_known(&states, tables.tables[i]);
+    for (size_t i = 0; i < states.n && status == DM_OK; i++)
+        *settled &= !is_wanted(v, &states.items[i]) || (strcmp(states.items[i].state, "waiting") != 0 &&
+                                                         strcmp(states.items[i].state, "copying") != 0);
+    dm_table_list_release(&tables);
+    dm_dataset_states_release(&states);
+    return status;
+}
+
+static enum dm_status wait_until_settled(struct verify *v, const char *source, struct dm_error *err)
+{
+    bool settled = false;
+    enum dm_status status = is_settled(v, source, &settled, err);
+    while (status == DM_OK && !settled) {
+        for (int i = 0; i < settle_steps && status == DM_OK; i++)
+            status = wait_step(v, "new tables to be copied", err);
+        if (status == DM_OK)
+            status = is_settled(v, source, &settled, err);
+    }
+    return status;
 }
 
 static enum dm_status pin(struct verify *v, const char *source, struct dm_error *err)
@@ -339,9 +368,9 @@ static enum dm_status verify_source(struct verify *v, const struct dm_source_con
 {
     v->type = dm_source_type_find(config->type);
     struct dm_dataset_states states = {0};
-    enum dm_status status = wait_for_copies(v, config->name, err);
+    enum dm_status status = v->type->open(config, &v->source, err);
     if (status == DM_OK)
-        status = v->type->open(config, &v->source, err);
+        status = wait_until_settled(v, config->name, err);
     if (status == DM_OK)
         status = pin(v, config->name, err);
     if (status == DM_OK)
@@ -349,7 +378,7 @@ static enum dm_status verify_source(struct verify *v, const struct dm_source_con
     if (status == DM_OK)
         status = dm_state_datasets(v->db, config->name, &states, err);
     for (size_t i = 0; i < states.n && status == DM_OK; i++)
-        if (is_wanted(v, &states.items[i]) && strcmp(states.items[i].state, "dropped") != 0)
+        if (is_wanted(v, &states.items[i]) && (v->n_wanted > 0 || strcmp(states.items[i].state, "dropped") != 0))
             status = verify_dataset(v, &states.items[i], err);
     struct dm_error ignored = {0};
     if (v->request != 0 && dm_request_remove(v->db, v->request, &ignored) != DM_OK)
@@ -419,6 +448,9 @@ enum dm_status dm_mirror_verify(const struct dm_config *config, const char *cons
         status = open_sides(&v, err);
     for (size_t i = 0; i < config->n_sources && status == DM_OK; i++)
         status = verify_source(&v, &config->sources[i], err);
+    if (status == DM_OK && v.n_seen < n)
+        status = dm_fail(err, DM_ERROR_CONFIG, "`datamirror status` lists the datasets, as <namespace>.<table>",
+                         "%zu of the %zu datasets named do not exist", n - v.n_seen, n);
     dm_lake_close(v.lake);
     dm_engine_close(v.engine);
     (void)sqlite3_close(v.db);
