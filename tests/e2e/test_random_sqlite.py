@@ -232,7 +232,8 @@ def test_random_sqlite(base, seed):
                 pointers = marker.reached(90)
                 with Snapshot(base.path) as s:
                     tables = s.tables()
-                compared += compare(tables, {k: mirror.lake.read(v) for k, v in pointers.items() if k not in dropped})
+                dropped = mirror.dropped()
+            compared += compare(tables, {k: mirror.lake.read(v) for k, v in pointers.items() if k not in dropped})
             pins += 1
         gate.over = True
     writers.check()

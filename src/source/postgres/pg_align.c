@@ -13,13 +13,14 @@ static bool same(const char *a, const char *b)
 }
 
 /* A name as it was known before weighs more than a name of today: the message is older than today. */
-static int fit(const struct pg_message_column *c, const struct pg_attribute *a, bool uncommitted)
+static int fit(const struct pg_message_column *c, const struct pg_attribute *a)
 {
-    int score = 6 * same(c->name, a->name_before) + 5 * same(c->name, a->name_now);
-    score += c->type == a->type_now || c->type == a->type_before;
-    /* a column that nobody else has yet must not take the place of one that was dropped */
-    if (uncommitted && a->name_now == NULL && a->name_before == NULL)
-        score -= 2;
+    bool before = same(c->name, a->name_before), now = same(c->name, a->name_now);
+    int score = 8 * before + 5 * now + (c->type == a->type_now || c->type == a->type_before);
+    if (!before && a->name_now == NULL)
+        score += a->changed_since ? 4 : -4;
+    else if (!before && !now && !a->changed_since)
+        score -= 6;
     return score;
 }
 
@@ -35,7 +36,7 @@ bool pg_align(const struct pg_message_column *columns, size_t n, const struct pg
         for (size_t j = 0; j <= total; j++) {
             int score = IMPOSSIBLE;
             if (j >= i) {
-                score = best[(i - 1) * row + j - 1] + (j <= m ? fit(&columns[i - 1], &attributes[j - 1], uncommitted) : 0);
+                score = best[(i - 1) * row + j - 1] + (j <= m ? fit(&columns[i - 1], &attributes[j - 1]) : 0);
                 if (best[i * row + j - 1] >= score)
                     score = best[i * row + j - 1];
             }

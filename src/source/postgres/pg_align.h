@@ -3,6 +3,8 @@
  * The message carries names and types in attribute order, but no numbers; the catalog, which has them, may be newer: columns may have been
  * added, renamed or dropped since. Columns only append at the end, drop anywhere and rename in place, so the right answer
  * is a rising sequence; of all rising sequences the one is taken whose names (as known before, as they are now) and types fit best.
+ * The age of an attribute's catalog row says much: what was dropped after the message is in it, what was dropped before is not,
+ * and what was not touched since has kept its name.
  * Pure function, thread safe.
  */
 #ifndef DM_SOURCE_POSTGRES_PG_ALIGN_H
@@ -18,6 +20,7 @@ struct pg_attribute {
     const char *name_now;    /* NULL: dropped */
     const char *name_before; /* NULL: not known before */
     uint32_t type_now, type_before;
+    bool changed_since; /* its catalog row is younger than the message: added, renamed or dropped since, or otherwise altered */
 };
 
 struct pg_message_column {

@@ -105,6 +105,16 @@ enum dm_status pg_control_look(struct pg_control *c, uint32_t oid, struct pg_tab
     return DM_OK;
 }
 
+enum dm_status pg_control_end(struct pg_control *c, dm_position *out, struct dm_error *err)
+{
+    PGresult *rows;
+    if (pg_query(c->conn, &rows, err, "SELECT pg_current_wal_insert_lsn()") != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = pg_lsn_parse(PQgetvalue(rows, 0, 0), out, err);
+    PQclear(rows);
+    return status;
+}
+
 /* ---- the connection ---- */
 
 /* One row per table: the end of the log, and everything that would show as a change. xmin tells a partition that was made
@@ -208,16 +218,12 @@ static enum dm_status look_closer(struct pg_control *c, struct pg_known *k, cons
                                   struct dm_error *err)
 {
     struct pg_table *now;
-    PGresult *rows;
-    uint32_t oid = k->oid;
-    if (pg_control_look(c, oid, &now, err) != DM_OK)
+    if (pg_control_look(c, k->oid, &now, err) != DM_OK)
         return DM_FAIL;
-    if (pg_query(c->conn, &rows, err, "SELECT pg_current_wal_insert_lsn()") != DM_OK) {
+    if (pg_control_end(c, &k->at, err) != DM_OK) {
         pg_table_free(now);
         return DM_FAIL;
     }
-    enum dm_status status = pg_lsn_parse(PQgetvalue(rows, 0, 0), &k->at, err);
-    PQclear(rows);
     k->pending = c->any_pending = true;
     k->dropped = now == NULL;
     if (now != NULL) {
@@ -230,7 +236,7 @@ static enum dm_status look_closer(struct pg_control *c, struct pg_known *k, cons
     }
     free(k->signature);
     k->signature = dm_xstrdup(signature);
-    return status;
+    return DM_OK;
 }
 
 static enum dm_status on_watch(struct pg_control *c, const PGresult *rows, struct dm_error *err)

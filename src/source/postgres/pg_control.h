@@ -65,6 +65,8 @@ bool pg_members_rewritten(const char *before, const char *now, bool *refilled);
 struct pg_known *pg_control_known(struct pg_control *c, uint32_t oid);
 /* Waits for an answer that is under way. */
 enum dm_status pg_control_settle(struct pg_control *c, struct dm_error *err) DM_MUST_USE;
+/* Where the server's log ends now. */
+enum dm_status pg_control_end(struct pg_control *c, dm_position *out, struct dm_error *err) DM_MUST_USE;
 /* Looks at one table now; *out NULL: it is gone. */
 enum dm_status pg_control_look(struct pg_control *c, uint32_t oid, struct pg_table **out, struct dm_error *err) DM_MUST_USE;
 

@@ -245,6 +245,7 @@ static enum dm_status on_relation(struct pg_decoder *d, struct reader *r, struct
     }
     rel->oid = rel->message.oid;
     rel->message.uncommitted = d->in_block;
+    rel->message.xid = (uint32_t)d->txn.xid;
     d->last = NULL;
     struct pg_relation *previous = current_relation(d, rel->oid);
     if (previous != NULL && same_message(&previous->message, &rel->message)) {

@@ -22,6 +22,7 @@ struct pg_relation_message {
     uint32_t oid;
     char *schema, *name;
     char identity;
+    uint32_t xid;     /* of the transaction it came in; 0 unknown */
     bool uncommitted; /* came inside a streamed transaction */
     size_t n;
     struct pg_message_column *columns;

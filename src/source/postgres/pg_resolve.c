@@ -5,15 +5,39 @@
 #include "base/memory.h"
 #include "source/postgres/pg_control.h"
 
-/* All attributes by number, dropped ones too, with their names as the previous message had them. */
-static enum dm_status read_attributes(struct pg_control *c, uint32_t oid, const struct pg_relation *previous,
-                                      PGresult **rows, struct pg_attribute **out, size_t *n, struct dm_error *err)
+/* Transaction ids wrap around; the first three are older than everything. */
+static bool younger(uint32_t xid, uint32_t than)
+{
+    return xid >= 3 && than >= 3 && (int32_t)(xid - than) > 0;
+}
+
+/* The column's name and type before: as the previous message had them, else as the catalog was when the stream began. */
+static void remember(struct pg_attribute *a, const struct pg_relation *previous, const struct pg_table *known)
+{
+    for (size_t f = 0; previous != NULL && f < previous->table->columns->n_fields; f++) {
+        if (previous->table->columns->fields[f].source_ref != a->attnum)
+            continue;
+        a->name_before = previous->table->columns->fields[f].name;
+        a->type_before = previous->message.columns[previous->source[f]].type;
+    }
+    const struct pg_column *column = previous == NULL && known != NULL ? pg_table_column(known, a->attnum) : NULL;
+    if (column != NULL) {
+        a->name_before = column->name;
+        a->type_before = column->type;
+    }
+}
+
+/* All attributes by number, dropped ones too. */
+static enum dm_status read_attributes(struct pg_control *c, const struct pg_relation_message *m,
+                                      const struct pg_relation *previous, PGresult **rows, struct pg_attribute **out,
+                                      size_t *n, struct dm_error *err)
 {
     if (pg_query(c->conn, rows, err,
-                 "SELECT attnum, attname, atttypid, attisdropped FROM pg_attribute WHERE attrelid = %u AND attnum > 0"
+                 "SELECT attnum, attname, atttypid, attisdropped, xmin FROM pg_attribute WHERE attrelid = %u AND attnum > 0"
                  " AND attgenerated = '' ORDER BY attnum",
-                 oid) != DM_OK)
+                 m->oid) != DM_OK)
         return DM_FAIL;
+    const struct pg_table *known = pg_control_known(c, m->oid)->catalog;
     *n = (size_t)PQntuples(*rows);
     *out = dm_xzalloc(*n + 1, sizeof **out);
     for (size_t i = 0; i < *n; i++) {
@@ -22,12 +46,8 @@ static enum dm_status read_attributes(struct pg_control *c, uint32_t oid, const 
         a->type_now = (uint32_t)pg_cell_int(*rows, (int)i, 2);
         if (!pg_cell_bool(*rows, (int)i, 3))
             a->name_now = pg_cell(*rows, (int)i, 1);
-        for (size_t f = 0; previous != NULL && f < previous->table->columns->n_fields; f++) {
-            if (previous->table->columns->fields[f].source_ref != a->attnum)
-                continue;
-            a->name_before = previous->table->columns->fields[f].name;
-            a->type_before = previous->message.columns[previous->source[f]].type;
-        }
+        a->changed_since = younger((uint32_t)pg_cell_int(*rows, (int)i, 4), m->xid);
+        remember(a, previous, known);
     }
     return DM_OK;
 }
@@ -166,7 +186,7 @@ static enum dm_status align(struct pg_control *c, const struct pg_relation_messa
     PGresult *rows;
     struct pg_attribute *attributes;
     size_t n;
-    if (read_attributes(c, m->oid, previous, &rows, &attributes, &n, err) != DM_OK)
+    if (read_attributes(c, m, previous, &rows, &attributes, &n, err) != DM_OK)
         return DM_FAIL;
     enum dm_status status = DM_OK;
     if (n == 0)
@@ -194,13 +214,15 @@ enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m
         pg_table_free(now);
         return status;
     }
-    struct pg_known *known = pg_control_known(c, m->oid);
-    if (now != NULL && !m->uncommitted) {
-        out->table->rewritten = known->catalog != NULL && pg_table_rewritten(known->catalog, now);
-        pg_table_free(known->catalog);
-        known->catalog = now;
-    } else {
+    if (now == NULL || m->uncommitted) {
         pg_table_free(now);
+        return DM_OK;
     }
-    return DM_OK;
+    /* The look may show what the stream has not reached yet: the sink hears of it when it has. */
+    struct pg_known *known = pg_control_known(c, m->oid);
+    out->table->rewritten = known->catalog != NULL && pg_table_rewritten(known->catalog, now);
+    pg_table_free(known->catalog);
+    known->catalog = now;
+    known->pending = c->any_pending = true;
+    return pg_control_end(c, &known->at, err);
 }

@@ -29,6 +29,7 @@ struct live {
 
 static struct pg_server live_server;
 static bool live_server_there;
+static struct live *live_unfinished; /* of a test that failed half-way */
 
 #define must(l, call)                                                                                             \
     do {                                                                                                          \
@@ -44,10 +45,28 @@ static inline void run(struct live *l, const char *sql)
     pg_server_sql(l->sql, sql);
 }
 
+static inline void live_free(struct live *l)
+{
+    l->type->stream_close(l->stream);
+    l->stream = NULL;
+    for (int i = 0; i < 50; i++) { /* the walsender needs a moment to let go of the slot */
+        if (l->type->forget(l->source, &l->err) == DM_OK)
+            break;
+        dm_clock_sleep_ms(50);
+    }
+    l->type->close(l->source);
+    recorder_release(&l->rec);
+    PQfinish(l->sql);
+    free(l);
+    live_unfinished = NULL;
+}
+
 /* A fresh database content and an opened source that selects public.*. */
 static inline struct live *live_new(void)
 {
-    struct live *l = calloc(1, sizeof *l);
+    if (live_unfinished != NULL)
+        live_free(live_unfinished);
+    struct live *l = live_unfinished = calloc(1, sizeof *l);
     l->sql = PQconnectdb(live_server.url);
     if (PQstatus(l->sql) != CONNECTION_OK) {
         fprintf(stderr, "%s", PQerrorMessage(l->sql));
@@ -117,21 +136,6 @@ static inline void watch_until(struct live *l, const char *wanted)
             fail();
         }
     }
-}
-
-static inline void live_free(struct live *l)
-{
-    l->type->stream_close(l->stream);
-    l->stream = NULL;
-    for (int i = 0; i < 50; i++) { /* the walsender needs a moment to let go of the slot */
-        if (l->type->forget(l->source, &l->err) == DM_OK)
-            break;
-        dm_clock_sleep_ms(50);
-    }
-    l->type->close(l->source);
-    recorder_release(&l->rec);
-    PQfinish(l->sql);
-    free(l);
 }
 
 /* The log since the last look must be exactly these lines. */
