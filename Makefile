@@ -14,7 +14,7 @@ build: ## build the program and its tests (installs what is missing first)
 	@ninja -C $(BUILD) -j $(JOBS)
 
 run: build ## the sample: a small living shop in SQLite, mirrored
-	@scripts/sample $(BUILD)/datamirror
+	@DATAMIRROR=$(abspath $(BUILD))/datamirror samples/run.sh
 
 test: build ## unit, fuzz corpus, end-to-end and crash tests
 	@scripts/setup test

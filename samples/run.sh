@@ -23,6 +23,7 @@ look_inside() {
 Look inside:
   cd $folder && $program query "select stage, count(*) as n, sum(amount) as amount from shop.opportunities group by stage"
   cd $folder && $program status
+  python3 -m pip install "pyiceberg[sql-sqlite,pyarrow]" && \\
   python3 -c "from pyiceberg.catalog.sql import SqlCatalog; print(SqlCatalog('datamirror', uri='sqlite:///$folder/lake/catalog.db').load_table('shop.accounts').scan().to_arrow())"
   duckdb -c "install iceberg; load iceberg; select count(*) from iceberg_scan('$folder/lake/shop/accounts')"
   spark.read.format("iceberg").load("$folder/lake/shop/accounts").show()      (in a Spark shell with the Iceberg runtime)

@@ -75,11 +75,9 @@ static enum dm_status open_lake(struct dm_mirror *m, struct dm_error *err)
 static enum dm_status open_index(struct dm_mirror *m, struct dm_error *err)
 {
     char *folder = dm_xasprintf("%s/.index", m->config->lake);
-    bool trusted = true;
+    bool trusted = true; /* an untrusted index is empty, and what is missing in it is rebuilt like anything else */
     enum dm_status status = dm_keyindex_open(folder, &m->index, &trusted, err);
     free(folder);
-    if (status == DM_OK && !trusted)
-        dm_log(DM_LOG_INFO, "the key index is new or cannot be trusted after a machine crash: it is rebuilt from the lake");
     return status;
 }
 
