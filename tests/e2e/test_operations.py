@@ -259,7 +259,7 @@ def test_lake_restored_from_an_older_copy(database):
             database.check(mirror)
             return
     assert "resync" in mirror.log_tail() + str(mirror.status()), mirror.log_tail()
-    assert mirror.with_config("resync", "shop.t").returncode == 0
+    assert mirror.with_config("resync", "--all").returncode == 0
     mirror.catch_up()
     database.check(mirror)
 

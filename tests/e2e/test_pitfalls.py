@@ -204,10 +204,11 @@ def test_p09_key_value_updated(table, identity):
     table.execute("begin; update t set id = -1 where id = 6; update t set id = 6 where id = 7; update t set id = 7 where id = -1; commit")
     table.execute("begin; update t set id = 21 where id = 20; update t set id = 20 where id = 19; update t set id = 19 where id = 18; commit")
     table.execute("begin; update t set id = 500 where id = 8; insert into t values (8, 'other', null, 1); delete from t where id = 500; commit")
-    assert checked(table, mirror, marker) == 20  # 19 + the marker
+    assert checked(table, mirror, marker) == 21  # with the marker
 
 
 def test_p10_row_filter_and_column_list_hold_in_copy_and_stream(table):
+    table.execute("alter table t replica identity full")   # the server wants it for a filter on other columns than the key's
     extra = ("    tables:\n      - name: public.t\n        columns: [id, a, n]\n        filter: \"n > 10\"\n      - public.oracle_marker\n")
     mirror, marker = run(table, extra)
     table.execute("insert into t values (100, 'in', 'hidden', 50), (101, 'out', 'hidden', 5)")
@@ -293,7 +294,7 @@ def test_p17_many_small_commits_do_not_blow_up_storage(database):
 def test_p18_no_equality_deletes(table):
     mirror, marker = run(table)
     table.execute("delete from t where id < 5")
-    table.execute("update t set n = n + 1")
+    table.execute("update t set n = n + 1 where id < 10")
     marker.reached()
     t = mirror.lake.dataset("shop", "t").table
     assert t.metadata.format_version == 3
@@ -321,7 +322,8 @@ def test_p19_slot_gone_leads_to_a_clear_error_and_no_gap(table):
             return "ended"
         d = mirror.dataset_status("shop.t")
         s = mirror.source_status()
-        return (s and s["state"] == "stopped" and "stopped") or (d and d["state"] == "stopped" and "stopped") or (
+        # Before the first word of this run, status still has the last one's clean end.
+        return (s and s["state"] == "stopped" and s["error"] and "stopped") or (d and d["state"] == "stopped" and "stopped") or (
             set(mirror.lake.dataset("shop", "t").column("a")) == {"in the gap"} and "copied")
     from oracle import process
     how = process.poll(settled, 60, "a decision about the lost slot", context=mirror.log_tail)
@@ -329,8 +331,8 @@ def test_p19_slot_gone_leads_to_a_clear_error_and_no_gap(table):
         text = mirror.log_tail() + str(mirror.status())
         assert "resync" in text, text
         mirror.kill()
-        for name in ("shop.t", "shop.oracle_marker"):
-            assert mirror.with_config("resync", name).returncode == 0
+        p = mirror.with_config("resync", "--all")
+        assert p.returncode == 0, p.stderr
         mirror.start()
     checked(table, mirror, marker)
 

@@ -165,10 +165,11 @@ def expression(e, kind):
     name = kind[0]
     null = f"case when ({e}) is not distinct from null then null else "
     if name == "list":
-        inner = expression("u.e", kind[1])
+        # By subscript: unnest() would take composite elements apart.
+        inner = expression(f"({e})[u.o]", kind[1])
         return (f"{null} case when cardinality({e}) = 0 then '[]' when array_ndims({e}) > 1 then 'multi ' || "
-                f"format('%s', {e}) else (select json_agg({inner} order by u.o)::text from unnest({e}) with "
-                f"ordinality as u(e, o)) end end")
+                f"format('%s', {e}) else (select json_agg({inner} order by u.o)::text from "
+                f"generate_subscripts({e}, 1) as u(o)) end end")
     if name == "date":
         return f"{null} case when isfinite({e}) then (({e}) - date '1970-01-01')::text else ({e})::text end end"
     if name in ("ts", "tstz"):
