@@ -25,6 +25,7 @@ enum {
     requests_every_ms = 200,
     position_every_ms = 5000,
     tell_every_ms = 10000,
+    keepalive_every_ms = 5000,
     hold_limit_ms = 60000,
 };
 
@@ -133,9 +134,17 @@ static enum dm_status push_unit(void *ctx, struct dm_unit *unit, struct dm_error
 {
     struct pipeline *p = ctx;
     atomic_fetch_add(&p->units_pending, 1);
-    if (dm_queue_push(&p->queue, unit) == DM_OK)
+    enum dm_status status = dm_queue_push_within(&p->queue, unit, keepalive_every_ms);
+    while (status == DM_TIMEOUT) { /* a commit takes long (an index is built): the server must not take us for dead */
+        status = p->type->stream_keepalive != NULL ? p->type->stream_keepalive(p->stream, err) : DM_OK;
+        if (status == DM_OK)
+            status = dm_queue_push_within(&p->queue, unit, keepalive_every_ms);
+    }
+    if (status == DM_OK)
         return DM_OK;
     dm_unit_free(unit);
+    if (status == DM_FAIL)
+        return DM_FAIL;
     if (failure_of(p, err) == DM_OK)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the commit thread ended");
     return DM_FAIL;

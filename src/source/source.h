@@ -165,6 +165,8 @@ struct dm_source_type {
     void (*stream_ack)(struct dm_stream *st, dm_position position);
     /* Bytes of log (or change rows, for sources without bytes) between `position` and the source's end. */
     uint64_t (*stream_lag)(struct dm_stream *st, dm_position position);
+    /* Tells the source that we are alive while the sink makes the polling thread wait; that thread's. NULL: not needed. */
+    enum dm_status (*stream_keepalive)(struct dm_stream *st, struct dm_error *err);
     void (*stream_close)(struct dm_stream *st);
 
     /* "0/16B3748" and back; format returns out (>= 32 bytes). */

@@ -58,6 +58,7 @@ enum dm_status pg_stream_open(struct dm_source *s, dm_position from, struct dm_s
 enum dm_status pg_stream_poll(struct dm_stream *st, const struct dm_sink *sink, int timeout_ms, struct dm_error *err);
 void pg_stream_ack(struct dm_stream *st, dm_position position);
 uint64_t pg_stream_lag(struct dm_stream *st, dm_position position);
+enum dm_status pg_stream_keepalive(struct dm_stream *st, struct dm_error *err) DM_MUST_USE;
 void pg_stream_close(struct dm_stream *st);
 
 #endif

@@ -252,3 +252,8 @@ enum dm_status pg_stream_poll(struct dm_stream *st, const struct dm_sink *sink, 
         status = feedback_if_due(st, err);
     return status != DM_OK ? status : delivered ? DM_OK : DM_TIMEOUT;
 }
+
+enum dm_status pg_stream_keepalive(struct dm_stream *st, struct dm_error *err)
+{
+    return feedback_if_due(st, err);
+}

@@ -48,6 +48,9 @@ static void postgres_close(struct dm_source *s)
 
 enum dm_status pg_source_connection(struct dm_source *s, PGconn **out, struct dm_error *err)
 {
+    /* The server may have closed it meanwhile: the first read gets its last words, the second one the end. */
+    for (int i = 0; i < 2 && s->conn != NULL; i++)
+        (void)PQconsumeInput(s->conn);
     if (s->conn != NULL &&
         (PQstatus(s->conn) != CONNECTION_OK || PQtransactionStatus(s->conn) != PQTRANS_IDLE)) {
         PQfinish(s->conn);
@@ -128,6 +131,7 @@ const struct dm_source_type dm_source_postgres = {
     .stream_poll = pg_stream_poll,
     .stream_ack = pg_stream_ack,
     .stream_lag = pg_stream_lag,
+    .stream_keepalive = pg_stream_keepalive,
     .stream_close = pg_stream_close,
     .position_format = pg_lsn_format,
     .position_parse = pg_lsn_parse,
