@@ -354,8 +354,8 @@ static enum dm_status tell(struct pg_known *k, struct pg_decoder *d, const struc
     struct pg_told *told = pg_decoder_told(d, k->oid);
     if (k->dropped)
         return pg_decoder_drop(d, sink, k->oid, err);
-    if (k->catalog == NULL)
-        return DM_OK;
+    if (k->catalog == NULL || (told == NULL && k->catalog->table->problem != NULL))
+        return DM_OK; /* one that never was mirrored is not published either */
     /* A root's partitions got new storage: by its own TRUNCATE, which was delivered, or by something that was not. */
     bool rewritten = k->rewritten || (k->refilled && (told == NULL || !told->truncated));
     if (told != NULL)

@@ -102,11 +102,6 @@ static inline void live_prepare(struct live *l)
     dm_table_list_release(&tables);
 }
 
-static inline void live_stream(struct live *l, dm_position from)
-{
-    must(l, l->type->stream_open(l->source, from, &l->stream, &l->err));
-}
-
 /* Polls until everything committed by now was delivered, and acknowledges it. */
 static inline void drain(struct live *l)
 {
@@ -121,6 +116,16 @@ static inline void drain(struct live *l)
     }
     recorder_flush(&l->rec);
     l->type->stream_ack(l->stream, l->rec.last);
+}
+
+/* Opens the stream and lets the sink hear of the tables as they are; what it heard is forgotten. */
+static inline void live_stream(struct live *l, dm_position from)
+{
+    must(l, l->type->stream_open(l->source, from, &l->stream, &l->err));
+    l->rec.last = 0;
+    drain(l);
+    (void)l->type->stream_poll(l->stream, &l->sink, 0, &l->err);
+    recorder_clear(&l->rec);
 }
 
 /* Polls for a while: for what comes by the schema watch. */

@@ -17,7 +17,7 @@ static void test_changes(void **state)
     run(l, "BEGIN; INSERT INTO t VALUES (4, 'a'); SAVEPOINT s; INSERT INTO t VALUES (5, 'void'); ROLLBACK TO s; INSERT INTO t VALUES (6, 'c'); COMMIT");
     run(l, "TRUNCATE t");
     drain(l);
-    expect(l, "begin\ntable public.t(" SIMPLE ")\npublic.t INSERT 1|x\npublic.t INSERT 2|~\npublic.t INSERT 3|\npublic.t UPDATE 1|y\n"
+    expect(l, "begin\npublic.t INSERT 1|x\npublic.t INSERT 2|~\npublic.t INSERT 3|\npublic.t UPDATE 1|y\n"
               "public.t DELETE 2|~\ncommit\n"
               "begin\npublic.t REKEY 3|~\npublic.t UPDATE 30|\ncommit\n"
               "begin\npublic.t INSERT 4|a\npublic.t INSERT 6|c\ncommit\n"
@@ -45,7 +45,7 @@ static void test_positions_and_restart(void **state)
     run(l, "INSERT INTO t VALUES (2, 'y')");
     l->type->stream_close(l->stream);
     recorder_clear(&l->rec);
-    live_stream(l, middle); /* what was applied does not come again */
+    must(l, l->type->stream_open(l->source, middle, &l->stream, &l->err)); /* what was applied does not come again */
     l->rec.last = 0;
     drain(l);
     expect(l, "begin\ntable public.t(" SIMPLE ")\npublic.t INSERT 2|y\ncommit\n");
@@ -251,7 +251,7 @@ static void test_ddl_with_rows(void **state)
     run(l, "ALTER TABLE t RENAME TO u");
     run(l, "DELETE FROM u WHERE id = 2");
     drain(l); /* the stream comes late: the catalog is ahead of every message */
-    expect(l, "begin\ntable public.t(id int!, a string, b int)\npublic.t INSERT 1|x|1\ncommit\n"
+    expect(l, "begin\npublic.t INSERT 1|x|1\ncommit\n"
               "begin\ntable public.t(id int!, a string, b int, c int default 7)\npublic.t INSERT 2|y|2|3\ncommit\n"
               "begin\ntable public.t(id int!, z string, b int, c int default 7)\npublic.t UPDATE 2|q|2|3\ncommit\n"
               "begin\ntable public.t(id int!, z string, c int default 7)\npublic.t UPDATE 2|q|4\ncommit\n"
@@ -268,7 +268,7 @@ static void test_ddl_without_rows(void **state)
     struct live *l = live_new();
     run(l, "CREATE TABLE t (id int PRIMARY KEY, a text); CREATE TABLE gone (id int PRIMARY KEY); INSERT INTO t VALUES (1, 'x')");
     live_prepare(l);
-    live_stream(l, 0);
+    must(l, l->type->stream_open(l->source, 0, &l->stream, &l->err));
     watch_until(l, "table public.t(id int!, a string)\n"); /* heard of without a single change */
     watch_until(l, "table public.gone(id int!)\n");
     run(l, "ALTER TABLE t ADD COLUMN n timestamptz DEFAULT '2020-01-02 03:04:05+00'");
@@ -276,7 +276,7 @@ static void test_ddl_without_rows(void **state)
     run(l, "ALTER TABLE t ADD COLUMN r float8 DEFAULT random()");
     watch_until(l, "r double) rewritten\n");
     run(l, "ALTER TABLE t ALTER COLUMN id TYPE bigint");
-    watch_until(l, "table public.t(id long!, a string, n timestamptz default \"2020-01-02T03:04:05.000000+00:00\", r double)"+0);
+    watch_until(l, "table public.t(id long!, a string, n timestamptz, r double) rewritten\n");
     run(l, "ALTER TABLE t ADD COLUMN v text[] DEFAULT '{a,b}'"); /* a default that JSON does not carry: copy again */
     watch_until(l, "v list<string>) rewritten\n");
     run(l, "ALTER TABLE t RENAME TO t2");
@@ -307,7 +307,7 @@ static void test_partitions_as_root(void **state)
     run(l, "DELETE FROM p_b WHERE id = 2");
     run(l, "TRUNCATE p");
     drain(l);
-    expect(l, "begin\ntable public.p(id int!, r string!, n int)\npublic.p INSERT 1|a|1\npublic.p INSERT 2|b|2\ncommit\n"
+    expect(l, "begin\npublic.p INSERT 1|a|1\npublic.p INSERT 2|b|2\ncommit\n"
               "begin\npublic.p DELETE 1|a|~\npublic.p INSERT 1|b|1\ncommit\nbegin\npublic.p DELETE 2|b|~\ncommit\n"
               "begin\ntruncate public.p\ncommit\n");
     run(l, "INSERT INTO p VALUES (1, 'a', 1), (2, 'b', 2)");
@@ -343,7 +343,7 @@ static void test_partitions_as_leaves(void **state)
     live_stream(l, 0);
     run(l, "INSERT INTO p VALUES (1), (11)");
     drain(l);
-    expect(l, "begin\ntable public.p_1(id int!)\npublic.p_1 INSERT 1\ntable public.p_2(id int!)\npublic.p_2 INSERT 11\ncommit\n");
+    expect(l, "begin\npublic.p_1 INSERT 1\npublic.p_2 INSERT 11\ncommit\n");
     live_free(l);
 }
 
@@ -369,8 +369,7 @@ static void test_filter_and_columns(void **state)
     run(l, "UPDATE f SET id = 6 WHERE id = 15");
     run(l, "UPDATE c SET b = 'c'");
     drain(l);
-    expect(l, "begin\ntable public.f(" SIMPLE ")\npublic.f INSERT 15|in\ntable public.c(" SIMPLE ")\npublic.c INSERT 1|a\ntable public.x("
-              SIMPLE ")\npublic.x INSERT 1|a\ncommit\n"
+    expect(l, "begin\npublic.f INSERT 15|in\npublic.c INSERT 1|a\npublic.x INSERT 1|a\ncommit\n"
               "begin\npublic.f INSERT 16|out\ncommit\nbegin\npublic.f DELETE 15|~\ncommit\nbegin\npublic.c UPDATE 1|a\ncommit\n");
     /* the copy applies the same */
     struct dm_copy *copy;
@@ -414,7 +413,7 @@ static void test_append_only(void **state)
     run(l, "UPDATE log SET what = 'b'"); /* must not fail at the source */
     run(l, "DELETE FROM log");
     drain(l);
-    expect(l, "begin\ntable public.log(at int, what string)\npublic.log INSERT 1|a\npublic.log INSERT 1|a\ncommit\n");
+    expect(l, "begin\npublic.log INSERT 1|a\npublic.log INSERT 1|a\ncommit\n");
     live_free(l);
 }
 
@@ -489,7 +488,7 @@ static void test_discovery(void **state)
     live_stream(l, 0);
     run(l, "INSERT INTO odd.\"Sel\"\"ect . x\" VALUES (1, 'x', 2)");
     drain(l);
-    expect(l, "begin\ntable odd.Sel\"ect . x(Group int!, a b string, é int)\nodd.Sel\"ect . x INSERT 1|x|2\ncommit\n");
+    expect(l, "begin\nodd.Sel\"ect . x INSERT 1|x|2\ncommit\n");
     dm_table_list_release(&tables);
     live_free(l);
 }
@@ -588,7 +587,7 @@ static void test_lost_connections(void **state)
     assert_true(pg_server_launch(&live_server));
     l->sql = PQconnectdb(live_server.url);
     run(l, "INSERT INTO t VALUES (2, 'y')");
-    live_stream(l, at);
+    must(l, l->type->stream_open(l->source, at, &l->stream, &l->err));
     recorder_clear(&l->rec);
     drain(l);
     expect(l, "begin\ntable public.t(" SIMPLE ")\npublic.t INSERT 2|y\ncommit\n");
@@ -689,8 +688,8 @@ static void test_unwanted_then_wanted(void **state)
     struct live *l = live_new();
     run(l, "CREATE TABLE t (id int PRIMARY KEY)");
     live_prepare(l);
-    live_stream(l, 0);
     l->rec.unwanted = "public.t";
+    live_stream(l, 0);
     run(l, "BEGIN; INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); COMMIT");
     drain(l);
     l->rec.unwanted = NULL;
@@ -716,7 +715,7 @@ static void test_prepared_transactions_and_messages(void **state)
     run(l, "COMMIT PREPARED 'one'");
     run(l, "SELECT pg_logical_emit_message(false, 'other', 'x'), pg_logical_emit_message(true, 'other', 'y')");
     drain(l);
-    expect(l, "begin\ntable public.t(id int!)\npublic.t INSERT 3\ncommit\nbegin\npublic.t INSERT 1\ncommit\n");
+    expect(l, "begin\npublic.t INSERT 3\ncommit\nbegin\npublic.t INSERT 1\ncommit\n");
     live_free(l);
 }
 

@@ -252,6 +252,10 @@ static void test_known_values(void **state)
            " small numeric(3,5), b bool, o oid, a int[], u numeric)");
     live_prepare(l);
     live_stream(l, 0);
+    const struct dm_schema *columns = l->rec.tables[0]->table->columns;
+    assert_true(dm_type_equal(columns->fields[5].type, dm_type_decimal(6, 2)));
+    assert_true(dm_type_equal(columns->fields[6].type, dm_type_decimal(7, 0)));
+    assert_true(dm_type_equal(columns->fields[7].type, dm_type_decimal(5, 5)));
     run(l, "INSERT INTO v VALUES (1, '1970-01-02', '1970-01-01 00:00:01.5', '1970-01-01 02:00:00+02', '00:00:01', -12.5, 12300,"
            " 0.00123, true, 4294967295, '{1,NULL,3}', 1.50), (2, 'infinity', '-infinity', 'infinity', '24:00:00', 0, 0, 0, false, 0,"
            " '{}', 'NaN'), (3, '0001-12-31 BC', '2000-01-01', '1969-12-31 23:59:59.999999+00', NULL, 9999.99, -9999900, -0.00999,"
@@ -259,8 +263,6 @@ static void test_known_values(void **state)
     recorder_clear(&l->rec);
     drain(l);
     expect(l, "begin\n"
-              "table public.v(id int!, d date, t timestamp, z timestamptz, m time, n decimal(6, 2), neg decimal(7, 0), small decimal(5, "
-              "5), b boolean, o long, a list<int>, u string)\n"
               "public.v INSERT 1|1|1500000|0|1000000|-1250E-2|12300E-0|123E-5|true|4294967295|[1,~,3]|1.50\n"
               "public.v INSERT 2|2147483647|-9223372036854775807|9223372036854775807|86400000000|0E-2|0E-0|0E-5|false|0|[]|NaN\n"
               "public.v INSERT 3|-719163|946684800000000|-1|~|999999E-2|-9999900E-0|-999E-5|~|~|~|~\n"
@@ -286,7 +288,7 @@ static void test_configured_decimals(void **state)
     run(l, "INSERT INTO money VALUES (1, 1.5, 1.5)");
     run(l, "INSERT INTO money VALUES (2, 1.50000, 0), (3, 1.00001, 0), (4, 12345678901234567, 0), (5, 'Infinity', 0), (6, 'NaN', 0)");
     drain(l);
-    expect(l, "begin\ntable public.money(id int!, amount decimal(20, 4), rest string)\npublic.money INSERT 1|15000E-4|1.5\ncommit\n"
+    expect(l, "begin\npublic.money INSERT 1|15000E-4|1.5\ncommit\n"
               "begin\npublic.money INSERT 2|15000E-4|0\n"
               "bad public.money decimal_out_of_range key=3 raw={\"id\": \"3\", \"amount\": \"1.00001\", \"rest\": \"0\"}\n"
               "bad public.money decimal_out_of_range key=4 raw={\"id\": \"4\", \"amount\": \"12345678901234567\", \"rest\": \"0\"}\n"
