@@ -236,7 +236,7 @@ static enum dm_status get_state(struct dm_batch_reader *r, struct dm_column *c, 
 static enum dm_status get_offsets(struct dm_batch_reader *r, struct dm_column *c, size_t n, uint32_t *end,
                                   struct dm_error *err)
 {
-    uint32_t none;
+    uint32_t none = 0;
     uint32_t *offsets = n > 0 ? c->offsets : &none;
     if (get(r, offsets, (n + 1) * sizeof *offsets, err) != DM_OK)
         return DM_FAIL;
