@@ -21,6 +21,7 @@ enum dm_status dm_collector_push(struct dm_collector *c, bool closes, struct dm_
 {
     struct dm_unit *u = c->unit;
     u->closes = closes;
+    c->parts_pending = !closes;
     u->position = c->position;
     u->commit_time_us = c->commit_time_us;
     close_batches(c);
@@ -78,15 +79,17 @@ enum dm_status dm_collector_close_unit(struct dm_collector *c, bool even_empty, 
 {
     if (c->open)
         return DM_TIMEOUT;
-    if (dm_unit_empty(c->unit) && !even_empty)
+    if (dm_unit_empty(c->unit) && !c->parts_pending && !even_empty)
         return DM_OK;
     return dm_collector_push(c, true, err);
 }
 
 enum dm_status dm_collector_tick(struct dm_collector *c, struct dm_error *err)
 {
-    if (c->open || dm_unit_empty(c->unit))
+    if (c->open || (dm_unit_empty(c->unit) && !c->parts_pending))
         return DM_OK;
+    if (c->parts_pending)
+        return dm_collector_push(c, true, err);
     int64_t age_us = dm_clock_monotonic_us() - c->unit->started_us;
     if (age_us >= c->options.commit_interval_ms * 1000 || dm_collector_unit_is_large(c))
         return dm_collector_push(c, true, err);

@@ -34,6 +34,7 @@ struct dm_collector {
     struct dm_txn txn;       /* the open transaction */
     bool open;               /* between begin and commit */
     uint32_t unit_txn;       /* number of `txn` in the unit; UINT32_MAX: not entered yet */
+    bool parts_pending;      /* parts of a transaction were handed on: a commit is open and must be closed soon */
     size_t n_spooled;        /* targets whose changes are spooled */
     dm_position position;
     int64_t commit_time_us;

@@ -179,7 +179,14 @@ static enum dm_status discover(struct pipeline *p, bool first, struct dm_error *
     enum dm_status status = p->type->tables(p->source, &tables, err);
     bool changed = false;
     if (status == DM_OK) {
-        (void)pthread_mutex_lock(&p->m->lake_mutex);
+        /* A commit in progress holds the mutex, and may be waiting for what this thread has to hand on: never wait for it here. */
+        if (first)
+            (void)pthread_mutex_lock(&p->m->lake_mutex);
+        else if (pthread_mutex_trylock(&p->m->lake_mutex) != 0) {
+            p->discovered_us = 0; /* in the next round again */
+            dm_table_list_release(&tables);
+            return DM_OK;
+        }
         status = dm_target_list_update(&p->targets, &tables, &changed, err);
         (void)pthread_mutex_unlock(&p->m->lake_mutex);
     }
