@@ -8,7 +8,7 @@ static enum dm_status append_json_text(struct dm_buffer *out, const uint8_t *p, 
 {
     enum dm_status status = dm_buffer_append_byte(out, '"', err);
     size_t start = 0;
-    for (size_t i = 0; i <= n && status == DM_OK; i++) {
+    for (size_t i = 0; n > 0 && i <= n && status == DM_OK; i++) {
         if (i < n && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\')
             continue;
         status = dm_buffer_append(out, p + start, i - start, err);

@@ -97,8 +97,10 @@ struct spelling {
 
 static enum dm_status spell_element(struct spelling *s, struct dm_buffer *out, struct dm_error *err)
 {
-    if (s->n - s->at < 4)
+    if (s->n - s->at < 4) {
+        s->at = s->n;
         return dm_buffer_printf(out, err, "(damaged)");
+    }
     uint32_t size = dm_get_be32(s->p + s->at);
     s->at += 4;
     if (size == UINT32_MAX)
@@ -152,8 +154,11 @@ static enum dm_status spell_array(const struct pg_codec *codec, const uint8_t *p
     if (dimensions == 0)
         return dm_buffer_append(out, "{}", 2, err);
     bool shifted = false;
-    for (uint32_t d = 0; d < dimensions; d++)
+    for (uint32_t d = 0; d < dimensions; d++) {
         shifted = shifted || dm_get_be32(p + 16 + 8 * d) != 1;
+        if (dm_get_be32(p + 12 + 8 * d) == 0) /* the server has no such arrays, and they would never end here */
+            return spell_hex(p, n, out, err);
+    }
     enum dm_status status = DM_OK;
     for (uint32_t d = 0; d < dimensions && shifted && status == DM_OK; d++) {
         int64_t low = (int32_t)dm_get_be32(p + 16 + 8 * d), count = (int32_t)dm_get_be32(p + 12 + 8 * d);
