@@ -97,7 +97,10 @@ static bool simple_float(const char *s, size_t n, struct simple_float *f)
     if (i == n)
         return true;
     int64_t exponent;
-    i += i + 1 < n && s[i + 1] == '+' ? 2 : 1; /* "1e+20" */
+    bool plus = i + 1 < n && s[i + 1] == '+'; /* "1e+20" */
+    i += plus ? 2 : 1;
+    if (plus && i < n && s[i] == '-')
+        return false;
     if (pg_int_from_text(s + i, n - i, -400, 400, &exponent) != PG_VALUE_OK)
         return false;
     f->exponent += (int)exponent;

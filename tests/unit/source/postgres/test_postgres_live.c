@@ -261,6 +261,59 @@ static void test_ddl_with_rows(void **state)
     live_free(l);
 }
 
+/* The same when the stream starts after everything has happened: only the catalog's ages tell which column is which. */
+static void test_ddl_while_away(void **state)
+{
+    (void)state;
+    NEED_SERVER();
+    struct live *l = live_new();
+    run(l, "CREATE TABLE t (id int PRIMARY KEY, gone int, a text, b int); ALTER TABLE t DROP COLUMN gone");
+    live_prepare(l);
+    run(l, "INSERT INTO t VALUES (1, 'x', 1)");
+    run(l, "ALTER TABLE t RENAME COLUMN a TO z; ALTER TABLE t DROP COLUMN b; ALTER TABLE t ADD COLUMN c int");
+    run(l, "INSERT INTO t VALUES (2, 'y', 2)");
+    must(l, l->type->stream_open(l->source, 0, &l->stream, &l->err));
+    const struct dm_table *t = NULL;
+    while (l->rec.commits < 1)
+        assert_int_not_equal(l->type->stream_poll(l->stream, &l->sink, 100, &l->err), DM_FAIL);
+    t = l->rec.tables[0]->table;
+    assert_int_equal(t->columns->n_fields, 3);
+    assert_string_equal(t->columns->fields[1].name, "a");
+    assert_int_equal(t->columns->fields[1].source_ref, 3);
+    assert_int_equal(t->columns->fields[2].source_ref, 4);
+    drain(l);
+    t = l->rec.tables[0]->table;
+    assert_string_equal(t->columns->fields[1].name, "z");
+    assert_int_equal(t->columns->fields[1].source_ref, 3);
+    assert_int_equal(t->columns->fields[2].source_ref, 5);
+    live_free(l);
+}
+
+/* A slot whose log the server has removed must never be passed over. */
+static void test_lost_slot(void **state)
+{
+    (void)state;
+    NEED_SERVER();
+    struct live *l = live_new();
+    run(l, "CREATE TABLE t (id int PRIMARY KEY)");
+    live_prepare(l);
+    run(l, "ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
+    run(l, "SELECT pg_reload_conf()");
+    dm_clock_sleep_ms(200);
+    for (int i = 0; i < 4; i++) {
+        run(l, "SELECT pg_switch_wal()");
+        run(l, "INSERT INTO t SELECT g FROM generate_series((SELECT coalesce(max(id), 0) + 1 FROM t), (SELECT coalesce(max(id), 0) + 1000 FROM t)) g");
+    }
+    run(l, "CHECKPOINT");
+    assert_int_equal(l->type->stream_open(l->source, 0, &l->stream, &l->err), DM_FAIL);
+    assert_int_equal(l->err.class, DM_ERROR_CONFLICT);
+    assert_non_null(strstr(l->err.hint, "resync"));
+    run(l, "ALTER SYSTEM RESET max_slot_wal_keep_size");
+    run(l, "SELECT pg_reload_conf()");
+    dm_clock_sleep_ms(200);
+    live_free(l);
+}
+
 static void test_ddl_without_rows(void **state)
 {
     (void)state;
@@ -759,7 +812,9 @@ int main(void)
         cmocka_unit_test(test_streamed_transaction),
         cmocka_unit_test(test_streamed_ddl_rolled_back),
         cmocka_unit_test(test_ddl_with_rows),
+        cmocka_unit_test(test_ddl_while_away),
         cmocka_unit_test(test_ddl_without_rows),
+        cmocka_unit_test(test_lost_slot),
         cmocka_unit_test(test_partitions_as_root),
         cmocka_unit_test(test_partitions_as_leaves),
         cmocka_unit_test(test_filter_and_columns),
