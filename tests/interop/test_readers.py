@@ -19,16 +19,16 @@ from oracle.mirror import Marker  # noqa: E402
 from oracle.pause import Gate, Writers  # noqa: E402
 
 
-@pytest.fixture(scope="module", params=["3", "2"])
+@pytest.fixture(scope="module")
 def mirrored(request, postgres, tmp_path_factory):
-    """A database with every kind of table, worked on while it was mirrored, in format version 3 and 2."""
+    """A database with every kind of table, worked on while it was mirrored."""
     import time
     d = Database(postgres, tmp_path_factory.mktemp("interop"))
     request.addfinalizer(d.close)
     traffic.create(d.execute, times=False)
     # Spark has no type for Iceberg's `time` (the runtime refuses the whole table); one table says so as long as it is true.
     d.execute("create table clock (id int primary key, at time); insert into clock values (1, '12:34:56.789')")
-    mirror = d.mirror(options=f"commit_interval: 100ms\nformat_version: {request.param}").start()
+    mirror = d.mirror(options="commit_interval: 100ms").start()
     marker = Marker(d.execute, mirror)
     marker.reached()
     work = traffic.Traffic(lambda: d.server.connect(d.name), 7)
@@ -92,7 +92,7 @@ def spark_value(v, kind):
 
 
 def test_spark(mirrored, tmp_path):
-    """Format version 3 with deletion vectors (and 2 with position deletes) through JdbcCatalog."""
+    """Format version 3 with deletion vectors through JdbcCatalog."""
     tables, mirror = mirrored
     out = tmp_path / "rows"
     p = subprocess.run([fetch.python(), Path(__file__).parent / "spark_read.py", ",".join(map(str, fetch.jars())), mirror.lake.folder,
@@ -124,7 +124,7 @@ def test_spark(mirrored, tmp_path):
         order = [found[key].columns.index(c) for c in lake[key].columns]
         assert digest(tuple(r[i] for i in order) for r in found[key].rows) == digest(lake[key].rows), key
     vectors = [f for f in mirror.lake.files() if f.endswith(".puffin")]
-    assert vectors or lake["shop", "orders"].table.metadata.format_version == 2
+    assert vectors and lake["shop", "orders"].table.metadata.format_version == 3
 
 
 def test_duckdb_over_the_parquet_files(mirrored):

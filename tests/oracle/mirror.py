@@ -54,12 +54,19 @@ class Mirror:
         """A clean end; returns the exit code."""
         if self.child is None:
             return None
+        # Before the program has set its handler, the signal would just end it.
+        process.poll(lambda: self.child.poll() is not None or self._catches(first), 10, "the program to handle signals")
         try:
             return process.stop(self.child, first, timeout * SLOW)
         except TimeoutError as e:
             raise AssertionError(f"{e}\n{self.log_tail()}") from None
         finally:
             self.child = None
+
+    def _catches(self, number):
+        with open(f"/proc/{self.child.pid}/status") as f:
+            caught = next(line for line in f if line.startswith("SigCgt:"))
+        return int(caught.split()[1], 16) >> (number - 1) & 1
 
     def kill(self):
         if self.child is not None:
@@ -174,6 +181,9 @@ class Marker:
 
     def reached(self, timeout=60):
         """Writes the next number and waits until the lake shows it; returns the pointers of that instant."""
+        if self.number == 0:   # each table appears when its first copy is done; the marker's may be done first
+            self.mirror.until(lambda: self.mirror.lake.pointers() and all(
+                d["state"] not in ("waiting", "copying") for d in self.mirror.status()["datasets"]), "the first copies", timeout)
         self.number += 1
         self.execute(f"update oracle_marker set n = {self.number} where id = 1")
         key = (self.namespace, "oracle_marker")
