@@ -91,7 +91,9 @@ enum dm_status dm_collector_tick(struct dm_collector *c, struct dm_error *err)
     if (c->parts_pending)
         return dm_collector_push(c, true, err);
     int64_t age_us = dm_clock_monotonic_us() - c->unit->started_us;
-    if (age_us >= c->options.commit_interval_ms * 1000 || dm_collector_unit_is_large(c))
+    bool aged = age_us >= c->options.commit_interval_ms * 1000;
+    bool busy = c->options.busy != NULL && c->options.busy(c->options.ctx);
+    if ((aged && !busy) || dm_collector_unit_is_large(c))
         return dm_collector_push(c, true, err);
     return DM_OK;
 }

@@ -20,6 +20,7 @@ struct dm_collector_options {
     int64_t commit_interval_ms;
     dm_unit_push push;
     dm_target_find find;
+    bool (*busy)(void *ctx); /* a commit is under way: an aged unit may grow on meanwhile; NULL: never */
     void *ctx;
 };
 
@@ -29,7 +30,8 @@ struct dm_collector *dm_collector_new(const struct dm_collector_options *options
 void dm_collector_free(struct dm_collector *c);
 const struct dm_sink *dm_collector_sink(struct dm_collector *c);
 
-/* Between polls: closes the unit when it is due and no transaction is open. */
+/* Between polls: closes the unit when it is due and no transaction is open. Age alone does not close it while a
+ * commit is under way: the slower commits are, the more goes into one. */
 enum dm_status dm_collector_tick(struct dm_collector *c, struct dm_error *err) DM_MUST_USE;
 /* Closes now if between transactions (DM_TIMEOUT if inside one). `even_empty` publishes the position alone. */
 enum dm_status dm_collector_close_unit(struct dm_collector *c, bool even_empty, struct dm_error *err) DM_MUST_USE;

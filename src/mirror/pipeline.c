@@ -150,6 +150,12 @@ static enum dm_status push_unit(void *ctx, struct dm_unit *unit, struct dm_error
     return DM_FAIL;
 }
 
+static bool commit_under_way(void *ctx)
+{
+    const struct pipeline *p = ctx;
+    return p->units_pending > 0;
+}
+
 /* ---- targets ---- */
 
 static enum dm_status find_target(void *ctx, const struct dm_table *table, struct dm_target **target, struct dm_error *err)
@@ -532,6 +538,7 @@ static enum dm_status open_all(struct pipeline *p, struct dm_error *err)
         .commit_interval_ms = p->m->config->commit_interval_ms,
         .push = push_unit,
         .find = find_target,
+        .busy = commit_under_way,
         .ctx = p,
     };
     p->collector = dm_collector_new(&collector, from);
