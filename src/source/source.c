@@ -106,7 +106,8 @@ bool dm_table_wanted(const struct dm_source_config *config, const char *schema, 
     return config->n_tables == 0 || dm_config_table(config, schema, name) != NULL;
 }
 
-void dm_check_add(struct dm_check_list *list, enum dm_check_result result, const char *hint, const char *fmt, ...)
+void dm_check_add(struct dm_check_list *list, enum dm_check_result result, const char *hint, const char *fmt,
+                  ...)
 {
     list->checks = dm_xrealloc(list->checks, list->n + 1, sizeof *list->checks);
     struct dm_check *check = &list->checks[list->n++];

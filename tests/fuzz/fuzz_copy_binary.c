@@ -11,11 +11,11 @@ static const struct {
     enum pg_codec_id codec;
     enum dm_type_id type;
 } scalars[] = {
-    {PG_CODEC_INT4, DM_INT32},           {PG_CODEC_BOOL, DM_BOOL},           {PG_CODEC_INT2, DM_INT32},
-    {PG_CODEC_INT8, DM_INT64},           {PG_CODEC_OID, DM_INT64},           {PG_CODEC_FLOAT4, DM_FLOAT32},
-    {PG_CODEC_FLOAT8, DM_FLOAT64},       {PG_CODEC_DECIMAL, DM_DECIMAL},     {PG_CODEC_DATE, DM_DATE},
-    {PG_CODEC_TIME, DM_TIME},            {PG_CODEC_TIMESTAMP, DM_TIMESTAMP}, {PG_CODEC_TIMESTAMPTZ, DM_TIMESTAMPTZ},
-    {PG_CODEC_UUID, DM_UUID},            {PG_CODEC_BYTEA, DM_BINARY},        {PG_CODEC_TEXT, DM_STRING},
+    {PG_CODEC_INT4, DM_INT32},     {PG_CODEC_BOOL, DM_BOOL},           {PG_CODEC_INT2, DM_INT32},
+    {PG_CODEC_INT8, DM_INT64},     {PG_CODEC_OID, DM_INT64},           {PG_CODEC_FLOAT4, DM_FLOAT32},
+    {PG_CODEC_FLOAT8, DM_FLOAT64}, {PG_CODEC_DECIMAL, DM_DECIMAL},     {PG_CODEC_DATE, DM_DATE},
+    {PG_CODEC_TIME, DM_TIME},      {PG_CODEC_TIMESTAMP, DM_TIMESTAMP}, {PG_CODEC_TIMESTAMPTZ, DM_TIMESTAMPTZ},
+    {PG_CODEC_UUID, DM_UUID},      {PG_CODEC_BYTEA, DM_BINARY},        {PG_CODEC_TEXT, DM_STRING},
     {PG_CODEC_JSONB, DM_STRING},
 };
 enum { SCALARS = sizeof scalars / sizeof *scalars };
@@ -36,7 +36,8 @@ static struct dm_schema *make_schema(bool arrays, struct pg_codec *codecs)
     struct dm_schema *schema = dm_schema_new();
     for (size_t i = 0; i < SCALARS; i++) {
         bool array = arrays && i > 0;
-        struct dm_type type = scalars[i].type == DM_DECIMAL ? dm_type_decimal(38, 10) : dm_type_of(scalars[i].type);
+        struct dm_type type =
+            scalars[i].type == DM_DECIMAL ? dm_type_decimal(38, 10) : dm_type_of(scalars[i].type);
         codecs[i] = (struct pg_codec){.id = (uint8_t)scalars[i].codec,
                                       .array = array,
                                       .as_text = array && i % 2 == 0,

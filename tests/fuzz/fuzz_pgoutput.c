@@ -15,10 +15,10 @@ struct sink_state {
     bool in_transaction, in_block;
 };
 
-#define CHECK(condition)                                                                                          \
-    do {                                                                                                          \
-        if (!(condition))                                                                                         \
-            abort();                                                                                              \
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) \
+            abort(); \
     } while (0)
 
 static enum dm_status on_begin(void *ctx, const struct dm_txn *txn, struct dm_error *err)
@@ -132,8 +132,9 @@ static const uint8_t types[] = {[PG_CODEC_BOOL] = DM_BOOL,           [PG_CODEC_I
                                 [PG_CODEC_TEXT] = DM_STRING,         [PG_CODEC_JSONB] = DM_STRING};
 
 /* The stand-in: the type oid chooses codec and array, the flag the key; every third column is left out. */
-static enum dm_status resolve(void *ctx, const struct pg_relation_message *m, const struct pg_relation *previous,
-                              struct pg_relation *out, struct dm_error *err)
+static enum dm_status resolve(void *ctx, const struct pg_relation_message *m,
+                              const struct pg_relation *previous, struct pg_relation *out,
+                              struct dm_error *err)
 {
     (void)ctx, (void)previous, (void)err;
     out->table = dm_table_new(m->schema, m->name);
@@ -143,7 +144,8 @@ static enum dm_status resolve(void *ctx, const struct pg_relation_message *m, co
     for (size_t i = 0; i < m->n; i++) {
         if (m->columns[i].modifier == 3)
             continue;
-        struct pg_codec codec = {.id = (uint8_t)(1 + m->columns[i].type % PG_CODEC_JSONB), .delimiter = ',', .check_utf8 = true};
+        struct pg_codec codec = {
+            .id = (uint8_t)(1 + m->columns[i].type % PG_CODEC_JSONB), .delimiter = ',', .check_utf8 = true};
         struct dm_type type = codec.id == PG_CODEC_DECIMAL ? dm_type_decimal(20, 5)
                                                            : dm_type_of((enum dm_type_id)types[codec.id]);
         codec.array = m->columns[i].type % 5 == 0 && !m->columns[i].identity;
@@ -184,7 +186,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t n = dm_get_be16(data + at);
         at += 2;
         n = n < size - at ? n : size - at;
-        uint8_t *frame = malloc(n > 0 ? n : 1); /* exactly as long as it is, so that one byte too many is found */
+        uint8_t *frame =
+            malloc(n > 0 ? n : 1); /* exactly as long as it is, so that one byte too many is found */
         memcpy(frame, data + at, n);
         if (n == 9 && frame[0] == 'k')
             status = pg_decoder_keepalive(&decoder, &sink, dm_get_be64(frame + 1), &err);

@@ -25,8 +25,8 @@ static int fit(const struct pg_message_column *c, const struct pg_attribute *a)
 }
 
 /* best[i][j]: the best score of the first i columns among the first j attributes. */
-bool pg_align(const struct pg_message_column *columns, size_t n, const struct pg_attribute *attributes, size_t m,
-              bool uncommitted, int32_t *attnums)
+bool pg_align(const struct pg_message_column *columns, size_t n, const struct pg_attribute *attributes,
+              size_t m, bool uncommitted, int32_t *attnums)
 {
     size_t total = m + (uncommitted ? n : 0), row = total + 1;
     if (n > total)

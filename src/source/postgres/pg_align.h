@@ -1,11 +1,11 @@
 /* pg_align.h — which attribute number each column of a Relation message is.
  *
- * The message carries names and types in attribute order, but no numbers; the catalog, which has them, may be newer: columns may have been
- * added, renamed or dropped since. Columns only append at the end, drop anywhere and rename in place, so the right answer
- * is a rising sequence; of all rising sequences the one is taken whose names (as known before, as they are now) and types fit best.
- * The age of an attribute's catalog row says much: what was dropped after the message is in it, what was dropped before is not,
- * and what was not touched since has kept its name.
- * Pure function, thread safe.
+ * The message carries names and types in attribute order, but no numbers; the catalog, which has them, may be
+ * newer: columns may have been added, renamed or dropped since. Columns only append at the end, drop anywhere
+ * and rename in place, so the right answer is a rising sequence; of all rising sequences the one is taken
+ * whose names (as known before, as they are now) and types fit best. The age of an attribute's catalog row
+ * says much: what was dropped after the message is in it, what was dropped before is not, and what was not
+ * touched since has kept its name. Pure function, thread safe.
  */
 #ifndef DM_SOURCE_POSTGRES_PG_ALIGN_H
 #define DM_SOURCE_POSTGRES_PG_ALIGN_H
@@ -20,7 +20,7 @@ struct pg_attribute {
     const char *name_now;    /* NULL: dropped */
     const char *name_before; /* NULL: not known before */
     uint32_t type_now, type_before;
-    bool changed_since; /* its catalog row is younger than the message: added, renamed or dropped since, or otherwise altered */
+    bool changed_since; /* its catalog row is younger than the message: added, renamed, dropped, altered */
 };
 
 struct pg_message_column {
@@ -30,9 +30,10 @@ struct pg_message_column {
     bool identity; /* part of the replica identity */
 };
 
-/* Fills attnums[n]. attributes rise by attnum. uncommitted: the message may show columns that no committed catalog has (a transaction
- * that is streamed while it runs); such get numbers above all others. False: the message has more columns than there can be. */
-bool pg_align(const struct pg_message_column *columns, size_t n, const struct pg_attribute *attributes, size_t m,
-              bool uncommitted, int32_t *attnums);
+/* Fills attnums[n]. attributes rise by attnum. uncommitted: the message may show columns that no committed
+ * catalog has (a transaction that is streamed while it runs); such get numbers above all others. False: the
+ * message has more columns than there can be. */
+bool pg_align(const struct pg_message_column *columns, size_t n, const struct pg_attribute *attributes,
+              size_t m, bool uncommitted, int32_t *attnums);
 
 #endif

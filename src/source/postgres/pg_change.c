@@ -1,11 +1,12 @@
 /* One row's change into the sink's batches: which old values count, key changes, and rows that do not fit.
  *
- * An UPDATE whose key columns differ between the old and the new tuple becomes REKEY + UPDATE. Values that the server did not send
- * because they did not change come from the old tuple when it has them (REPLICA IDENTITY FULL, or key columns stored out
- * of line), else they are UNCHANGED and apply/ takes them from the stored row.
+ * An UPDATE whose key columns differ between the old and the new tuple becomes REKEY + UPDATE. Values that the
+ * server did not send because they did not change come from the old tuple when it has them (REPLICA IDENTITY
+ * FULL, or key columns stored out of line), else they are UNCHANGED and apply/ takes them from the stored row.
  *
- * An UPDATE that does not fit goes to quarantine, and its row is deleted: the lake must not show a row that the source no longer has, and a
- * later UPDATE must not take unchanged values from a row that is older than its predecessor.
+ * An UPDATE that does not fit goes to quarantine, and its row is deleted: the lake must not show a row that
+ * the source no longer has, and a later UPDATE must not take unchanged values from a row that is older than
+ * its predecessor.
  */
 #include <string.h>
 
@@ -75,7 +76,8 @@ static bool append_key(const struct pg_relation *rel, const struct pg_raw_value 
     return true;
 }
 
-static bool key_differs(const struct pg_relation *rel, const struct pg_raw_value *old, const struct pg_raw_value *new)
+static bool key_differs(const struct pg_relation *rel, const struct pg_raw_value *old,
+                        const struct pg_raw_value *new)
 {
     const struct dm_schema *columns = rel->table->columns;
     for (size_t k = 0; k < columns->n_keys; k++) {
@@ -109,7 +111,8 @@ struct change {
     struct dm_error *err;
 };
 
-static enum dm_status report(const struct change *c, const struct pg_raw_value *values, const struct pg_misfit *misfit)
+static enum dm_status report(const struct change *c, const struct pg_raw_value *values,
+                             const struct pg_misfit *misfit)
 {
     for (size_t f = 0; f < c->rel->table->columns->n_fields; f++)
         c->d->by_field[f] = values[c->rel->source[f]];

@@ -18,7 +18,8 @@ static enum dm_status check_settings(PGconn *conn, struct dm_check_list *out, st
                  "SELECT current_setting('wal_level'), current_setting('max_replication_slots')::int,"
                  " (SELECT count(*) FROM pg_replication_slots), current_setting('max_wal_senders')::int,"
                  " (SELECT count(*) FROM pg_stat_replication), current_setting('max_slot_wal_keep_size'),"
-                 " pg_is_in_recovery(), (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user),"
+                 " pg_is_in_recovery(), (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = "
+                 "current_user),"
                  " has_database_privilege(current_database(), 'CREATE'), current_user,"
                  " current_setting('server_version'), current_setting('server_encoding')") != DM_OK)
         return DM_FAIL;
@@ -40,12 +41,15 @@ static enum dm_status check_settings(PGconn *conn, struct dm_check_list *out, st
     add(out, pg_cell_bool(rows, 0, 7), DM_CHECK_FAIL, what, "ALTER ROLE <user> REPLICATION");
     (void)snprintf(what, sizeof what, "user \"%.60s\" may create publications", pg_cell(rows, 0, 9));
     add(out, pg_cell_bool(rows, 0, 8), DM_CHECK_FAIL, what,
-        "GRANT CREATE ON DATABASE <database> TO <user>; the user must also own the tables (or be in the owner's role)");
+        "GRANT CREATE ON DATABASE <database> TO <user>; the user must also own the tables (or be in the "
+        "owner's role)");
     add(out, !pg_cell_bool(rows, 0, 6), DM_CHECK_FAIL,
-        pg_cell_bool(rows, 0, 6) ? "the server is a standby" : "the server is a primary", "mirror from the primary");
+        pg_cell_bool(rows, 0, 6) ? "the server is a standby" : "the server is a primary",
+        "mirror from the primary");
     (void)snprintf(what, sizeof what, "max_slot_wal_keep_size is %s", pg_cell(rows, 0, 5));
     add(out, strcmp(pg_cell(rows, 0, 5), "-1") == 0, DM_CHECK_WARN, what,
-        "a mirror that stands still for long loses its slot and must copy everything again; it protects the server's disk, "
+        "a mirror that stands still for long loses its slot and must copy everything again; it protects the "
+        "server's disk, "
         "so choose it large");
     (void)snprintf(what, sizeof what, "encoding of the database is %s", pg_cell(rows, 0, 11));
     add(out, strcmp(pg_cell(rows, 0, 11), "SQL_ASCII") != 0, DM_CHECK_WARN, what,
@@ -54,7 +58,8 @@ static enum dm_status check_settings(PGconn *conn, struct dm_check_list *out, st
     return DM_OK;
 }
 
-static enum dm_status check_slot(struct dm_source *s, PGconn *conn, struct dm_check_list *out, struct dm_error *err)
+static enum dm_status check_slot(struct dm_source *s, PGconn *conn, struct dm_check_list *out,
+                                 struct dm_error *err)
 {
     struct pg_slot_state slot;
     if (pg_slot_read(conn, s->slot, &slot, err) != DM_OK)
@@ -64,11 +69,13 @@ static enum dm_status check_slot(struct dm_source *s, PGconn *conn, struct dm_ch
         return DM_OK;
     }
     if (slot.lost)
-        dm_check_add(out, DM_CHECK_FAIL,
-                     "the server removed log that was not read yet: drop the slot and run datamirror resync --all",
-                     "slot \"%s\" is lost", s->slot);
+        dm_check_add(
+            out, DM_CHECK_FAIL,
+            "the server removed log that was not read yet: drop the slot and run datamirror resync --all",
+            "slot \"%s\" is lost", s->slot);
     else if (strcmp(slot.plugin, "pgoutput") != 0 || strcmp(slot.database, PQdb(conn)) != 0)
-        dm_check_add(out, DM_CHECK_FAIL, "name another slot with slot:", "slot \"%s\" belongs to somebody else", s->slot);
+        dm_check_add(out, DM_CHECK_FAIL,
+                     "name another slot with slot:", "slot \"%s\" belongs to somebody else", s->slot);
     else if (strcmp(slot.wal_status, "unreserved") == 0)
         dm_check_add(out, DM_CHECK_WARN, "let the mirror run now, or raise max_slot_wal_keep_size",
                      "slot \"%s\" is about to be lost", s->slot);
@@ -87,13 +94,14 @@ static void check_replication(struct dm_source *s, struct dm_check_list *out)
         dm_check_add(out, DM_CHECK_OK, NULL, "replication connection works");
         PQfinish(conn);
     } else {
-        dm_check_add(out, DM_CHECK_FAIL, err.hint[0] != '\0' ? err.hint : "allow it in the server's pg_hba.conf",
+        dm_check_add(out, DM_CHECK_FAIL,
+                     err.hint[0] != '\0' ? err.hint : "allow it in the server's pg_hba.conf",
                      "replication connection: %s", err.message);
     }
 }
 
-static enum dm_status check_owners(PGconn *conn, const struct pg_table_list *tables, struct dm_check_list *out,
-                                   struct dm_error *err)
+static enum dm_status check_owners(PGconn *conn, const struct pg_table_list *tables,
+                                   struct dm_check_list *out, struct dm_error *err)
 {
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < tables->n && status == DM_OK; i++) {
@@ -104,10 +112,12 @@ static enum dm_status check_owners(PGconn *conn, const struct pg_table_list *tab
             continue;
         }
         PGresult *rows;
-        status = pg_query(conn, &rows, err, "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %u", t->oid);
+        status = pg_query(conn, &rows, err,
+                          "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %u", t->oid);
         if (status == DM_OK && PQntuples(rows) == 1 && !pg_cell_bool(rows, 0, 0))
             dm_check_add(out, DM_CHECK_WARN,
-                         "only a table's owner may publish it: GRANT the owner's role to the mirror's user, or let the "
+                         "only a table's owner may publish it: GRANT the owner's role to the mirror's user, "
+                         "or let the "
                          "owner run ALTER PUBLICATION … ADD TABLE",
                          "%s.%s is owned by somebody else", t->table->schema, t->table->name);
         PQclear(rows);

@@ -12,9 +12,11 @@
 
 #define CONNECT_TIMEOUT_MS 15000
 
-/* What a value's text form may depend on, fixed. row_security=off turns rows hidden by a policy into an error. */
+/* What a value's text form may depend on, fixed. row_security=off turns rows hidden by a policy into an error.
+ * */
 static const char fixed_options[] =
-    " -c DateStyle=ISO,YMD -c IntervalStyle=postgres -c extra_float_digits=3 -c TimeZone=UTC -c bytea_output=hex"
+    " -c DateStyle=ISO,YMD -c IntervalStyle=postgres -c extra_float_digits=3 -c TimeZone=UTC -c "
+    "bytea_output=hex"
     " -c lc_monetary=C -c search_path=pg_catalog -c row_security=off -c statement_timeout=0"
     " -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c jit=off";
 
@@ -29,23 +31,27 @@ struct state_rule {
 static const struct state_rule state_rules[] = {
     {"28P01", DM_ERROR_CONFIG, "check user and password in url: (or in ~/.pgpass)"},
     {"28", DM_ERROR_CONFIG,
-     "allow the user in the server's pg_hba.conf; replication needs its own line: host replication <user> <address> "
+     "allow the user in the server's pg_hba.conf; replication needs its own line: host replication <user> "
+     "<address> "
      "scram-sha-256 (a logical connection is matched by its database name)"},
     {"3D000", DM_ERROR_CONFIG, "check the database name in url:"},
     {"42501", DM_ERROR_CONFIG,
-     "give the mirror's user what is missing: ALTER ROLE <user> REPLICATION; GRANT CREATE ON DATABASE <db> TO <user>; "
+     "give the mirror's user what is missing: ALTER ROLE <user> REPLICATION; GRANT CREATE ON DATABASE <db> "
+     "TO <user>; "
      "GRANT SELECT ON <table> TO <user>; publications need the owner of the tables"},
     {"42704", DM_ERROR_CONFIG, NULL},
     {"42", DM_ERROR_CONFIG, NULL},
     {"53400", DM_ERROR_CONFIG,
-     "all replication slots are in use: raise max_replication_slots (a copy needs one more than the stream) or drop "
+     "all replication slots are in use: raise max_replication_slots (a copy needs one more than the stream) "
+     "or drop "
      "unused slots"},
     {"53300", DM_ERROR_TRANSIENT, "too many connections: raise max_connections or max_wal_senders"},
     {"53", DM_ERROR_TRANSIENT, NULL},
     {"08", DM_ERROR_TRANSIENT, NULL},
     {"40", DM_ERROR_TRANSIENT, NULL},
-    {"55006", DM_ERROR_TRANSIENT, "another process uses it: stop the other mirror, or wait until the server notices "
-                                  "that a dead connection is gone (wal_sender_timeout)"},
+    {"55006", DM_ERROR_TRANSIENT,
+     "another process uses it: stop the other mirror, or wait until the server notices "
+     "that a dead connection is gone (wal_sender_timeout)"},
     {"55P03", DM_ERROR_TRANSIENT, NULL},
     {"55", DM_ERROR_CONFIG, NULL},
     {"57", DM_ERROR_TRANSIENT, NULL},
@@ -58,7 +64,8 @@ static const struct state_rule state_rules[] = {
 /* Texts that say more than their SQLSTATE (they are looked for in English; elsewhere the SQLSTATE decides). */
 static const struct state_rule text_rules[] = {
     {"can no longer get changes from replication slot", DM_ERROR_CONFLICT,
-     "the server removed log that the mirror had not read yet (max_slot_wal_keep_size): drop the slot and run "
+     "the server removed log that the mirror had not read yet (max_slot_wal_keep_size): drop the slot and "
+     "run "
      "datamirror resync --all"},
     {"can no longer access replication slot", DM_ERROR_CONFLICT,
      "the slot was invalidated: drop it and run datamirror resync --all"},
@@ -68,13 +75,15 @@ static const struct state_rule text_rules[] = {
     {"number of requested standby connections", DM_ERROR_TRANSIENT, "raise max_wal_senders"},
     {"must be superuser or replication role", DM_ERROR_CONFIG, "ALTER ROLE <user> REPLICATION"},
     {"row-level security", DM_ERROR_CONFIG,
-     "row security would hide rows from the mirror: give its user BYPASSRLS, or disable row security on the table"},
+     "row security would hide rows from the mirror: give its user BYPASSRLS, or disable row security on the "
+     "table"},
     {"affected by row-level", DM_ERROR_CONFIG, "give the mirror's user BYPASSRLS"},
     {"password authentication failed", DM_ERROR_CONFIG, "check user and password in url: (or in ~/.pgpass)"},
     {"no password supplied", DM_ERROR_CONFIG, "give a password in url: (or in ~/.pgpass)"},
     {"no pg_hba.conf entry", DM_ERROR_CONFIG, "allow the user in the server's pg_hba.conf"},
     {"publication \"", DM_ERROR_CONFLICT,
-     "the publication is missing in the log that the slot reads: run datamirror resync --all after dropping the slot"},
+     "the publication is missing in the log that the slot reads: run datamirror resync --all after dropping "
+     "the slot"},
 };
 
 static const struct state_rule *rule_of(const char *state, const char *message)
@@ -108,19 +117,22 @@ enum dm_status pg_fail(struct dm_error *err, PGconn *conn, const PGresult *resul
                                                                          : PQerrorMessage(conn);
     const char *detail = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
     char message[700];
-    (void)snprintf(message, sizeof message, "%s%s%s%s%s", text, detail != NULL ? " (" : "", detail != NULL ? detail : "",
-                   detail != NULL ? ")" : "", text[0] == '\0' ? "the connection was closed" : "");
+    (void)snprintf(message, sizeof message, "%s%s%s%s%s", text, detail != NULL ? " (" : "",
+                   detail != NULL ? detail : "", detail != NULL ? ")" : "",
+                   text[0] == '\0' ? "the connection was closed" : "");
     trim(message);
     const struct state_rule *rule = rule_of(state, message);
     /* a broken connection is always worth another try, whatever was being said */
     bool broken = conn != NULL && PQstatus(conn) == CONNECTION_BAD;
-    enum dm_error_class class = rule != NULL ? rule->class : broken || state == NULL ? DM_ERROR_TRANSIENT
-                                                                                    : DM_ERROR_FATAL;
+    enum dm_error_class class = rule != NULL              ? rule->class
+                                : broken || state == NULL ? DM_ERROR_TRANSIENT
+                                                          : DM_ERROR_FATAL;
     return dm_fail(err, class, rule != NULL ? rule->hint : NULL, "%s: %s%s%s%s", what, message,
                    state != NULL ? " [" : "", state != NULL ? state : "", state != NULL ? "]" : "");
 }
 
-/* Before the first query there is no result, only text: "FATAL:  28P01: password …" thanks to verbose errors. */
+/* Before the first query there is no result, only text: "FATAL:  28P01: password …" thanks to verbose errors.
+ * */
 static enum dm_status fail_connect(struct dm_error *err, PGconn *conn)
 {
     char message[700], state[6] = "";
@@ -137,7 +149,7 @@ static enum dm_status fail_connect(struct dm_error *err, PGconn *conn)
     return dm_fail(err, rule != NULL ? rule->class : DM_ERROR_TRANSIENT,
                    rule != NULL && rule->hint != NULL ? rule->hint
                    : refused                          ? "check the host name in url:"
-                                                      : "check that the server runs and that host and port in url: are right",
+                             : "check that the server runs and that host and port in url: are right",
                    "cannot connect: %s", message);
 }
 
@@ -167,7 +179,8 @@ static enum dm_status check_url(const char *url, struct dm_error *err)
     }
     /* libpq's text may quote a part of the URL; that part could be the password, so it is not repeated */
     PQfreemem(problem);
-    return dm_fail(err, DM_ERROR_CONFIG, "write it as postgresql://user@host:5432/database or host=… dbname=… user=…",
+    return dm_fail(err, DM_ERROR_CONFIG,
+                   "write it as postgresql://user@host:5432/database or host=… dbname=… user=…",
                    "url: is not a PostgreSQL connection string");
 }
 
@@ -182,7 +195,8 @@ static enum dm_status wait_connected(PGconn *conn, struct dm_error *err)
         struct pollfd fd = {.fd = PQsocket(conn), .events = want == PGRES_POLLING_READING ? POLLIN : POLLOUT};
         int ready = left > 0 ? poll(&fd, 1, (int)left) : 0;
         if (ready == 0)
-            return dm_fail(err, DM_ERROR_TRANSIENT, "check that the server runs and that host and port in url: are right",
+            return dm_fail(err, DM_ERROR_TRANSIENT,
+                           "check that the server runs and that host and port in url: are right",
                            "cannot connect: no answer within %d s", CONNECT_TIMEOUT_MS / 1000);
         if (ready < 0 && errno != EINTR)
             return dm_fail_errno(err, "waiting for the server");
@@ -207,9 +221,16 @@ enum dm_status pg_connect(const struct dm_source_config *config, enum pg_connect
         return DM_FAIL;
     char *options = merged_options(url);
     /* Ours are set before the URL where the user may change them, after it where not. */
-    const char *keywords[] = {"keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-                              "dbname",          "application_name",    "client_encoding",  "options",
-                              kind == PG_REPLICATION ? "replication" : NULL, NULL};
+    const char *keywords[] = {"keepalives_idle",
+                              "keepalives_interval",
+                              "keepalives_count",
+                              "tcp_user_timeout",
+                              "dbname",
+                              "application_name",
+                              "client_encoding",
+                              "options",
+                              kind == PG_REPLICATION ? "replication" : NULL,
+                              NULL};
     const char *values[] = {"30", "10", "3", "60000", url, "datamirror", "UTF8", options, "database", NULL};
     PGconn *conn = PQconnectStartParams(keywords, values, 1);
     free(options);
@@ -217,10 +238,11 @@ enum dm_status pg_connect(const struct dm_source_config *config, enum pg_connect
         return dm_fail_memory(err, 0);
     (void)PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
     (void)PQsetNoticeProcessor(conn, ignore_notice, NULL);
-    enum dm_status status = PQstatus(conn) == CONNECTION_BAD ? fail_connect(err, conn) : wait_connected(conn, err);
+    enum dm_status status =
+        PQstatus(conn) == CONNECTION_BAD ? fail_connect(err, conn) : wait_connected(conn, err);
     if (status == DM_OK && PQserverVersion(conn) < 140000)
-        status = dm_fail(err, DM_ERROR_CONFIG, "PostgreSQL 14 or newer is needed", "the server is PostgreSQL %d",
-                         PQserverVersion(conn) / 10000);
+        status = dm_fail(err, DM_ERROR_CONFIG, "PostgreSQL 14 or newer is needed",
+                         "the server is PostgreSQL %d", PQserverVersion(conn) / 10000);
     if (status == DM_OK && PQserverVersion(conn) >= 170000 && kind == PG_NORMAL)
         status = pg_execute(conn, err, "SET transaction_timeout = 0");
     if (status != DM_OK) {
@@ -233,7 +255,8 @@ enum dm_status pg_connect(const struct dm_source_config *config, enum pg_connect
 
 /* ---- commands ---- */
 
-static enum dm_status checked(PGconn *conn, PGresult *result, PGresult **out, const char *sql, struct dm_error *err)
+static enum dm_status checked(PGconn *conn, PGresult *result, PGresult **out, const char *sql,
+                              struct dm_error *err)
 {
     ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
@@ -333,7 +356,8 @@ enum dm_status pg_lsn_parse(const char *text, uint64_t *out, struct dm_error *er
     unsigned high, low;
     int used = 0;
     if (sscanf(text, "%8x/%8x%n", &high, &low, &used) != 2 || text[used] != '\0')
-        return dm_fail(err, DM_ERROR_CONFIG, "a position looks like 0/16B3748", "\"%.40s\" is no position", text);
+        return dm_fail(err, DM_ERROR_CONFIG, "a position looks like 0/16B3748", "\"%.40s\" is no position",
+                       text);
     *out = (uint64_t)high << 32 | low;
     return DM_OK;
 }

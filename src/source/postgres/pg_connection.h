@@ -1,11 +1,11 @@
 /* pg_connection.h — connections to PostgreSQL with fixed client settings, and errors with class and remedy.
  *
- * Every connection, the walsender's too, gets the same settings (UTF8, ISO dates, UTC, shortest-exact floats, hex bytea,
- * lc_monetary C, search_path pg_catalog, row security an error), so that a value's text form is the same in copy and
- * stream and does not depend on role or database defaults.
+ * Every connection, the walsender's too, gets the same settings (UTF8, ISO dates, UTC, shortest-exact floats,
+ * hex bytea, lc_monetary C, search_path pg_catalog, row security an error), so that a value's text form is the
+ * same in copy and stream and does not depend on role or database defaults.
  *
- * A PGconn belongs to the caller (PQfinish) and to one thread at a time. Results belong to the caller (PQclear).
- * Errors: SQLSTATE decides the class; known ones carry a hint.
+ * A PGconn belongs to the caller (PQfinish) and to one thread at a time. Results belong to the caller
+ * (PQclear). Errors: SQLSTATE decides the class; known ones carry a hint.
  *
  *     PGconn *conn;
  *     if (pg_connect(config, PG_NORMAL, &conn, err) != DM_OK) …
@@ -25,7 +25,8 @@ enum pg_connection_kind { PG_NORMAL, PG_REPLICATION };
 enum dm_status pg_connect(const struct dm_source_config *config, enum pg_connection_kind kind, PGconn **out,
                           struct dm_error *err) DM_MUST_USE;
 
-/* Fills err from the result (or from the connection when result is NULL) and returns DM_FAIL. Clears nothing. */
+/* Fills err from the result (or from the connection when result is NULL) and returns DM_FAIL. Clears nothing.
+ * */
 enum dm_status pg_fail(struct dm_error *err, PGconn *conn, const PGresult *result, const char *what);
 
 /* Runs one command that gives rows (or none); printf style. */
@@ -35,7 +36,8 @@ enum dm_status pg_query(PGconn *conn, PGresult **out, struct dm_error *err, cons
 enum dm_status pg_query_params(PGconn *conn, PGresult **out, struct dm_error *err, const char *sql, int n,
                                const char *const *values) DM_MUST_USE;
 /* Runs a command for its effect. */
-enum dm_status pg_execute(PGconn *conn, struct dm_error *err, const char *fmt, ...) DM_PRINTF(3, 4) DM_MUST_USE;
+enum dm_status pg_execute(PGconn *conn, struct dm_error *err, const char *fmt, ...)
+    DM_PRINTF(3, 4) DM_MUST_USE;
 
 /* "name" quoted as an identifier, malloc. */
 char *pg_quote(const char *name);

@@ -57,7 +57,8 @@ struct member {
 static bool next_member(const char **at, struct member *m)
 {
     int used = 0;
-    if (*at == NULL || sscanf(*at, "%u:%u:%c:%lld%n", &m->oid, &m->filenode, &m->attached, &m->bytes, &used) != 4)
+    if (*at == NULL ||
+        sscanf(*at, "%u:%u:%c:%lld%n", &m->oid, &m->filenode, &m->attached, &m->bytes, &used) != 4)
         return false;
     *at += used;
     return true;
@@ -89,7 +90,8 @@ bool pg_members_rewritten(const char *before, const char *now, bool *refilled)
     return false;
 }
 
-enum dm_status pg_control_look(struct pg_control *c, uint32_t oid, struct pg_table **out, struct dm_error *err)
+enum dm_status pg_control_look(struct pg_control *c, uint32_t oid, struct pg_table **out,
+                               struct dm_error *err)
 {
     struct pg_catalog catalog;
     struct pg_table_list found;
@@ -117,8 +119,8 @@ enum dm_status pg_control_end(struct pg_control *c, dm_position *out, struct dm_
 
 /* ---- the connection ---- */
 
-/* One row per table: the end of the log, and everything that would show as a change. xmin tells a partition that was made
- * as one from a table that became one later: its link is younger than itself. */
+/* One row per table: the end of the log, and everything that would show as a change. xmin tells a partition
+ * that was made as one from a table that became one later: its link is younger than itself. */
 static char *watch_query(const struct pg_control *c)
 {
     struct dm_buffer oids;
@@ -130,12 +132,15 @@ static char *watch_query(const struct pg_control *c)
     char *sql = dm_xasprintf(
         "SELECT pg_current_wal_insert_lsn(), c.oid,"
         " concat_ws('|', n.nspname, c.relname, c.relreplident, c.relfilenode, c.relpersistence,"
-        " (SELECT string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attisdropped, attnotnull), ',' ORDER BY attnum)"
+        " (SELECT string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attisdropped, attnotnull), "
+        "',' ORDER BY attnum)"
         " FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0),"
-        " (SELECT string_agg(concat_ws(' ', indexrelid, indkey, indisprimary, indisreplident), ',' ORDER BY indexrelid)"
+        " (SELECT string_agg(concat_ws(' ', indexrelid, indkey, indisprimary, indisreplident), ',' ORDER BY "
+        "indexrelid)"
         " FROM pg_index WHERE indrelid = c.oid AND indisunique)),"
         " CASE WHEN c.relkind = 'p' THEN (SELECT string_agg(concat_ws(':', l.oid, l.relfilenode,"
-        " left((i.xmin <> a.xmin)::text, 1), CASE WHEN l.relkind = 'r' THEN pg_relation_size(l.oid) ELSE 1 END), ' '"
+        " left((i.xmin <> a.xmin)::text, 1), CASE WHEN l.relkind = 'r' THEN pg_relation_size(l.oid) ELSE 1 "
+        "END), ' '"
         " ORDER BY l.oid) FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid"
         " JOIN pg_inherits i ON i.inhrelid = l.oid"
         " JOIN pg_attribute a ON a.attrelid = l.oid AND a.attnum = -1 WHERE l.oid <> c.oid) END"
@@ -146,7 +151,8 @@ static char *watch_query(const struct pg_control *c)
     return sql;
 }
 
-/* The first look at everything: the signatures before the tables, so that a change in between is seen again. */
+/* The first look at everything: the signatures before the tables, so that a change in between is seen again.
+ * */
 static enum dm_status first_look(struct pg_control *c, struct dm_error *err)
 {
     struct pg_catalog catalog;
@@ -189,7 +195,8 @@ static enum dm_status first_look(struct pg_control *c, struct dm_error *err)
     return status;
 }
 
-enum dm_status pg_control_open(struct pg_control *c, const struct dm_source_config *config, struct dm_error *err)
+enum dm_status pg_control_open(struct pg_control *c, const struct dm_source_config *config,
+                               struct dm_error *err)
 {
     *c = (struct pg_control){.config = config};
     if (pg_connect(config, PG_NORMAL, &c->conn, err) != DM_OK)
@@ -213,9 +220,10 @@ void pg_control_close(struct pg_control *c)
 
 /* ---- answers ---- */
 
-/* A closer look at a table whose signature is new. The look may see even later changes, so its position is read after it. */
-static enum dm_status look_closer(struct pg_control *c, struct pg_known *k, const char *signature, const char *members,
-                                  struct dm_error *err)
+/* A closer look at a table whose signature is new. The look may see even later changes, so its position is
+ * read after it. */
+static enum dm_status look_closer(struct pg_control *c, struct pg_known *k, const char *signature,
+                                  const char *members, struct dm_error *err)
 {
     struct pg_table *now;
     if (pg_control_look(c, k->oid, &now, err) != DM_OK)
@@ -306,7 +314,8 @@ enum dm_status pg_control_settle(struct pg_control *c, struct dm_error *err)
 
 /* ---- questions ---- */
 
-static enum dm_status send(struct pg_control *c, enum pg_control_state state, const char *sql, struct dm_error *err)
+static enum dm_status send(struct pg_control *c, enum pg_control_state state, const char *sql,
+                           struct dm_error *err)
 {
     if (!PQsendQuery(c->conn, sql))
         return pg_fail(err, c->conn, NULL, "asking the server");
@@ -314,7 +323,8 @@ static enum dm_status send(struct pg_control *c, enum pg_control_state state, co
     return DM_OK;
 }
 
-static enum dm_status send_due(struct pg_control *c, const struct pg_decoder *d, int64_t now, struct dm_error *err)
+static enum dm_status send_due(struct pg_control *c, const struct pg_decoder *d, int64_t now,
+                               struct dm_error *err)
 {
     int64_t interval = c->config->heartbeat_interval_ms;
     if (now >= c->next_watch_us) {
@@ -328,7 +338,8 @@ static enum dm_status send_due(struct pg_control *c, const struct pg_decoder *d,
         c->next_heartbeat_us = now + interval * 1000;
         bool idle = d->changes == c->changes_seen;
         c->changes_seen = d->changes;
-        return idle ? send(c, PG_CONTROL_HEARTBEAT, "SELECT pg_logical_emit_message(true, 'datamirror', 'heartbeat')", err)
+        return idle ? send(c, PG_CONTROL_HEARTBEAT,
+                           "SELECT pg_logical_emit_message(true, 'datamirror', 'heartbeat')", err)
                     : DM_OK;
     }
     if (now >= c->next_end_us) {
@@ -349,14 +360,16 @@ enum dm_status pg_control_step(struct pg_control *c, const struct pg_decoder *d,
 
 /* ---- telling ---- */
 
-static enum dm_status tell(struct pg_known *k, struct pg_decoder *d, const struct dm_sink *sink, struct dm_error *err)
+static enum dm_status tell(struct pg_known *k, struct pg_decoder *d, const struct dm_sink *sink,
+                           struct dm_error *err)
 {
     struct pg_told *told = pg_decoder_told(d, k->oid);
     if (k->dropped)
         return pg_decoder_drop(d, sink, k->oid, err);
     if (k->catalog == NULL || (told == NULL && k->catalog->table->problem != NULL))
         return DM_OK; /* one that never was mirrored is not published either */
-    /* A root's partitions got new storage: by its own TRUNCATE, which was delivered, or by something that was not. */
+    /* A root's partitions got new storage: by its own TRUNCATE, which was delivered, or by something that was
+     * not. */
     bool rewritten = k->rewritten || (k->refilled && (told == NULL || !told->truncated));
     if (told != NULL)
         told->truncated = false;

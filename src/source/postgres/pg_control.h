@@ -1,11 +1,14 @@
-/* pg_control.h — the stream's second connection: catalog look-ups, schema watch, heartbeat, the server's end of log.
+/* pg_control.h — the stream's second connection: catalog look-ups, schema watch, heartbeat, the server's end
+ * of log.
  *
- * Everything that repeats is asked without waiting (sent in one poll, read in a later one); only Relation messages wait for an answer.
+ * Everything that repeats is asked without waiting (sent in one poll, read in a later one); only Relation
+ * messages wait for an answer.
  *
- * Schema watch: a column added, a table renamed or dropped shows in the stream only with the table's next row, which may never come. So
- * the catalog is compared regularly with what it was, and once the stream has passed the position of the look, the sink is told. What
- * changes rows without row events (ALTER TABLE that rewrites, a partition with rows attached or detached, TRUNCATE
- * of a single partition of a published root) is told as `rewritten`.
+ * Schema watch: a column added, a table renamed or dropped shows in the stream only with the table's next row,
+ * which may never come. So the catalog is compared regularly with what it was, and once the stream has passed
+ * the position of the look, the sink is told. What changes rows without row events (ALTER TABLE that rewrites,
+ * a partition with rows attached or detached, TRUNCATE of a single partition of a published root) is told as
+ * `rewritten`.
  *
  * Owned by the stream, used by its thread; only server_end may be read by others.
  */
@@ -26,7 +29,7 @@ struct pg_known {
     bool pending;             /* the sink is to be told when the stream has passed `at` */
     bool dropped;
     bool rewritten;
-    bool refilled;            /* filenodes of partitions changed: rewritten, unless a truncate of the root did it */
+    bool refilled; /* filenodes of partitions changed: rewritten, unless a truncate of the root did it */
     dm_position at;
 };
 
@@ -38,7 +41,7 @@ struct pg_control {
     struct pg_type_cache types;
     enum pg_control_state state;
     int64_t next_end_us, next_watch_us, next_heartbeat_us;
-    uint64_t changes_seen;     /* decoder's count at the last heartbeat: none since means idle */
+    uint64_t changes_seen; /* decoder's count at the last heartbeat: none since means idle */
     _Atomic uint64_t server_end;
     bool any_pending;
     size_t n_known;
@@ -49,13 +52,15 @@ enum dm_status pg_control_open(struct pg_control *c, const struct dm_source_conf
                                struct dm_error *err) DM_MUST_USE;
 void pg_control_close(struct pg_control *c);
 /* Sends what is due and reads what has come; never waits, except to look closer at a table that changed. */
-enum dm_status pg_control_step(struct pg_control *c, const struct pg_decoder *d, struct dm_error *err) DM_MUST_USE;
+enum dm_status pg_control_step(struct pg_control *c, const struct pg_decoder *d,
+                               struct dm_error *err) DM_MUST_USE;
 /* Tells the sink what the stream has passed by now. Only between transactions. */
 enum dm_status pg_control_apply(struct pg_control *c, struct pg_decoder *d, const struct dm_sink *sink,
                                 struct dm_error *err) DM_MUST_USE;
 /* pg_resolve_fn with a struct pg_control as ctx. */
-enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m, const struct pg_relation *previous,
-                                  struct pg_relation *out, struct dm_error *err) DM_MUST_USE;
+enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m,
+                                  const struct pg_relation *previous, struct pg_relation *out,
+                                  struct dm_error *err) DM_MUST_USE;
 
 /* Did stored rows change without row events between two looks? */
 bool pg_table_rewritten(const struct pg_table *before, const struct pg_table *now);
@@ -68,6 +73,7 @@ enum dm_status pg_control_settle(struct pg_control *c, struct dm_error *err) DM_
 /* Where the server's log ends now. */
 enum dm_status pg_control_end(struct pg_control *c, dm_position *out, struct dm_error *err) DM_MUST_USE;
 /* Looks at one table now; *out NULL: it is gone. */
-enum dm_status pg_control_look(struct pg_control *c, uint32_t oid, struct pg_table **out, struct dm_error *err) DM_MUST_USE;
+enum dm_status pg_control_look(struct pg_control *c, uint32_t oid, struct pg_table **out,
+                               struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -1,9 +1,10 @@
 /* The initial copy: a snapshot pinned by a temporary logical slot, tables cut by ctid, rows by COPY in binary.
  *
- * CREATE_REPLICATION_SLOT … TEMPORARY … EXPORT_SNAPSHOT answers with the log position X at which decoding becomes
- * consistent and a snapshot that holds exactly the transactions whose commit record begins before X. The walsender keeps
- * both alive until its connection ends, so it stays open as long as the copy. Readers import the snapshot into their own
- * read-only transactions; they are few and reused, since tables may be many.
+ * CREATE_REPLICATION_SLOT … TEMPORARY … EXPORT_SNAPSHOT answers with the log position X at which decoding
+ * becomes consistent and a snapshot that holds exactly the transactions whose commit record begins before X.
+ * The walsender keeps both alive until its connection ends, so it stays open as long as the copy. Readers
+ * import the snapshot into their own read-only transactions; they are few and reused, since tables may be
+ * many.
  */
 #include <errno.h>
 #include <poll.h>
@@ -22,7 +23,8 @@
 #define MIN_PART_PAGES 2048 /* 16 MiB: below that a part costs more than it brings */
 #define WAIT_LOG_MS 10000
 
-/* A relation that holds rows, and where its pages stand in the concatenation of all of the table's relations. */
+/* A relation that holds rows, and where its pages stand in the concatenation of all of the table's relations.
+ * */
 struct copy_leaf {
     char *from; /* quoted, with ONLY */
     uint64_t first_page;
@@ -82,7 +84,8 @@ static enum dm_status wait_result(PGconn *conn, PGresult **out, struct dm_error 
         if (ready > 0 && !PQconsumeInput(conn))
             return pg_fail(err, conn, NULL, "creating a replication slot");
         if (!said && dm_clock_monotonic_us() - started > WAIT_LOG_MS * INT64_C(1000)) {
-            dm_log(DM_LOG_INFO, "the snapshot waits for transactions that began before it and are still running");
+            dm_log(DM_LOG_INFO,
+                   "the snapshot waits for transactions that began before it and are still running");
             said = true;
         }
     }
@@ -97,7 +100,8 @@ static enum dm_status export_snapshot(struct dm_copy *c, dm_position *at, struct
 {
     char sql[256];
     /* a temporary slot is seen by all sessions, so its name must be ours alone */
-    (void)snprintf(sql, sizeof sql, "CREATE_REPLICATION_SLOT \"dm_copy_%x_%llx\" TEMPORARY LOGICAL pgoutput %s",
+    (void)snprintf(sql, sizeof sql,
+                   "CREATE_REPLICATION_SLOT \"dm_copy_%x_%llx\" TEMPORARY LOGICAL pgoutput %s",
                    (unsigned)getpid(), (unsigned long long)dm_clock_monotonic_us(),
                    pg_version(c->walsender) >= 150000 ? "(SNAPSHOT 'export')" : "EXPORT_SNAPSHOT");
     if (!PQsendQuery(c->walsender, sql))
@@ -122,7 +126,8 @@ enum dm_status pg_copy_open(struct dm_source *s, struct dm_copy **out, dm_positi
     c->config = s->config;
     (void)pthread_mutex_init(&c->lock, NULL);
     *out = NULL;
-    if (pg_connect(s->config, PG_REPLICATION, &c->walsender, err) != DM_OK || export_snapshot(c, at, err) != DM_OK) {
+    if (pg_connect(s->config, PG_REPLICATION, &c->walsender, err) != DM_OK ||
+        export_snapshot(c, at, err) != DM_OK) {
         pg_copy_close(c);
         return DM_FAIL;
     }
@@ -213,8 +218,8 @@ enum dm_status pg_copy_tables(struct dm_copy *c, struct dm_table_list *out, stru
 
 /* ---- parts ---- */
 
-static enum dm_status known_table(const struct dm_copy *c, const struct dm_table *t, const struct pg_table **out,
-                                  struct dm_error *err)
+static enum dm_status known_table(const struct dm_copy *c, const struct dm_table *t,
+                                  const struct pg_table **out, struct dm_error *err)
 {
     *out = pg_table_find(&c->tables, t->id);
     if (*out == NULL || (*out)->table->columns->n_fields != t->columns->n_fields)
@@ -248,17 +253,19 @@ static enum dm_status make_plan(struct dm_copy *c, const struct pg_table *t, str
     PGresult *rows;
     char from[128], where[64];
     if (t->kind == 'p') {
-        (void)snprintf(from, sizeof from, "pg_partition_tree(%u) p JOIN pg_class c ON c.oid = p.relid", t->oid);
+        (void)snprintf(from, sizeof from, "pg_partition_tree(%u) p JOIN pg_class c ON c.oid = p.relid",
+                       t->oid);
         (void)snprintf(where, sizeof where, "c.relkind <> 'p'");
     } else {
         (void)snprintf(from, sizeof from, "pg_class c");
         (void)snprintf(where, sizeof where, "c.oid = %u", t->oid);
     }
-    enum dm_status status = pg_query(conn, &rows, err,
-                      "SELECT n.nspname, c.relname, pg_relation_size(c.oid) / current_setting('block_size')::int8,"
-                      " a.amname = 'heap' FROM %s JOIN pg_namespace n ON n.oid = c.relnamespace"
-                      " LEFT JOIN pg_am a ON a.oid = c.relam WHERE %s ORDER BY c.oid",
-                      from, where);
+    enum dm_status status =
+        pg_query(conn, &rows, err,
+                 "SELECT n.nspname, c.relname, pg_relation_size(c.oid) / current_setting('block_size')::int8,"
+                 " a.amname = 'heap' FROM %s JOIN pg_namespace n ON n.oid = c.relnamespace"
+                 " LEFT JOIN pg_am a ON a.oid = c.relam WHERE %s ORDER BY c.oid",
+                 from, where);
     plan->oid = t->oid;
     for (int i = 0; status == DM_OK && i < PQntuples(rows); i++)
         add_leaf(plan, rows, i);
@@ -319,8 +326,9 @@ enum dm_status pg_copy_parts(struct dm_copy *c, const struct dm_table *t, size_t
 
 /* ---- reading ---- */
 
-/* The server's text of a value comes from the type's output function. A cast to text gives the same, unless somebody defined a cast
- * (inet shows its mask, xml keeps its declaration): then format('%s') does, which uses the output function. */
+/* The server's text of a value comes from the type's output function. A cast to text gives the same, unless
+ * somebody defined a cast (inet shows its mask, xml keeps its declaration): then format('%s') does, which uses
+ * the output function. */
 static enum dm_status append_column(struct dm_buffer *sql, const struct pg_column *c, struct dm_error *err)
 {
     char *name = pg_quote(c->name);
@@ -330,8 +338,8 @@ static enum dm_status append_column(struct dm_buffer *sql, const struct pg_colum
     else if (!c->codec.text_function)
         status = dm_buffer_printf(sql, err, "%s::text", name);
     else
-        status = dm_buffer_printf(sql, err, "CASE WHEN %s IS DISTINCT FROM NULL THEN format('%%s', %s) END", name,
-                                  name);
+        status = dm_buffer_printf(sql, err, "CASE WHEN %s IS DISTINCT FROM NULL THEN format('%%s', %s) END",
+                                  name, name);
     free(name);
     return status;
 }
@@ -350,9 +358,11 @@ static enum dm_status select_list(const struct pg_table *t, struct dm_buffer *ou
     return status;
 }
 
-/* Pages [from, to) of the leaf; the last stretch of a leaf is open: the table may have grown since it was measured. */
-static enum dm_status add_stretch(struct dm_copy_reader *r, const struct copy_leaf *leaf, uint64_t from, uint64_t to,
-                                  const struct pg_table *t, const char *columns, struct dm_error *err)
+/* Pages [from, to) of the leaf; the last stretch of a leaf is open: the table may have grown since it was
+ * measured. */
+static enum dm_status add_stretch(struct dm_copy_reader *r, const struct copy_leaf *leaf, uint64_t from,
+                                  uint64_t to, const struct pg_table *t, const char *columns,
+                                  struct dm_error *err)
 {
     struct dm_buffer sql;
     dm_buffer_init(&sql, 16u << 20);
@@ -388,8 +398,8 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static enum dm_status plan_part(struct dm_copy_reader *r, const struct pg_table *t, const struct copy_plan *plan,
-                                size_t part, size_t parts, struct dm_error *err)
+static enum dm_status plan_part(struct dm_copy_reader *r, const struct pg_table *t,
+                                const struct copy_plan *plan, size_t part, size_t parts, struct dm_error *err)
 {
     struct dm_buffer columns;
     dm_buffer_init(&columns, 16u << 20);
@@ -400,8 +410,8 @@ static enum dm_status plan_part(struct dm_copy_reader *r, const struct pg_table 
         const struct copy_leaf *leaf = &plan->leaves[i];
         uint64_t from = larger(first, leaf->first_page), to = smaller(end, leaf->first_page + leaf->pages);
         if (from < to)
-            status = add_stretch(r, leaf, from - leaf->first_page, to - leaf->first_page, t, dm_buffer_text(&columns),
-                                 err);
+            status = add_stretch(r, leaf, from - leaf->first_page, to - leaf->first_page, t,
+                                 dm_buffer_text(&columns), err);
     }
     dm_buffer_release(&columns);
     return status;
@@ -468,12 +478,13 @@ static enum dm_status end_stretch(struct dm_copy_reader *r, struct dm_error *err
             break;
     }
     if (status == DM_OK && (!r->parser.ended || r->parser.rest.len > 0))
-        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "copying %s: the server ended in the middle of a row", r->name);
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "copying %s: the server ended in the middle of a row",
+                       r->name);
     return status;
 }
 
-enum dm_status pg_copy_next(struct dm_copy_reader *r, struct dm_batch *batch, size_t max_rows, size_t max_bytes,
-                            dm_bad_row_fn bad_row, void *ctx, struct dm_error *err)
+enum dm_status pg_copy_next(struct dm_copy_reader *r, struct dm_batch *batch, size_t max_rows,
+                            size_t max_bytes, dm_bad_row_fn bad_row, void *ctx, struct dm_error *err)
 {
     if (batch->n_columns != r->shape.schema->n_fields)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "copying %s: the batch has other columns", r->name);

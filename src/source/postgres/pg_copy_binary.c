@@ -84,7 +84,8 @@ static bool decode_row(const struct pg_copy_parser *p, struct dm_batch *batch, s
             dm_column_append_null(&batch->columns[i]);
             continue;
         }
-        enum pg_value_result r = pg_value_from_binary(&p->shape->codecs[i], &batch->columns[i], v->bytes, v->n);
+        enum pg_value_result r =
+            pg_value_from_binary(&p->shape->codecs[i], &batch->columns[i], v->bytes, v->n);
         if (r != PG_VALUE_OK) {
             *misfit = (struct pg_misfit){.column = i, .result = r};
             return false;
@@ -95,7 +96,8 @@ static bool decode_row(const struct pg_copy_parser *p, struct dm_batch *batch, s
 
 /* The rows that are complete in `bytes`; *used: how far that was. */
 static enum dm_status read_rows(struct pg_copy_parser *p, const uint8_t *bytes, size_t n, size_t *used,
-                                struct dm_batch *batch, dm_bad_row_fn bad_row, void *ctx, struct dm_error *err)
+                                struct dm_batch *batch, dm_bad_row_fn bad_row, void *ctx,
+                                struct dm_error *err)
 {
     size_t at = 0;
     if (!p->header_seen) {
@@ -133,8 +135,9 @@ static enum dm_status read_rows(struct pg_copy_parser *p, const uint8_t *bytes, 
     return DM_OK;
 }
 
-enum dm_status pg_copy_parser_feed(struct pg_copy_parser *p, const uint8_t *bytes, size_t n, struct dm_batch *batch,
-                                   dm_bad_row_fn bad_row, void *ctx, struct dm_error *err)
+enum dm_status pg_copy_parser_feed(struct pg_copy_parser *p, const uint8_t *bytes, size_t n,
+                                   struct dm_batch *batch, dm_bad_row_fn bad_row, void *ctx,
+                                   struct dm_error *err)
 {
     size_t used = 0;
     if (p->rest.len == 0) { /* the usual way: nothing is copied */

@@ -7,7 +7,8 @@
 
 #define MICROS_PER_DAY INT64_C(86400000000)
 
-/* Days are counted in eras of 400 years (146097 days) that start on 1 March, so that the leap day comes last. */
+/* Days are counted in eras of 400 years (146097 days) that start on 1 March, so that the leap day comes last.
+ * */
 int64_t pg_days_from_civil(int64_t year, unsigned month, unsigned day)
 {
     year -= month <= 2;
@@ -47,15 +48,16 @@ static bool take_char(struct cursor *c, char wanted)
 
 static bool take_date(struct cursor *c, int64_t *year, int64_t *month, int64_t *day)
 {
-    return take_digits(c, 4, 7, year) && take_char(c, '-') && take_digits(c, 2, 2, month) && take_char(c, '-') &&
-           take_digits(c, 2, 2, day) && *month >= 1 && *month <= 12 && *day >= 1 && *day <= 31 && *year >= 1;
+    return take_digits(c, 4, 7, year) && take_char(c, '-') && take_digits(c, 2, 2, month) &&
+           take_char(c, '-') && take_digits(c, 2, 2, day) && *month >= 1 && *month <= 12 && *day >= 1 &&
+           *day <= 31 && *year >= 1;
 }
 
 static bool take_time(struct cursor *c, int64_t *micros)
 {
     int64_t hour, minute, second, fraction = 0;
-    if (!take_digits(c, 2, 2, &hour) || !take_char(c, ':') || !take_digits(c, 2, 2, &minute) || !take_char(c, ':') ||
-        !take_digits(c, 2, 2, &second) || hour > 24 || minute > 59 || second > 60)
+    if (!take_digits(c, 2, 2, &hour) || !take_char(c, ':') || !take_digits(c, 2, 2, &minute) ||
+        !take_char(c, ':') || !take_digits(c, 2, 2, &second) || hour > 24 || minute > 59 || second > 60)
         return false;
     if (take_char(c, '.')) {
         const char *start = c->p;
@@ -127,8 +129,9 @@ enum pg_value_result pg_time_from_text(const char *s, size_t n, int64_t *out)
 static enum pg_value_result checked_timestamp(int64_t days, int64_t micros, int64_t *out)
 {
     int64_t value;
-    if (__builtin_mul_overflow(days, MICROS_PER_DAY, &value) || __builtin_add_overflow(value, micros, &value) ||
-        value == DM_TIMESTAMP_INFINITY || value <= DM_TIMESTAMP_NEG_INFINITY)
+    if (__builtin_mul_overflow(days, MICROS_PER_DAY, &value) ||
+        __builtin_add_overflow(value, micros, &value) || value == DM_TIMESTAMP_INFINITY ||
+        value <= DM_TIMESTAMP_NEG_INFINITY)
         return PG_VALUE_TIMESTAMP_RANGE;
     *out = value;
     return PG_VALUE_OK;
@@ -138,10 +141,10 @@ enum pg_value_result pg_timestamp_from_text(const char *s, size_t n, int64_t *ou
 {
     struct cursor c = {s, s + n};
     int64_t year, month, day, micros, zone;
-    if (take_date(&c, &year, &month, &day) && take_char(&c, ' ') && take_time(&c, &micros) && take_zone(&c, &zone) &&
-        take_end(&c, &year))
-        return checked_timestamp(pg_days_from_civil(year, (unsigned)month, (unsigned)day), micros - zone * 1000000,
-                                 out);
+    if (take_date(&c, &year, &month, &day) && take_char(&c, ' ') && take_time(&c, &micros) &&
+        take_zone(&c, &zone) && take_end(&c, &year))
+        return checked_timestamp(pg_days_from_civil(year, (unsigned)month, (unsigned)day),
+                                 micros - zone * 1000000, out);
     int infinite = infinity_of(s, n);
     if (infinite == 0)
         return PG_VALUE_MALFORMED;
@@ -185,8 +188,7 @@ static void civil_from_days(int64_t days, int64_t *year, unsigned *month, unsign
     days += 719468;
     int64_t era = (days >= 0 ? days : days - 146096) / 146097;
     int64_t day_of_era = days - era * 146097;
-    int64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
     int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     int64_t shifted = (5 * day_of_year + 2) / 153;
     *day = (unsigned)(day_of_year - (153 * shifted + 2) / 5 + 1);
@@ -239,7 +241,8 @@ const char *pg_timestamp_spell(int64_t micros, bool zone, char *out, size_t size
     bool bc;
     char time[32];
     int n = spell_days(days, out, size, &bc);
-    (void)snprintf(out + n, size - (size_t)n, " %s%s%s", pg_time_spell(micros - days * MICROS_PER_DAY, time, sizeof time),
-                   zone ? "+00" : "", bc ? " BC" : "");
+    (void)snprintf(out + n, size - (size_t)n, " %s%s%s",
+                   pg_time_spell(micros - days * MICROS_PER_DAY, time, sizeof time), zone ? "+00" : "",
+                   bc ? " BC" : "");
     return out;
 }

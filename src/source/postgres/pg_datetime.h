@@ -1,12 +1,13 @@
-/* pg_datetime.h — dates and times out of PostgreSQL's text form (DateStyle ISO, TimeZone UTC) and back into it.
- * Proleptic Gregorian, years BC as the server writes them ("0044-03-15 BC"). Pure functions, thread safe. */
+/* pg_datetime.h — dates and times out of PostgreSQL's text form (DateStyle ISO, TimeZone UTC) and back into
+ * it. Proleptic Gregorian, years BC as the server writes them ("0044-03-15 BC"). Pure functions, thread safe.
+ * */
 #ifndef DM_SOURCE_POSTGRES_PG_DATETIME_H
 #define DM_SOURCE_POSTGRES_PG_DATETIME_H
 
 #include "source/postgres/pg_value.h"
 
-#define PG_EPOCH_DAYS 10957                 /* 2000-01-01 in days since 1970-01-01 */
-#define PG_EPOCH_MICROS 946684800000000     /* the same in microseconds */
+#define PG_EPOCH_DAYS 10957             /* 2000-01-01 in days since 1970-01-01 */
+#define PG_EPOCH_MICROS 946684800000000 /* the same in microseconds */
 
 /* Days since 1970-01-01. */
 int64_t pg_days_from_civil(int64_t year, unsigned month, unsigned day);

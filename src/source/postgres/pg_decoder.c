@@ -209,7 +209,8 @@ static bool same_message(const struct pg_relation_message *a, const struct pg_re
         return false;
     for (size_t i = 0; i < a->n; i++)
         if (a->columns[i].type != b->columns[i].type || a->columns[i].modifier != b->columns[i].modifier ||
-            a->columns[i].identity != b->columns[i].identity || strcmp(a->columns[i].name, b->columns[i].name) != 0)
+            a->columns[i].identity != b->columns[i].identity ||
+            strcmp(a->columns[i].name, b->columns[i].name) != 0)
             return false;
     return true;
 }
@@ -271,8 +272,10 @@ bool pg_same_table(const struct dm_table *a, const struct dm_table *b)
         x->n_keys != y->n_keys || (a->problem == NULL) != (b->problem == NULL))
         return false;
     for (size_t i = 0; i < x->n_fields; i++)
-        if (strcmp(x->fields[i].name, y->fields[i].name) != 0 || x->fields[i].source_ref != y->fields[i].source_ref ||
-            x->fields[i].required != y->fields[i].required || !dm_type_equal(x->fields[i].type, y->fields[i].type))
+        if (strcmp(x->fields[i].name, y->fields[i].name) != 0 ||
+            x->fields[i].source_ref != y->fields[i].source_ref ||
+            x->fields[i].required != y->fields[i].required ||
+            !dm_type_equal(x->fields[i].type, y->fields[i].type))
             return false;
     return x->n_keys == 0 || memcmp(x->keys, y->keys, x->n_keys * sizeof *x->keys) == 0;
 }
@@ -308,7 +311,8 @@ enum dm_status pg_decoder_tell(struct pg_decoder *d, const struct dm_sink *sink,
     return DM_OK;
 }
 
-enum dm_status pg_decoder_drop(struct pg_decoder *d, const struct dm_sink *sink, uint32_t oid, struct dm_error *err)
+enum dm_status pg_decoder_drop(struct pg_decoder *d, const struct dm_sink *sink, uint32_t oid,
+                               struct dm_error *err)
 {
     struct pg_told *told = pg_decoder_told(d, oid);
     if (told == NULL)
@@ -381,7 +385,8 @@ static enum dm_status approach(struct pg_decoder *d, const struct dm_sink *sink,
         told->table = dm_table_copy(rel->table);
         same = true;
     }
-    /* A table that was not wanted may have become wanted since; ask once a transaction, so that no change is missed. */
+    /* A table that was not wanted may have become wanted since; ask once a transaction, so that no change is
+     * missed. */
     if (same && told->handle == NULL && told->asked != d->serial)
         same = false;
     *handle = same ? told->handle : NULL;
@@ -420,8 +425,8 @@ static enum dm_status read_tuple(struct reader *r, const struct pg_relation *rel
     return DM_OK;
 }
 
-static enum dm_status on_change(struct pg_decoder *d, const struct dm_sink *sink, struct reader *r, enum dm_op op,
-                                struct dm_error *err)
+static enum dm_status on_change(struct pg_decoder *d, const struct dm_sink *sink, struct reader *r,
+                                enum dm_op op, struct dm_error *err)
 {
     uint32_t oid = take32(r);
     if (r->bad || !(d->in_transaction || d->in_block))
@@ -493,7 +498,8 @@ static enum dm_status on_begin(struct pg_decoder *d, struct reader *r, struct dm
 }
 
 /* The transaction is over at the server: at the sink too, when it was ever opened there. */
-static enum dm_status finish(struct pg_decoder *d, const struct dm_sink *sink, bool known, struct dm_error *err)
+static enum dm_status finish(struct pg_decoder *d, const struct dm_sink *sink, bool known,
+                             struct dm_error *err)
 {
     d->boundary = true;
     if (d->txn.position > d->position)
@@ -579,8 +585,8 @@ static enum dm_status on_stream_abort(struct pg_decoder *d, const struct dm_sink
     return known ? sink->stream_abort(sink->ctx, xid, subxid, err) : DM_OK;
 }
 
-enum dm_status pg_decoder_feed(struct pg_decoder *d, const struct dm_sink *sink, const uint8_t *bytes, size_t n,
-                               struct dm_error *err)
+enum dm_status pg_decoder_feed(struct pg_decoder *d, const struct dm_sink *sink, const uint8_t *bytes,
+                               size_t n, struct dm_error *err)
 {
     struct reader r = {bytes, n, false};
     uint8_t kind = take8(&r);
@@ -601,8 +607,7 @@ enum dm_status pg_decoder_feed(struct pg_decoder *d, const struct dm_sink *sink,
     case 'A': return on_stream_abort(d, sink, &r, err);
     case 'Y': /* types are looked up in the catalog */
     case 'O': /* where a transaction came from does not matter */
-    case 'M': /* somebody's logical message, or our own heartbeat */
-        return DM_OK;
+    case 'M': /* somebody's logical message, or our own heartbeat */ return DM_OK;
     default: return fail_protocol(err, "an unknown message");
     }
 }

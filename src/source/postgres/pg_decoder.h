@@ -1,11 +1,12 @@
 /* pg_decoder.h — pgoutput messages into calls of the sink; no I/O.
  *
- * Protocol version 2 (PostgreSQL manual, "Logical Replication Message Formats"): transactions whole, or streamed while they run. What
- * needs the catalog (Relation messages) is asked through `resolve`. Relations of a streamed transaction are kept
- * apart until it commits: it may see columns that nobody else ever will.
+ * Protocol version 2 (PostgreSQL manual, "Logical Replication Message Formats"): transactions whole, or
+ * streamed while they run. What needs the catalog (Relation messages) is asked through `resolve`. Relations of
+ * a streamed transaction are kept apart until it commits: it may see columns that nobody else ever will.
  *
- * A transaction is opened at the sink with its first change; one without changes for us only moves the position (sink->idle).
- * The decoder owns its relations. One thread. Bytes that are not the protocol are a FATAL error, never a crash.
+ * A transaction is opened at the sink with its first change; one without changes for us only moves the
+ * position (sink->idle). The decoder owns its relations. One thread. Bytes that are not the protocol are a
+ * FATAL error, never a crash.
  *
  *     pg_decoder_init(&d, resolve, ctx, from);
  *     pg_decoder_feed(&d, &sink, message, n, err);
@@ -40,16 +41,17 @@ struct pg_told {
 /* A relation as the messages describe it. */
 struct pg_relation {
     uint32_t oid;
-    uint64_t xid;             /* 0: committed; else the streamed transaction that sees it so */
-    struct dm_table *table;   /* owned */
-    struct pg_codec *codecs;  /* per field of table->columns, owned */
-    size_t n_message;         /* columns in the message */
-    uint32_t *source;         /* per field: index of the message column, owned */
+    uint64_t xid;                       /* 0: committed; else the streamed transaction that sees it so */
+    struct dm_table *table;             /* owned */
+    struct pg_codec *codecs;            /* per field of table->columns, owned */
+    size_t n_message;                   /* columns in the message */
+    uint32_t *source;                   /* per field: index of the message column, owned */
     struct pg_relation_message message; /* owned copy, to see whether the next one is the same */
-    struct dm_batch *scratch; /* a single row, for key changes */
+    struct dm_batch *scratch;           /* a single row, for key changes */
 };
 
-/* Makes table, codecs and source of `out` (oid and message are set). previous: how the relation was known, or NULL. */
+/* Makes table, codecs and source of `out` (oid and message are set). previous: how the relation was known, or
+ * NULL. */
 typedef enum dm_status (*pg_resolve_fn)(void *ctx, const struct pg_relation_message *m,
                                         const struct pg_relation *previous, struct pg_relation *out,
                                         struct dm_error *err);
@@ -57,13 +59,13 @@ typedef enum dm_status (*pg_resolve_fn)(void *ctx, const struct pg_relation_mess
 struct pg_decoder {
     pg_resolve_fn resolve;
     void *resolve_ctx;
-    dm_position from;     /* transactions before it are passed over */
-    dm_position position; /* everything before it has been delivered */
+    dm_position from;       /* transactions before it are passed over */
+    dm_position position;   /* everything before it has been delivered */
     int64_t commit_time_us; /* of the last transaction */
-    bool in_transaction;  /* between Begin and Commit */
-    bool in_block;        /* between Stream Start and Stream Stop */
-    bool skipping;        /* the transaction is before `from` */
-    bool open;            /* the sink knows the transaction or block */
+    bool in_transaction;    /* between Begin and Commit */
+    bool in_block;          /* between Stream Start and Stream Stop */
+    bool skipping;          /* the transaction is before `from` */
+    bool open;              /* the sink knows the transaction or block */
     struct dm_txn txn;
     uint32_t subxid;      /* of the rows that follow, as the sink knows it */
     uint32_t message_xid; /* of the current message */
@@ -79,14 +81,14 @@ struct pg_decoder {
     size_t capacity;          /* of the two tuples */
     struct pg_raw_value *new_values, *old_values;
     struct pg_raw_value *by_field; /* values in field order, for quarantine */
-    uint64_t changes;         /* delivered so far */
-    bool boundary;            /* the last message ended a transaction */
+    uint64_t changes;              /* delivered so far */
+    bool boundary;                 /* the last message ended a transaction */
 };
 
 void pg_decoder_init(struct pg_decoder *d, pg_resolve_fn resolve, void *ctx, dm_position from);
 void pg_decoder_release(struct pg_decoder *d);
-enum dm_status pg_decoder_feed(struct pg_decoder *d, const struct dm_sink *sink, const uint8_t *bytes, size_t n,
-                               struct dm_error *err) DM_MUST_USE;
+enum dm_status pg_decoder_feed(struct pg_decoder *d, const struct dm_sink *sink, const uint8_t *bytes,
+                               size_t n, struct dm_error *err) DM_MUST_USE;
 /* A keepalive: the server has nothing more for us before `end`. */
 enum dm_status pg_decoder_keepalive(struct pg_decoder *d, const struct dm_sink *sink, dm_position end,
                                     struct dm_error *err) DM_MUST_USE;
@@ -102,7 +104,8 @@ bool pg_same_table(const struct dm_table *a, const struct dm_table *b);
 /* pg_change.c: a change of one row, values cut already. */
 enum pg_old_kind { PG_OLD_NONE = 0, PG_OLD_KEY = 'K', PG_OLD_ROW = 'O' };
 enum dm_status pg_deliver_change(struct pg_decoder *d, const struct dm_sink *sink, struct pg_relation *rel,
-                                 void *handle, enum dm_op op, enum pg_old_kind old, struct dm_error *err) DM_MUST_USE;
+                                 void *handle, enum dm_op op, enum pg_old_kind old,
+                                 struct dm_error *err) DM_MUST_USE;
 
 /* pg_relation.c */
 void pg_relation_free(struct pg_relation *r);

@@ -18,7 +18,7 @@ static char *json_text(const char *text, size_t n)
             *o++ = '\\';
             *o++ = (char)c;
         } else if (c < 0x20) {
-            o += sprintf(o, "\\u%04x", c);
+            o += snprintf(o, 7, "\\u%04x", c);
         } else {
             *o++ = (char)c;
         }
@@ -50,7 +50,8 @@ static char *json_decimal(dm_int128 unscaled, int scale)
     return dm_xstrdup(text);
 }
 
-/* "2020-01-01 10:00:00+00" becomes "2020-01-01T10:00:00.000000+00:00". Only years 0001 to 9999 have a JSON form. */
+/* "2020-01-01 10:00:00+00" becomes "2020-01-01T10:00:00.000000+00:00". Only years 0001 to 9999 have a JSON
+ * form. */
 static char *json_moment(int64_t micros, bool zone)
 {
     if (micros < INT64_C(-62135596800000000) || micros >= INT64_C(253402300800000000))
@@ -66,7 +67,8 @@ static char *json_moment(int64_t micros, bool zone)
 static char *json_date(int32_t days)
 {
     char text[64];
-    return days >= -719162 && days < 2932897 ? dm_xasprintf("\"%s\"", pg_date_spell(days, text, sizeof text)) : NULL;
+    return days >= -719162 && days < 2932897 ? dm_xasprintf("\"%s\"", pg_date_spell(days, text, sizeof text))
+                                             : NULL;
 }
 
 static char *json_hex(const char *text, size_t n)
@@ -144,8 +146,8 @@ static enum pg_value_result take_default(void *ctx, const char *text, size_t n)
 char *pg_default_json(const struct pg_codec *codec, const char *missing_array)
 {
     struct default_value d = {codec, NULL};
-    if (pg_array_text_each(missing_array, strlen(missing_array), codec->array ? ',' : codec->delimiter, take_default,
-                           &d) != PG_VALUE_OK) {
+    if (pg_array_text_each(missing_array, strlen(missing_array), codec->array ? ',' : codec->delimiter,
+                           take_default, &d) != PG_VALUE_OK) {
         free(d.json);
         return NULL;
     }

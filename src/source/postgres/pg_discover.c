@@ -21,7 +21,8 @@ static bool selected(const struct pg_catalog *catalog, const struct pg_table *t)
     return catalog->config->publish_via_root ? !t->partition : t->kind != 'p';
 }
 
-static void judge_relation(struct pg_table *t, char persistence, bool may_select, bool row_security, bool foreign_leaf)
+static void judge_relation(struct pg_table *t, char persistence, bool may_select, bool row_security,
+                           bool foreign_leaf)
 {
     if (t->kind == 'v' || t->kind == 'm')
         pg_table_problem(t, "mirror the tables it is made of", "is a %sview: views have no change log",
@@ -41,29 +42,33 @@ static void judge_relation(struct pg_table *t, char persistence, bool may_select
                          "has row security that would hide rows from the mirror's user");
 }
 
-static enum dm_status read_relations(const struct pg_catalog *catalog, uint32_t only, struct pg_table_list *out,
-                                     struct dm_error *err)
+static enum dm_status read_relations(const struct pg_catalog *catalog, uint32_t only,
+                                     struct pg_table_list *out, struct dm_error *err)
 {
     PGresult *rows;
     char which[64] = "";
     if (only != 0)
         (void)snprintf(which, sizeof which, " AND c.oid = %u", only);
-    if (pg_query(catalog->conn, &rows, err,
-                 "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.relispartition,"
-                 " has_schema_privilege(n.oid, 'USAGE') AND (has_table_privilege(c.oid, 'SELECT') OR"
-                 " has_any_column_privilege(c.oid, 'SELECT')), row_security_active(c.oid),"
-                 " CASE WHEN c.relkind = 'p' THEN s.leaf_rows ELSE c.reltuples END::int8,"
-                 " CASE WHEN c.relkind = 'p' THEN s.bytes WHEN c.relkind = 'r' THEN pg_table_size(c.oid) END,"
-                 " CASE WHEN c.relkind = 'p' THEN s.storage ELSE c.relfilenode::int8 END, coalesce(s.bad, false)"
-                 " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-                 " LEFT JOIN LATERAL (SELECT sum(greatest(l.reltuples, 0)) AS leaf_rows, sum(pg_table_size(l.oid)) AS bytes,"
-                 " sum(hashint8extended(l.oid::int8 << 32 | l.relfilenode::int8, 7) %% 1000000007)::int8 AS storage,"
-                 " bool_or(l.relkind = 'f' OR l.relpersistence <> 'p') AS bad"
-                 " FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf"
-                 " AND l.relkind <> 'p') s ON c.relkind = 'p'"
-                 " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'"
-                 " AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'%s ORDER BY n.nspname, c.relname",
-                 which) != DM_OK)
+    if (pg_query(
+            catalog->conn, &rows, err,
+            "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, "
+            "c.relispartition,"
+            " has_schema_privilege(n.oid, 'USAGE') AND (has_table_privilege(c.oid, 'SELECT') OR"
+            " has_any_column_privilege(c.oid, 'SELECT')), row_security_active(c.oid),"
+            " CASE WHEN c.relkind = 'p' THEN s.leaf_rows ELSE c.reltuples END::int8,"
+            " CASE WHEN c.relkind = 'p' THEN s.bytes WHEN c.relkind = 'r' THEN pg_table_size(c.oid) END,"
+            " CASE WHEN c.relkind = 'p' THEN s.storage ELSE c.relfilenode::int8 END, coalesce(s.bad, false)"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " LEFT JOIN LATERAL (SELECT sum(greatest(l.reltuples, 0)) AS leaf_rows, "
+            "sum(pg_table_size(l.oid)) AS bytes,"
+            " sum(hashint8extended(l.oid::int8 << 32 | l.relfilenode::int8, 7) %% 1000000007)::int8 AS "
+            "storage,"
+            " bool_or(l.relkind = 'f' OR l.relpersistence <> 'p') AS bad"
+            " FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf"
+            " AND l.relkind <> 'p') s ON c.relkind = 'p'"
+            " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'"
+            " AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'%s ORDER BY n.nspname, c.relname",
+            which) != DM_OK)
         return DM_FAIL;
     for (int i = 0; i < PQntuples(rows); i++) {
         struct pg_table *t = dm_xzalloc(1, sizeof *t);
@@ -98,7 +103,7 @@ static char *oid_array(const struct pg_table_list *list)
     char *text = dm_xalloc(list->n * 11 + 3), *o = text;
     *o++ = '{';
     for (size_t i = 0; i < list->n; i++)
-        o += sprintf(o, i > 0 ? ",%u" : "%u", list->tables[i]->oid);
+        o += snprintf(o, 12, i > 0 ? ",%u" : "%u", list->tables[i]->oid);
     *o++ = '}';
     *o = '\0';
     return text;
@@ -147,18 +152,20 @@ static enum dm_status load_types(const struct pg_catalog *catalog, const PGresul
     return status;
 }
 
-static enum dm_status read_columns(const struct pg_catalog *catalog, struct pg_table_list *list, const char *oids,
-                                   struct dm_error *err)
+static enum dm_status read_columns(const struct pg_catalog *catalog, struct pg_table_list *list,
+                                   const char *oids, struct dm_error *err)
 {
     PGresult *rows;
-    if (pg_query(catalog->conn, &rows, err,
-                 "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod),"
-                 " a.attnotnull, a.attgenerated <> '', CASE WHEN a.atthasmissing THEN a.attmissingval::text END,"
-                 " a.atthasdef OR a.attidentity <> '' OR t.typtype = 'd'"
-                 " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
-                 " WHERE a.attrelid = ANY ('%s'::oid[]) AND a.attnum > 0 AND NOT a.attisdropped"
-                 " ORDER BY a.attrelid, a.attnum",
-                 oids) != DM_OK)
+    if (pg_query(
+            catalog->conn, &rows, err,
+            "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, format_type(a.atttypid, "
+            "a.atttypmod),"
+            " a.attnotnull, a.attgenerated <> '', CASE WHEN a.atthasmissing THEN a.attmissingval::text END,"
+            " a.atthasdef OR a.attidentity <> '' OR t.typtype = 'd'"
+            " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
+            " WHERE a.attrelid = ANY ('%s'::oid[]) AND a.attnum > 0 AND NOT a.attisdropped"
+            " ORDER BY a.attrelid, a.attnum",
+            oids) != DM_OK)
         return DM_FAIL;
     enum dm_status status = load_types(catalog, rows, err);
     int n = PQntuples(rows);
@@ -176,16 +183,17 @@ static enum dm_status read_columns(const struct pg_catalog *catalog, struct pg_t
     return status;
 }
 
-static enum dm_status read_keys(const struct pg_catalog *catalog, struct pg_table_list *list, const char *oids,
-                                struct dm_error *err)
+static enum dm_status read_keys(const struct pg_catalog *catalog, struct pg_table_list *list,
+                                const char *oids, struct dm_error *err)
 {
     PGresult *rows;
-    if (pg_query(catalog->conn, &rows, err,
-                 "SELECT i.indrelid, i.indisprimary, i.indisreplident, i.indisunique AND i.indpred IS NULL AND"
-                 " i.indexprs IS NULL AND i.indimmediate AND i.indisvalid, i.indkey::text, i.indnkeyatts"
-                 " FROM pg_index i WHERE i.indrelid = ANY ('%s'::oid[]) AND i.indisunique"
-                 " ORDER BY i.indrelid, i.indisprimary DESC, i.indisreplident DESC, i.indnkeyatts, i.indexrelid",
-                 oids) != DM_OK)
+    if (pg_query(
+            catalog->conn, &rows, err,
+            "SELECT i.indrelid, i.indisprimary, i.indisreplident, i.indisunique AND i.indpred IS NULL AND"
+            " i.indexprs IS NULL AND i.indimmediate AND i.indisvalid, i.indkey::text, i.indnkeyatts"
+            " FROM pg_index i WHERE i.indrelid = ANY ('%s'::oid[]) AND i.indisunique"
+            " ORDER BY i.indrelid, i.indisprimary DESC, i.indisreplident DESC, i.indnkeyatts, i.indexrelid",
+            oids) != DM_OK)
         return DM_FAIL;
     int n = PQntuples(rows);
     for (size_t k = 0; k < list->n; k++) {
@@ -228,12 +236,14 @@ static enum dm_status read_foreign_keys(const struct pg_catalog *catalog, struct
     PGresult *rows;
     if (pg_query(catalog->conn, &rows, err,
                  "SELECT k.conrelid, k.conname, n.nspname, f.relname, a.attname, b.attname, u.ord"
-                 " FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class f ON f.oid = k.confrelid"
+                 " FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class f ON f.oid = "
+                 "k.confrelid"
                  " JOIN pg_namespace n ON n.oid = f.relnamespace"
                  " CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY u(own, target, ord)"
                  " JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.own"
                  " JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = u.target"
-                 " WHERE k.contype = 'f' AND k.conrelid = ANY ('%s'::oid[]) AND (k.conparentid = 0 OR c.relispartition)"
+                 " WHERE k.contype = 'f' AND k.conrelid = ANY ('%s'::oid[]) AND (k.conparentid = 0 OR "
+                 "c.relispartition)"
                  " ORDER BY k.conrelid, k.conname, k.oid, u.ord",
                  oids) != DM_OK)
         return DM_FAIL;

@@ -65,8 +65,8 @@ static bool equals(const char *s, size_t n, const char *word)
     return n == strlen(word) && memcmp(s, word, n) == 0;
 }
 
-/* The exact short way: digits that fit the mantissa times a power of ten that a float holds exactly is one correctly
- * rounded operation. Everything else goes to strtod, which is exact and slower. */
+/* The exact short way: digits that fit the mantissa times a power of ten that a float holds exactly is one
+ * correctly rounded operation. Everything else goes to strtod, which is exact and slower. */
 struct simple_float {
     bool negative;
     uint64_t digits;
@@ -252,7 +252,8 @@ special:
     return PG_VALUE_MALFORMED;
 }
 
-enum pg_value_result pg_decimal_from_binary(const uint8_t *p, size_t n, int precision, int scale, dm_int128 *out)
+enum pg_value_result pg_decimal_from_binary(const uint8_t *p, size_t n, int precision, int scale,
+                                            dm_int128 *out)
 {
     if (n < 8)
         return PG_VALUE_MALFORMED;
@@ -297,9 +298,10 @@ enum dm_status pg_numeric_spell(const uint8_t *p, size_t n, struct dm_buffer *ou
     unsigned sign = dm_get_be16(p + 4);
     int display = dm_get_be16(p + 6);
     if (sign >= 0xC000)
-        return dm_buffer_printf(out, err, "%s", sign == 0xC000   ? "NaN"
-                                                : sign == 0xD000 ? "Infinity"
-                                                                 : "-Infinity");
+        return dm_buffer_printf(out, err, "%s",
+                                sign == 0xC000   ? "NaN"
+                                : sign == 0xD000 ? "Infinity"
+                                                 : "-Infinity");
     enum dm_status status = sign == 0x4000 ? dm_buffer_append_byte(out, '-', err) : DM_OK;
     if (status == DM_OK && weight < 0)
         status = dm_buffer_append_byte(out, '0', err);

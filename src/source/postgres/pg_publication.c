@@ -1,9 +1,9 @@
 /* The publications: which tables, columns and rows the server puts into the stream.
  *
- * `publication` carries all changes. Append-only tables without a replica identity go into a second one that publishes
- * inserts and truncates only: in the first, the server would refuse their UPDATEs and DELETEs. Both are made before the
- * slot, even when empty (the stream fails on one that did not exist yet where it reads), brought to the wanted set of
- * tables in one transaction, and left alone when they have it.
+ * `publication` carries all changes. Append-only tables without a replica identity go into a second one that
+ * publishes inserts and truncates only: in the first, the server would refuse their UPDATEs and DELETEs. Both
+ * are made before the slot, even when empty (the stream fails on one that did not exist yet where it reads),
+ * brought to the wanted set of tables in one transaction, and left alone when they have it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,8 @@ static bool belongs(const struct pg_table *t, const struct publication *p, const
 static enum dm_status append_table(struct dm_buffer *sql, const struct pg_table *t, struct dm_error *err)
 {
     char *schema = pg_quote(t->table->schema), *name = pg_quote(t->table->name);
-    enum dm_status status = dm_buffer_printf(sql, err, "%s%s.%s", t->kind == 'p' ? "" : "ONLY ", schema, name);
+    enum dm_status status =
+        dm_buffer_printf(sql, err, "%s%s.%s", t->kind == 'p' ? "" : "ONLY ", schema, name);
     free(schema);
     free(name);
     const struct dm_schema *columns = t->table->columns;
@@ -82,21 +83,22 @@ static bool published_as_wanted(const PGresult *rows, int row, const struct pg_t
     return *at == '\0';
 }
 
-/* Filters cannot be compared (the server keeps its own spelling): with one, the list is always set anew, which the
- * server does without touching what stayed the same. */
+/* Filters cannot be compared (the server keeps its own spelling): with one, the list is always set anew, which
+ * the server does without touching what stayed the same. */
 static enum dm_status same_tables(PGconn *conn, const struct publication *p, const struct pg_table_list *all,
                                   const struct dm_table_list *wanted, bool *same, struct dm_error *err)
 {
     PGresult *rows;
     const char *values[] = {p->name};
     int version = pg_version(conn);
-    if (pg_query_params(conn, &rows, err,
-                        version >= 150000
-                            ? "SELECT r.prrelid, r.prattrs::text, r.prqual IS NOT NULL FROM pg_publication_rel r"
-                              " JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1"
-                            : "SELECT r.prrelid, NULL, false FROM pg_publication_rel r"
-                              " JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1",
-                        1, values) != DM_OK)
+    if (pg_query_params(
+            conn, &rows, err,
+            version >= 150000
+                ? "SELECT r.prrelid, r.prattrs::text, r.prqual IS NOT NULL FROM pg_publication_rel r"
+                  " JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1"
+                : "SELECT r.prrelid, NULL, false FROM pg_publication_rel r"
+                  " JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1",
+            1, values) != DM_OK)
         return DM_FAIL;
     size_t matching = 0, expected = 0;
     for (size_t i = 0; i < all->n; i++)
@@ -112,12 +114,13 @@ static enum dm_status same_tables(PGconn *conn, const struct publication *p, con
     return DM_OK;
 }
 
-static enum dm_status read_publication(PGconn *conn, const char *name, bool *exists, bool *via_root, bool *all_tables,
-                                       struct dm_error *err)
+static enum dm_status read_publication(PGconn *conn, const char *name, bool *exists, bool *via_root,
+                                       bool *all_tables, struct dm_error *err)
 {
     PGresult *rows;
     const char *values[] = {name};
-    if (pg_query_params(conn, &rows, err, "SELECT pubviaroot, puballtables FROM pg_publication WHERE pubname = $1", 1,
+    if (pg_query_params(conn, &rows, err,
+                        "SELECT pubviaroot, puballtables FROM pg_publication WHERE pubname = $1", 1,
                         values) != DM_OK)
         return DM_FAIL;
     *exists = PQntuples(rows) == 1;
@@ -127,9 +130,10 @@ static enum dm_status read_publication(PGconn *conn, const char *name, bool *exi
     return DM_OK;
 }
 
-/* The server only checks when an UPDATE comes, and then fails it: at the source, in the application. So look first. */
-static enum dm_status check_filter_columns(PGconn *conn, const struct publication *p, const struct pg_table_list *all,
-                                           struct dm_error *err)
+/* The server only checks when an UPDATE comes, and then fails it: at the source, in the application. So look
+ * first. */
+static enum dm_status check_filter_columns(PGconn *conn, const struct publication *p,
+                                           const struct pg_table_list *all, struct dm_error *err)
 {
     PGresult *rows;
     const char *values[] = {p->name};
@@ -148,12 +152,12 @@ static enum dm_status check_filter_columns(PGconn *conn, const struct publicatio
         for (size_t k = 0; !fine && k < t->n_identity; k++)
             fine = t->identity_columns[k] == attnum;
         if (!fine)
-            status = dm_fail(err, DM_ERROR_CONFIG,
-                             "ALTER TABLE … REPLICA IDENTITY FULL, or filter by key columns only",
-                             "the filter of %s.%s uses the column \"%s\", which is not part of its replica identity: the "
-                             "server would refuse its UPDATEs and DELETEs",
-                             t->table->schema, t->table->name,
-                             pg_table_column(t, attnum) != NULL ? pg_table_column(t, attnum)->name : "?");
+            status = dm_fail(
+                err, DM_ERROR_CONFIG, "ALTER TABLE … REPLICA IDENTITY FULL, or filter by key columns only",
+                "the filter of %s.%s uses the column \"%s\", which is not part of its replica identity: the "
+                "server would refuse its UPDATEs and DELETEs",
+                t->table->schema, t->table->name,
+                pg_table_column(t, attnum) != NULL ? pg_table_column(t, attnum)->name : "?");
     }
     PQclear(rows);
     return status;
@@ -175,21 +179,24 @@ static enum dm_status bring_publication(struct dm_source *s, PGconn *conn, const
     if (status == DM_OK)
         status = table_list(all, p, wanted, &tables, &filter, err);
     if (status == DM_OK && exists && via_root != s->config->publish_via_root)
-        status = pg_execute(conn, err, "ALTER PUBLICATION %s SET (publish_via_partition_root = %s)", name, root);
+        status =
+            pg_execute(conn, err, "ALTER PUBLICATION %s SET (publish_via_partition_root = %s)", name, root);
     if (status == DM_OK && exists && !filter)
         status = same_tables(conn, p, all, wanted, &same, err);
     if (status == DM_OK && !exists)
-        status = pg_execute(conn, err, "CREATE PUBLICATION %s%s%s WITH (publish = '%s', publish_via_partition_root = %s)",
-                            name, tables.len > 0 ? " FOR TABLE " : "", tables.len > 0 ? dm_buffer_text(&tables) : "",
-                            p->inserts_only ? "insert, truncate" : "insert, update, delete, truncate", root);
+        status = pg_execute(
+            conn, err, "CREATE PUBLICATION %s%s%s WITH (publish = '%s', publish_via_partition_root = %s)",
+            name, tables.len > 0 ? " FOR TABLE " : "", tables.len > 0 ? dm_buffer_text(&tables) : "",
+            p->inserts_only ? "insert, truncate" : "insert, update, delete, truncate", root);
     else if (status == DM_OK && exists && !same && tables.len > 0)
         status = pg_execute(conn, err, "ALTER PUBLICATION %s SET TABLE %s", name, dm_buffer_text(&tables));
     else if (status == DM_OK && exists && !same) /* a publication may be empty, but SET TABLE may not */
-        status = pg_execute(conn, err,
-                            "DO $do$ DECLARE t record; BEGIN FOR t IN SELECT r.prrelid::regclass AS rel FROM "
-                            "pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = '%s' LOOP "
-                            "EXECUTE format('ALTER PUBLICATION %%I DROP TABLE %%s', '%s', t.rel); END LOOP; END $do$",
-                            p->name, p->name);
+        status = pg_execute(
+            conn, err,
+            "DO $do$ DECLARE t record; BEGIN FOR t IN SELECT r.prrelid::regclass AS rel FROM "
+            "pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = '%s' LOOP "
+            "EXECUTE format('ALTER PUBLICATION %%I DROP TABLE %%s', '%s', t.rel); END LOOP; END $do$",
+            p->name, p->name);
     if (status == DM_OK && filter && pg_version(conn) >= 150000)
         status = check_filter_columns(conn, p, all, err);
     dm_buffer_release(&tables);
@@ -208,7 +215,8 @@ enum dm_status pg_prepare(struct dm_source *s, const struct dm_table_list *table
         return DM_FAIL;
     const struct publication changes = {s->publication, false}, inserts = {s->inserts_publication, true};
     enum dm_status status = pg_execute(conn, err, "BEGIN");
-    /* publishing a table waits for its VACUUM or DDL: rather give up and try again than queue in front of others */
+    /* publishing a table waits for its VACUUM or DDL: rather give up and try again than queue in front of
+     * others */
     if (status == DM_OK)
         status = pg_execute(conn, err, "SET LOCAL lock_timeout = '10s'");
     if (status == DM_OK)

@@ -11,7 +11,8 @@ static bool younger(uint32_t xid, uint32_t than)
     return xid >= 3 && than >= 3 && (int32_t)(xid - than) > 0;
 }
 
-/* The column's name and type before: as the previous message had them, else as the catalog was when the stream began. */
+/* The column's name and type before: as the previous message had them, else as the catalog was when the stream
+ * began. */
 static void remember(struct pg_attribute *a, const struct pg_relation *previous, const struct pg_table *known)
 {
     for (size_t f = 0; previous != NULL && f < previous->table->columns->n_fields; f++) {
@@ -20,7 +21,8 @@ static void remember(struct pg_attribute *a, const struct pg_relation *previous,
         a->name_before = previous->table->columns->fields[f].name;
         a->type_before = previous->message.columns[previous->source[f]].type;
     }
-    const struct pg_column *column = previous == NULL && known != NULL ? pg_table_column(known, a->attnum) : NULL;
+    const struct pg_column *column =
+        previous == NULL && known != NULL ? pg_table_column(known, a->attnum) : NULL;
     if (column != NULL) {
         a->name_before = column->name;
         a->type_before = column->type;
@@ -29,11 +31,12 @@ static void remember(struct pg_attribute *a, const struct pg_relation *previous,
 
 /* All attributes by number, dropped ones too. */
 static enum dm_status read_attributes(struct pg_control *c, const struct pg_relation_message *m,
-                                      const struct pg_relation *previous, PGresult **rows, struct pg_attribute **out,
-                                      size_t *n, struct dm_error *err)
+                                      const struct pg_relation *previous, PGresult **rows,
+                                      struct pg_attribute **out, size_t *n, struct dm_error *err)
 {
     if (pg_query(c->conn, rows, err,
-                 "SELECT attnum, attname, atttypid, attisdropped, xmin FROM pg_attribute WHERE attrelid = %u AND attnum > 0"
+                 "SELECT attnum, attname, atttypid, attisdropped, xmin FROM pg_attribute WHERE attrelid = %u "
+                 "AND attnum > 0"
                  " AND attgenerated = '' ORDER BY attnum",
                  m->oid) != DM_OK)
         return DM_FAIL;
@@ -93,8 +96,8 @@ static enum dm_status add_field(struct pg_control *c, const struct dm_table_conf
     bool configured = pg_configured_decimal(config, column->name, &decimal);
     struct pg_codec codec;
     char *spelled = NULL;
-    if (pg_type_map(&c->types, c->conn, column->type, column->modifier, configured ? &decimal : NULL, &codec, err) !=
-            DM_OK ||
+    if (pg_type_map(&c->types, c->conn, column->type, column->modifier, configured ? &decimal : NULL, &codec,
+                    err) != DM_OK ||
         spell_type(c, column, &spelled, err) != DM_OK)
         return DM_FAIL;
     struct dm_schema *columns = out->table->columns;
@@ -150,9 +153,10 @@ static void add_keys(const struct pg_relation_message *m, const struct pg_table 
         columns->fields[columns->keys[i]].required = true;
 }
 
-static enum dm_status make_table(struct pg_control *c, const struct pg_relation_message *m, const int32_t *attnums,
-                                 const struct pg_table *now, const struct pg_relation *previous,
-                                 struct pg_relation *out, struct dm_error *err)
+static enum dm_status make_table(struct pg_control *c, const struct pg_relation_message *m,
+                                 const int32_t *attnums, const struct pg_table *now,
+                                 const struct pg_relation *previous, struct pg_relation *out,
+                                 struct dm_error *err)
 {
     /* a table renamed out of its glob keeps the settings it had */
     const struct dm_table_config *config = dm_config_table(c->config, m->schema, m->name);
@@ -161,7 +165,8 @@ static enum dm_status make_table(struct pg_control *c, const struct pg_relation_
     out->table = dm_table_new(m->schema, m->name);
     out->table->id = m->oid;
     out->table->default_namespace = strcmp(m->schema, "public") == 0;
-    out->table->append_only = config != NULL ? config->append_only : previous != NULL && previous->table->append_only;
+    out->table->append_only =
+        config != NULL ? config->append_only : previous != NULL && previous->table->append_only;
     out->codecs = dm_xzalloc(m->n + 1, sizeof *out->codecs);
     out->source = dm_xzalloc(m->n + 1, sizeof *out->source);
     for (size_t i = 0; i < m->n; i++)
@@ -171,7 +176,8 @@ static enum dm_status make_table(struct pg_control *c, const struct pg_relation_
     add_keys(m, now, previous, out);
     if (out->table->columns->n_keys == 0 && !out->table->append_only) {
         out->table->problem = dm_xstrdup("has no primary key");
-        out->table->hint = dm_xstrdup("give it a primary key, REPLICA IDENTITY USING INDEX, key: or append_only: true");
+        out->table->hint =
+            dm_xstrdup("give it a primary key, REPLICA IDENTITY USING INDEX, key: or append_only: true");
     }
     if (now != NULL) {
         out->table->estimated_rows = now->table->estimated_rows;
@@ -192,14 +198,16 @@ static enum dm_status align(struct pg_control *c, const struct pg_relation_messa
     if (n == 0)
         place_without_catalog(m, previous, attnums);
     else if (!pg_align(m->columns, m->n, attributes, n, m->uncommitted, attnums))
-        status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "%s.%s has fewer columns than the stream says", m->schema, m->name);
+        status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "%s.%s has fewer columns than the stream says",
+                         m->schema, m->name);
     free(attributes);
     PQclear(rows);
     return status;
 }
 
-enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m, const struct pg_relation *previous,
-                                  struct pg_relation *out, struct dm_error *err)
+enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m,
+                                  const struct pg_relation *previous, struct pg_relation *out,
+                                  struct dm_error *err)
 {
     struct pg_control *c = ctx;
     struct pg_table *now = NULL;

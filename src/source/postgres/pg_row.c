@@ -4,7 +4,8 @@
 
 #define RAW_ROW_MAX (1u << 30)
 
-static enum dm_status append_json_text(struct dm_buffer *out, const uint8_t *p, size_t n, struct dm_error *err)
+static enum dm_status append_json_text(struct dm_buffer *out, const uint8_t *p, size_t n,
+                                       struct dm_error *err)
 {
     enum dm_status status = dm_buffer_append_byte(out, '"', err);
     size_t start = 0;
@@ -15,7 +16,8 @@ static enum dm_status append_json_text(struct dm_buffer *out, const uint8_t *p, 
         start = i + 1;
         if (i == n || status != DM_OK)
             break;
-        status = p[i] < 0x20 ? dm_buffer_printf(out, err, "\\u%04x", p[i]) : dm_buffer_printf(out, err, "\\%c", p[i]);
+        status = p[i] < 0x20 ? dm_buffer_printf(out, err, "\\u%04x", p[i])
+                             : dm_buffer_printf(out, err, "\\%c", p[i]);
     }
     return status == DM_OK ? dm_buffer_append_byte(out, '"', err) : status;
 }
@@ -32,13 +34,15 @@ static enum dm_status append_spelled(struct dm_buffer *out, const uint8_t *p, si
 }
 
 /* The value as plain text in `plain`; false: null or unchanged. */
-static bool spell(const struct pg_row_shape *shape, size_t i, const struct pg_raw_value *v, struct dm_buffer *plain)
+static bool spell(const struct pg_row_shape *shape, size_t i, const struct pg_raw_value *v,
+                  struct dm_buffer *plain)
 {
     dm_buffer_clear(plain);
     if (v->kind == PG_KIND_NULL || v->kind == PG_KIND_UNCHANGED)
         return false;
-    enum dm_status status = shape->binary ? pg_value_spell_binary(&shape->codecs[i], v->bytes, v->n, plain, NULL)
-                                          : dm_buffer_append(plain, v->bytes, v->n, NULL);
+    enum dm_status status = shape->binary
+                                ? pg_value_spell_binary(&shape->codecs[i], v->bytes, v->n, plain, NULL)
+                                : dm_buffer_append(plain, v->bytes, v->n, NULL);
     (void)status; /* only a value beyond the maximum fails: what fits of it is kept */
     return true;
 }
@@ -88,7 +92,8 @@ static enum dm_status key_text(const struct pg_row_shape *shape, const struct pg
 
 enum dm_status pg_report_misfit(const struct pg_row_shape *shape, const struct pg_raw_value *values,
                                 const struct pg_misfit *misfit, enum dm_op op,
-                                enum dm_status (*fn)(void *ctx, const struct dm_bad_row *row, struct dm_error *err),
+                                enum dm_status (*fn)(void *ctx, const struct dm_bad_row *row,
+                                                     struct dm_error *err),
                                 void *ctx, struct dm_error *err)
 {
     struct dm_buffer raw, key, plain, message;
@@ -106,9 +111,9 @@ enum dm_status pg_report_misfit(const struct pg_row_shape *shape, const struct p
         bool spelled = spell(shape, misfit->column, &values[misfit->column], &plain) && plain.len > 0;
         int shown = plain.len > 200 ? 200 : (int)plain.len;
         status = dm_buffer_printf(&message, err, "column \"%s\" (%s): %s: %.*s%s", f->name,
-                                  f->source_type != NULL ? f->source_type : "?", pg_value_rule(misfit->result),
-                                  spelled ? shown : 0, spelled ? (const char *)plain.data : "",
-                                  plain.len > 200 ? "…" : "");
+                                  f->source_type != NULL ? f->source_type : "?",
+                                  pg_value_rule(misfit->result), spelled ? shown : 0,
+                                  spelled ? (const char *)plain.data : "", plain.len > 200 ? "…" : "");
     }
     if (status == DM_OK) {
         struct dm_bad_row row = {

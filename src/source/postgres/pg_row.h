@@ -1,7 +1,7 @@
 /* pg_row.h — one row of a table on its way into a batch, and into quarantine when it does not fit.
  *
- * A struct pg_row_shape names the columns (schema) and their codecs, index by index. Values point into the message they
- * came in. Nothing is owned; one thread at a time.
+ * A struct pg_row_shape names the columns (schema) and their codecs, index by index. Values point into the
+ * message they came in. Nothing is owned; one thread at a time.
  */
 #ifndef DM_SOURCE_POSTGRES_PG_ROW_H
 #define DM_SOURCE_POSTGRES_PG_ROW_H
@@ -31,10 +31,12 @@ struct pg_misfit {
     enum pg_value_result result;
 };
 
-/* Makes "{"a": "1", "b": null}" and the message, and hands them to `fn`. values[i] belongs to schema->fields[i]. */
+/* Makes "{"a": "1", "b": null}" and the message, and hands them to `fn`. values[i] belongs to
+ * schema->fields[i]. */
 enum dm_status pg_report_misfit(const struct pg_row_shape *shape, const struct pg_raw_value *values,
                                 const struct pg_misfit *misfit, enum dm_op op,
-                                enum dm_status (*fn)(void *ctx, const struct dm_bad_row *row, struct dm_error *err),
+                                enum dm_status (*fn)(void *ctx, const struct dm_bad_row *row,
+                                                     struct dm_error *err),
                                 void *ctx, struct dm_error *err) DM_MUST_USE;
 
 #endif

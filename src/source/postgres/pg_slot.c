@@ -10,7 +10,8 @@ enum dm_status pg_slot_read(PGconn *conn, const char *slot, struct pg_slot_state
     *out = (struct pg_slot_state){0};
     PGresult *rows;
     const char *values[] = {slot};
-    /* invalidation_reason came with 17 (conflicting with 16); a slot that can serve no more shows as wal_status lost in all */
+    /* invalidation_reason came with 17 (conflicting with 16); a slot that can serve no more shows as
+     * wal_status lost in all */
     if (pg_query_params(conn, &rows, err,
                         "SELECT plugin, coalesce(wal_status, ''), active, coalesce(active_pid, 0),"
                         " coalesce(confirmed_flush_lsn, '0/0'), coalesce(database, ''), slot_type"
@@ -39,9 +40,10 @@ enum dm_status pg_slot_create(struct dm_source *s, PGconn *conn, struct dm_error
         return DM_FAIL;
     if (state.exists) {
         if (strcmp(state.plugin, "pgoutput") != 0 || strcmp(state.database, PQdb(conn)) != 0)
-            return dm_fail(err, DM_ERROR_CONFLICT, "name another slot with slot:, or drop that one",
-                           "the replication slot \"%s\" belongs to somebody else: plugin \"%s\", database \"%s\"", s->slot,
-                           state.plugin, state.database);
+            return dm_fail(
+                err, DM_ERROR_CONFLICT, "name another slot with slot:, or drop that one",
+                "the replication slot \"%s\" belongs to somebody else: plugin \"%s\", database \"%s\"",
+                s->slot, state.plugin, state.database);
         return DM_OK;
     }
     const char *values[] = {s->slot};
@@ -49,12 +51,13 @@ enum dm_status pg_slot_create(struct dm_source *s, PGconn *conn, struct dm_error
     if (s->config->failover && !failover)
         dm_log(DM_LOG_WARN, "failover: needs PostgreSQL 17; the slot \"%s\" is created without it", s->slot);
     PGresult *rows;
-    enum dm_status status = pg_query_params(
-        conn, &rows, err,
-        failover ? "SELECT pg_create_logical_replication_slot($1, 'pgoutput', temporary => false, twophase => false,"
-                   " failover => true)"
-                 : "SELECT pg_create_logical_replication_slot($1, 'pgoutput')",
-        1, values);
+    enum dm_status status =
+        pg_query_params(conn, &rows, err,
+                        failover ? "SELECT pg_create_logical_replication_slot($1, 'pgoutput', temporary => "
+                                   "false, twophase => false,"
+                                   " failover => true)"
+                                 : "SELECT pg_create_logical_replication_slot($1, 'pgoutput')",
+                        1, values);
     PQclear(rows);
     if (status != DM_OK)
         dm_error_prefix(err, "creating the replication slot \"%s\"", s->slot);
@@ -65,10 +68,11 @@ enum dm_status pg_slot_drop(struct dm_source *s, PGconn *conn, struct dm_error *
 {
     PGresult *rows;
     const char *values[] = {s->slot};
-    enum dm_status status = pg_query_params(conn, &rows, err,
-                                            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                                            " WHERE slot_name = $1",
-                                            1, values);
+    enum dm_status status =
+        pg_query_params(conn, &rows, err,
+                        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                        " WHERE slot_name = $1",
+                        1, values);
     PQclear(rows);
     return status;
 }

@@ -1,7 +1,7 @@
 /* pg_source.h — the opened PostgreSQL source: its connection, its names, and its operations file by file.
  *
- * struct dm_source is owned by whoever opened it; one thread at a time, except that copy readers and the stream have
- * connections of their own.
+ * struct dm_source is owned by whoever opened it; one thread at a time, except that copy readers and the
+ * stream have connections of their own.
  */
 #ifndef DM_SOURCE_POSTGRES_PG_SOURCE_H
 #define DM_SOURCE_POSTGRES_PG_SOURCE_H
@@ -13,15 +13,16 @@ struct dm_source {
     PGconn *conn;                          /* opened when first needed, again when broken */
     struct pg_type_cache types;
     char *slot;
-    char *publication;        /* all changes */
+    char *publication;         /* all changes */
     char *inserts_publication; /* append-only tables without identity: inserts and truncates */
 };
 
 /* The working connection. */
 enum dm_status pg_source_connection(struct dm_source *s, PGconn **out, struct dm_error *err) DM_MUST_USE;
 /* What discovery needs, over the given connection; sets the encoding check of the type cache. */
-enum dm_status pg_source_catalog(const struct dm_source_config *config, PGconn *conn, struct pg_type_cache *types,
-                                 struct pg_catalog *out, struct dm_error *err) DM_MUST_USE;
+enum dm_status pg_source_catalog(const struct dm_source_config *config, PGconn *conn,
+                                 struct pg_type_cache *types, struct pg_catalog *out,
+                                 struct dm_error *err) DM_MUST_USE;
 /* Moves the tables out of a pg list into a plain list. */
 void pg_tables_take(struct pg_table_list *from, struct dm_table_list *to);
 
@@ -50,12 +51,14 @@ enum dm_status pg_copy_parts(struct dm_copy *c, const struct dm_table *t, size_t
                              struct dm_error *err);
 enum dm_status pg_copy_read(struct dm_copy *c, const struct dm_table *t, size_t part, size_t parts,
                             struct dm_copy_reader **out, struct dm_error *err);
-enum dm_status pg_copy_next(struct dm_copy_reader *r, struct dm_batch *batch, size_t max_rows, size_t max_bytes,
-                            dm_bad_row_fn bad_row, void *ctx, struct dm_error *err);
+enum dm_status pg_copy_next(struct dm_copy_reader *r, struct dm_batch *batch, size_t max_rows,
+                            size_t max_bytes, dm_bad_row_fn bad_row, void *ctx, struct dm_error *err);
 void pg_copy_reader_close(struct dm_copy_reader *r);
 /* pg_stream.c */
-enum dm_status pg_stream_open(struct dm_source *s, dm_position from, struct dm_stream **out, struct dm_error *err);
-enum dm_status pg_stream_poll(struct dm_stream *st, const struct dm_sink *sink, int timeout_ms, struct dm_error *err);
+enum dm_status pg_stream_open(struct dm_source *s, dm_position from, struct dm_stream **out,
+                              struct dm_error *err);
+enum dm_status pg_stream_poll(struct dm_stream *st, const struct dm_sink *sink, int timeout_ms,
+                              struct dm_error *err);
 void pg_stream_ack(struct dm_stream *st, dm_position position);
 uint64_t pg_stream_lag(struct dm_stream *st, dm_position position);
 enum dm_status pg_stream_keepalive(struct dm_stream *st, struct dm_error *err) DM_MUST_USE;

@@ -13,8 +13,8 @@
 #include "source/postgres/pg_datetime.h"
 #include "source/postgres/pg_source.h"
 
-#define FEEDBACK_US INT64_C(10000000)      /* at least this often: the server's wal_sender_timeout is 60 s */
-#define FEEDBACK_SOON_US INT64_C(200000)   /* after an acknowledgement */
+#define FEEDBACK_US INT64_C(10000000)    /* at least this often: the server's wal_sender_timeout is 60 s */
+#define FEEDBACK_SOON_US INT64_C(200000) /* after an acknowledgement */
 #define MESSAGES_PER_POLL 4096
 #define SLOT_WAIT_MS 5000
 
@@ -23,14 +23,15 @@ struct dm_stream {
     struct pg_control control;
     struct pg_decoder decoder;
     _Atomic uint64_t acknowledged;
-    uint64_t reported;       /* the last acknowledgement that the server heard */
-    int64_t feedback_us;     /* when it heard of us */
+    uint64_t reported;   /* the last acknowledgement that the server heard */
+    int64_t feedback_us; /* when it heard of us */
     bool reply_wanted;
 };
 
 /* ---- opening ---- */
 
-static enum dm_status check_slot(const struct dm_source *s, PGconn *conn, dm_position from, struct dm_error *err)
+static enum dm_status check_slot(const struct dm_source *s, PGconn *conn, dm_position from,
+                                 struct dm_error *err)
 {
     struct pg_slot_state slot;
     char at[32], wanted[32];
@@ -38,23 +39,29 @@ static enum dm_status check_slot(const struct dm_source *s, PGconn *conn, dm_pos
         return DM_FAIL;
     if (!slot.exists)
         return dm_fail(err, DM_ERROR_CONFLICT,
-                       "somebody dropped it, or the server failed over to a standby without it: run datamirror resync --all, "
+                       "somebody dropped it, or the server failed over to a standby without it: run "
+                       "datamirror resync --all, "
                        "which makes a new one",
-                       "the replication slot \"%s\" does not exist: changes since the last run may be lost", s->slot);
+                       "the replication slot \"%s\" does not exist: changes since the last run may be lost",
+                       s->slot);
     if (slot.lost)
-        return dm_fail(err, DM_ERROR_CONFLICT,
-                       "drop it and run datamirror resync --all; a larger max_slot_wal_keep_size keeps the log longer",
-                       "the replication slot \"%s\" is lost: the server removed log that was not read yet", s->slot);
+        return dm_fail(
+            err, DM_ERROR_CONFLICT,
+            "drop it and run datamirror resync --all; a larger max_slot_wal_keep_size keeps the log longer",
+            "the replication slot \"%s\" is lost: the server removed log that was not read yet", s->slot);
     if (from != 0 && slot.confirmed > from)
         return dm_fail(err, DM_ERROR_CONFLICT,
-                       "the lake is older than what was acknowledged (restored from a backup?), or somebody else used the "
+                       "the lake is older than what was acknowledged (restored from a backup?), or somebody "
+                       "else used the "
                        "slot: run datamirror resync --all",
-                       "the replication slot \"%s\" stands at %s, behind which the changes after %s are gone", s->slot,
-                       pg_lsn_format(slot.confirmed, at, sizeof at), pg_lsn_format(from, wanted, sizeof wanted));
+                       "the replication slot \"%s\" stands at %s, behind which the changes after %s are gone",
+                       s->slot, pg_lsn_format(slot.confirmed, at, sizeof at),
+                       pg_lsn_format(from, wanted, sizeof wanted));
     return DM_OK;
 }
 
-/* A walsender whose client was killed needs a moment to notice; so wait a little before speaking of a second instance. */
+/* A walsender whose client was killed needs a moment to notice; so wait a little before speaking of a second
+ * instance. */
 static enum dm_status wait_slot_free(const struct dm_source *s, PGconn *conn, struct dm_error *err)
 {
     struct pg_slot_state slot;
@@ -64,23 +71,26 @@ static enum dm_status wait_slot_free(const struct dm_source *s, PGconn *conn, st
         if (!slot.active)
             return DM_OK;
         if (waited >= SLOT_WAIT_MS)
-            return dm_fail(err, DM_ERROR_TRANSIENT,
-                           "stop the other mirror; a dead connection is noticed after wal_sender_timeout, or at once by "
-                           "SELECT pg_terminate_backend(<pid>)",
-                           "the replication slot \"%s\" is in use by the server process %d", s->slot, slot.active_pid);
+            return dm_fail(
+                err, DM_ERROR_TRANSIENT,
+                "stop the other mirror; a dead connection is noticed after wal_sender_timeout, or at once by "
+                "SELECT pg_terminate_backend(<pid>)",
+                "the replication slot \"%s\" is in use by the server process %d", s->slot, slot.active_pid);
         dm_clock_sleep_ms(100);
     }
 }
 
-static enum dm_status start(struct dm_stream *st, const struct dm_source *s, dm_position from, struct dm_error *err)
+static enum dm_status start(struct dm_stream *st, const struct dm_source *s, dm_position from,
+                            struct dm_error *err)
 {
     char lsn[32];
     char *changes = pg_quote(s->publication), *inserts = pg_quote(s->inserts_publication);
     char *names = dm_xasprintf("%s,%s", changes, inserts);
     char *literal = pg_quote_literal(st->conn, names);
-    char *sql = dm_xasprintf("START_REPLICATION SLOT \"%s\" LOGICAL %s (proto_version '2', publication_names %s,"
-                             " streaming 'on', messages 'true')",
-                             s->slot, pg_lsn_format(from, lsn, sizeof lsn), literal);
+    char *sql =
+        dm_xasprintf("START_REPLICATION SLOT \"%s\" LOGICAL %s (proto_version '2', publication_names %s,"
+                     " streaming 'on', messages 'true')",
+                     s->slot, pg_lsn_format(from, lsn, sizeof lsn), literal);
     PGresult *result = PQexec(st->conn, sql);
     enum dm_status status = PQresultStatus(result) == PGRES_COPY_BOTH
                                 ? DM_OK
@@ -94,7 +104,8 @@ static enum dm_status start(struct dm_stream *st, const struct dm_source *s, dm_
     return status;
 }
 
-enum dm_status pg_stream_open(struct dm_source *s, dm_position from, struct dm_stream **out, struct dm_error *err)
+enum dm_status pg_stream_open(struct dm_source *s, dm_position from, struct dm_stream **out,
+                              struct dm_error *err)
 {
     struct dm_stream *st = dm_xzalloc(1, sizeof *st);
     *out = NULL;
@@ -124,7 +135,8 @@ void pg_stream_close(struct dm_stream *st)
 
 /* ---- feedback ---- */
 
-/* 'r', three positions (written, flushed, applied), our clock, reply wanted. Only what is durable in the lake is named. */
+/* 'r', three positions (written, flushed, applied), our clock, reply wanted. Only what is durable in the lake
+ * is named. */
 static enum dm_status send_feedback(struct dm_stream *st, int64_t now, struct dm_error *err)
 {
     char message[34];
@@ -187,7 +199,8 @@ static enum dm_status on_frame(struct dm_stream *st, const struct dm_sink *sink,
         st->reply_wanted = st->reply_wanted || p[17] != 0;
         return pg_decoder_keepalive(&st->decoder, sink, end, err);
     }
-    return dm_fail(err, DM_ERROR_FATAL, NULL, "the replication connection sent a frame of kind 0x%02x", n > 0 ? p[0] : 0u);
+    return dm_fail(err, DM_ERROR_FATAL, NULL, "the replication connection sent a frame of kind 0x%02x",
+                   n > 0 ? p[0] : 0u);
 }
 
 /* The stream ended: never in order, since we did not ask for it. */
@@ -223,7 +236,8 @@ static enum dm_status housekeeping(struct dm_stream *st, const struct dm_sink *s
     return status == DM_OK ? pg_control_apply(&st->control, &st->decoder, sink, err) : status;
 }
 
-enum dm_status pg_stream_poll(struct dm_stream *st, const struct dm_sink *sink, int timeout_ms, struct dm_error *err)
+enum dm_status pg_stream_poll(struct dm_stream *st, const struct dm_sink *sink, int timeout_ms,
+                              struct dm_error *err)
 {
     int64_t deadline = dm_clock_monotonic_us() + timeout_ms * INT64_C(1000);
     bool delivered = false;

@@ -128,8 +128,8 @@ enum dm_status pg_choose_columns(const struct pg_catalog *catalog, struct pg_tab
             continue;
         struct dm_type decimal;
         bool configured = pg_configured_decimal(config, c->name, &decimal);
-        if (pg_type_map(catalog->types, catalog->conn, c->type, c->modifier, configured ? &decimal : NULL, &c->codec,
-                        err) != DM_OK)
+        if (pg_type_map(catalog->types, catalog->conn, c->type, c->modifier, configured ? &decimal : NULL,
+                        &c->codec, err) != DM_OK)
             return DM_FAIL;
         struct dm_field *f = dm_schema_add(t->table->columns, c->name, c->codec.type);
         f->source_ref = c->attnum;
@@ -203,17 +203,19 @@ static void check_identity(struct pg_table *t)
     if (t->identity == 'f')
         return;
     if (t->n_identity == 0) {
-        pg_table_problem(t,
-                         "ALTER TABLE … REPLICA IDENTITY DEFAULT (with a primary key that is not deferrable), USING INDEX "
-                         "<unique index>, or FULL; or set append_only: true",
-                         "has no replica identity: the server would refuse its UPDATEs and DELETEs once it is published");
+        pg_table_problem(
+            t,
+            "ALTER TABLE … REPLICA IDENTITY DEFAULT (with a primary key that is not deferrable), USING INDEX "
+            "<unique index>, or FULL; or set append_only: true",
+            "has no replica identity: the server would refuse its UPDATEs and DELETEs once it is published");
         return;
     }
     for (size_t i = 0; i < t->n_keys; i++)
         if (!in_identity(t, t->keys[i]))
-            pg_table_problem(t, "ALTER TABLE … REPLICA IDENTITY FULL, or USING INDEX on an index over the key",
-                             "the key column \"%s\" is not part of the replica identity, so deletes would not carry it",
-                             pg_table_column(t, t->keys[i]) != NULL ? pg_table_column(t, t->keys[i])->name : "?");
+            pg_table_problem(
+                t, "ALTER TABLE … REPLICA IDENTITY FULL, or USING INDEX on an index over the key",
+                "the key column \"%s\" is not part of the replica identity, so deletes would not carry it",
+                pg_table_column(t, t->keys[i]) != NULL ? pg_table_column(t, t->keys[i])->name : "?");
 }
 
 static void add_schema_keys(struct pg_table *t)
@@ -233,8 +235,8 @@ static void add_schema_keys(struct pg_table *t)
     }
 }
 
-/* A column list is published when the server can: it must hold the whole identity and goes only with a part of the row
- * as identity. Where it cannot, the columns are left out on our side. */
+/* A column list is published when the server can: it must hold the whole identity and goes only with a part of
+ * the row as identity. Where it cannot, the columns are left out on our side. */
 static bool can_publish_list(const struct pg_table *t, int version)
 {
     if (t->config == NULL || t->config->n_columns == 0 || version < 150000 || t->identity == 'f')
@@ -254,8 +256,9 @@ void pg_choose_key(struct pg_table *t, const struct pg_index *indexes, size_t n,
     find_identity(t, indexes, n);
     t->filtered = t->config != NULL && t->config->filter != NULL;
     if (t->filtered && version < 150000)
-        pg_table_problem(t, "row filters need PostgreSQL 15 or newer; take the filter: away, or exclude the table",
-                         "has a filter:, which this server cannot apply to its changes");
+        pg_table_problem(
+            t, "row filters need PostgreSQL 15 or newer; take the filter: away, or exclude the table",
+            "has a filter:, which this server cannot apply to its changes");
     t->table->append_only = t->config != NULL && t->config->append_only;
     if (t->table->append_only) {
         t->inserts_only = t->identity == 'n' || (t->identity != 'f' && t->n_identity == 0);
@@ -265,11 +268,12 @@ void pg_choose_key(struct pg_table *t, const struct pg_index *indexes, size_t n,
         else
             discovered_key(t, indexes, n);
         if (t->n_keys == 0)
-            pg_table_problem(t,
-                             "give it a primary key; or a unique index over NOT NULL columns with ALTER TABLE … REPLICA "
-                             "IDENTITY USING INDEX <index>; or name one with key: and set REPLICA IDENTITY FULL; or set "
-                             "append_only: true",
-                             "has no primary key");
+            pg_table_problem(
+                t,
+                "give it a primary key; or a unique index over NOT NULL columns with ALTER TABLE … REPLICA "
+                "IDENTITY USING INDEX <index>; or name one with key: and set REPLICA IDENTITY FULL; or set "
+                "append_only: true",
+                "has no primary key");
         if (t->table->problem == NULL)
             check_identity(t);
         add_schema_keys(t);

@@ -1,7 +1,7 @@
 /* pg_table.h — a source table with what only this source needs to know about it: codecs, identity, storage.
  *
- * Discovery reads the catalog over a connection (any snapshot that is set there) and applies the configuration.
- * Everything is owned by its list. One thread at a time.
+ * Discovery reads the catalog over a connection (any snapshot that is set there) and applies the
+ * configuration. Everything is owned by its list. One thread at a time.
  *
  *     struct pg_table_list list = {0};
  *     if (pg_discover(&ctx, 0, &list, err) != DM_OK) …
@@ -19,7 +19,7 @@ struct pg_column {
     char *name;
     uint32_t type;
     int32_t modifier;
-    bool generated;     /* stored generated: the stream does not carry it */
+    bool generated; /* stored generated: the stream does not carry it */
     bool not_null;
     bool fills_by_itself; /* a default or identity that is not a recorded missing value */
     bool default_unsaid;  /* existing rows show a default that has no exact JSON form */
@@ -28,21 +28,21 @@ struct pg_column {
 };
 
 struct pg_table {
-    struct dm_table *table; /* owned */
+    struct dm_table *table;               /* owned */
     const struct dm_table_config *config; /* NULL: no setting */
     uint32_t oid;
-    char kind;              /* relkind: r, p, v, m, f */
-    char identity;          /* relreplident: d, i, f, n */
-    bool partition;         /* a leaf or sub-root */
-    bool filtered;          /* a row filter is configured */
-    bool column_list;       /* the publication carries a column list */
-    bool inserts_only;      /* append-only without identity: published with inserts and truncates only */
-    uint64_t storage;       /* relfilenode; for roots a mix of the leaves' */
-    size_t n_columns;       /* live columns in attnum order, mirrored or not */
+    char kind;         /* relkind: r, p, v, m, f */
+    char identity;     /* relreplident: d, i, f, n */
+    bool partition;    /* a leaf or sub-root */
+    bool filtered;     /* a row filter is configured */
+    bool column_list;  /* the publication carries a column list */
+    bool inserts_only; /* append-only without identity: published with inserts and truncates only */
+    uint64_t storage;  /* relfilenode; for roots a mix of the leaves' */
+    size_t n_columns;  /* live columns in attnum order, mirrored or not */
     struct pg_column *columns;
-    size_t n_identity;      /* attnums that an old row carries; FULL: n_identity 0 */
+    size_t n_identity; /* attnums that an old row carries; FULL: n_identity 0 */
     int32_t *identity_columns;
-    size_t n_keys;          /* attnums of the key, in key order */
+    size_t n_keys; /* attnums of the key, in key order */
     int32_t *keys;
 };
 
@@ -85,8 +85,8 @@ void pg_choose_key(struct pg_table *t, const struct pg_index *indexes, size_t n,
 bool pg_configured_decimal(const struct dm_table_config *config, const char *column, struct dm_type *out);
 /* Sets table->problem and hint unless there is one already; printf style message. */
 void pg_table_problem(struct pg_table *t, const char *hint, const char *fmt, ...) DM_PRINTF(3, 4);
-/* The default that existing rows show (pg_attribute.attmissingval as array text) as an Iceberg single value in JSON; NULL: none that
- * can be said exactly. malloc. */
+/* The default that existing rows show (pg_attribute.attmissingval as array text) as an Iceberg single value in
+ * JSON; NULL: none that can be said exactly. malloc. */
 char *pg_default_json(const struct pg_codec *codec, const char *missing_array);
 
 #endif

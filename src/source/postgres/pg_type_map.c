@@ -107,7 +107,8 @@ static enum dm_status load_batch(struct pg_type_cache *cache, PGconn *conn, stru
     return DM_OK;
 }
 
-static enum dm_status want(struct pg_type_cache *cache, uint32_t oid, struct dm_buffer *wanted, struct dm_error *err)
+static enum dm_status want(struct pg_type_cache *cache, uint32_t oid, struct dm_buffer *wanted,
+                           struct dm_error *err)
 {
     if (oid == 0 || find(cache, oid) != NULL)
         return DM_OK;
@@ -141,8 +142,8 @@ enum dm_status pg_type_cache_load(struct pg_type_cache *cache, PGconn *conn, con
     return status;
 }
 
-/* numeric(p,s): PostgreSQL 15 allows a negative scale and a scale beyond the precision; both become an equal set of
- * values with 0 <= scale <= precision. */
+/* numeric(p,s): PostgreSQL 15 allows a negative scale and a scale beyond the precision; both become an equal
+ * set of values with 0 <= scale <= precision. */
 static bool numeric_type(int32_t modifier, const struct dm_type *decimal, struct dm_type *out)
 {
     if (modifier >= 4) {
@@ -165,8 +166,8 @@ static bool numeric_type(int32_t modifier, const struct dm_type *decimal, struct
     return true;
 }
 
-static void map_scalar(const struct pg_type_info *info, uint32_t oid, int32_t modifier, const struct dm_type *decimal,
-                       struct pg_codec *out)
+static void map_scalar(const struct pg_type_info *info, uint32_t oid, int32_t modifier,
+                       const struct dm_type *decimal, struct pg_codec *out)
 {
     for (size_t i = 0; i < sizeof plain_types / sizeof *plain_types; i++) {
         if (plain_types[i].oid == oid) {
@@ -212,7 +213,8 @@ enum dm_status pg_type_map(struct pg_type_cache *cache, PGconn *conn, uint32_t o
     }
     uint32_t element_oid = info->element;
     const struct pg_type_info *element = resolve(cache, &element_oid, &modifier);
-    if (element != NULL && element->element != 0) /* array of a domain over an array: the server's text, element-wise */
+    if (element != NULL &&
+        element->element != 0) /* array of a domain over an array: the server's text, element-wise */
         element = NULL, element_oid = 0;
     map_scalar(element, element_oid, modifier, decimal, out);
     out->array = true;

@@ -1,7 +1,8 @@
 /* pg_type_map.h — from a PostgreSQL type (oid and modifier) to a column type and the codec of its values.
  *
- * A struct pg_type_cache remembers what the catalog says about types; it asks over the connection it is given. Owned by
- * its user (zeroed struct is ready, pg_type_cache_release), one thread at a time. docs/types.md describes the mapping.
+ * A struct pg_type_cache remembers what the catalog says about types; it asks over the connection it is given.
+ * Owned by its user (zeroed struct is ready, pg_type_cache_release), one thread at a time. docs/types.md
+ * describes the mapping.
  *
  *     struct pg_codec codec;
  *     if (pg_type_map(&cache, conn, typid, typmod, decimal, &codec, err) != DM_OK) …
@@ -14,12 +15,12 @@
 
 struct pg_type_info {
     uint32_t oid;
-    uint32_t base;      /* domain: what it is over; else 0 */
+    uint32_t base; /* domain: what it is over; else 0 */
     int32_t base_modifier;
-    uint32_t element;   /* true array (array_out): type of the elements; else 0 */
+    uint32_t element; /* true array (array_out): type of the elements; else 0 */
     char delimiter;
-    bool cast_to_text;  /* pg_cast knows a way to text that is not the output function */
-    bool known;         /* false: the catalog has no such type (any more) */
+    bool cast_to_text; /* pg_cast knows a way to text that is not the output function */
+    bool known;        /* false: the catalog has no such type (any more) */
 };
 
 struct pg_type_cache {
@@ -35,6 +36,7 @@ enum dm_status pg_type_cache_load(struct pg_type_cache *cache, PGconn *conn, con
 
 /* decimal: the configured type of an unbounded (or too wide) numeric, or NULL. */
 enum dm_status pg_type_map(struct pg_type_cache *cache, PGconn *conn, uint32_t oid, int32_t modifier,
-                           const struct dm_type *decimal, struct pg_codec *out, struct dm_error *err) DM_MUST_USE;
+                           const struct dm_type *decimal, struct pg_codec *out,
+                           struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -90,7 +90,8 @@ static inline void *next_slot(struct dm_column *c)
     return c->data + c->length * c->width;
 }
 
-static enum pg_value_result scalar_text(const struct pg_codec *codec, struct dm_column *c, const char *text, size_t n)
+static enum pg_value_result scalar_text(const struct pg_codec *codec, struct dm_column *c, const char *text,
+                                        size_t n)
 {
     if (codec->id == PG_CODEC_TEXT || codec->id == PG_CODEC_JSONB)
         return append_text(codec, c, text, n);
@@ -181,7 +182,8 @@ static enum pg_value_result append_element(void *ctx, const char *text, size_t n
     return scalar_text(&target->codec, target->child, text, n);
 }
 
-static enum pg_value_result array_text(const struct pg_codec *codec, struct dm_column *c, const char *text, size_t n)
+static enum pg_value_result array_text(const struct pg_codec *codec, struct dm_column *c, const char *text,
+                                       size_t n)
 {
     struct list_target target = {element_codec(codec), c->child};
     enum pg_value_result r = pg_array_text_each(text, n, codec->delimiter, append_element, &target);
@@ -192,7 +194,8 @@ static enum pg_value_result array_text(const struct pg_codec *codec, struct dm_c
     return r;
 }
 
-enum pg_value_result pg_value_from_text(const struct pg_codec *codec, struct dm_column *c, const char *text, size_t n)
+enum pg_value_result pg_value_from_text(const struct pg_codec *codec, struct dm_column *c, const char *text,
+                                        size_t n)
 {
     return codec->array ? array_text(codec, c, text, n) : scalar_text(codec, c, text, n);
 }
@@ -203,7 +206,7 @@ static enum pg_value_result scalar_binary(const struct pg_codec *codec, struct d
                                           size_t n)
 {
     if (codec->id == PG_CODEC_TEXT || codec->id == PG_CODEC_BYTEA)
-        return codec->id == PG_CODEC_TEXT ? append_text(codec, c, p, n)
+        return codec->id == PG_CODEC_TEXT                       ? append_text(codec, c, p, n)
                : dm_column_append_bytes(c, p, n, NULL) == DM_OK ? PG_VALUE_OK
                                                                 : PG_VALUE_TOO_LARGE;
     if (codec->id == PG_CODEC_JSONB)
@@ -214,8 +217,8 @@ static enum pg_value_result scalar_binary(const struct pg_codec *codec, struct d
     return r;
 }
 
-/* array_send: int32 dimensions, int32 has nulls, oid of the elements; per dimension int32 length and lower bound; then
- * per element int32 length (-1 null) and bytes. */
+/* array_send: int32 dimensions, int32 has nulls, oid of the elements; per dimension int32 length and lower
+ * bound; then per element int32 length (-1 null) and bytes. */
 static enum pg_value_result array_binary(const struct pg_codec *codec, struct dm_column *c, const uint8_t *p,
                                          size_t n)
 {

@@ -1,12 +1,12 @@
 /* pg_value.h — PostgreSQL values into column vectors, from both wire forms.
  *
- * A struct pg_codec says how the values of one source column travel and what they become. COPY sends binary, the
- * stream sends text; both decoders give the very same value for the same datum (tests compare them type by type).
- * Types without an exact Iceberg counterpart travel as the server's text in both (`as_text`).
+ * A struct pg_codec says how the values of one source column travel and what they become. COPY sends binary,
+ * the stream sends text; both decoders give the very same value for the same datum (tests compare them type by
+ * type). Types without an exact Iceberg counterpart travel as the server's text in both (`as_text`).
  *
- * A decoder appends exactly one value, or appends nothing and says why the value does not fit: then the caller drops
- * the row (dm_batch_undo_row also drops half-made lists) and sends it to quarantine. Never a crash on wrong bytes:
- * what cannot be understood is PG_VALUE_MALFORMED. No memory is kept. Thread safe.
+ * A decoder appends exactly one value, or appends nothing and says why the value does not fit: then the caller
+ * drops the row (dm_batch_undo_row also drops half-made lists) and sends it to quarantine. Never a crash on
+ * wrong bytes: what cannot be understood is PG_VALUE_MALFORMED. No memory is kept. Thread safe.
  *
  *     enum pg_value_result r = pg_value_from_text(&codec, &batch->columns[i], bytes, n);
  *     if (r != PG_VALUE_OK) … pg_value_reason(r) …
@@ -54,8 +54,8 @@ enum pg_value_result {
     PG_VALUE_TIMESTAMP_RANGE, /* beyond what 64 bits of microseconds since 1970 hold */
     PG_VALUE_ARRAY_SHAPE,     /* more than one dimension, or a lower bound that is not 1 */
     PG_VALUE_UTF8,            /* not UTF-8 */
-    PG_VALUE_NOT_SENT,        /* an unchanged value that only the stored row has, in a table without stored rows by key */
-    PG_VALUE_TOO_LARGE,       /* the column has no room for it in this batch */
+    PG_VALUE_NOT_SENT,  /* unchanged, so only the stored row has it; but there is none to be found by key */
+    PG_VALUE_TOO_LARGE, /* the column has no room for it in this batch */
 };
 
 /* Short code for quarantine ("array_shape") and the rule in words. */
@@ -64,8 +64,8 @@ const char *pg_value_rule(enum pg_value_result r);
 
 enum pg_value_result pg_value_from_text(const struct pg_codec *codec, struct dm_column *c, const char *text,
                                         size_t n) DM_MUST_USE;
-enum pg_value_result pg_value_from_binary(const struct pg_codec *codec, struct dm_column *c, const uint8_t *bytes,
-                                          size_t n) DM_MUST_USE;
+enum pg_value_result pg_value_from_binary(const struct pg_codec *codec, struct dm_column *c,
+                                          const uint8_t *bytes, size_t n) DM_MUST_USE;
 
 /* One scalar without a column, both forms: `out` has room for 16 bytes. Not for BYTEA, TEXT, JSONB. */
 enum pg_value_result pg_scalar_from_text(const struct pg_codec *codec, const char *text, size_t n,
@@ -73,7 +73,8 @@ enum pg_value_result pg_scalar_from_text(const struct pg_codec *codec, const cha
 enum pg_value_result pg_scalar_from_binary(const struct pg_codec *codec, const uint8_t *bytes, size_t n,
                                            void *out) DM_MUST_USE;
 
-/* Array text "{a,\"b c\",NULL}" cut into elements. The callback gets unescaped bytes (NULL: a null element). */
+/* Array text "{a,\"b c\",NULL}" cut into elements. The callback gets unescaped bytes (NULL: a null element).
+ * */
 typedef enum pg_value_result (*pg_element_fn)(void *ctx, const char *text, size_t n);
 enum pg_value_result pg_array_text_each(const char *text, size_t n, char delimiter, pg_element_fn fn,
                                         void *ctx) DM_MUST_USE;
@@ -81,7 +82,8 @@ enum pg_value_result pg_array_text_each(const char *text, size_t n, char delimit
 /* Rejects overlong forms, surrogates and code points above U+10FFFF. */
 bool pg_utf8_valid(const uint8_t *p, size_t n);
 
-/* A binary value in (nearly) the server's spelling, appended to `out` as plain text, for quarantine's raw rows. */
+/* A binary value in (nearly) the server's spelling, appended to `out` as plain text, for quarantine's raw
+ * rows. */
 enum dm_status pg_value_spell_binary(const struct pg_codec *codec, const uint8_t *bytes, size_t n,
                                      struct dm_buffer *out, struct dm_error *err) DM_MUST_USE;
 

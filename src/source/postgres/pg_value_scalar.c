@@ -35,7 +35,8 @@ const char *pg_value_rule(enum pg_value_result r)
     case PG_VALUE_TIMESTAMP_RANGE: return "the moment is beyond 64 bits of microseconds since 1970";
     case PG_VALUE_ARRAY_SHAPE: return "only arrays of one dimension that start at index 1 can be lists";
     case PG_VALUE_UTF8: return "the text is not UTF-8 (the database's encoding does not guarantee it)";
-    case PG_VALUE_NOT_SENT: return "the server did not send the unchanged value (REPLICA IDENTITY FULL makes it)";
+    case PG_VALUE_NOT_SENT:
+        return "the server did not send the unchanged value (REPLICA IDENTITY FULL makes it)";
     case PG_VALUE_TOO_LARGE: return "the value is too large";
     }
     return "unknown";
@@ -64,7 +65,8 @@ static enum pg_value_result uuid_from_text(const char *s, size_t n, uint8_t out[
     return digits == 32 ? PG_VALUE_OK : PG_VALUE_MALFORMED;
 }
 
-static enum pg_value_result int_from_text(const char *s, size_t n, int64_t min, int64_t max, bool narrow, void *out)
+static enum pg_value_result int_from_text(const char *s, size_t n, int64_t min, int64_t max, bool narrow,
+                                          void *out)
 {
     int64_t wide;
     enum pg_value_result r = pg_int_from_text(s, n, min, max, &wide);
@@ -92,8 +94,7 @@ enum pg_value_result pg_scalar_from_text(const struct pg_codec *codec, const cha
     case PG_CODEC_OID: return int_from_text(s, n, 0, UINT32_MAX, false, out);
     case PG_CODEC_FLOAT4: return pg_float4_from_text(s, n, out);
     case PG_CODEC_FLOAT8: return pg_float8_from_text(s, n, out);
-    case PG_CODEC_DECIMAL:
-        return pg_decimal_from_text(s, n, codec->type.precision, codec->type.scale, out);
+    case PG_CODEC_DECIMAL: return pg_decimal_from_text(s, n, codec->type.precision, codec->type.scale, out);
     case PG_CODEC_DATE: return pg_date_from_text(s, n, out);
     case PG_CODEC_TIME: return pg_time_from_text(s, n, out);
     case PG_CODEC_TIMESTAMP:
@@ -141,7 +142,8 @@ static enum pg_value_result word_from_binary(enum pg_codec_id id, const uint8_t 
     return PG_VALUE_OK;
 }
 
-static enum pg_value_result double_word_from_binary(enum pg_codec_id id, const uint8_t *p, size_t n, void *out)
+static enum pg_value_result double_word_from_binary(enum pg_codec_id id, const uint8_t *p, size_t n,
+                                                    void *out)
 {
     if (n != 8)
         return PG_VALUE_MALFORMED;
@@ -153,7 +155,8 @@ static enum pg_value_result double_word_from_binary(enum pg_codec_id id, const u
     return PG_VALUE_OK;
 }
 
-enum pg_value_result pg_scalar_from_binary(const struct pg_codec *codec, const uint8_t *p, size_t n, void *out)
+enum pg_value_result pg_scalar_from_binary(const struct pg_codec *codec, const uint8_t *p, size_t n,
+                                           void *out)
 {
     enum pg_codec_id id = (enum pg_codec_id)codec->id;
     switch (id) {
@@ -175,8 +178,7 @@ enum pg_value_result pg_scalar_from_binary(const struct pg_codec *codec, const u
     case PG_CODEC_INT8:
     case PG_CODEC_FLOAT8:
     case PG_CODEC_TIME: return double_word_from_binary(id, p, n, out);
-    case PG_CODEC_DECIMAL:
-        return pg_decimal_from_binary(p, n, codec->type.precision, codec->type.scale, out);
+    case PG_CODEC_DECIMAL: return pg_decimal_from_binary(p, n, codec->type.precision, codec->type.scale, out);
     case PG_CODEC_DATE: return pg_date_from_binary(p, n, out);
     case PG_CODEC_TIMESTAMP:
     case PG_CODEC_TIMESTAMPTZ: return pg_timestamp_from_binary(p, n, out);

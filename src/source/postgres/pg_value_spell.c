@@ -33,7 +33,8 @@ static enum dm_status spell_moment(const struct pg_codec *codec, const uint8_t *
         return dm_buffer_printf(out, err, "%s", micros > 0 ? "infinity" : "-infinity");
     bool zone = codec->id == PG_CODEC_TIMESTAMPTZ;
     if (micros < INT64_MAX - PG_EPOCH_MICROS)
-        return dm_buffer_printf(out, err, "%s", pg_timestamp_spell(micros + PG_EPOCH_MICROS, zone, text, sizeof text));
+        return dm_buffer_printf(out, err, "%s",
+                                pg_timestamp_spell(micros + PG_EPOCH_MICROS, zone, text, sizeof text));
     /* 400 years are a whole number of days, and the calendar repeats */
     int64_t cycle = INT64_C(146097) * 86400000000;
     (void)pg_timestamp_spell(micros - cycle + PG_EPOCH_MICROS, zone, text, sizeof text);
@@ -44,8 +45,8 @@ static enum dm_status spell_moment(const struct pg_codec *codec, const uint8_t *
     return dm_buffer_printf(out, err, "%ld%s", year + 400, text + used);
 }
 
-static enum dm_status spell_scalar(const struct pg_codec *codec, const uint8_t *p, size_t n, struct dm_buffer *out,
-                                   struct dm_error *err)
+static enum dm_status spell_scalar(const struct pg_codec *codec, const uint8_t *p, size_t n,
+                                   struct dm_buffer *out, struct dm_error *err)
 {
     char text[64];
     if (codec->id == PG_CODEC_TEXT)
@@ -130,8 +131,8 @@ static enum dm_status spell_element(struct spelling *s, struct dm_buffer *out, s
 }
 
 /* Elements of one dimension, and of the ones inside it. */
-static enum dm_status spell_dimension(struct spelling *s, int dimension, int dimensions, struct dm_buffer *out,
-                                      struct dm_error *err)
+static enum dm_status spell_dimension(struct spelling *s, int dimension, int dimensions,
+                                      struct dm_buffer *out, struct dm_error *err)
 {
     uint32_t count = dm_get_be32(s->p + 12 + 8 * dimension);
     enum dm_status status = dm_buffer_append_byte(out, '{', err);
@@ -145,8 +146,8 @@ static enum dm_status spell_dimension(struct spelling *s, int dimension, int dim
     return status == DM_OK ? dm_buffer_append_byte(out, '}', err) : status;
 }
 
-static enum dm_status spell_array(const struct pg_codec *codec, const uint8_t *p, size_t n, struct dm_buffer *out,
-                                  struct dm_error *err)
+static enum dm_status spell_array(const struct pg_codec *codec, const uint8_t *p, size_t n,
+                                  struct dm_buffer *out, struct dm_error *err)
 {
     uint32_t dimensions = n >= 12 ? dm_get_be32(p) : 0;
     if (n < 12 || dimensions > 6 || n < 12 + 8 * (size_t)dimensions)
@@ -156,7 +157,8 @@ static enum dm_status spell_array(const struct pg_codec *codec, const uint8_t *p
     bool shifted = false;
     for (uint32_t d = 0; d < dimensions; d++) {
         shifted = shifted || dm_get_be32(p + 16 + 8 * d) != 1;
-        if (dm_get_be32(p + 12 + 8 * d) == 0) /* the server has no such arrays, and they would never end here */
+        if (dm_get_be32(p + 12 + 8 * d) ==
+            0) /* the server has no such arrays, and they would never end here */
             return spell_hex(p, n, out, err);
     }
     enum dm_status status = DM_OK;
@@ -173,8 +175,8 @@ static enum dm_status spell_array(const struct pg_codec *codec, const uint8_t *p
     return status == DM_OK ? spell_dimension(&s, 0, (int)dimensions, out, err) : status;
 }
 
-enum dm_status pg_value_spell_binary(const struct pg_codec *codec, const uint8_t *p, size_t n, struct dm_buffer *out,
-                                     struct dm_error *err)
+enum dm_status pg_value_spell_binary(const struct pg_codec *codec, const uint8_t *p, size_t n,
+                                     struct dm_buffer *out, struct dm_error *err)
 {
     if (codec->as_text)
         return dm_buffer_append(out, p, n, err);

@@ -23,12 +23,13 @@ static enum dm_status postgres_open(const struct dm_source_config *config, struc
 {
     *out = NULL;
     if (config->url == NULL || config->url[0] == '\0')
-        return dm_fail(err, DM_ERROR_CONFIG, "url: postgresql://user@host/database", "source \"%s\" has no url:",
-                       config->name);
+        return dm_fail(err, DM_ERROR_CONFIG, "url: postgresql://user@host/database",
+                       "source \"%s\" has no url:", config->name);
     struct dm_source *s = dm_xzalloc(1, sizeof *s);
     s->config = config;
     s->slot = config->slot != NULL ? dm_xstrdup(config->slot) : default_name(config->name);
-    s->publication = config->publication != NULL ? dm_xstrdup(config->publication) : default_name(config->name);
+    s->publication =
+        config->publication != NULL ? dm_xstrdup(config->publication) : default_name(config->name);
     s->inserts_publication = dm_xasprintf("%.55s_inserts", s->publication);
     *out = s;
     return DM_OK;
@@ -62,8 +63,8 @@ enum dm_status pg_source_connection(struct dm_source *s, PGconn **out, struct dm
     return DM_OK;
 }
 
-enum dm_status pg_source_catalog(const struct dm_source_config *config, PGconn *conn, struct pg_type_cache *types,
-                                 struct pg_catalog *out, struct dm_error *err)
+enum dm_status pg_source_catalog(const struct dm_source_config *config, PGconn *conn,
+                                 struct pg_type_cache *types, struct pg_catalog *out, struct dm_error *err)
 {
     PGresult *rows;
     if (pg_query(conn, &rows, err, "SHOW server_encoding") != DM_OK)
@@ -97,8 +98,9 @@ static enum dm_status postgres_tables(struct dm_source *s, struct dm_table_list 
     return DM_OK;
 }
 
-/* The position of a logical message of our own, not the end of the log: the message's commit makes sure that everything
- * before it is flushed and that the stream will soon stand behind it, even when nothing else happens. */
+/* The position of a logical message of our own, not the end of the log: the message's commit makes sure that
+ * everything before it is flushed and that the stream will soon stand behind it, even when nothing else
+ * happens. */
 static enum dm_status postgres_current(struct dm_source *s, dm_position *out, struct dm_error *err)
 {
     PGconn *conn;

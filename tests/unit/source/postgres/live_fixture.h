@@ -31,13 +31,13 @@ static struct pg_server live_server;
 static bool live_server_there;
 static struct live *live_unfinished; /* of a test that failed half-way */
 
-#define must(l, call)                                                                                             \
-    do {                                                                                                          \
-        if ((call) != DM_OK) {                                                                                    \
-            fprintf(stderr, "%s:%d: %s [%s] %s (%s)\n", __FILE__, __LINE__, #call, dm_error_class_name((l)->err.class),   \
-                    (l)->err.message, (l)->err.hint);                                                             \
-            fail();                                                                                               \
-        }                                                                                                         \
+#define must(l, call) \
+    do { \
+        if ((call) != DM_OK) { \
+            fprintf(stderr, "%s:%d: %s [%s] %s (%s)\n", __FILE__, __LINE__, #call, \
+                    dm_error_class_name((l)->err.class), (l)->err.message, (l)->err.hint); \
+            fail(); \
+        } \
     } while (0)
 
 static inline void run(struct live *l, const char *sql)
@@ -171,14 +171,14 @@ static inline int live_stop(void **state)
 }
 
 /* Only a machine without PostgreSQL may pass without testing; a server that does not start is a failure. */
-#define NEED_SERVER()                                                                                             \
-    do {                                                                                                          \
-        char found[128];                                                                                          \
-        if (!pg_server_find(found, sizeof found)) {                                                               \
-            print_message("skipped: no PostgreSQL server binaries in /usr/lib/postgresql\n");                     \
-            skip();                                                                                               \
-        }                                                                                                         \
-        assert_true(live_server_there);                                                                           \
+#define NEED_SERVER() \
+    do { \
+        char found[128]; \
+        if (!pg_server_find(found, sizeof found)) { \
+            print_message("skipped: no PostgreSQL server binaries in /usr/lib/postgresql\n"); \
+            skip(); \
+        } \
+        assert_true(live_server_there); \
     } while (0)
 
 #endif

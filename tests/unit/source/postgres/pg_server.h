@@ -41,15 +41,16 @@ static inline bool pg_server_find(char *out, size_t size)
 static inline int pg_server_command(const struct pg_server *s, const char *command)
 {
     char line[1024];
-    (void)snprintf(line, sizeof line, "cd %s && %s%s/%s >>%s/commands.log 2>&1", s->folder, s->as_user, s->bin, command,
-                   s->folder);
+    (void)snprintf(line, sizeof line, "cd %s && %s%s/%s >>%s/commands.log 2>&1", s->folder, s->as_user,
+                   s->bin, command, s->folder);
     return system(line);
 }
 
 static inline bool pg_server_launch(struct pg_server *s)
 {
     char command[512];
-    (void)snprintf(command, sizeof command, "pg_ctl -D %s/data -l %s/server.log -w -t 60 start", s->folder, s->folder);
+    (void)snprintf(command, sizeof command, "pg_ctl -D %s/data -l %s/server.log -w -t 60 start", s->folder,
+                   s->folder);
     return pg_server_command(s, command) == 0;
 }
 
@@ -65,7 +66,8 @@ static inline bool pg_server_start(struct pg_server *s, const char *settings)
     if (owner != NULL && chown(s->folder, owner->pw_uid, owner->pw_gid) != 0)
         return false;
     char command[512];
-    (void)snprintf(command, sizeof command, "initdb -D %s/data -A trust -U postgres -E UTF8 --locale=C --no-sync", s->folder);
+    (void)snprintf(command, sizeof command,
+                   "initdb -D %s/data -A trust -U postgres -E UTF8 --locale=C --no-sync", s->folder);
     if (pg_server_command(s, command) != 0)
         return false;
     char path[128];
@@ -73,8 +75,9 @@ static inline bool pg_server_start(struct pg_server *s, const char *settings)
     FILE *conf = fopen(path, "a");
     if (conf == NULL)
         return false;
-    fprintf(conf, "\nlisten_addresses = ''\nunix_socket_directories = '%s'\nwal_level = logical\nfsync = off\n"
-                  "max_wal_senders = 10\nmax_replication_slots = 10\nmax_prepared_transactions = 5\n%s",
+    fprintf(conf,
+            "\nlisten_addresses = ''\nunix_socket_directories = '%s'\nwal_level = logical\nfsync = off\n"
+            "max_wal_senders = 10\nmax_replication_slots = 10\nmax_prepared_transactions = 5\n%s",
             s->folder, settings);
     (void)fclose(conf);
     (void)snprintf(s->url, sizeof s->url, "host=%s user=postgres dbname=postgres", s->folder);

@@ -28,7 +28,7 @@ struct recorder {
     size_t n_tables;
     struct recorded_table *tables[64];
     uint64_t rows, begins, commits, aborts, sub_aborts, idles, blocks;
-    dm_position last;  /* of commit or idle */
+    dm_position last; /* of commit or idle */
     struct dm_txn txn;
     const char *unwanted; /* a table that gets a NULL handle */
 };
@@ -80,7 +80,8 @@ static inline void value_text(const struct dm_column *c, size_t row, char *out, 
         for (size_t i = c->offsets[row]; i < c->offsets[row + 1] && used + 64 < size; i++) {
             char element[64];
             value_text(c->child, i, element, sizeof element);
-            used += (size_t)snprintf(out + used, size - used, "%s%s", i > c->offsets[row] ? "," : "", element);
+            used +=
+                (size_t)snprintf(out + used, size - used, "%s%s", i > c->offsets[row] ? "," : "", element);
         }
         (void)snprintf(out + used, size - used, "]");
         break;
@@ -99,7 +100,8 @@ static inline void recorder_flush(struct recorder *r)
             if (r->quiet)
                 continue;
             char line[4096];
-            size_t used = (size_t)snprintf(line, sizeof line, "%s %s ", t->name, ops[t->batch->ops[t->shown]]);
+            size_t used =
+                (size_t)snprintf(line, sizeof line, "%s %s ", t->name, ops[t->batch->ops[t->shown]]);
             for (size_t c = 0; c < t->batch->n_columns && used < sizeof line - 600; c++) {
                 char value[512];
                 value_text(&t->batch->columns[c], t->shown, value, sizeof value);
@@ -136,7 +138,8 @@ static inline enum dm_status rec_commit(void *ctx, const struct dm_txn *txn, str
     return DM_OK;
 }
 
-static inline enum dm_status rec_table(void *ctx, const struct dm_table *table, void **handle, struct dm_error *err)
+static inline enum dm_status rec_table(void *ctx, const struct dm_table *table, void **handle,
+                                       struct dm_error *err)
 {
     struct recorder *r = ctx;
     (void)err;
@@ -149,7 +152,8 @@ static inline enum dm_status rec_table(void *ctx, const struct dm_table *table, 
         const struct dm_field *f = &table->columns->fields[i];
         used += (size_t)snprintf(line + used, sizeof line - used, "%s%s %s%s%s%s", i > 0 ? ", " : "", f->name,
                                  dm_type_name(f->type, type, sizeof type), f->required ? "!" : "",
-                                 f->default_json != NULL ? " default " : "", f->default_json != NULL ? f->default_json : "");
+                                 f->default_json != NULL ? " default " : "",
+                                 f->default_json != NULL ? f->default_json : "");
     }
     (void)snprintf(line + used, sizeof line - used, ")%s%s", table->rewritten ? " rewritten" : "",
                    table->problem != NULL ? " problem" : "");
@@ -190,7 +194,8 @@ static inline enum dm_status rec_note(struct recorder *r, const char *word, cons
 {
     recorder_flush(r);
     char line[1024];
-    (void)snprintf(line, sizeof line, "%s %s%s%s", word, t->name, more != NULL ? " " : "", more != NULL ? more : "");
+    (void)snprintf(line, sizeof line, "%s %s%s%s", word, t->name, more != NULL ? " " : "",
+                   more != NULL ? more : "");
     recorder_line(r, line);
     return DM_OK;
 }
@@ -201,11 +206,13 @@ static inline enum dm_status rec_truncate(void *ctx, void *handle, struct dm_err
     return rec_note(ctx, "truncate", handle, NULL);
 }
 
-static inline enum dm_status rec_bad_row(void *ctx, void *handle, const struct dm_bad_row *row, struct dm_error *err)
+static inline enum dm_status rec_bad_row(void *ctx, void *handle, const struct dm_bad_row *row,
+                                         struct dm_error *err)
 {
     (void)err;
     char more[800];
-    (void)snprintf(more, sizeof more, "%s key=%s raw=%.600s", row->reason, row->key != NULL ? row->key : "-", row->raw);
+    (void)snprintf(more, sizeof more, "%s key=%s raw=%.600s", row->reason, row->key != NULL ? row->key : "-",
+                   row->raw);
     return rec_note(ctx, "bad", handle, more);
 }
 

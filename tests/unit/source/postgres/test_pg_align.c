@@ -27,8 +27,12 @@ static void test_nothing_changed(void **state)
 static void test_far_ahead(void **state)
 {
     (void)state;
-    const struct pg_message_column m[] = {{"id", INT, -1, true}, {"a", TEXT, -1, false}, {"b", INT, -1, false}};
-    const struct pg_attribute now[] = {{1, "id", NULL, INT, 0, false}, {2, "z", NULL, TEXT, 0, true}, {3, NULL, NULL, 0, 0, true}, {4, "c", NULL, INT, 0, true}};
+    const struct pg_message_column m[] = {
+        {"id", INT, -1, true}, {"a", TEXT, -1, false}, {"b", INT, -1, false}};
+    const struct pg_attribute now[] = {{1, "id", NULL, INT, 0, false},
+                                       {2, "z", NULL, TEXT, 0, true},
+                                       {3, NULL, NULL, 0, 0, true},
+                                       {4, "c", NULL, INT, 0, true}};
     int32_t out[3];
     assert_true(pg_align(m, COUNT(m), now, COUNT(now), false, out));
     assert_int_equal(out[1], 2);
@@ -40,7 +44,8 @@ static void test_dropped_long_ago(void **state)
 {
     (void)state;
     const struct pg_message_column m[] = {{"id", INT, -1, true}, {"x", INT, -1, false}};
-    const struct pg_attribute now[] = {{1, "id", NULL, INT, 0, false}, {2, NULL, NULL, 0, 0, false}, {3, "y", NULL, INT, 0, true}};
+    const struct pg_attribute now[] = {
+        {1, "id", NULL, INT, 0, false}, {2, NULL, NULL, 0, 0, false}, {3, "y", NULL, INT, 0, true}};
     int32_t out[2];
     assert_true(pg_align(m, COUNT(m), now, COUNT(now), false, out));
     assert_int_equal(out[1], 3);
@@ -50,8 +55,10 @@ static void test_dropped_long_ago(void **state)
 static void test_names_moved_on(void **state)
 {
     (void)state;
-    const struct pg_message_column m[] = {{"id", INT, -1, true}, {"a", INT, -1, false}, {"b", INT, -1, false}};
-    const struct pg_attribute now[] = {{1, "id", "id", INT, INT, false}, {2, "c", "a", INT, INT, true}, {3, "a", "b", INT, INT, true}};
+    const struct pg_message_column m[] = {
+        {"id", INT, -1, true}, {"a", INT, -1, false}, {"b", INT, -1, false}};
+    const struct pg_attribute now[] = {
+        {1, "id", "id", INT, INT, false}, {2, "c", "a", INT, INT, true}, {3, "a", "b", INT, INT, true}};
     int32_t out[3];
     assert_true(pg_align(m, COUNT(m), now, COUNT(now), false, out));
     assert_int_equal(out[1], 2);
@@ -62,8 +69,10 @@ static void test_names_moved_on(void **state)
 static void test_uncommitted(void **state)
 {
     (void)state;
-    const struct pg_message_column m[] = {{"id", INT, -1, true}, {"a", TEXT, -1, false}, {"new", INT, -1, false}};
-    const struct pg_attribute now[] = {{1, "id", "id", INT, INT, false}, {2, "a", "a", TEXT, TEXT, false}, {3, NULL, NULL, 0, 0, false}};
+    const struct pg_message_column m[] = {
+        {"id", INT, -1, true}, {"a", TEXT, -1, false}, {"new", INT, -1, false}};
+    const struct pg_attribute now[] = {
+        {1, "id", "id", INT, INT, false}, {2, "a", "a", TEXT, TEXT, false}, {3, NULL, NULL, 0, 0, false}};
     int32_t out[3];
     assert_true(pg_align(m, COUNT(m), now, COUNT(now), true, out));
     assert_int_equal(out[2], 4);
@@ -73,8 +82,9 @@ static void test_uncommitted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_changed), cmocka_unit_test(test_far_ahead), cmocka_unit_test(test_dropped_long_ago),
-        cmocka_unit_test(test_names_moved_on),  cmocka_unit_test(test_uncommitted),
+        cmocka_unit_test(test_nothing_changed),  cmocka_unit_test(test_far_ahead),
+        cmocka_unit_test(test_dropped_long_ago), cmocka_unit_test(test_names_moved_on),
+        cmocka_unit_test(test_uncommitted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

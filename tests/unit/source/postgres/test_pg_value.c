@@ -39,8 +39,10 @@ static void test_decimal_text(void **state)
         {"1000.00", 5, 2, PG_VALUE_DECIMAL_RANGE, "", false},
         {"1.005", 5, 2, PG_VALUE_DECIMAL_RANGE, "", false},
         {"1.00000", 5, 2, PG_VALUE_OK, "100", false},
-        {"99999999999999999999999999999999999999", 38, 0, PG_VALUE_OK, "99999999999999999999999999999999999999", false},
-        {"-9999999999999999999999999999.9999999999", 38, 10, PG_VALUE_OK, "99999999999999999999999999999999999999", true},
+        {"99999999999999999999999999999999999999", 38, 0, PG_VALUE_OK,
+         "99999999999999999999999999999999999999", false},
+        {"-9999999999999999999999999999.9999999999", 38, 10, PG_VALUE_OK,
+         "99999999999999999999999999999999999999", true},
         {"100000000000000000000000000000000000000", 38, 0, PG_VALUE_DECIMAL_RANGE, "", false},
         {"0.00000000000000000000000000000000000001", 38, 38, PG_VALUE_OK, "1", false},
         {"123456789012345678901234567890", 38, 0, PG_VALUE_OK, "123456789012345678901234567890", false},
@@ -55,8 +57,8 @@ static void test_decimal_text(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dm_int128 v = 7;
-        enum pg_value_result r =
-            pg_decimal_from_text(cases[i].text, strlen(cases[i].text), cases[i].precision, cases[i].scale, &v);
+        enum pg_value_result r = pg_decimal_from_text(cases[i].text, strlen(cases[i].text),
+                                                      cases[i].precision, cases[i].scale, &v);
         if (r != cases[i].result)
             fprintf(stderr, "%s\n", cases[i].text);
         assert_int_equal(r, cases[i].result);
@@ -131,7 +133,8 @@ static void test_floats(void **state)
         assert_memory_equal(&g, &wanted_f, sizeof g);
     }
     double d;
-    static const char *const bad[] = {"", "-", "1e", "nan", "0x10", "1.5 ", "inf", "1,5", "e5", "--1", "1e+-5"};
+    static const char *const bad[] = {"",    "-",   "1e", "nan", "0x10", "1.5 ",
+                                      "inf", "1,5", "e5", "--1", "1e+-5"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         if (pg_float8_from_text(bad[i], strlen(bad[i]), &d) != PG_VALUE_MALFORMED)
             fprintf(stderr, "%s\n", bad[i]);
@@ -146,7 +149,8 @@ static void test_integers(void **state)
     assert_int_equal(pg_int_from_text("-9223372036854775808", 20, INT64_MIN, INT64_MAX, &v), PG_VALUE_OK);
     assert_true(v == INT64_MIN);
     assert_int_equal(pg_int_from_text("9223372036854775807", 19, INT64_MIN, INT64_MAX, &v), PG_VALUE_OK);
-    assert_int_equal(pg_int_from_text("9223372036854775808", 19, INT64_MIN, INT64_MAX, &v), PG_VALUE_MALFORMED);
+    assert_int_equal(pg_int_from_text("9223372036854775808", 19, INT64_MIN, INT64_MAX, &v),
+                     PG_VALUE_MALFORMED);
     assert_int_equal(pg_int_from_text("32768", 5, INT16_MIN, INT16_MAX, &v), PG_VALUE_MALFORMED);
     assert_int_equal(pg_int_from_text("", 0, INT16_MIN, INT16_MAX, &v), PG_VALUE_MALFORMED);
     assert_int_equal(pg_int_from_text("1x", 2, INT16_MIN, INT16_MAX, &v), PG_VALUE_MALFORMED);
@@ -166,7 +170,8 @@ static void test_calendar(void **state)
         assert_int_equal(pg_date_from_text(text, strlen(text), &back), PG_VALUE_OK);
         assert_int_equal(back, day);
     }
-    static const char *const bad[] = {"2020-13-01", "2020-00-01", "2020-1-1", "20-01-01", "2020-01-01x", "", "infinit", "2020-01-01 AD"};
+    static const char *const bad[] = {"2020-13-01",  "2020-00-01", "2020-1-1", "20-01-01",
+                                      "2020-01-01x", "",           "infinit",  "2020-01-01 AD"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(pg_date_from_text(bad[i], strlen(bad[i]), &back), PG_VALUE_MALFORMED);
 }
@@ -195,8 +200,10 @@ static void test_moments(void **state)
             fprintf(stderr, "%s\n", cases[i].text);
         assert_true(v == cases[i].micros);
     }
-    assert_int_equal(pg_timestamp_from_text("294247-01-10 04:00:54.775807", 28, &v), PG_VALUE_TIMESTAMP_RANGE);
-    assert_int_equal(pg_timestamp_from_text("294247-01-10 04:00:54.775808", 28, &v), PG_VALUE_TIMESTAMP_RANGE);
+    assert_int_equal(pg_timestamp_from_text("294247-01-10 04:00:54.775807", 28, &v),
+                     PG_VALUE_TIMESTAMP_RANGE);
+    assert_int_equal(pg_timestamp_from_text("294247-01-10 04:00:54.775808", 28, &v),
+                     PG_VALUE_TIMESTAMP_RANGE);
     assert_int_equal(pg_timestamp_from_text("2020-01-01", 10, &v), PG_VALUE_MALFORMED);
     assert_int_equal(pg_timestamp_from_text("2020-01-01 10:00", 16, &v), PG_VALUE_MALFORMED);
     uint8_t wire[8];
@@ -215,8 +222,8 @@ struct seen {
 static enum pg_value_result see(void *ctx, const char *text, size_t n)
 {
     struct seen *s = ctx;
-    s->used += (size_t)snprintf(s->text + s->used, sizeof s->text - s->used, "<%.*s>", text != NULL ? (int)n : 1,
-                                text != NULL ? text : "~");
+    s->used += (size_t)snprintf(s->text + s->used, sizeof s->text - s->used, "<%.*s>",
+                                text != NULL ? (int)n : 1, text != NULL ? text : "~");
     return PG_VALUE_OK;
 }
 
@@ -246,7 +253,8 @@ static void test_array_text(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct seen s = {{0}, 0};
-        enum pg_value_result r = pg_array_text_each(cases[i].text, strlen(cases[i].text), cases[i].delimiter, see, &s);
+        enum pg_value_result r =
+            pg_array_text_each(cases[i].text, strlen(cases[i].text), cases[i].delimiter, see, &s);
         if (r != cases[i].result)
             fprintf(stderr, "%s\n", cases[i].text);
         assert_int_equal(r, cases[i].result);
@@ -258,8 +266,11 @@ static void test_array_text(void **state)
 static void test_utf8(void **state)
 {
     (void)state;
-    static const char *const good[] = {"", "abc", "é", "日", "\xF0\x9F\x8E\x89", "\xF4\x8F\xBF\xBF", "\xEF\xBF\xBF"};
-    static const char *const bad[] = {"\x80", "\xC3", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF0\x9F\x8E", "a\xFFz", "\xE6\x97x"};
+    static const char *const good[] = {
+        "", "abc", "é", "日", "\xF0\x9F\x8E\x89", "\xF4\x8F\xBF\xBF", "\xEF\xBF\xBF"};
+    static const char *const bad[] = {"\x80",         "\xC3",         "\xC0\x80",
+                                      "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80",
+                                      "\xF0\x9F\x8E", "a\xFFz",       "\xE6\x97x"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_true(pg_utf8_valid((const uint8_t *)good[i], strlen(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -269,8 +280,9 @@ static void test_utf8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decimal_text), cmocka_unit_test(test_decimal_binary), cmocka_unit_test(test_floats),
-        cmocka_unit_test(test_integers),     cmocka_unit_test(test_calendar),       cmocka_unit_test(test_moments),
+        cmocka_unit_test(test_decimal_text), cmocka_unit_test(test_decimal_binary),
+        cmocka_unit_test(test_floats),       cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_calendar),     cmocka_unit_test(test_moments),
         cmocka_unit_test(test_array_text),   cmocka_unit_test(test_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

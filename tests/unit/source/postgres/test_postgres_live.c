@@ -11,10 +11,12 @@ static void test_changes(void **state)
     run(l, "CREATE TABLE t (id int PRIMARY KEY, a text)");
     live_prepare(l);
     live_stream(l, 0);
-    run(l, "BEGIN; INSERT INTO t VALUES (1, 'x'), (2, NULL), (3, ''); UPDATE t SET a = 'y' WHERE id = 1; DELETE FROM t WHERE id = 2; COMMIT");
+    run(l, "BEGIN; INSERT INTO t VALUES (1, 'x'), (2, NULL), (3, ''); UPDATE t SET a = 'y' WHERE id = 1; "
+           "DELETE FROM t WHERE id = 2; COMMIT");
     run(l, "UPDATE t SET id = 30 WHERE id = 3");
     run(l, "BEGIN; INSERT INTO t VALUES (9, 'void'); ROLLBACK");
-    run(l, "BEGIN; INSERT INTO t VALUES (4, 'a'); SAVEPOINT s; INSERT INTO t VALUES (5, 'void'); ROLLBACK TO s; INSERT INTO t VALUES (6, 'c'); COMMIT");
+    run(l, "BEGIN; INSERT INTO t VALUES (4, 'a'); SAVEPOINT s; INSERT INTO t VALUES (5, 'void'); ROLLBACK TO "
+           "s; INSERT INTO t VALUES (6, 'c'); COMMIT");
     run(l, "TRUNCATE t");
     drain(l);
     expect(l, "begin\npublic.t INSERT 1|x\npublic.t INSERT 2|~\npublic.t INSERT 3|\npublic.t UPDATE 1|y\n"
@@ -45,7 +47,8 @@ static void test_positions_and_restart(void **state)
     run(l, "INSERT INTO t VALUES (2, 'y')");
     l->type->stream_close(l->stream);
     recorder_clear(&l->rec);
-    must(l, l->type->stream_open(l->source, middle, &l->stream, &l->err)); /* what was applied does not come again */
+    must(l, l->type->stream_open(l->source, middle, &l->stream,
+                                 &l->err)); /* what was applied does not come again */
     l->rec.last = 0;
     drain(l);
     expect(l, "begin\ntable public.t(" SIMPLE ")\npublic.t INSERT 2|y\ncommit\n");
@@ -115,31 +118,39 @@ static void test_toast_and_identities(void **state)
     (void)state;
     NEED_SERVER();
     struct live *l = live_new();
-    run(l, "CREATE TABLE d (id int PRIMARY KEY, n int, big text); ALTER TABLE d ALTER big SET STORAGE EXTERNAL;"
-           "CREATE TABLE f (id int PRIMARY KEY, n int, big text); ALTER TABLE f ALTER big SET STORAGE EXTERNAL;"
-           "ALTER TABLE f REPLICA IDENTITY FULL;"
-           "CREATE TABLE k (big text PRIMARY KEY, n int); ALTER TABLE k ALTER big SET STORAGE EXTERNAL;"
-           "CREATE TABLE i (id int PRIMARY KEY, u int NOT NULL, n int); CREATE UNIQUE INDEX iu ON i (u);"
-           "ALTER TABLE i REPLICA IDENTITY USING INDEX iu");
+    run(l,
+        "CREATE TABLE d (id int PRIMARY KEY, n int, big text); ALTER TABLE d ALTER big SET STORAGE EXTERNAL;"
+        "CREATE TABLE f (id int PRIMARY KEY, n int, big text); ALTER TABLE f ALTER big SET STORAGE EXTERNAL;"
+        "ALTER TABLE f REPLICA IDENTITY FULL;"
+        "CREATE TABLE k (big text PRIMARY KEY, n int); ALTER TABLE k ALTER big SET STORAGE EXTERNAL;"
+        "CREATE TABLE i (id int PRIMARY KEY, u int NOT NULL, n int); CREATE UNIQUE INDEX iu ON i (u);"
+        "ALTER TABLE i REPLICA IDENTITY USING INDEX iu");
     live_prepare(l);
     live_stream(l, 0);
     run(l, "INSERT INTO d VALUES (1, 1, repeat('x', 10000)); INSERT INTO f VALUES (1, 1, repeat('y', 10000));"
            "INSERT INTO k VALUES (repeat('k', 2500), 1); INSERT INTO i VALUES (1, 10, 1)");
     drain(l);
     recorder_clear(&l->rec);
-    run(l, "UPDATE d SET n = 2");                      /* UNCHANGED */
-    run(l, "UPDATE d SET id = 2");                     /* UNCHANGED behind REKEY */
-    run(l, "UPDATE f SET n = 2");                      /* from the old tuple */
-    run(l, "UPDATE f SET id = 2");                     /* full identity: the key change shows by comparison */
-    run(l, "UPDATE k SET n = 2");                      /* a key stored out of line */
-    run(l, "UPDATE i SET id = 5"); run(l, "UPDATE i SET u = 11"); run(l, "DELETE FROM i");
-    run(l, "DELETE FROM f"); run(l, "DELETE FROM d");
+    run(l, "UPDATE d SET n = 2");  /* UNCHANGED */
+    run(l, "UPDATE d SET id = 2"); /* UNCHANGED behind REKEY */
+    run(l, "UPDATE f SET n = 2");  /* from the old tuple */
+    run(l, "UPDATE f SET id = 2"); /* full identity: the key change shows by comparison */
+    run(l, "UPDATE k SET n = 2");  /* a key stored out of line */
+    run(l, "UPDATE i SET id = 5");
+    run(l, "UPDATE i SET u = 11");
+    run(l, "DELETE FROM i");
+    run(l, "DELETE FROM f");
+    run(l, "DELETE FROM d");
     drain(l);
-    expect(l, "begin\npublic.d UPDATE 1|2|=\ncommit\nbegin\npublic.d REKEY 1|~|~\npublic.d UPDATE 2|2|=\ncommit\n"
-              "begin\npublic.f UPDATE 1|2|<10000 bytes>\ncommit\nbegin\npublic.f REKEY 1|~|~\npublic.f UPDATE 2|2|<10000 bytes>\ncommit\n"
-              "begin\npublic.k UPDATE <2500 bytes>|2\ncommit\n"
-              "begin\npublic.i UPDATE 5|10|1\ncommit\nbegin\npublic.i REKEY ~|10|~\npublic.i UPDATE 5|11|1\ncommit\nbegin\npublic.i DELETE ~|11|~\ncommit\n"
-              "begin\npublic.f DELETE 2|2|<10000 bytes>\ncommit\nbegin\npublic.d DELETE 2|~|~\ncommit\n");
+    expect(
+        l,
+        "begin\npublic.d UPDATE 1|2|=\ncommit\nbegin\npublic.d REKEY 1|~|~\npublic.d UPDATE 2|2|=\ncommit\n"
+        "begin\npublic.f UPDATE 1|2|<10000 bytes>\ncommit\nbegin\npublic.f REKEY 1|~|~\npublic.f UPDATE "
+        "2|2|<10000 bytes>\ncommit\n"
+        "begin\npublic.k UPDATE <2500 bytes>|2\ncommit\n"
+        "begin\npublic.i UPDATE 5|10|1\ncommit\nbegin\npublic.i REKEY ~|10|~\npublic.i UPDATE "
+        "5|11|1\ncommit\nbegin\npublic.i DELETE ~|11|~\ncommit\n"
+        "begin\npublic.f DELETE 2|2|<10000 bytes>\ncommit\nbegin\npublic.d DELETE 2|~|~\ncommit\n");
     live_free(l);
 }
 
@@ -176,11 +187,14 @@ static void test_bad_rows(void **state)
     run(l, "UPDATE t SET id = 3, n = 1, a = '{{1}}' WHERE id = 2");
     run(l, "UPDATE t SET a = '{}' WHERE id = 3");
     drain(l);
-    expect(l, "begin\nbad public.t numeric_nan key=2 raw={\"id\": \"2\", \"n\": \"NaN\", \"a\": null}\ncommit\n"
-              /* what no longer fits is gone from the lake, not left standing as it was */
-              "begin\npublic.t DELETE 1|~|~\nbad public.t numeric_nan key=1 raw={\"id\": \"1\", \"n\": \"NaN\", \"a\": \"{1}\"}\ncommit\n"
-              "begin\npublic.t DELETE 2|~|~\nbad public.t array_shape key=3 raw={\"id\": \"3\", \"n\": \"1.00\", \"a\": \"{{1}}\"}\ncommit\n"
-              "begin\npublic.t UPDATE 3|100E-2|[]\ncommit\n");
+    expect(l,
+           "begin\nbad public.t numeric_nan key=2 raw={\"id\": \"2\", \"n\": \"NaN\", \"a\": null}\ncommit\n"
+           /* what no longer fits is gone from the lake, not left standing as it was */
+           "begin\npublic.t DELETE 1|~|~\nbad public.t numeric_nan key=1 raw={\"id\": \"1\", \"n\": \"NaN\", "
+           "\"a\": \"{1}\"}\ncommit\n"
+           "begin\npublic.t DELETE 2|~|~\nbad public.t array_shape key=3 raw={\"id\": \"3\", \"n\": "
+           "\"1.00\", \"a\": \"{{1}}\"}\ncommit\n"
+           "begin\npublic.t UPDATE 3|100E-2|[]\ncommit\n");
     live_free(l);
 }
 
@@ -223,7 +237,8 @@ static void test_streamed_ddl_rolled_back(void **state)
     drain(l);
     recorder_clear(&l->rec);
     l->rec.quiet = true;
-    run(l, "BEGIN; ALTER TABLE t ADD COLUMN n int; INSERT INTO t SELECT g, repeat('x', 100), g FROM generate_series(1, 20000) g; ROLLBACK");
+    run(l, "BEGIN; ALTER TABLE t ADD COLUMN n int; INSERT INTO t SELECT g, repeat('x', 100), g FROM "
+           "generate_series(1, 20000) g; ROLLBACK");
     drain(l);
     l->rec.quiet = false;
     recorder_clear(&l->rec);
@@ -251,11 +266,13 @@ static void test_ddl_with_rows(void **state)
     run(l, "ALTER TABLE t RENAME TO u");
     run(l, "DELETE FROM u WHERE id = 2");
     drain(l); /* the stream comes late: the catalog is ahead of every message */
-    expect(l, "begin\npublic.t INSERT 1|x|1\ncommit\n"
-              "begin\ntable public.t(id int!, a string, b int, c int default 7)\npublic.t INSERT 2|y|2|3\ncommit\n"
-              "begin\ntable public.t(id int!, z string, b int, c int default 7)\npublic.t UPDATE 2|q|2|3\ncommit\n"
-              "begin\ntable public.t(id int!, z string, c int default 7)\npublic.t UPDATE 2|q|4\ncommit\n"
-              "begin\ntable public.u(id int!, z string, c int default 7)\npublic.u DELETE 2|~|~\ncommit\n");
+    expect(
+        l,
+        "begin\npublic.t INSERT 1|x|1\ncommit\n"
+        "begin\ntable public.t(id int!, a string, b int, c int default 7)\npublic.t INSERT 2|y|2|3\ncommit\n"
+        "begin\ntable public.t(id int!, z string, b int, c int default 7)\npublic.t UPDATE 2|q|2|3\ncommit\n"
+        "begin\ntable public.t(id int!, z string, c int default 7)\npublic.t UPDATE 2|q|4\ncommit\n"
+        "begin\ntable public.u(id int!, z string, c int default 7)\npublic.u DELETE 2|~|~\ncommit\n");
     assert_int_equal(l->rec.tables[0]->table->columns->fields[1].source_ref, 2);
     assert_int_equal(l->rec.tables[0]->table->columns->fields[2].source_ref, 4);
     live_free(l);
@@ -302,7 +319,8 @@ static void test_lost_slot(void **state)
     dm_clock_sleep_ms(200);
     for (int i = 0; i < 4; i++) {
         run(l, "SELECT pg_switch_wal()");
-        run(l, "INSERT INTO t SELECT g FROM generate_series((SELECT coalesce(max(id), 0) + 1 FROM t), (SELECT coalesce(max(id), 0) + 1000 FROM t)) g");
+        run(l, "INSERT INTO t SELECT g FROM generate_series((SELECT coalesce(max(id), 0) + 1 FROM t), "
+               "(SELECT coalesce(max(id), 0) + 1000 FROM t)) g");
     }
     run(l, "CHECKPOINT");
     assert_int_equal(l->type->stream_open(l->source, 0, &l->stream, &l->err), DM_FAIL);
@@ -319,18 +337,21 @@ static void test_ddl_without_rows(void **state)
     (void)state;
     NEED_SERVER();
     struct live *l = live_new();
-    run(l, "CREATE TABLE t (id int PRIMARY KEY, a text); CREATE TABLE gone (id int PRIMARY KEY); INSERT INTO t VALUES (1, 'x')");
+    run(l, "CREATE TABLE t (id int PRIMARY KEY, a text); CREATE TABLE gone (id int PRIMARY KEY); INSERT INTO "
+           "t VALUES (1, 'x')");
     live_prepare(l);
     must(l, l->type->stream_open(l->source, 0, &l->stream, &l->err));
     watch_until(l, "table public.t(id int!, a string)\n"); /* heard of without a single change */
     watch_until(l, "table public.gone(id int!)\n");
     run(l, "ALTER TABLE t ADD COLUMN n timestamptz DEFAULT '2020-01-02 03:04:05+00'");
-    watch_until(l, "table public.t(id int!, a string, n timestamptz default \"2020-01-02T03:04:05.000000+00:00\")\n");
+    watch_until(
+        l, "table public.t(id int!, a string, n timestamptz default \"2020-01-02T03:04:05.000000+00:00\")\n");
     run(l, "ALTER TABLE t ADD COLUMN r float8 DEFAULT random()");
     watch_until(l, "r double) rewritten\n");
     run(l, "ALTER TABLE t ALTER COLUMN id TYPE bigint");
     watch_until(l, "table public.t(id long!, a string, n timestamptz, r double) rewritten\n");
-    run(l, "ALTER TABLE t ADD COLUMN v text[] DEFAULT '{a,b}'"); /* a default that JSON does not carry: copy again */
+    run(l,
+        "ALTER TABLE t ADD COLUMN v text[] DEFAULT '{a,b}'"); /* a default that JSON does not carry: copy again */
     watch_until(l, "v list<string>) rewritten\n");
     run(l, "ALTER TABLE t RENAME TO t2");
     watch_until(l, "table public.t2(");
@@ -351,8 +372,10 @@ static void test_partitions_as_root(void **state)
     NEED_SERVER();
     struct live *l = live_new();
     run(l, "CREATE TABLE p (id int, r text, n int, PRIMARY KEY (id, r)) PARTITION BY LIST (r);"
-           "CREATE TABLE p_a PARTITION OF p FOR VALUES IN ('a'); CREATE TABLE p_x PARTITION OF p FOR VALUES IN ('b', 'c') PARTITION BY LIST (r);"
-           "CREATE TABLE p_b (n int, r text NOT NULL, id int NOT NULL); ALTER TABLE p_x ATTACH PARTITION p_b FOR VALUES IN ('b')");
+           "CREATE TABLE p_a PARTITION OF p FOR VALUES IN ('a'); CREATE TABLE p_x PARTITION OF p FOR VALUES "
+           "IN ('b', 'c') PARTITION BY LIST (r);"
+           "CREATE TABLE p_b (n int, r text NOT NULL, id int NOT NULL); ALTER TABLE p_x ATTACH PARTITION p_b "
+           "FOR VALUES IN ('b')");
     live_prepare(l);
     live_stream(l, 0);
     run(l, "INSERT INTO p VALUES (1, 'a', 1), (2, 'b', 2)");
@@ -360,9 +383,11 @@ static void test_partitions_as_root(void **state)
     run(l, "DELETE FROM p_b WHERE id = 2");
     run(l, "TRUNCATE p");
     drain(l);
-    expect(l, "begin\npublic.p INSERT 1|a|1\npublic.p INSERT 2|b|2\ncommit\n"
-              "begin\npublic.p DELETE 1|a|~\npublic.p INSERT 1|b|1\ncommit\nbegin\npublic.p DELETE 2|b|~\ncommit\n"
-              "begin\ntruncate public.p\ncommit\n");
+    expect(
+        l,
+        "begin\npublic.p INSERT 1|a|1\npublic.p INSERT 2|b|2\ncommit\n"
+        "begin\npublic.p DELETE 1|a|~\npublic.p INSERT 1|b|1\ncommit\nbegin\npublic.p DELETE 2|b|~\ncommit\n"
+        "begin\ntruncate public.p\ncommit\n");
     run(l, "INSERT INTO p VALUES (1, 'a', 1), (2, 'b', 2)");
     drain(l);
     for (int i = 0; i < 12; i++)
@@ -373,7 +398,7 @@ static void test_partitions_as_root(void **state)
     for (int i = 0; i < 12; i++)
         assert_int_not_equal(l->type->stream_poll(l->stream, &l->sink, 50, &l->err), DM_FAIL);
     assert_null(strstr(l->rec.log, "rewritten")); /* an empty partition brings nothing */
-    run(l, "TRUNCATE p_a"); /* the server does not publish it */
+    run(l, "TRUNCATE p_a");                       /* the server does not publish it */
     watch_until(l, "rewritten\n");
     recorder_clear(&l->rec);
     run(l, "ALTER TABLE p_x DETACH PARTITION p_b");
@@ -390,7 +415,8 @@ static void test_partitions_as_leaves(void **state)
     NEED_SERVER();
     struct live *l = live_new();
     l->config.publish_via_root = false;
-    run(l, "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE p_1 PARTITION OF p FOR VALUES FROM (0) TO (10);"
+    run(l, "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE p_1 PARTITION OF p FOR "
+           "VALUES FROM (0) TO (10);"
            "CREATE TABLE p_2 PARTITION OF p FOR VALUES FROM (10) TO (20)");
     live_prepare(l);
     live_stream(l, 0);
@@ -405,25 +431,30 @@ static void test_filter_and_columns(void **state)
     (void)state;
     NEED_SERVER();
     struct live *l = live_new();
-    static char glob_f[] = "f", filter[] = "id > 10", glob_c[] = "c", id[] = "id", a[] = "a", glob_x[] = "x", secret[] = "secret";
+    static char glob_f[] = "f", filter[] = "id > 10", glob_c[] = "c", id[] = "id", a[] = "a", glob_x[] = "x",
+                secret[] = "secret";
     static char *columns[] = {id, a}, *exclude[] = {secret};
     l->tables[0] = (struct dm_table_config){.glob = glob_f, .filter = filter};
     l->tables[1] = (struct dm_table_config){.glob = glob_c, .n_columns = 2, .columns = columns};
-    l->tables[2] = (struct dm_table_config){.glob = glob_x, .n_exclude_columns = 1, .exclude_columns = exclude};
+    l->tables[2] =
+        (struct dm_table_config){.glob = glob_x, .n_exclude_columns = 1, .exclude_columns = exclude};
     l->config.n_tables = 3;
     run(l, "CREATE TABLE f (id int PRIMARY KEY, a text); CREATE TABLE c (id int PRIMARY KEY, a text, b text);"
-           "CREATE TABLE x (id int PRIMARY KEY, secret text, a text); ALTER TABLE x REPLICA IDENTITY FULL; CREATE TABLE other (id int PRIMARY KEY)");
+           "CREATE TABLE x (id int PRIMARY KEY, secret text, a text); ALTER TABLE x REPLICA IDENTITY FULL; "
+           "CREATE TABLE other (id int PRIMARY KEY)");
     live_prepare(l);
     live_prepare(l); /* again: nothing changes, nothing fails */
     live_stream(l, 0);
-    run(l, "INSERT INTO f VALUES (5, 'out'), (15, 'in'); INSERT INTO c VALUES (1, 'a', 'b'); INSERT INTO x VALUES (1, 's', 'a');"
+    run(l, "INSERT INTO f VALUES (5, 'out'), (15, 'in'); INSERT INTO c VALUES (1, 'a', 'b'); INSERT INTO x "
+           "VALUES (1, 's', 'a');"
            "INSERT INTO other VALUES (1)");
     run(l, "UPDATE f SET id = 16 WHERE id = 5");
     run(l, "UPDATE f SET id = 6 WHERE id = 15");
     run(l, "UPDATE c SET b = 'c'");
     drain(l);
     expect(l, "begin\npublic.f INSERT 15|in\npublic.c INSERT 1|a\npublic.x INSERT 1|a\ncommit\n"
-              "begin\npublic.f INSERT 16|out\ncommit\nbegin\npublic.f DELETE 15|~\ncommit\nbegin\npublic.c UPDATE 1|a\ncommit\n");
+              "begin\npublic.f INSERT 16|out\ncommit\nbegin\npublic.f DELETE 15|~\ncommit\nbegin\npublic.c "
+              "UPDATE 1|a\ncommit\n");
     /* the copy applies the same */
     struct dm_copy *copy;
     dm_position at;
@@ -489,7 +520,8 @@ static void expect_problem(const struct dm_table_list *tables, const char *name,
         return;
     }
     if (t->problem == NULL || strstr(t->problem, words) == NULL)
-        fprintf(stderr, "%s: %s instead of %s\n", name, t->problem != NULL ? t->problem : "(no problem)", words);
+        fprintf(stderr, "%s: %s instead of %s\n", name, t->problem != NULL ? t->problem : "(no problem)",
+                words);
     assert_non_null(t->problem);
     assert_non_null(strstr(t->problem, words));
     assert_non_null(t->hint);
@@ -505,13 +537,19 @@ static void test_discovery(void **state)
     l->tables[1] = (struct dm_table_config){.glob = all};
     l->tables[2] = (struct dm_table_config){.glob = weird};
     l->config.n_tables = 3;
-    run(l, "DROP SCHEMA IF EXISTS odd CASCADE; CREATE SCHEMA odd; CREATE TABLE odd.\"Sel\"\"ect . x\" (\"Group\" int PRIMARY KEY, \"a b\" text, \"é\" int);"
-           "CREATE TABLE nokey (a int); CREATE TABLE nothing (id int PRIMARY KEY); ALTER TABLE nothing REPLICA IDENTITY NOTHING;"
-           "CREATE UNLOGGED TABLE fast (id int PRIMARY KEY); CREATE VIEW a_view AS SELECT 1 AS one; CREATE VIEW b_view AS SELECT 2 AS two;"
-           "CREATE TABLE full_unique (u int NOT NULL UNIQUE, n int); ALTER TABLE full_unique REPLICA IDENTITY FULL;"
+    run(l, "DROP SCHEMA IF EXISTS odd CASCADE; CREATE SCHEMA odd; CREATE TABLE odd.\"Sel\"\"ect . x\" "
+           "(\"Group\" int PRIMARY KEY, \"a b\" text, \"é\" int);"
+           "CREATE TABLE nokey (a int); CREATE TABLE nothing (id int PRIMARY KEY); ALTER TABLE nothing "
+           "REPLICA IDENTITY NOTHING;"
+           "CREATE UNLOGGED TABLE fast (id int PRIMARY KEY); CREATE VIEW a_view AS SELECT 1 AS one; CREATE "
+           "VIEW b_view AS SELECT 2 AS two;"
+           "CREATE TABLE full_unique (u int NOT NULL UNIQUE, n int); ALTER TABLE full_unique REPLICA "
+           "IDENTITY FULL;"
            "CREATE TABLE full_nullable (u int UNIQUE); ALTER TABLE full_nullable REPLICA IDENTITY FULL;"
-           "CREATE TABLE late (id int PRIMARY KEY DEFERRABLE); CREATE TABLE gen (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id * 2) STORED);"
-           "CREATE TABLE parent (a int, b int, PRIMARY KEY (b, a)); CREATE TABLE child (id int PRIMARY KEY, x int, y int, FOREIGN KEY (x, y) REFERENCES parent (b, a));"
+           "CREATE TABLE late (id int PRIMARY KEY DEFERRABLE); CREATE TABLE gen (id int PRIMARY KEY, g int "
+           "GENERATED ALWAYS AS (id * 2) STORED);"
+           "CREATE TABLE parent (a int, b int, PRIMARY KEY (b, a)); CREATE TABLE child (id int PRIMARY KEY, "
+           "x int, y int, FOREIGN KEY (x, y) REFERENCES parent (b, a));"
            "CREATE TEMP TABLE temporary (id int PRIMARY KEY)");
     struct dm_table_list tables;
     must(l, l->type->tables(l->source, &tables, &l->err));
@@ -551,10 +589,14 @@ static void test_parallel_copy(void **state)
     (void)state;
     NEED_SERVER();
     struct live *l = live_new();
-    run(l, "CREATE TABLE big (id int PRIMARY KEY, filler text); INSERT INTO big SELECT g, repeat('x', 900) FROM generate_series(1, 60000) g;"
-           "DELETE FROM big WHERE id % 7 = 0; INSERT INTO big SELECT g, repeat('y', 900) FROM generate_series(60001, 61000) g;"
-           "CREATE TABLE p (id int PRIMARY KEY, r text) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);"
-           "CREATE TABLE p2 (r text, id int NOT NULL); ALTER TABLE p ATTACH PARTITION p2 FOR VALUES FROM (10) TO (20); INSERT INTO p SELECT g, g FROM generate_series(0, 19) g;"
+    run(l, "CREATE TABLE big (id int PRIMARY KEY, filler text); INSERT INTO big SELECT g, repeat('x', 900) "
+           "FROM generate_series(1, 60000) g;"
+           "DELETE FROM big WHERE id % 7 = 0; INSERT INTO big SELECT g, repeat('y', 900) FROM "
+           "generate_series(60001, 61000) g;"
+           "CREATE TABLE p (id int PRIMARY KEY, r text) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION "
+           "OF p FOR VALUES FROM (0) TO (10);"
+           "CREATE TABLE p2 (r text, id int NOT NULL); ALTER TABLE p ATTACH PARTITION p2 FOR VALUES FROM "
+           "(10) TO (20); INSERT INTO p SELECT g, g FROM generate_series(0, 19) g;"
            "CREATE TABLE empty (id int PRIMARY KEY)");
     struct dm_copy *copy;
     dm_position at;
@@ -589,7 +631,9 @@ static void test_parallel_copy(void **state)
         }
         bool big = strcmp(tables.tables[i]->name, "big") == 0, p = strcmp(tables.tables[i]->name, "p") == 0;
         assert_int_equal(rows, big ? 60000 - 8571 + 1000 : p ? 20 : 0);
-        assert_int_equal(sum, big ? INT64_C(1800030000) - 7 * INT64_C(8571) * 8572 / 2 + INT64_C(60500500) : p ? 190 : 0);
+        assert_int_equal(sum, big ? INT64_C(1800030000) - 7 * INT64_C(8571) * 8572 / 2 + INT64_C(60500500)
+                              : p ? 190
+                                  : 0);
     }
     dm_table_list_release(&tables);
     l->type->copy_close(copy);
@@ -766,7 +810,8 @@ static void test_prepared_transactions_and_messages(void **state)
     run(l, "INSERT INTO t VALUES (3)");
     run(l, "ROLLBACK PREPARED 'two'");
     run(l, "COMMIT PREPARED 'one'");
-    run(l, "SELECT pg_logical_emit_message(false, 'other', 'x'), pg_logical_emit_message(true, 'other', 'y')");
+    run(l,
+        "SELECT pg_logical_emit_message(false, 'other', 'x'), pg_logical_emit_message(true, 'other', 'y')");
     drain(l);
     expect(l, "begin\npublic.t INSERT 3\ncommit\nbegin\npublic.t INSERT 1\ncommit\n");
     live_free(l);
@@ -788,7 +833,8 @@ static void test_heartbeat_moves_the_slot(void **state)
     for (int i = 0; i < 100 && !moved; i++) {
         assert_int_not_equal(l->type->stream_poll(l->stream, &l->sink, 50, &l->err), DM_FAIL);
         l->type->stream_ack(l->stream, l->rec.last);
-        PGresult *rows = PQexec(l->sql, "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'dm_test'");
+        PGresult *rows = PQexec(
+            l->sql, "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'dm_test'");
         dm_position confirmed;
         must(l, l->type->position_parse(PQgetvalue(rows, 0, 0), &confirmed, &l->err));
         PQclear(rows);
