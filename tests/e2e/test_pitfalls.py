@@ -180,6 +180,25 @@ def test_p08_multi_level_partitions_via_root(database):
     assert checked(database, mirror, marker) == 1  # the marker
 
 
+@pytest.mark.parametrize("running", [True, False])
+def test_p08_truncate_of_one_leaf_via_root(database, running):
+    """The server does not publish it through the root: the mirror must find out by itself, in bounded time, also after a restart."""
+    database.execute(PARTITIONED)
+    database.execute("insert into p select i, (array['north','south','west'])[1 + i % 3], date '2024-06-01' + i, 'x' || i "
+                     "from generate_series(1, 300) i")
+    mirror, marker = run(database)
+    if not running:
+        assert mirror.stop() == 0
+    database.execute("truncate p_rest")
+    if not running:
+        mirror.start()
+
+    def gone():
+        return not [r for r in mirror.lake.dataset("shop", "p").dicts() if r["region"] == "west"]
+    mirror.until(gone, "the truncated leaf's rows to go", 40, every=0.3)
+    checked(database, mirror, marker)
+
+
 def test_p08_partitions_as_leaves(database):
     database.execute(PARTITIONED)
     database.execute("insert into p select i, (array['north','south','west'])[1 + i % 3], date '2024-06-01' + i, 'x' || i "
