@@ -178,6 +178,19 @@ static bool listed(const struct dm_table_list *tables, const struct dm_target *t
     return false;
 }
 
+/* A mistyped table name must not pass in silence; it is no error either, since the table may be made later. */
+static void warn_of_idle_globs(const struct pipeline *p, const struct dm_table_list *tables)
+{
+    for (size_t i = 0; i < p->config->n_tables; i++) {
+        const struct dm_table_config *entry = &p->config->tables[i];
+        bool used = false;
+        for (size_t k = 0; k < tables->n && !used; k++)
+            used = dm_table_glob_match(entry->glob, tables->tables[k]->schema, tables->tables[k]->name);
+        if (!used)
+            dm_log(DM_LOG_WARN, "%s: no table matches \"%s\" (is the schema or the name misspelled?)", p->config->name, entry->glob);
+    }
+}
+
 /* Looks at the source's tables: adds new ones, marks vanished ones, has the capture prepared for the change. */
 static enum dm_status discover(struct pipeline *p, bool first, struct dm_error *err)
 {
@@ -196,6 +209,8 @@ static enum dm_status discover(struct pipeline *p, bool first, struct dm_error *
         status = dm_target_list_update(&p->targets, &tables, &changed, err);
         (void)pthread_mutex_unlock(&p->m->lake_mutex);
     }
+    if (status == DM_OK && first)
+        warn_of_idle_globs(p, &tables);
     if (status == DM_OK && (first || changed))
         status = p->type->prepare(p->source, &tables, err);
     for (size_t i = 0; i < p->targets.n && status == DM_OK && p->collector != NULL; i++) {
@@ -332,6 +347,8 @@ static enum dm_status answer(struct pipeline *p, const struct dm_request *r, str
             else
                 t->phase = DM_PHASE_WAITING;
             dm_log(DM_LOG_INFO, "%s: a new copy was asked for", r->dataset);
+            if (dm_state_mark_waiting(db, t->state.id, err) != DM_OK)
+                return DM_FAIL;
         }
         return dm_request_remove(db, r->id, err);
     }
@@ -511,12 +528,46 @@ static enum dm_status open_lake_side(struct pipeline *p, dm_position *from, stru
     return status;
 }
 
+/* Copies that were asked for while no mirror ran, or while it could not start. */
+static enum dm_status take_resync_requests(struct pipeline *p, struct dm_error *err)
+{
+    struct dm_request requests[64];
+    size_t n = 0;
+    (void)pthread_mutex_lock(&p->m->lake_mutex);
+    enum dm_status status = dm_request_list(dm_lake_sqlite(p->m->lake), p->config->name, requests, 64, &n, err);
+    for (size_t i = 0; i < n && status == DM_OK; i++)
+        if (requests[i].kind == DM_REQUEST_RESYNC)
+            status = answer(p, &requests[i], err);
+    (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    return status;
+}
+
+/* When every dataset is to be copied anew, nothing rests on the old position: the capture starts afresh. This is the way out of a lost
+ * slot (`resync --all`), which otherwise is an error, since going on would leave a gap. */
+static enum dm_status start_afresh(struct pipeline *p, dm_position *from, struct dm_error *err)
+{
+    if (*from == 0)
+        return DM_OK;
+    for (size_t i = 0; i < p->targets.n; i++)
+        if (p->targets.items[i]->phase == DM_PHASE_STREAMING && !p->targets.items[i]->copy_again)
+            return DM_OK;
+    *from = 0;
+    p->committed = 0;
+    for (size_t i = 0; i < p->targets.n; i++)
+        p->targets.items[i]->copied_at = 0;
+    return p->type->forget(p->source, err);
+}
+
 static enum dm_status open_all(struct pipeline *p, struct dm_error *err)
 {
     dm_position from = 0;
     enum dm_status status = open_lake_side(p, &from, err);
     if (status == DM_OK)
+        status = take_resync_requests(p, err);
+    if (status == DM_OK)
         status = p->type->open(p->config, &p->source, err);
+    if (status == DM_OK)
+        status = start_afresh(p, &from, err);
     if (status == DM_OK)
         status = discover(p, true, err);
     if (status == DM_OK && p->options.until_caught_up && !p->goal_known) {

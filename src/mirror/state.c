@@ -161,6 +161,14 @@ enum dm_status dm_state_put_dataset(sqlite3 *db, struct dm_dataset_state *d, str
     return run_once(db, st, "updating a dataset", err);
 }
 
+enum dm_status dm_state_mark_waiting(sqlite3 *db, uint32_t dataset, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (prepare(db, &st, "UPDATE dm_dataset SET state='waiting', reason=NULL WHERE id=?", err, "u", (uint64_t)dataset) != DM_OK)
+        return DM_FAIL;
+    return run_once(db, st, "asking for a copy", err);
+}
+
 enum dm_status dm_state_source(sqlite3 *db, const char *source, struct dm_source_state *out, struct dm_error *err)
 {
     *out = (struct dm_source_state){0};
