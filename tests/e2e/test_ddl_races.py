@@ -54,6 +54,14 @@ CASES = {
     "known columns, then dropped": [
         "alter table t add column d int default 3, add column f int default 4", "update t set a = 'known' where id = 1", "-- caught up",
         "update t set n = 1 where id = 2", "alter table t drop column d", "alter table t rename f to g", "update t set n = 1 where id = 3"],
+    # A rewrite takes the default of older rows (attmissingval) out of the server's catalog.
+    "default, then the table is rewritten": ["alter table t add column d int default 3, add column b bool not null default true",
+                                             "update t set a = 'x' where id = 1", "alter table t alter n type bigint", "update t set a = 'x' where id = 2"],
+    "default, then that column is widened": ["alter table t add column d int default 3", "update t set a = 'x' where id = 1",
+                                             "alter table t alter d type bigint", "update t set a = 'x' where id = 2"],
+    "default, then vacuum full": ["alter table t add column d int default 3", "vacuum full t", "update t set a = 'x' where id = 2"],
+    "made and renamed twice": ["create table made (id int primary key, v text); insert into made values (1, 'x')", "alter table made rename to made2",
+                               "alter table made2 rename to made3"],
     "many at once": ["begin; alter table t add column c1 int default 1; alter table t add column c2 text default 'two'; alter table t drop column a; "
                      "insert into t (id) values (50); alter table t rename c1 to a; update t set n = 8 where id = 4; commit",
                      "alter table t drop column c2", "update t set n = 9 where id = 5"],
