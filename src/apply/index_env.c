@@ -19,20 +19,24 @@
 #define MAP_WANTED (UINT64_C(1) << 40) /* 1 TiB: 25 thousand million keys */
 #define MAP_LEAST (UINT64_C(8) << 20)
 #define MAX_DATASETS 65536
-#define FILE_SLACK (UINT64_C(1) << 30) /* sparse length behind the granted blocks, in case an estimate is short */
-#define FREE_DISK_KEPT (UINT64_C(16) << 20)
+#define FILE_SLACK \
+    (UINT64_C(1) << 30) /* sparse length behind the granted blocks, in case an estimate is short */
+#define FREE_DISK_KEPT (UINT64_C(16) << 20) /* or a sixteenth of a small file system */
 #define ENV_FLAGS (MDB_NOSYNC | MDB_NOMETASYNC | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD)
 
-enum dm_status dm_index_env_fail(const struct dm_index_env *e, int code, const char *what, struct dm_error *err)
+enum dm_status dm_index_env_fail(const struct dm_index_env *e, int code, const char *what,
+                                 struct dm_error *err)
 {
     if (code == MDB_MAP_FULL)
         return dm_fail(err, DM_ERROR_TRANSIENT, "raise the limit of address space (ulimit -v)",
-                       "the key index %s: %s: all %" PRIu64 " bytes of its map are used", e->folder, what, e->map_bytes);
+                       "the key index %s: %s: all %" PRIu64 " bytes of its map are used", e->folder, what,
+                       e->map_bytes);
     if (code > 0) {
         errno = code;
         return dm_fail_errno(err, "the key index %s: %s", e->folder, what);
     }
-    return dm_fail(err, DM_ERROR_FATAL, "stop, delete the folder, start again: the index is rebuilt from the lake",
+    return dm_fail(err, DM_ERROR_FATAL,
+                   "stop, delete the folder, start again: the index is rebuilt from the lake",
                    "the key index %s: %s: %s", e->folder, what, mdb_strerror(code));
 }
 
@@ -69,10 +73,11 @@ static bool read_state(const struct dm_index_env *e, struct state *s)
     char *path = path_of(e, "state");
     struct dm_buffer text;
     dm_buffer_init(&text, 4096);
-    bool ok = dm_file_exists(path) && dm_file_read(path, &text, NULL) == DM_OK && dm_buffer_text(&text) != NULL;
+    bool ok =
+        dm_file_exists(path) && dm_file_read(path, &text, NULL) == DM_OK && dm_buffer_text(&text) != NULL;
     if (ok)
-        ok = sscanf((const char *)text.data, "format %d\nclean %d\ninode %" SCNu64 "\nboot %63s", &s->format, &s->clean,
-                    &s->inode, s->boot) >= 3;
+        ok = sscanf((const char *)text.data, "format %d\nclean %d\ninode %" SCNu64 "\nboot %63s", &s->format,
+                    &s->clean, &s->inode, s->boot) >= 3;
     dm_buffer_release(&text);
     free(path);
     return ok;
@@ -227,7 +232,8 @@ static enum dm_status open_data(struct dm_index_env *e, bool *trusted, struct dm
     return status;
 }
 
-enum dm_status dm_index_env_open(struct dm_index_env *e, const char *folder, bool *trusted, struct dm_error *err)
+enum dm_status dm_index_env_open(struct dm_index_env *e, const char *folder, bool *trusted,
+                                 struct dm_error *err)
 {
     *e = (struct dm_index_env){.lock_fd = -1, .data_fd = -1, .folder = dm_xstrdup(folder)};
     struct state s;
@@ -253,7 +259,8 @@ void dm_index_env_close(struct dm_index_env *e, bool clean)
         if (used > 0 && used < e->file_bytes)
             synced &= set_length(e, used, NULL) == DM_OK && fsync(e->data_fd) == 0;
         if (clean && synced && e->dirty)
-            (void)!write_state(e, true, NULL); /* it stays dirty then: rebuilt after a reboot, nothing worse */
+            (void)!write_state(e, true,
+                               NULL); /* it stays dirty then: rebuilt after a reboot, nothing worse */
         mdb_env_close(e->env);
     }
     if (e->lock_fd >= 0)
@@ -304,14 +311,17 @@ enum dm_status dm_index_env_reserve(struct dm_index_env *e, uint64_t pages, stru
         return dm_fail_errno(err, "cannot look at the key index %s", e->folder);
     uint64_t has = (uint64_t)st.st_blocks * 512;
     uint64_t missing = want > has ? want - has : 0;
-    if (missing + FREE_DISK_KEPT > (uint64_t)fs.f_bavail * fs.f_frsize && missing > 0)
+    uint64_t disk = (uint64_t)fs.f_blocks * fs.f_frsize;
+    uint64_t keep = disk / 16 < FREE_DISK_KEPT ? disk / 16 : FREE_DISK_KEPT;
+    if (missing + keep > (uint64_t)fs.f_bavail * fs.f_frsize && missing > 0)
         return no_room(e, missing, err);
     if (want + FILE_SLACK > e->file_bytes && e->file_bytes < e->map_bytes &&
         set_length(e, want + 2 * FILE_SLACK, err) != DM_OK)
         return DM_FAIL;
     int rc;
     do
-        rc = fallocate(e->data_fd, FALLOC_FL_KEEP_SIZE, (off_t)e->granted_bytes, (off_t)(want - e->granted_bytes));
+        rc = fallocate(e->data_fd, FALLOC_FL_KEEP_SIZE, (off_t)e->granted_bytes,
+                       (off_t)(want - e->granted_bytes));
     while (rc != 0 && errno == EINTR);
     if (rc != 0 && errno == ENOSPC)
         return no_room(e, missing, err);

@@ -27,14 +27,14 @@
 struct dm_index_env {
     MDB_env *env;
     char *folder;
-    char boot[64];      /* of this machine now; "" unknown */
+    char boot[64]; /* of this machine now; "" unknown */
     int lock_fd;
-    int data_fd;        /* LMDB's, borrowed */
+    int data_fd; /* LMDB's, borrowed */
     uint64_t page_size;
     uint64_t map_bytes;
-    uint64_t file_bytes;     /* the file's length */
-    uint64_t granted_bytes;  /* the file system gave blocks up to here */
-    bool dirty;              /* `state` says so already */
+    uint64_t file_bytes;    /* the file's length */
+    uint64_t granted_bytes; /* the file system gave blocks up to here */
+    bool dirty;             /* `state` says so already */
 };
 
 /* Opens or creates. *trusted false: it is empty now. */
@@ -51,6 +51,7 @@ enum dm_status dm_index_env_reserve(struct dm_index_env *e, uint64_t pages, stru
 /* Pages in use by the last committed state. */
 uint64_t dm_index_env_used_pages(const struct dm_index_env *e);
 /* LMDB's code as an error; returns DM_FAIL. */
-enum dm_status dm_index_env_fail(const struct dm_index_env *e, int code, const char *what, struct dm_error *err);
+enum dm_status dm_index_env_fail(const struct dm_index_env *e, int code, const char *what,
+                                 struct dm_error *err);
 
 #endif

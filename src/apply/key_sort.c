@@ -114,7 +114,8 @@ void dm_key_sort(void *items, size_t n, size_t stride)
         return;
     size_t shared = shared_prefix(items, n, stride);
     struct entry *entries = dm_xzalloc(n, 2 * sizeof *entries);
-    bool all_in_digits = true; /* no key is longer than the digits, so equal digits of equal length are equal keys */
+    bool all_in_digits =
+        true; /* no key is longer than the digits, so equal digits of equal length are equal keys */
     uint32_t first_len = item_at(items, 0, stride)->key_len;
     for (size_t i = 0; i < n; i++) {
         const struct dm_keyed *it = item_at(items, i, stride);

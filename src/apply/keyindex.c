@@ -31,7 +31,7 @@ _Static_assert(offsetof(struct dm_index_change, key) == offsetof(struct dm_keyed
 struct dataset {
     uint32_t number;
     MDB_dbi dbi;
-    bool touched;      /* in the open write transaction */
+    bool touched; /* in the open write transaction */
 };
 
 struct dm_keyindex {
@@ -42,9 +42,9 @@ struct dm_keyindex {
     bool meta_open;
     size_t n_datasets;
     struct dataset *datasets;
-    uint64_t base_pages;   /* used when the transaction began */
-    uint64_t new_pages;    /* at most so many pages were made by it, counted by changes */
-    uint64_t lost_pages;   /* at most so many of them were given up again */
+    uint64_t base_pages; /* used when the transaction began */
+    uint64_t new_pages;  /* at most so many pages were made by it, counted by changes */
+    uint64_t lost_pages; /* at most so many of them were given up again */
 };
 
 static enum dm_status fail(struct dm_keyindex *ix, int rc, const char *what, struct dm_error *err)
@@ -79,7 +79,8 @@ static enum dm_status load_secret(struct dm_keyindex *ix, struct dm_error *err)
     return rc == 0 ? DM_OK : fail(ix, rc, "cannot store its secret", err);
 }
 
-enum dm_status dm_keyindex_open(const char *folder, struct dm_keyindex **out, bool *trusted, struct dm_error *err)
+enum dm_status dm_keyindex_open(const char *folder, struct dm_keyindex **out, bool *trusted,
+                                struct dm_error *err)
 {
     struct dm_keyindex *ix = dm_xzalloc(1, sizeof *ix);
     if (dm_index_env_open(&ix->env, folder, trusted, err) != DM_OK) {
@@ -165,7 +166,8 @@ void dm_keyindex_abort(struct dm_keyindex *ix)
 
 /* ---- datasets ---- */
 
-static enum dm_status find_dataset(struct dm_keyindex *ix, uint32_t number, struct dataset **out, struct dm_error *err)
+static enum dm_status find_dataset(struct dm_keyindex *ix, uint32_t number, struct dataset **out,
+                                   struct dm_error *err)
 {
     if (need_transaction(ix, err) != DM_OK)
         return DM_FAIL;
@@ -198,8 +200,8 @@ static uint64_t pages_of(const struct dm_keyindex *ix, MDB_dbi dbi, uint64_t *de
 
 /* Room for one chunk of changes, before it is applied. A transaction has made no more pages than its changes can have touched (each
  * may copy a leaf and split one), and no more than the trees it touched have now, plus those that it made and gave up. */
-static enum dm_status reserve_chunk(struct dm_keyindex *ix, struct dataset *d, const struct dm_index_change *changes,
-                                    size_t n, struct dm_error *err)
+static enum dm_status reserve_chunk(struct dm_keyindex *ix, struct dataset *d,
+                                    const struct dm_index_change *changes, size_t n, struct dm_error *err)
 {
     d->touched = true;
     uint64_t depth, pages = pages_of(ix, d->dbi, &depth);
@@ -273,8 +275,8 @@ static enum dm_status check_key(const struct dm_index_change *c, struct dm_error
 /* ---- apply, lookup, append ---- */
 
 /* An insert is one descent; an update finds its place by it and overwrites the value there. */
-static enum dm_status put_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key, struct dm_index_change *c,
-                              struct dm_error *err)
+static enum dm_status put_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
+                              struct dm_index_change *c, struct dm_error *err)
 {
     uint8_t place[8];
     encode_place(place, c->place);
@@ -289,8 +291,8 @@ static enum dm_status put_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_va
     return rc == 0 ? DM_OK : fail(ix, rc, "cannot store a key", err);
 }
 
-static enum dm_status get_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key, struct dm_index_change *c,
-                              struct dm_error *err)
+static enum dm_status get_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
+                              struct dm_index_change *c, struct dm_error *err)
 {
     MDB_val value;
     int rc = mdb_cursor_get(cursor, key, &value, MDB_SET);
@@ -301,8 +303,8 @@ static enum dm_status get_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_va
     return decode_place(ix, &value, &c->old, err);
 }
 
-static enum dm_status delete_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key, struct dm_index_change *c,
-                                 struct dm_error *err)
+static enum dm_status delete_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
+                                 struct dm_index_change *c, struct dm_error *err)
 {
     if (get_one(ix, cursor, key, c, err) != DM_OK)
         return DM_FAIL;
@@ -312,11 +314,11 @@ static enum dm_status delete_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB
     return rc == 0 ? DM_OK : fail(ix, rc, "cannot delete a key", err);
 }
 
-typedef enum dm_status (*change_fn)(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key, struct dm_index_change *c,
-                                    struct dm_error *err);
+typedef enum dm_status (*change_fn)(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
+                                    struct dm_index_change *c, struct dm_error *err);
 
-static enum dm_status walk(struct dm_keyindex *ix, MDB_cursor *cursor, struct dm_index_change *changes, size_t n,
-                           bool write, struct dm_error *err)
+static enum dm_status walk(struct dm_keyindex *ix, MDB_cursor *cursor, struct dm_index_change *changes,
+                           size_t n, bool write, struct dm_error *err)
 {
     uint8_t room[KEY_HASHED];
     for (size_t i = 0; i < n; i++) {
@@ -339,8 +341,8 @@ static enum dm_status open_cursor(struct dm_keyindex *ix, const struct dataset *
     return rc == 0 ? DM_OK : fail(ix, rc, "cannot open a cursor", err);
 }
 
-enum dm_status dm_keyindex_apply(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes, size_t n,
-                                 struct dm_error *err)
+enum dm_status dm_keyindex_apply(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
+                                 size_t n, struct dm_error *err)
 {
     struct dataset *d;
     MDB_cursor *cursor;
@@ -359,8 +361,8 @@ enum dm_status dm_keyindex_apply(struct dm_keyindex *ix, uint32_t dataset, struc
     return status;
 }
 
-enum dm_status dm_keyindex_lookup(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes, size_t n,
-                                  struct dm_error *err)
+enum dm_status dm_keyindex_lookup(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
+                                  size_t n, struct dm_error *err)
 {
     struct dataset *d;
     MDB_cursor *cursor;
@@ -391,8 +393,9 @@ static int append_one(MDB_cursor *cursor, MDB_val *key, MDB_val *value)
     return mdb_cursor_put(cursor, key, value, MDB_NOOVERWRITE);
 }
 
-enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset, const struct dm_index_change *changes,
-                                  size_t n, size_t *bad, struct dm_error *err)
+enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset,
+                                  const struct dm_index_change *changes, size_t n, size_t *bad,
+                                  struct dm_error *err)
 {
     struct dataset *d;
     MDB_cursor *cursor;
@@ -413,7 +416,8 @@ enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset, cons
         MDB_val key = stored_key(ix, c, room);
         encode_place(place, c->place);
         MDB_val value = {.mv_size = sizeof place, .mv_data = place};
-        bool behind = i > 0 && dm_key_compare(changes[i - 1].key, changes[i - 1].key_len, c->key, c->key_len) >= 0;
+        bool behind =
+            i > 0 && dm_key_compare(changes[i - 1].key, changes[i - 1].key_len, c->key, c->key_len) >= 0;
         int rc = behind ? MDB_KEYEXIST : append_one(cursor, &key, &value);
         if (rc == MDB_KEYEXIST) {
             *bad = i;
@@ -437,7 +441,8 @@ enum dm_status dm_keyindex_clear(struct dm_keyindex *ix, uint32_t dataset, struc
     return rc == 0 ? DM_OK : fail(ix, rc, "cannot clear a dataset", err);
 }
 
-enum dm_status dm_keyindex_count(struct dm_keyindex *ix, uint32_t dataset, uint64_t *keys, struct dm_error *err)
+enum dm_status dm_keyindex_count(struct dm_keyindex *ix, uint32_t dataset, uint64_t *keys,
+                                 struct dm_error *err)
 {
     struct dataset *d;
     if (find_dataset(ix, dataset, &d, err) != DM_OK)
@@ -459,7 +464,8 @@ static MDB_val tag_key(uint8_t room[8], uint32_t dataset)
     return (MDB_val){.mv_size = 8, .mv_data = room};
 }
 
-enum dm_status dm_keyindex_tag_get(struct dm_keyindex *ix, uint32_t dataset, int64_t *snapshot, struct dm_error *err)
+enum dm_status dm_keyindex_tag_get(struct dm_keyindex *ix, uint32_t dataset, int64_t *snapshot,
+                                   struct dm_error *err)
 {
     if (need_transaction(ix, err) != DM_OK)
         return DM_FAIL;
@@ -475,7 +481,8 @@ enum dm_status dm_keyindex_tag_get(struct dm_keyindex *ix, uint32_t dataset, int
     return DM_OK;
 }
 
-enum dm_status dm_keyindex_tag_set(struct dm_keyindex *ix, uint32_t dataset, int64_t snapshot, struct dm_error *err)
+enum dm_status dm_keyindex_tag_set(struct dm_keyindex *ix, uint32_t dataset, int64_t snapshot,
+                                   struct dm_error *err)
 {
     if (need_transaction(ix, err) != DM_OK)
         return DM_FAIL;

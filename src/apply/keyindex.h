@@ -32,7 +32,10 @@ struct dm_place {
     uint32_t file;     /* the dataset's file number, > 0 */
     uint32_t position; /* row in the file, from 0 */
 };
-static inline bool dm_place_known(struct dm_place p) { return p.file != 0; }
+static inline bool dm_place_known(struct dm_place p)
+{
+    return p.file != 0;
+}
 
 /* One change of the index. */
 struct dm_index_change {
@@ -63,8 +66,9 @@ enum dm_status dm_keyindex_lookup(struct dm_keyindex *ix, uint32_t dataset, stru
                                   size_t n, struct dm_error *err) DM_MUST_USE;
 /* Appends keys that are greater than all there are, in order (bulk load; several times faster). A key out of order or already there
  * gives DM_END with *bad = its index and leaves the ones before it in. */
-enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset, const struct dm_index_change *changes,
-                                  size_t n, size_t *bad, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset,
+                                  const struct dm_index_change *changes, size_t n, size_t *bad,
+                                  struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_keyindex_clear(struct dm_keyindex *ix, uint32_t dataset, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_keyindex_count(struct dm_keyindex *ix, uint32_t dataset, uint64_t *keys,
                                  struct dm_error *err) DM_MUST_USE;

@@ -142,11 +142,14 @@ static enum dm_status apply_row(struct dm_net_effect *net, struct dm_batch *batc
     if (key_len == 0)
         return null_key(batch, i, err);
     if (rekey->open && op != DM_OP_UPDATE)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "row %zu of the batch must be the UPDATE of the REKEY before it", i);
+        return dm_fail(err, DM_ERROR_FATAL, NULL,
+                       "row %zu of the batch must be the UPDATE of the REKEY before it", i);
 
     bool known;
     struct dm_net_change *c = find_or_add(net, key, key_len, seed, &known);
-    struct dm_net_origin own = {.key = key, .key_len = key_len, .row = known ? c->row : 0,
+    struct dm_net_origin own = {.key = key,
+                                .key_len = key_len,
+                                .row = known ? c->row : 0,
                                 .where = !known    ? DM_NET_STORED
                                          : c->live ? DM_NET_IN_BATCH
                                                    : DM_NET_GONE};
@@ -166,8 +169,8 @@ static enum dm_status apply_row(struct dm_net_effect *net, struct dm_batch *batc
     return DM_OK;
 }
 
-enum dm_status dm_net_effect_compute(struct dm_net_effect *net, struct dm_batch *batch, const uint32_t *aborted,
-                                     size_t n_aborted, struct dm_error *err)
+enum dm_status dm_net_effect_compute(struct dm_net_effect *net, struct dm_batch *batch,
+                                     const uint32_t *aborted, size_t n_aborted, struct dm_error *err)
 {
     if (batch->rows >= DM_NET_NONE)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "a batch of %zu rows is too large", batch->rows);

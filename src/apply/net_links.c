@@ -11,11 +11,13 @@ void dm_net_links_release(struct dm_net_effect *net)
     free(net->from);
     free(net->filled_row);
     dm_batch_free(net->filled);
+    free(net->given_up);
 }
 
 bool dm_net_links_prepare(struct dm_net_effect *net, const struct dm_batch *batch)
 {
     bool any = false;
+    net->n_given_up = 0;
     for (size_t i = 0; i < batch->n_columns; i++)
         any |= batch->columns[i].unchanged > 0;
     if (!any)
@@ -64,9 +66,7 @@ enum dm_status dm_net_links_add(struct dm_net_effect *net, const struct dm_batch
         net->from[row] = DM_NET_FROM_STORED;
         add_missing(net, row, origin->key, origin->key_len);
         break;
-    case DM_NET_IN_BATCH:
-        net->from[row] = origin->row;
-        break;
+    case DM_NET_IN_BATCH: net->from[row] = origin->row; break;
     case DM_NET_GONE:
         return dm_fail(err, DM_ERROR_DATA, "the source's log and the mirror disagree: resync the dataset",
                        "row %u of the batch, key %s, keeps values of a row that was deleted before it", row,
@@ -103,13 +103,42 @@ void dm_net_links_collect(struct dm_net_effect *net, const struct dm_batch *batc
     /* What is not to be resolved itself keeps its link (a live row may go through it); finish asks `wanted`. */
 }
 
+enum dm_status dm_net_effect_give_up(struct dm_net_effect *net, struct dm_batch *batch, uint32_t row,
+                                     struct dm_error *err)
+{
+    struct dm_batch *nothing = dm_batch_new(batch->schema);
+    for (size_t i = 0; i < nothing->n_columns; i++)
+        dm_column_append_null(&nothing->columns[i]);
+    dm_batch_end_row(nothing, DM_OP_COPY);
+    enum dm_status status = dm_net_effect_fill(net, batch, row, nothing, 0, err);
+    dm_batch_free(nothing);
+    if (status != DM_OK)
+        return status;
+    net->given_up = dm_xrealloc(net->given_up, net->n_given_up + 1, sizeof *net->given_up);
+    net->given_up[net->n_given_up++] = row;
+    return DM_OK;
+}
+
+bool dm_net_effect_lost(const struct dm_net_effect *net, uint32_t row)
+{
+    if (net->n_given_up == 0)
+        return false;
+    while (net->from[row] != DM_NET_NONE && net->from[row] != DM_NET_FROM_STORED)
+        row = net->from[row];
+    for (size_t i = 0; i < net->n_given_up; i++)
+        if (net->given_up[i] == row)
+            return true;
+    return false;
+}
+
 enum dm_status dm_net_effect_fill(struct dm_net_effect *net, struct dm_batch *batch, uint32_t row,
                                   const struct dm_batch *stored, size_t stored_row, struct dm_error *err)
 {
     if (row >= batch->rows || net->links_capacity < batch->rows || net->from[row] != DM_NET_FROM_STORED)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "row %u of the batch misses no stored values", row);
     if (stored->n_columns != batch->n_columns || stored_row >= stored->rows)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "the stored row for row %u has not the batch's columns", row);
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "the stored row for row %u has not the batch's columns",
+                       row);
     if (net->filled == NULL)
         net->filled = dm_batch_new(batch->schema);
     struct dm_batch *filled = net->filled;
@@ -122,8 +151,9 @@ enum dm_status dm_net_effect_fill(struct dm_net_effect *net, struct dm_batch *ba
         }
         enum dm_status status;
         if (!dm_type_equal(from->type, to->type) || from->state[stored_row] == DM_UNCHANGED)
-            status = dm_fail(err, DM_ERROR_FATAL, NULL, "the stored row for row %u has no usable value of column \"%s\"",
-                             row, batch->schema->fields[i].name);
+            status = dm_fail(err, DM_ERROR_FATAL, NULL,
+                             "the stored row for row %u has no usable value of column \"%s\"", row,
+                             batch->schema->fields[i].name);
         else
             status = dm_column_append_value(to, from, stored_row, err);
         if (status != DM_OK) {
@@ -145,8 +175,8 @@ struct value_origin {
 };
 
 /* origin[i]: the row of the old column that holds the value, or the root whose filled row does. */
-static bool find_origin(const struct dm_net_effect *net, const struct dm_column *c, size_t column, uint32_t *origin,
-                        size_t row, struct value_origin *out)
+static bool find_origin(const struct dm_net_effect *net, const struct dm_column *c, size_t column,
+                        uint32_t *origin, size_t row, struct value_origin *out)
 {
     uint32_t from = net->from[row];
     if (from == DM_NET_FROM_STORED)
@@ -163,17 +193,20 @@ static bool find_origin(const struct dm_net_effect *net, const struct dm_column 
     return net->filled_row[at] != DM_NET_NONE;
 }
 
-static enum dm_status not_filled(const struct dm_batch *batch, size_t column, size_t row, struct dm_error *err)
+static enum dm_status not_filled(const struct dm_batch *batch, size_t column, size_t row,
+                                 struct dm_error *err)
 {
     char key[128];
-    return dm_fail(err, DM_ERROR_DATA, "the source's log and the mirror disagree: resync the dataset",
-                   "row %zu of the batch, key %s, keeps the stored value of column \"%s\", but there is no stored row", row,
-                   dm_key_text(batch, row, key, sizeof key), batch->schema->fields[column].name);
+    return dm_fail(
+        err, DM_ERROR_DATA, "the source's log and the mirror disagree: resync the dataset",
+        "row %zu of the batch, key %s, keeps the stored value of column \"%s\", but there is no stored row",
+        row, dm_key_text(batch, row, key, sizeof key), batch->schema->fields[column].name);
 }
 
 /* The column with its UNCHANGED values replaced, built anew beside the old one so that a failure changes nothing. */
 static enum dm_status rebuild(const struct dm_net_effect *net, const struct dm_batch *batch, size_t column,
-                              const uint8_t *wanted, uint32_t *origin, struct dm_column *out, struct dm_error *err)
+                              const uint8_t *wanted, uint32_t *origin, struct dm_column *out,
+                              struct dm_error *err)
 {
     const struct dm_column *old = &batch->columns[column];
     dm_column_reserve(out, old->length);

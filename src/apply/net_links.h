@@ -10,7 +10,7 @@
 
 #include "apply/net_effect.h"
 
-#define DM_NET_NONE UINT32_MAX           /* no link: nothing to resolve, or not to be resolved */
+#define DM_NET_NONE UINT32_MAX              /* no link: nothing to resolve, or not to be resolved */
 #define DM_NET_FROM_STORED (UINT32_MAX - 1) /* from: the stored row */
 
 enum dm_net_where { DM_NET_STORED, DM_NET_IN_BATCH, DM_NET_GONE };

@@ -7,18 +7,18 @@
 #include <stdint.h>
 #include <string.h>
 
-#define DM_BYTES_GET(name, type, conv)                                                                        \
-    static inline type name(const void *p)                                                                    \
-    {                                                                                                         \
-        type v;                                                                                               \
-        memcpy(&v, p, sizeof v);                                                                              \
-        return conv(v);                                                                                       \
+#define DM_BYTES_GET(name, type, conv) \
+    static inline type name(const void *p) \
+    { \
+        type v; \
+        memcpy(&v, p, sizeof v); \
+        return conv(v); \
     }
-#define DM_BYTES_PUT(name, type, conv)                                                                        \
-    static inline void name(void *p, type v)                                                                  \
-    {                                                                                                         \
-        v = conv(v);                                                                                          \
-        memcpy(p, &v, sizeof v);                                                                              \
+#define DM_BYTES_PUT(name, type, conv) \
+    static inline void name(void *p, type v) \
+    { \
+        v = conv(v); \
+        memcpy(p, &v, sizeof v); \
     }
 
 DM_BYTES_GET(dm_get_be16, uint16_t, be16toh)

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum dm_status dm_fail(struct dm_error *err, enum dm_error_class class, const char *hint,
-                       const char *fmt, ...)
+enum dm_status dm_fail(struct dm_error *err, enum dm_error_class class, const char *hint, const char *fmt,
+                       ...)
 {
     if (err == NULL)
         return DM_FAIL;
@@ -29,15 +29,16 @@ static enum dm_error_class errno_class(int code)
     case EIO:
     case EMFILE:
     case ENFILE:
-    case ENOMEM:
-        return DM_ERROR_TRANSIENT;
+    case ENOMEM: return DM_ERROR_TRANSIENT;
     case EACCES:
     case EPERM:
     case ENOENT:
-    case EROFS:
-        return DM_ERROR_CONFIG;
-    default:
-        return DM_ERROR_FATAL;
+    case ENOTDIR:
+    case EISDIR:
+    case ENAMETOOLONG:
+    case ELOOP:
+    case EROFS: return DM_ERROR_CONFIG;
+    default: return DM_ERROR_FATAL;
     }
 }
 
@@ -46,16 +47,15 @@ static const char *errno_hint(int code)
     switch (code) {
     case ENOSPC:
     case EDQUOT:
-        return "the disk is full: free some room; nothing was acknowledged, the mirror goes on when there is room";
+        return "the disk is full: free some room; nothing was acknowledged, the mirror goes on when there is "
+               "room";
     case EACCES:
-    case EPERM:
-        return "check the owner and the permissions of the path";
+    case EPERM: return "check the owner and the permissions of the path";
     case ENOENT:
-        return "check that the path exists";
-    case EMFILE:
-        return "raise the limit of open files (ulimit -n)";
-    default:
-        return "";
+    case ENOTDIR:
+    case EISDIR: return "check the path: each part but the last must be a folder that exists";
+    case EMFILE: return "raise the limit of open files (ulimit -n)";
+    default: return "";
     }
 }
 

@@ -41,8 +41,8 @@ struct dm_error {
 };
 
 /* Fills the error and returns DM_FAIL, so that `return dm_fail(...)` reads well. `hint` may be NULL. */
-enum dm_status dm_fail(struct dm_error *err, enum dm_error_class class, const char *hint,
-                       const char *fmt, ...) DM_PRINTF(4, 5);
+enum dm_status dm_fail(struct dm_error *err, enum dm_error_class class, const char *hint, const char *fmt,
+                       ...) DM_PRINTF(4, 5);
 
 /* As dm_fail for a failed system call: appends strerror(errno); ENOSPC, EAGAIN, EINTR, EIO count as transient. */
 enum dm_status dm_fail_errno(struct dm_error *err, const char *fmt, ...) DM_PRINTF(2, 3);

@@ -84,7 +84,7 @@ enum dm_status dm_file_sync(const char *path, struct dm_error *err)
 static enum dm_status sync_parent(const char *path, struct dm_error *err)
 {
     const char *slash = strrchr(path, '/');
-    char *parent = slash == NULL ? dm_xstrdup(".")
+    char *parent = slash == NULL   ? dm_xstrdup(".")
                    : slash == path ? dm_xstrdup("/")
                                    : dm_xstrndup(path, (size_t)(slash - path));
     enum dm_status status = dm_file_sync(parent, err);

@@ -18,7 +18,8 @@ enum dm_status dm_file_read(const char *path, struct dm_buffer *out, struct dm_e
 /* Creates or replaces the file with the bytes and fsyncs it (not its folder). */
 enum dm_status dm_file_write(const char *path, const void *bytes, size_t n, struct dm_error *err) DM_MUST_USE;
 /* As dm_file_write through a temporary name and rename, then fsyncs the folder: old or new, never half. */
-enum dm_status dm_file_replace(const char *path, const void *bytes, size_t n, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_file_replace(const char *path, const void *bytes, size_t n,
+                               struct dm_error *err) DM_MUST_USE;
 /* fsyncs a file that somebody else wrote (Parquet from the engine), or a folder. */
 enum dm_status dm_file_sync(const char *path, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_file_make_folders(const char *path, struct dm_error *err) DM_MUST_USE; /* mkdir -p */

@@ -10,10 +10,10 @@
 
 #include <stddef.h>
 
-void *dm_xalloc(size_t bytes);                 /* never NULL, contents undefined */
-void *dm_xzalloc(size_t count, size_t size);   /* never NULL, zeroed, overflow checked */
+void *dm_xalloc(size_t bytes);                           /* never NULL, contents undefined */
+void *dm_xzalloc(size_t count, size_t size);             /* never NULL, zeroed, overflow checked */
 void *dm_xrealloc(void *old, size_t count, size_t size); /* never NULL, overflow checked */
-char *dm_xstrdup(const char *text);            /* NULL in, NULL out */
+char *dm_xstrdup(const char *text);                      /* NULL in, NULL out */
 char *dm_xstrndup(const char *text, size_t len);
 char *dm_xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

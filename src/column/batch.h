@@ -40,8 +40,9 @@ struct dm_batch {
     struct dm_column *columns;
     size_t rows;
     size_t capacity;
-    uint8_t *ops;      /* enum dm_op per row */
-    uint32_t *txns;    /* per row: index of its transaction in the commit unit (mirror/ fills it in; history needs it) */
+    uint8_t *ops; /* enum dm_op per row */
+    uint32_t *
+        txns; /* per row: index of its transaction in the commit unit (mirror/ fills it in; history needs it) */
     uint32_t *subxids; /* per row: subtransaction id of a streamed transaction, else 0 */
     uint32_t txn;      /* value that dm_batch_end_row gives to txns */
     uint32_t subxid;   /* value that dm_batch_end_row gives to subxids */

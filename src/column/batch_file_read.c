@@ -18,10 +18,10 @@ struct dm_batch_reader {
     int fd;
     char *path;
     uint8_t *buffer;
-    size_t at, filled;     /* in buffer */
-    uint64_t offset;       /* in the file, of the next byte to hand out */
-    uint64_t size;         /* of the file */
-    uint64_t left;         /* of the block's payload */
+    size_t at, filled; /* in buffer */
+    uint64_t offset;   /* in the file, of the next byte to hand out */
+    uint64_t size;     /* of the file */
+    uint64_t left;     /* of the block's payload */
     uint64_t blocks;
     bool ended;
     const struct dm_schema *schema; /* of the last schema block; owned reference */
@@ -32,13 +32,15 @@ struct dm_batch_reader {
 
 static enum dm_status damaged(const struct dm_batch_reader *r, const char *what, struct dm_error *err)
 {
-    return dm_fail(err, DM_ERROR_FATAL, "the spool is temporary: start again, the source sends the changes anew",
+    return dm_fail(err, DM_ERROR_FATAL,
+                   "the spool is temporary: start again, the source sends the changes anew",
                    "%s is damaged near byte %" PRIu64 ": %s", r->path, r->offset, what);
 }
 
 /* ---- buffered input ---- */
 
-static enum dm_status read_some(struct dm_batch_reader *r, void *out, size_t n, size_t *got, struct dm_error *err)
+static enum dm_status read_some(struct dm_batch_reader *r, void *out, size_t n, size_t *got,
+                                struct dm_error *err)
 {
     ssize_t done;
     do
@@ -98,7 +100,8 @@ static enum dm_status get(struct dm_batch_reader *r, void *out, uint64_t n, stru
 }
 
 /* `count` things of `size` bytes must still be in the block. */
-static enum dm_status expect(const struct dm_batch_reader *r, uint64_t count, uint64_t size, struct dm_error *err)
+static enum dm_status expect(const struct dm_batch_reader *r, uint64_t count, uint64_t size,
+                             struct dm_error *err)
 {
     if (count > r->left / size)
         return damaged(r, "a count is larger than its block", err);
@@ -281,8 +284,8 @@ static enum dm_status get_column(struct dm_batch_reader *r, struct dm_column *c,
     return get(r, c->bytes.data, bytes, err);
 }
 
-static enum dm_status get_numbers(struct dm_batch_reader *r, uint32_t *out, size_t rows, bool there, uint32_t same,
-                                  struct dm_error *err)
+static enum dm_status get_numbers(struct dm_batch_reader *r, uint32_t *out, size_t rows, bool there,
+                                  uint32_t same, struct dm_error *err)
 {
     if (there)
         return get(r, out, (uint64_t)rows * sizeof *out, err);
@@ -327,7 +330,8 @@ static enum dm_status fill_batch(struct dm_batch_reader *r, struct dm_batch *b, 
     return DM_OK;
 }
 
-static enum dm_status get_batch(struct dm_batch_reader *r, struct dm_batch_file_item *item, struct dm_error *err)
+static enum dm_status get_batch(struct dm_batch_reader *r, struct dm_batch_file_item *item,
+                                struct dm_error *err)
 {
     if (r->schema == NULL)
         return damaged(r, "a batch comes before its schema", err);
@@ -341,7 +345,8 @@ static enum dm_status get_batch(struct dm_batch_reader *r, struct dm_batch_file_
     return DM_OK;
 }
 
-static enum dm_status get_mark(struct dm_batch_reader *r, struct dm_batch_file_item *item, struct dm_error *err)
+static enum dm_status get_mark(struct dm_batch_reader *r, struct dm_batch_file_item *item,
+                               struct dm_error *err)
 {
     if (get(r, &item->mark_kind, sizeof item->mark_kind, err) != DM_OK ||
         get(r, &item->mark_value, sizeof item->mark_value, err) != DM_OK)
@@ -360,7 +365,8 @@ static enum dm_status get_end(struct dm_batch_reader *r, struct dm_error *err)
     return DM_END;
 }
 
-enum dm_status dm_batch_file_next(struct dm_batch_reader *r, struct dm_batch_file_item *item, struct dm_error *err)
+enum dm_status dm_batch_file_next(struct dm_batch_reader *r, struct dm_batch_file_item *item,
+                                  struct dm_error *err)
 {
     *item = (struct dm_batch_file_item){0};
     r->batch_current = false;
@@ -378,14 +384,10 @@ enum dm_status dm_batch_file_next(struct dm_batch_reader *r, struct dm_batch_fil
             if (get_schema(r, err) != DM_OK)
                 return DM_FAIL;
             continue;
-        case BLOCK_BATCH:
-            return get_batch(r, item, err);
-        case BLOCK_MARK:
-            return get_mark(r, item, err);
-        case BLOCK_END:
-            return get_end(r, err);
-        default:
-            return damaged(r, "a block is of an unknown kind", err);
+        case BLOCK_BATCH: return get_batch(r, item, err);
+        case BLOCK_MARK: return get_mark(r, item, err);
+        case BLOCK_END: return get_end(r, err);
+        default: return damaged(r, "a block is of an unknown kind", err);
         }
     }
     return DM_END;

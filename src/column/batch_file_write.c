@@ -15,7 +15,7 @@ struct dm_batch_writer {
     char *path;
     uint8_t *buffer;
     size_t buffered;
-    uint64_t bytes;   /* appended, buffered ones included */
+    uint64_t bytes; /* appended, buffered ones included */
     uint64_t rows;
     uint64_t blocks;
     const struct dm_schema *schema; /* of the last schema block; owned reference */
@@ -25,7 +25,8 @@ struct dm_batch_writer {
 
 /* ---- buffered output ---- */
 
-static enum dm_status write_out(struct dm_batch_writer *w, const uint8_t *bytes, size_t n, struct dm_error *err)
+static enum dm_status write_out(struct dm_batch_writer *w, const uint8_t *bytes, size_t n,
+                                struct dm_error *err)
 {
     while (n > 0) {
         ssize_t done = write(w->fd, bytes, n);
@@ -46,7 +47,8 @@ static enum dm_status flush(struct dm_batch_writer *w, struct dm_error *err)
     return write_out(w, w->buffer, n, err);
 }
 
-static enum dm_status put_unhashed(struct dm_batch_writer *w, const void *bytes, size_t n, struct dm_error *err)
+static enum dm_status put_unhashed(struct dm_batch_writer *w, const void *bytes, size_t n,
+                                   struct dm_error *err)
 {
     w->bytes += n;
     if (n > BATCH_FILE_BUFFER - w->buffered && flush(w, err) != DM_OK)
@@ -81,8 +83,8 @@ static enum dm_status end_block(struct dm_batch_writer *w, struct dm_error *err)
     return put_unhashed(w, &checksum, sizeof checksum, err);
 }
 
-static enum dm_status put_block(struct dm_batch_writer *w, enum batch_file_block kind, const void *payload, size_t n,
-                                struct dm_error *err)
+static enum dm_status put_block(struct dm_batch_writer *w, enum batch_file_block kind, const void *payload,
+                                size_t n, struct dm_error *err)
 {
     if (begin_block(w, kind, n, err) != DM_OK || put(w, payload, n, err) != DM_OK)
         return DM_FAIL;
@@ -123,8 +125,8 @@ static enum dm_status encode_schema(const struct dm_schema *s, struct dm_buffer 
 {
     if (s->n_fields > BATCH_FILE_MAX_FIELDS || s->n_keys > BATCH_FILE_MAX_FIELDS)
         return dm_fail(err, DM_ERROR_DATA, NULL, "a table of %zu columns is too wide", s->n_fields);
-    if (add_u32(out, (uint32_t)s->schema_id, err) != DM_OK || add_u32(out, (uint32_t)s->n_fields, err) != DM_OK ||
-        add_u32(out, (uint32_t)s->n_keys, err) != DM_OK)
+    if (add_u32(out, (uint32_t)s->schema_id, err) != DM_OK ||
+        add_u32(out, (uint32_t)s->n_fields, err) != DM_OK || add_u32(out, (uint32_t)s->n_keys, err) != DM_OK)
         return DM_FAIL;
     for (size_t i = 0; i < s->n_fields; i++)
         if (add_field(out, &s->fields[i], err) != DM_OK)
@@ -133,15 +135,16 @@ static enum dm_status encode_schema(const struct dm_schema *s, struct dm_buffer 
 }
 
 /* A schema block, unless the last one says the same. */
-static enum dm_status put_schema(struct dm_batch_writer *w, const struct dm_schema *schema, struct dm_error *err)
+static enum dm_status put_schema(struct dm_batch_writer *w, const struct dm_schema *schema,
+                                 struct dm_error *err)
 {
     if (w->schema == schema)
         return DM_OK;
     struct dm_buffer bytes;
     dm_buffer_init(&bytes, UINT32_MAX);
     enum dm_status status = encode_schema(schema, &bytes, err);
-    if (status == DM_OK &&
-        (w->schema == NULL || bytes.len != w->schema_bytes.len || memcmp(bytes.data, w->schema_bytes.data, bytes.len) != 0))
+    if (status == DM_OK && (w->schema == NULL || bytes.len != w->schema_bytes.len ||
+                            memcmp(bytes.data, w->schema_bytes.data, bytes.len) != 0))
         status = put_block(w, BLOCK_SCHEMA, bytes.data, bytes.len, err);
     if (status != DM_OK) {
         dm_buffer_release(&bytes);
@@ -198,7 +201,8 @@ enum dm_status dm_batch_file_append(struct dm_batch_writer *w, const struct dm_b
     if (put_schema(w, b->schema, err) != DM_OK)
         return DM_FAIL;
     bool txns = !all_equal(b->txns, b->rows), subxids = !all_equal(b->subxids, b->rows);
-    uint32_t numbers[3] = {(uint32_t)b->n_columns, b->rows > 0 ? b->txns[0] : 0, b->rows > 0 ? b->subxids[0] : 0};
+    uint32_t numbers[3] = {(uint32_t)b->n_columns, b->rows > 0 ? b->txns[0] : 0,
+                           b->rows > 0 ? b->subxids[0] : 0};
     uint8_t flags = (uint8_t)((txns ? FLAG_TXNS : 0) | (subxids ? FLAG_SUBXIDS : 0));
     uint64_t rows = b->rows;
     uint64_t length = sizeof numbers + 1 + sizeof rows + rows * (1 + (txns ? 4U : 0) + (subxids ? 4U : 0));
@@ -206,7 +210,8 @@ enum dm_status dm_batch_file_append(struct dm_batch_writer *w, const struct dm_b
         length += column_length(&b->columns[i]);
     if (begin_block(w, BLOCK_BATCH, length, err) != DM_OK || put(w, numbers, sizeof numbers, err) != DM_OK ||
         put(w, &flags, 1, err) != DM_OK || put(w, &rows, sizeof rows, err) != DM_OK ||
-        put(w, b->ops, b->rows, err) != DM_OK || (txns && put(w, b->txns, b->rows * sizeof *b->txns, err) != DM_OK) ||
+        put(w, b->ops, b->rows, err) != DM_OK ||
+        (txns && put(w, b->txns, b->rows * sizeof *b->txns, err) != DM_OK) ||
         (subxids && put(w, b->subxids, b->rows * sizeof *b->subxids, err) != DM_OK))
         return DM_FAIL;
     for (size_t i = 0; i < b->n_columns; i++)
@@ -216,7 +221,8 @@ enum dm_status dm_batch_file_append(struct dm_batch_writer *w, const struct dm_b
     return end_block(w, err);
 }
 
-enum dm_status dm_batch_file_append_mark(struct dm_batch_writer *w, uint32_t kind, uint64_t value, struct dm_error *err)
+enum dm_status dm_batch_file_append_mark(struct dm_batch_writer *w, uint32_t kind, uint64_t value,
+                                         struct dm_error *err)
 {
     uint8_t payload[12];
     memcpy(payload, &kind, 4);

@@ -118,8 +118,7 @@ void dm_column_append_fixed(struct dm_column *c, const void *value)
     c->state[c->length++] = DM_VALID;
 }
 
-enum dm_status dm_column_append_bytes(struct dm_column *c, const void *bytes, size_t n,
-                                      struct dm_error *err)
+enum dm_status dm_column_append_bytes(struct dm_column *c, const void *bytes, size_t n, struct dm_error *err)
 {
     dm_column_reserve(c, 1);
     if (dm_buffer_append(&c->bytes, bytes, n, err) != DM_OK)

@@ -22,14 +22,14 @@ enum dm_value_state { DM_NULL = 0, DM_VALID = 1, DM_UNCHANGED = 2 };
 
 struct dm_column {
     struct dm_type type;
-    uint32_t width;    /* bytes per value in data; 0 for STRING, BINARY, LIST */
-    size_t length;     /* values */
-    size_t capacity;   /* values that state, data and offsets have room for */
-    size_t nulls;      /* values whose state is DM_NULL */
-    size_t unchanged;  /* values whose state is DM_UNCHANGED */
-    uint8_t *state;    /* enum dm_value_state per value */
-    uint8_t *data;     /* fixed-width values, native byte order, 16-byte aligned */
-    uint32_t *offsets; /* STRING, BINARY: into bytes; LIST: into child; length + 1 entries */
+    uint32_t width;          /* bytes per value in data; 0 for STRING, BINARY, LIST */
+    size_t length;           /* values */
+    size_t capacity;         /* values that state, data and offsets have room for */
+    size_t nulls;            /* values whose state is DM_NULL */
+    size_t unchanged;        /* values whose state is DM_UNCHANGED */
+    uint8_t *state;          /* enum dm_value_state per value */
+    uint8_t *data;           /* fixed-width values, native byte order, 16-byte aligned */
+    uint32_t *offsets;       /* STRING, BINARY: into bytes; LIST: into child; length + 1 entries */
     struct dm_buffer bytes;  /* STRING, BINARY: at most 4 GiB - 1 */
     struct dm_column *child; /* LIST: the elements */
 };

@@ -35,7 +35,8 @@ static uint64_t float_order(double v)
     return (bits & SIGN64) != 0 ? ~bits : bits | SIGN64;
 }
 
-static enum dm_status put_fixed(const struct dm_column *c, size_t row, struct dm_buffer *out, struct dm_error *err)
+static enum dm_status put_fixed(const struct dm_column *c, size_t row, struct dm_buffer *out,
+                                struct dm_error *err)
 {
     const uint8_t *at = dm_column_fixed(c, row);
     int64_t i64;
@@ -44,43 +45,33 @@ static enum dm_status put_fixed(const struct dm_column *c, size_t row, struct dm
     float f32;
     dm_int128 i128;
     switch ((enum dm_type_id)c->type.id) {
-    case DM_BOOL:
-        return dm_buffer_append_byte(out, *at != 0, err);
-    case DM_INT32:
-        memcpy(&i32, at, sizeof i32);
-        return put_u64(out, (uint64_t)(int64_t)i32 ^ SIGN64, err);
+    case DM_BOOL: return dm_buffer_append_byte(out, *at != 0, err);
+    case DM_INT32: memcpy(&i32, at, sizeof i32); return put_u64(out, (uint64_t)(int64_t)i32 ^ SIGN64, err);
     case DM_DATE:
         memcpy(&i32, at, sizeof i32);
         return put_u32(out, (uint32_t)i32 ^ UINT32_C(0x80000000), err);
     case DM_INT64:
     case DM_TIME:
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ:
-        memcpy(&i64, at, sizeof i64);
-        return put_u64(out, (uint64_t)i64 ^ SIGN64, err);
-    case DM_FLOAT32:
-        memcpy(&f32, at, sizeof f32);
-        return put_u64(out, float_order((double)f32), err);
-    case DM_FLOAT64:
-        memcpy(&f64, at, sizeof f64);
-        return put_u64(out, float_order(f64), err);
+    case DM_TIMESTAMPTZ: memcpy(&i64, at, sizeof i64); return put_u64(out, (uint64_t)i64 ^ SIGN64, err);
+    case DM_FLOAT32: memcpy(&f32, at, sizeof f32); return put_u64(out, float_order((double)f32), err);
+    case DM_FLOAT64: memcpy(&f64, at, sizeof f64); return put_u64(out, float_order(f64), err);
     case DM_DECIMAL:
         memcpy(&i128, at, sizeof i128);
         if (put_u64(out, (uint64_t)((unsigned __int128)i128 >> 64) ^ SIGN64, err) != DM_OK)
             return DM_FAIL;
         return put_u64(out, (uint64_t)i128, err);
-    case DM_UUID:
-        return dm_buffer_append(out, at, 16, err);
+    case DM_UUID: return dm_buffer_append(out, at, 16, err);
     case DM_STRING:
     case DM_BINARY:
-    case DM_LIST:
-        break;
+    case DM_LIST: break;
     }
     return dm_fail(err, DM_ERROR_FATAL, NULL, "a key column has the unknown type %d", c->type.id);
 }
 
 /* 0x00 becomes 0x00 0xff, and 0x00 0x00 ends: a text that goes on is greater than one that ends there. */
-static enum dm_status put_ended_bytes(const uint8_t *bytes, size_t n, struct dm_buffer *out, struct dm_error *err)
+static enum dm_status put_ended_bytes(const uint8_t *bytes, size_t n, struct dm_buffer *out,
+                                      struct dm_error *err)
 {
     while (n > 0) {
         const uint8_t *zero = memchr(bytes, 0, n);
@@ -97,7 +88,8 @@ static enum dm_status put_ended_bytes(const uint8_t *bytes, size_t n, struct dm_
     return dm_buffer_append(out, "\x00\x00", 2, err);
 }
 
-static enum dm_status put_list(const struct dm_column *c, size_t row, struct dm_buffer *out, struct dm_error *err)
+static enum dm_status put_list(const struct dm_column *c, size_t row, struct dm_buffer *out,
+                               struct dm_error *err)
 {
     const struct dm_column *child = c->child;
     for (size_t i = c->offsets[row]; i < c->offsets[row + 1]; i++) {
@@ -125,7 +117,8 @@ static bool has_bytes(const struct dm_column *c)
 }
 
 /* The row's key columns must be VALID. */
-static enum dm_status put_key(const struct dm_batch *b, size_t row, struct dm_buffer *out, struct dm_error *err)
+static enum dm_status put_key(const struct dm_batch *b, size_t row, struct dm_buffer *out,
+                              struct dm_error *err)
 {
     size_t start = out->len;
     size_t n_keys = b->schema->n_keys;
@@ -173,7 +166,8 @@ static int missing_column(const struct dm_batch *b, size_t row)
     return -1;
 }
 
-enum dm_status dm_key_encode(const struct dm_batch *b, size_t row, struct dm_buffer *out, struct dm_error *err)
+enum dm_status dm_key_encode(const struct dm_batch *b, size_t row, struct dm_buffer *out,
+                             struct dm_error *err)
 {
     if (check_has_key(b, err) != DM_OK)
         return DM_FAIL;
@@ -222,7 +216,8 @@ static enum dm_status list_texts(struct dm_key_list *keys, const struct dm_colum
                                  struct dm_error *err)
 {
     size_t total = rows > 0 ? c->offsets[rows] - c->offsets[0] : 0;
-    if (dm_buffer_reserve(&keys->bytes, total + rows, err) != DM_OK) /* rows: a 0x00 in front of each, at worst */
+    if (dm_buffer_reserve(&keys->bytes, total + rows, err) !=
+        DM_OK) /* rows: a 0x00 in front of each, at worst */
         return DM_FAIL;
     size_t len = 0;
     uint8_t *out = keys->bytes.data;

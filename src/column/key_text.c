@@ -91,7 +91,8 @@ static void add_date(struct text *t, int64_t days)
     int64_t day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     int64_t month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
     int64_t year = year_of_era + era * 400 + (month <= 2);
-    add(t, "%s%04" PRId64 "-%02" PRId64 "-%02" PRId64, year < 0 ? "-" : "", year < 0 ? -year : year, month, day);
+    add(t, "%s%04" PRId64 "-%02" PRId64 "-%02" PRId64, year < 0 ? "-" : "", year < 0 ? -year : year, month,
+        day);
 }
 
 static void add_time(struct text *t, int64_t us)
@@ -137,15 +138,9 @@ static void add_fixed(struct text *t, const struct dm_column *c, size_t row)
 {
     const uint8_t *at = dm_column_fixed(c, row);
     switch ((enum dm_type_id)c->type.id) {
-    case DM_BOOL:
-        add(t, *at ? "true" : "false");
-        return;
-    case DM_INT32:
-        add(t, "%" PRId32, dm_column_int32(c, row));
-        return;
-    case DM_INT64:
-        add(t, "%" PRId64, dm_column_int64(c, row));
-        return;
+    case DM_BOOL: add(t, *at ? "true" : "false"); return;
+    case DM_INT32: add(t, "%" PRId32, dm_column_int32(c, row)); return;
+    case DM_INT64: add(t, "%" PRId64, dm_column_int64(c, row)); return;
     case DM_FLOAT32: {
         float f;
         memcpy(&f, at, sizeof f);
@@ -172,20 +167,13 @@ static void add_fixed(struct text *t, const struct dm_column *c, size_t row)
             add_date(t, days);
         return;
     }
-    case DM_TIME:
-        add_time(t, dm_column_int64(c, row));
-        return;
+    case DM_TIME: add_time(t, dm_column_int64(c, row)); return;
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ:
-        add_timestamp(t, dm_column_int64(c, row), c->type.id == DM_TIMESTAMPTZ);
-        return;
-    case DM_UUID:
-        add_uuid(t, at);
-        return;
+    case DM_TIMESTAMPTZ: add_timestamp(t, dm_column_int64(c, row), c->type.id == DM_TIMESTAMPTZ); return;
+    case DM_UUID: add_uuid(t, at); return;
     case DM_STRING:
     case DM_BINARY:
-    case DM_LIST:
-        return;
+    case DM_LIST: return;
     }
 }
 

@@ -45,6 +45,7 @@ struct dm_schema *dm_schema_copy(const struct dm_schema *s)
         to->id = from->id;
         to->element_id = from->element_id;
         to->required = from->required;
+        to->filled = from->filled;
         to->source_ref = from->source_ref;
         to->source_type = dm_xstrdup(from->source_type);
         to->default_json = dm_xstrdup(from->default_json);

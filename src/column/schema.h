@@ -23,10 +23,13 @@ struct dm_field {
     int32_t element_id; /* LIST: the field id of the elements */
     char *name;         /* owned; as the source spells it, any UTF-8 */
     struct dm_type type;
-    bool required;        /* never null; true for key columns */
-    int32_t source_ref;   /* the source's stable number of the column (PostgreSQL: attnum); 0 none */
-    char *source_type;    /* owned; the source's spelling of the type, "numeric(10,2)"; NULL unknown */
-    char *default_json;   /* owned; Iceberg initial-default as JSON single value; NULL: none */
+    bool required;      /* never null; true for key columns */
+    int32_t source_ref; /* the source's stable number of the column (PostgreSQL: attnum); 0 none */
+    char *source_type;  /* owned; the source's spelling of the type, "numeric(10,2)"; NULL unknown */
+    bool
+        filled; /* stored rows may hold values that no change announced (a computed default): when the column is new
+                           * to a dataset, its rows must be copied again */
+    char *default_json; /* owned; Iceberg initial-default as JSON single value; NULL: none */
 };
 
 struct dm_schema {
@@ -34,13 +37,13 @@ struct dm_schema {
     int32_t schema_id; /* Iceberg schema id once it is part of a dataset */
     size_t n_fields;
     struct dm_field *fields;
-    size_t n_keys;   /* 0: append-only */
-    uint32_t *keys;  /* indexes into fields, in key order */
+    size_t n_keys;  /* 0: append-only */
+    uint32_t *keys; /* indexes into fields, in key order */
 };
 
-struct dm_schema *dm_schema_new(void);               /* one reference, owned by the caller */
-struct dm_schema *dm_schema_ref(const struct dm_schema *s); /* another reference; s may be NULL */
-void dm_schema_unref(const struct dm_schema *s);     /* NULL is fine */
+struct dm_schema *dm_schema_new(void);                       /* one reference, owned by the caller */
+struct dm_schema *dm_schema_ref(const struct dm_schema *s);  /* another reference; s may be NULL */
+void dm_schema_unref(const struct dm_schema *s);             /* NULL is fine */
 struct dm_schema *dm_schema_copy(const struct dm_schema *s); /* deep, unshared */
 
 /* Only before the schema is shared. The returned pointer is valid until the next dm_schema_add. */

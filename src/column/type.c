@@ -5,25 +5,20 @@
 size_t dm_type_width(enum dm_type_id id)
 {
     switch (id) {
-    case DM_BOOL:
-        return 1;
+    case DM_BOOL: return 1;
     case DM_INT32:
     case DM_FLOAT32:
-    case DM_DATE:
-        return 4;
+    case DM_DATE: return 4;
     case DM_INT64:
     case DM_FLOAT64:
     case DM_TIME:
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ:
-        return 8;
+    case DM_TIMESTAMPTZ: return 8;
     case DM_DECIMAL:
-    case DM_UUID:
-        return 16;
+    case DM_UUID: return 16;
     case DM_STRING:
     case DM_BINARY:
-    case DM_LIST:
-        return 0;
+    case DM_LIST: return 0;
     }
     return 0;
 }

@@ -70,8 +70,8 @@ static inline struct dm_type dm_type_decimal(int precision, int scale)
 /* The list type of a scalar element type. */
 static inline struct dm_type dm_type_list(struct dm_type element)
 {
-    return (struct dm_type){.id = DM_LIST, .precision = element.precision, .scale = element.scale,
-                            .element = element.id};
+    return (struct dm_type){
+        .id = DM_LIST, .precision = element.precision, .scale = element.scale, .element = element.id};
 }
 
 /* The element type of a list type. */

@@ -12,31 +12,31 @@ void dm_stats_init(struct dm_stats_gatherer *g, struct dm_type type, bool with_b
 }
 
 /* Branch-free over the dense case, so that the compiler makes vector code of it. */
-#define DM_STATS_INTEGERS(name, ctype)                                                                        \
-    static bool name(const void *values, const uint8_t *state, size_t n, int64_t *min_out, int64_t *max_out)  \
-    {                                                                                                         \
-        const ctype *v = values;                                                                              \
-        size_t i = 0;                                                                                         \
-        while (state != NULL && i < n && state[i] != DM_VALID)                                                \
-            i++;                                                                                              \
-        if (i == n)                                                                                           \
-            return false;                                                                                     \
-        ctype min = v[i], max = v[i];                                                                         \
-        if (state == NULL) {                                                                                  \
-            for (; i < n; i++) {                                                                              \
-                min = v[i] < min ? v[i] : min;                                                                \
-                max = v[i] > max ? v[i] : max;                                                                \
-            }                                                                                                 \
-        } else {                                                                                              \
-            for (; i < n; i++) {                                                                              \
-                ctype x = state[i] == DM_VALID ? v[i] : min; /* a null repeats a value that was seen */       \
-                min = x < min ? x : min;                                                                      \
-                max = x > max ? x : max;                                                                      \
-            }                                                                                                 \
-        }                                                                                                     \
-        *min_out = min;                                                                                       \
-        *max_out = max;                                                                                       \
-        return true;                                                                                          \
+#define DM_STATS_INTEGERS(name, ctype) \
+    static bool name(const void *values, const uint8_t *state, size_t n, int64_t *min_out, int64_t *max_out) \
+    { \
+        const ctype *v = values; \
+        size_t i = 0; \
+        while (state != NULL && i < n && state[i] != DM_VALID) \
+            i++; \
+        if (i == n) \
+            return false; \
+        ctype min = v[i], max = v[i]; \
+        if (state == NULL) { \
+            for (; i < n; i++) { \
+                min = v[i] < min ? v[i] : min; \
+                max = v[i] > max ? v[i] : max; \
+            } \
+        } else { \
+            for (; i < n; i++) { \
+                ctype x = state[i] == DM_VALID ? v[i] : min; /* a null repeats a value that was seen */ \
+                min = x < min ? x : min; \
+                max = x > max ? x : max; \
+            } \
+        } \
+        *min_out = min; \
+        *max_out = max; \
+        return true; \
     }
 DM_STATS_INTEGERS(integers8, uint8_t)
 DM_STATS_INTEGERS(integers32, int32_t)
@@ -46,7 +46,7 @@ DM_STATS_INTEGERS(integers64, int64_t)
 static void add_integers(struct dm_stats_gatherer *g, const void *values, const uint8_t *state, size_t n)
 {
     int64_t min, max;
-    bool any = g->type.id == DM_BOOL                            ? integers8(values, state, n, &min, &max)
+    bool any = g->type.id == DM_BOOL                             ? integers8(values, state, n, &min, &max)
                : g->type.id == DM_INT32 || g->type.id == DM_DATE ? integers32(values, state, n, &min, &max)
                                                                  : integers64(values, state, n, &min, &max);
     if (!any)
@@ -108,7 +108,8 @@ void dm_stats_fixed(struct dm_stats_gatherer *g, const void *values, const uint8
     if (g->type.id == DM_FLOAT32 || g->type.id == DM_FLOAT64) {
         for (size_t i = 0; i < n; i++)
             if (state == NULL || state[i] == DM_VALID)
-                add_float(g, g->type.id == DM_FLOAT32 ? (double)((const float *)values)[i] : ((const double *)values)[i]);
+                add_float(g, g->type.id == DM_FLOAT32 ? (double)((const float *)values)[i]
+                                                      : ((const double *)values)[i]);
         return;
     }
     if (!g->with_bounds)
@@ -200,7 +201,8 @@ static uint8_t put_decimal(uint8_t *out, dm_int128 v)
     for (int i = 15; i >= 0; i--, v >>= 8)
         bytes[i] = (uint8_t)(v & 0xff);
     size_t from = 0; /* leading bytes that only repeat the sign say nothing */
-    while (from < 15 && ((bytes[from] == 0x00 && bytes[from + 1] < 0x80) || (bytes[from] == 0xff && bytes[from + 1] >= 0x80)))
+    while (from < 15 && ((bytes[from] == 0x00 && bytes[from + 1] < 0x80) ||
+                         (bytes[from] == 0xff && bytes[from + 1] >= 0x80)))
         from++;
     memcpy(out, bytes + from, 16 - from);
     return (uint8_t)(16 - from);
@@ -250,16 +252,15 @@ static void finish_prefixes(const struct dm_stats_gatherer *g, struct dm_column_
 
 void dm_stats_finish(const struct dm_stats_gatherer *g, int32_t field_id, struct dm_column_stats *out)
 {
-    *out = (struct dm_column_stats){.field_id = field_id, .values = g->values, .nulls = g->nulls, .nans = g->nans};
+    *out = (struct dm_column_stats){
+        .field_id = field_id, .values = g->values, .nulls = g->nulls, .nans = g->nans};
     out->is_float = g->type.id == DM_FLOAT32 || g->type.id == DM_FLOAT64;
     out->has_bounds = g->seen;
     if (!g->seen)
         return;
     switch (g->type.id) {
     case DM_STRING:
-    case DM_BINARY:
-        finish_prefixes(g, out);
-        break;
+    case DM_BINARY: finish_prefixes(g, out); break;
     case DM_UUID:
         out->lower_len = out->upper_len = 16;
         memcpy(out->lower, g->u.s.min.bytes, 16);

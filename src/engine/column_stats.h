@@ -27,10 +27,18 @@ struct dm_stats_gatherer {
     bool seen; /* some value entered the bounds */
     uint64_t values, nulls, nans;
     union {
-        struct { int64_t min, max; } i;
-        struct { dm_int128 min, max; } w;
-        struct { double min, max; } f;
-        struct { struct dm_stats_prefix min, max; } s;
+        struct {
+            int64_t min, max;
+        } i;
+        struct {
+            dm_int128 min, max;
+        } w;
+        struct {
+            double min, max;
+        } f;
+        struct {
+            struct dm_stats_prefix min, max;
+        } s;
     } u;
 };
 

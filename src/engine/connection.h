@@ -24,7 +24,8 @@ struct dm_connection {
     struct dm_connection *next;          /* in the pool */
 };
 
-enum dm_status dm_connection_take(struct dm_engine *e, struct dm_connection **out, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_connection_take(struct dm_engine *e, struct dm_connection **out,
+                                  struct dm_error *err) DM_MUST_USE;
 void dm_connection_give(struct dm_engine *e, struct dm_connection *c); /* NULL is fine */
 
 /* Opens an in-memory database with the engine's options. */
@@ -33,13 +34,15 @@ enum dm_status dm_engine_open_database(const struct dm_engine_options *options, 
 const struct dm_engine_options *dm_engine_options_of(const struct dm_engine *e);
 
 /* Runs a statement whose result nobody wants; *changed (may be NULL): rows that COPY wrote. */
-enum dm_status dm_connection_run(duckdb_connection c, const char *sql, uint64_t *changed, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_connection_run(duckdb_connection c, const char *sql, uint64_t *changed,
+                                 struct dm_error *err) DM_MUST_USE;
 /* Turns DuckDB's error into ours. `fallback` is the class of errors that are neither memory, disk nor internal. */
 enum dm_status dm_duckdb_fail(struct dm_error *err, duckdb_error_type type, const char *text,
                               enum dm_error_class fallback);
 
 struct dm_buffer;
 /* Appends 'text' or "text" with the quotes inside doubled. */
-enum dm_status dm_sql_quote(struct dm_buffer *b, char quote, const char *text, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_sql_quote(struct dm_buffer *b, char quote, const char *text,
+                            struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "engine/connection.h"
 
-enum dm_status dm_stream_open(struct dm_stream *s, duckdb_connection c, const char *sql, enum dm_error_class fallback,
-                              struct dm_error *err)
+enum dm_status dm_stream_open(struct dm_stream *s, duckdb_connection c, const char *sql,
+                              enum dm_error_class fallback, struct dm_error *err)
 {
     *s = (struct dm_stream){.fallback = fallback};
     if (duckdb_prepare(c, sql, &s->statement) != DuckDBSuccess) {
@@ -14,7 +14,8 @@ enum dm_status dm_stream_open(struct dm_stream *s, duckdb_connection c, const ch
         return DM_FAIL;
     }
     if (duckdb_execute_prepared_streaming(s->statement, &s->result) != DuckDBSuccess) {
-        (void)dm_duckdb_fail(err, duckdb_result_error_type(&s->result), duckdb_result_error(&s->result), fallback);
+        (void)dm_duckdb_fail(err, duckdb_result_error_type(&s->result), duckdb_result_error(&s->result),
+                             fallback);
         dm_stream_close(s);
         return DM_FAIL;
     }

@@ -13,10 +13,11 @@ struct dm_stream {
 };
 
 /* On failure nothing is left to close. */
-enum dm_status dm_stream_open(struct dm_stream *s, duckdb_connection c, const char *sql, enum dm_error_class fallback,
-                              struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_stream_open(struct dm_stream *s, duckdb_connection c, const char *sql,
+                              enum dm_error_class fallback, struct dm_error *err) DM_MUST_USE;
 /* DM_OK: *chunk is owned by the caller (duckdb_destroy_data_chunk). DM_END: no more. */
-enum dm_status dm_stream_next(struct dm_stream *s, duckdb_data_chunk *chunk, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_stream_next(struct dm_stream *s, duckdb_data_chunk *chunk,
+                              struct dm_error *err) DM_MUST_USE;
 void dm_stream_close(struct dm_stream *s);
 
 #endif

@@ -24,7 +24,8 @@ struct dm_engine {
     unsigned made; /* numbers given to connections so far */
 };
 
-static enum dm_status set_option(duckdb_config config, const char *name, const char *value, struct dm_error *err)
+static enum dm_status set_option(duckdb_config config, const char *name, const char *value,
+                                 struct dm_error *err)
 {
     if (duckdb_set_config(config, name, value) != DuckDBSuccess)
         return dm_fail(err, DM_ERROR_CONFIG, NULL, "DuckDB does not take %s = %s", name, value);
@@ -50,7 +51,8 @@ static void sweep_temp_folder(const char *temp_folder)
         int pid;
         unsigned n;
         char rest;
-        if (sscanf(entry->d_name, "duckdb-%d-%u%c", &pid, &n, &rest) != 2 || pid <= 0 || kill(pid, 0) == 0 || errno != ESRCH)
+        if (sscanf(entry->d_name, "duckdb-%d-%u%c", &pid, &n, &rest) != 2 || pid <= 0 || kill(pid, 0) == 0 ||
+            errno != ESRCH)
             continue;
         char *path = dm_xasprintf("%s/%s", temp_folder, entry->d_name);
         struct dm_error ignored; /* only garbage: the next start tries again */
@@ -106,7 +108,8 @@ enum dm_status dm_engine_open_database(const struct dm_engine_options *options, 
     if (status == DM_OK) {
         char *text = NULL;
         if (duckdb_open_ext(NULL, out, config, &text) != DuckDBSuccess)
-            status = dm_fail(err, DM_ERROR_FATAL, NULL, "cannot open DuckDB: %s", text != NULL ? text : "no reason given");
+            status = dm_fail(err, DM_ERROR_FATAL, NULL, "cannot open DuckDB: %s",
+                             text != NULL ? text : "no reason given");
         duckdb_free(text);
     }
     duckdb_destroy_config(&config);
@@ -225,13 +228,15 @@ void dm_connection_give(struct dm_engine *e, struct dm_connection *c)
     pthread_mutex_unlock(&e->mutex);
 }
 
-enum dm_status dm_connection_run(duckdb_connection c, const char *sql, uint64_t *changed, struct dm_error *err)
+enum dm_status dm_connection_run(duckdb_connection c, const char *sql, uint64_t *changed,
+                                 struct dm_error *err)
 {
     duckdb_result result;
     duckdb_state state = duckdb_query(c, sql, &result);
     enum dm_status status = DM_OK;
     if (state != DuckDBSuccess)
-        status = dm_duckdb_fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result), DM_ERROR_FATAL);
+        status = dm_duckdb_fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result),
+                                DM_ERROR_FATAL);
     else if (changed != NULL)
         *changed = duckdb_rows_changed(&result);
     duckdb_destroy_result(&result);
@@ -245,14 +250,14 @@ enum dm_status dm_duckdb_fail(struct dm_error *err, duckdb_error_type type, cons
         text = "DuckDB gave no reason";
     switch (type) {
     case DUCKDB_ERROR_OUT_OF_MEMORY:
-        return dm_fail(err, DM_ERROR_TRANSIENT, "raise memory_limit, or free space for temporary files", "%s", text);
+        return dm_fail(err, DM_ERROR_TRANSIENT, "raise memory_limit, or free space for temporary files", "%s",
+                       text);
     case DUCKDB_ERROR_IO:
-        return dm_fail(err, DM_ERROR_TRANSIENT, "check the disk's free space and the file named above", "%s", text);
+        return dm_fail(err, DM_ERROR_TRANSIENT, "check the disk's free space and the file named above", "%s",
+                       text);
     case DUCKDB_ERROR_INTERNAL:
-    case DUCKDB_ERROR_FATAL:
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "%s", text);
-    default:
-        return dm_fail(err, fallback, NULL, "%s", text);
+    case DUCKDB_ERROR_FATAL: return dm_fail(err, DM_ERROR_FATAL, NULL, "%s", text);
+    default: return dm_fail(err, fallback, NULL, "%s", text);
     }
 }
 

@@ -16,9 +16,10 @@
 struct dm_engine;
 
 struct dm_engine_options {
-    uint64_t memory_limit;    /* bytes DuckDB may use; 0: its default */
-    int threads;              /* 0: its default */
-    const char *temp_folder;  /* spill files, in a folder of their own below it, so that processes may share it; created when needed;
+    uint64_t memory_limit; /* bytes DuckDB may use; 0: its default */
+    int threads;           /* 0: its default */
+    const char *
+        temp_folder; /* spill files, in a folder of their own below it, so that processes may share it; created when needed;
                                  NULL: DuckDB's default */
 };
 

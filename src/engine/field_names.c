@@ -18,7 +18,8 @@ char **dm_field_names_new(const struct dm_schema *schema)
     char **names = dm_xzalloc(schema->n_fields, sizeof *names);
     for (size_t i = 0; i < schema->n_fields; i++) {
         names[i] = dm_xstrdup(schema->fields[i].name);
-        while (names[i][0] == 0 || strcasecmp(names[i], "__duckdb_field_id") == 0 || taken(names, i, names[i])) {
+        while (names[i][0] == 0 || strcasecmp(names[i], "__duckdb_field_id") == 0 ||
+               taken(names, i, names[i])) {
             char *longer = dm_xasprintf("%s_%d", names[i], (int)schema->fields[i].id);
             free(names[i]);
             names[i] = longer;

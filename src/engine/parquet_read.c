@@ -35,9 +35,11 @@ static char **plain_names(size_t n)
     return names;
 }
 
-static void scan_init(struct scan *s, const struct dm_scan_file *files, size_t n_files, const struct dm_schema *schema)
+static void scan_init(struct scan *s, const struct dm_scan_file *files, size_t n_files,
+                      const struct dm_schema *schema)
 {
-    *s = (struct scan){.files = files, .n_files = n_files, .schema = schema, .names = plain_names(schema->n_fields)};
+    *s = (struct scan){
+        .files = files, .n_files = n_files, .schema = schema, .names = plain_names(schema->n_fields)};
     s->batch = dm_batch_new(schema);
     s->file_numbers = dm_xalloc(VECTOR_ROWS * sizeof *s->file_numbers);
     s->positions = dm_xalloc(VECTOR_ROWS * sizeof *s->positions);
@@ -66,7 +68,8 @@ static enum dm_status append_select(const struct scan *s, struct dm_buffer *sql,
 }
 
 /* One chunk of the query's result into the scan's batch. */
-static enum dm_status read_chunk(struct scan *s, duckdb_data_chunk chunk, struct dm_batch *out, struct dm_error *err)
+static enum dm_status read_chunk(struct scan *s, duckdb_data_chunk chunk, struct dm_batch *out,
+                                 struct dm_error *err)
 {
     size_t n = duckdb_data_chunk_get_size(chunk);
     if (n > VECTOR_ROWS)
@@ -75,13 +78,14 @@ static enum dm_status read_chunk(struct scan *s, duckdb_data_chunk chunk, struct
     const int64_t *position = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 1));
     for (size_t i = 0; i < n; i++) {
         if (file_index[i] >= s->n_files || position[i] < 0 || position[i] > UINT32_MAX)
-            return dm_fail(err, DM_ERROR_FATAL, NULL, "DuckDB returned row %lld of file %llu", (long long)position[i],
-                           (unsigned long long)file_index[i]);
+            return dm_fail(err, DM_ERROR_FATAL, NULL, "DuckDB returned row %lld of file %llu",
+                           (long long)position[i], (unsigned long long)file_index[i]);
         s->file_numbers[i] = s->files[file_index[i]].number;
         s->positions[i] = (uint32_t)position[i];
     }
     for (size_t i = 0; i < out->n_columns; i++) {
-        if (dm_vector_read(duckdb_data_chunk_get_vector(chunk, i + 2), 0, n, &out->columns[i], err) != DM_OK) {
+        if (dm_vector_read(duckdb_data_chunk_get_vector(chunk, i + 2), 0, n, &out->columns[i], err) !=
+            DM_OK) {
             dm_error_prefix(err, "column %s", s->schema->fields[i].name);
             return DM_FAIL;
         }
@@ -106,14 +110,15 @@ static void explain_missing_file(const struct dm_scan_file *files, size_t n_file
 {
     for (size_t i = 0; i < n_files; i++)
         if (access(files[i].path, R_OK) != 0) {
-            (void)dm_fail(err, DM_ERROR_FATAL, "restore the file from a backup, or copy the table anew (resync)",
+            (void)dm_fail(err, DM_ERROR_FATAL,
+                          "restore the file from a backup, or copy the table anew (resync)",
                           "data file %s is missing or cannot be read", files[i].path);
             return;
         }
 }
 
-static enum dm_status start(struct dm_connection *c, struct dm_buffer *sql, const struct scan *s, struct dm_stream *stream,
-                            struct dm_error *err)
+static enum dm_status start(struct dm_connection *c, struct dm_buffer *sql, const struct scan *s,
+                            struct dm_stream *stream, struct dm_error *err)
 {
     if (dm_buffer_text(sql) == NULL)
         return dm_fail_memory(err, SQL_MAX);
@@ -123,7 +128,8 @@ static enum dm_status start(struct dm_connection *c, struct dm_buffer *sql, cons
     return DM_FAIL;
 }
 
-static enum dm_status append_key_order(const struct dm_schema *schema, struct dm_buffer *sql, struct dm_error *err)
+static enum dm_status append_key_order(const struct dm_schema *schema, struct dm_buffer *sql,
+                                       struct dm_error *err)
 {
     if (schema->n_keys == 0)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "rows of a table without key have no key order");
@@ -131,24 +137,26 @@ static enum dm_status append_key_order(const struct dm_schema *schema, struct dm
         const struct dm_field *f = &schema->fields[schema->keys[i]];
         if (f->type.id == DM_LIST) /* its nulls would sort the other way round */
             return dm_fail(err, DM_ERROR_FATAL, NULL, "key column %s is a list", f->name);
-        if (dm_buffer_printf(sql, err, "%s f%u ASC NULLS FIRST", i == 0 ? " ORDER BY" : ",", (unsigned)schema->keys[i]) != DM_OK)
+        if (dm_buffer_printf(sql, err, "%s f%u ASC NULLS FIRST", i == 0 ? " ORDER BY" : ",",
+                             (unsigned)schema->keys[i]) != DM_OK)
             return DM_FAIL;
     }
     return DM_OK;
 }
 
-static enum dm_status scan_statement(const struct scan *s, struct dm_buffer *sql, bool filtered, unsigned number, bool ordered,
-                                     struct dm_error *err)
+static enum dm_status scan_statement(const struct scan *s, struct dm_buffer *sql, bool filtered,
+                                     unsigned number, bool ordered, struct dm_error *err)
 {
     if (append_select(s, sql, err) != DM_OK)
         return DM_FAIL;
-    if (filtered && dm_buffer_printf(sql, err, " WHERE dm_visible_%u(file_index, file_row_number)", number) != DM_OK)
+    if (filtered &&
+        dm_buffer_printf(sql, err, " WHERE dm_visible_%u(file_index, file_row_number)", number) != DM_OK)
         return DM_FAIL;
     return ordered ? append_key_order(s->schema, sql, err) : DM_OK;
 }
 
-static enum dm_status run_scan(struct scan *s, struct dm_connection *c, struct dm_buffer *sql, dm_scan_fn fn, void *ctx,
-                               struct dm_error *err)
+static enum dm_status run_scan(struct scan *s, struct dm_connection *c, struct dm_buffer *sql, dm_scan_fn fn,
+                               void *ctx, struct dm_error *err)
 {
     struct dm_stream stream;
     if (start(c, sql, s, &stream, err) != DM_OK)
@@ -191,7 +199,8 @@ enum dm_status dm_parquet_scan(struct dm_engine *e, const struct dm_scan_file *f
     c->filter = &filter;
     struct dm_buffer sql;
     dm_buffer_init(&sql, SQL_MAX);
-    enum dm_status status = scan_statement(&s, &sql, filtered, c->number, options != NULL && options->order_by_key, err);
+    enum dm_status status =
+        scan_statement(&s, &sql, filtered, c->number, options != NULL && options->order_by_key, err);
     if (status == DM_OK)
         status = run_scan(&s, c, &sql, fn, ctx, err);
     c->filter = NULL;
@@ -202,8 +211,8 @@ enum dm_status dm_parquet_scan(struct dm_engine *e, const struct dm_scan_file *f
     return status;
 }
 
-static enum dm_status fetch_statement(const struct scan *s, struct dm_buffer *sql, unsigned number, const uint32_t *positions,
-                                      size_t n, struct dm_error *err)
+static enum dm_status fetch_statement(const struct scan *s, struct dm_buffer *sql, unsigned number,
+                                      const uint32_t *positions, size_t n, struct dm_error *err)
 {
     if (append_select(s, sql, err) != DM_OK || dm_buffer_printf(sql, err, " WHERE file_row_number ") != DM_OK)
         return DM_FAIL;
@@ -215,14 +224,15 @@ static enum dm_status fetch_statement(const struct scan *s, struct dm_buffer *sq
             status = dm_buffer_append_byte(sql, ')', err);
     } else {
         /* With one argument the function is evaluated inside the scan, before the other columns are read. */
-        status = dm_buffer_printf(sql, err, "BETWEEN %u AND %u AND dm_visible_%u(file_row_number)", positions[0],
-                                  positions[n - 1], number);
+        status = dm_buffer_printf(sql, err, "BETWEEN %u AND %u AND dm_visible_%u(file_row_number)",
+                                  positions[0], positions[n - 1], number);
     }
     return status == DM_OK && n > 1 ? dm_buffer_printf(sql, err, " ORDER BY file_row_number") : status;
 }
 
-static enum dm_status run_fetch(struct scan *s, struct dm_connection *c, struct dm_buffer *sql, const uint32_t *positions,
-                                size_t n, struct dm_batch *out, struct dm_error *err)
+static enum dm_status run_fetch(struct scan *s, struct dm_connection *c, struct dm_buffer *sql,
+                                const uint32_t *positions, size_t n, struct dm_batch *out,
+                                struct dm_error *err)
 {
     struct dm_stream stream;
     if (start(c, sql, s, &stream, err) != DM_OK)
@@ -234,7 +244,8 @@ static enum dm_status run_fetch(struct scan *s, struct dm_connection *c, struct 
         size_t rows = duckdb_data_chunk_get_size(chunk);
         status = read_chunk(s, chunk, out, err);
         duckdb_destroy_data_chunk(&chunk);
-        if (status == DM_OK && (rows > n - got || memcmp(s->positions, positions + got, rows * sizeof *positions) != 0))
+        if (status == DM_OK &&
+            (rows > n - got || memcmp(s->positions, positions + got, rows * sizeof *positions) != 0))
             status = dm_fail(err, DM_ERROR_FATAL, NULL, "other rows than asked for came back");
         if (status != DM_OK)
             break;

@@ -13,7 +13,7 @@
 /* One data file as a reader sees it. */
 struct dm_scan_file {
     const char *path;
-    uint32_t number;                 /* the dataset's file number, handed through */
+    uint32_t number; /* the dataset's file number, handed through */
     uint64_t rows;
     const roaring_bitmap_t *deleted; /* positions to leave out; NULL: none */
 };
@@ -24,7 +24,8 @@ typedef enum dm_status (*dm_scan_fn)(void *ctx, const struct dm_batch *batch, co
                                      const uint32_t *positions, struct dm_error *err);
 
 struct dm_scan_options {
-    bool order_by_key; /* rows come in the order of the schema's key (memcmp order of dm_key_encode); spills to disk when large */
+    bool
+        order_by_key; /* rows come in the order of the schema's key (memcmp order of dm_key_encode); spills to disk when large */
 };
 
 /* The visible rows of the files with the columns of `schema` (a subset of the dataset's fields is fine). */

@@ -60,15 +60,16 @@ void dm_parquet_result_release(struct dm_parquet_result *r)
 static enum dm_status check_batch(const struct writer *w, struct dm_error *err)
 {
     if (w->batch->n_columns != w->schema->n_fields)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "a batch has %zu columns, the schema %zu", w->batch->n_columns,
-                       w->schema->n_fields);
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "a batch has %zu columns, the schema %zu",
+                       w->batch->n_columns, w->schema->n_fields);
     for (size_t i = 0; i < w->schema->n_fields; i++)
         if (!dm_type_equal(w->batch->columns[i].type, w->schema->fields[i].type))
             return dm_fail(err, DM_ERROR_FATAL, NULL, "column %s of a batch is not of the schema's type",
                            w->schema->fields[i].name);
     for (size_t i = 0; w->selection != NULL && i < w->n_rows; i++)
         if (w->selection[i] >= w->batch->rows)
-            return dm_fail(err, DM_ERROR_FATAL, NULL, "a selection names row %u of %zu", w->selection[i], w->batch->rows);
+            return dm_fail(err, DM_ERROR_FATAL, NULL, "a selection names row %u of %zu", w->selection[i],
+                           w->batch->rows);
     return DM_OK;
 }
 
@@ -88,7 +89,9 @@ static enum dm_status next_batch(struct writer *w, struct dm_error *err)
             break;
         }
         if (status != DM_OK)
-            return status == DM_FAIL ? DM_FAIL : dm_fail(err, DM_ERROR_FATAL, NULL, "a source of rows returned status %d", (int)status);
+            return status == DM_FAIL ? DM_FAIL
+                                     : dm_fail(err, DM_ERROR_FATAL, NULL,
+                                               "a source of rows returned status %d", (int)status);
         w->next_row = 0;
         w->n_rows = w->selection != NULL ? n_selection : w->batch->rows;
         if (w->n_rows == 0)
@@ -116,7 +119,8 @@ static size_t rows_that_fit(const struct writer *w, size_t n)
             if (c->child != NULL && leaf->width != 0)
                 bytes += (uint64_t)(to - from) * leaf->width;
             else
-                bytes += c->child != NULL ? leaf->offsets[to] - leaf->offsets[from] + (to - from) * 16u : to - from;
+                bytes += c->child != NULL ? leaf->offsets[to] - leaf->offsets[from] + (to - from) * 16u
+                                          : to - from;
             if (bytes > CHUNK_BYTES_MAX && r > 0)
                 n = r;
         }
@@ -160,8 +164,8 @@ static enum dm_status fill_chunk(struct dm_chunk_source *source, duckdb_data_chu
     for (size_t i = 0; i < w->schema->n_fields; i++) {
         const struct dm_field *f = &w->schema->fields[i];
         uint64_t nulls = w->stats[i].nulls;
-        status = dm_vector_fill(duckdb_data_chunk_get_vector(chunk, i), &w->batch->columns[i], &range, &w->stats[i],
-                                &w->scratch, w->err);
+        status = dm_vector_fill(duckdb_data_chunk_get_vector(chunk, i), &w->batch->columns[i], &range,
+                                &w->stats[i], &w->scratch, w->err);
         if (status == DM_OK && f->required && f->type.id != DM_LIST && w->stats[i].nulls != nulls)
             status = dm_fail(w->err, DM_ERROR_DATA, NULL, "a null in a required column");
         if (status != DM_OK) {
@@ -176,8 +180,8 @@ static enum dm_status fill_chunk(struct dm_chunk_source *source, duckdb_data_chu
     return DM_OK;
 }
 
-static enum dm_status append_field_ids(struct dm_buffer *sql, const struct dm_schema *schema, char *const *names,
-                                       struct dm_error *err)
+static enum dm_status append_field_ids(struct dm_buffer *sql, const struct dm_schema *schema,
+                                       char *const *names, struct dm_error *err)
 {
     for (size_t i = 0; i < schema->n_fields; i++) {
         const struct dm_field *f = &schema->fields[i];
@@ -215,14 +219,17 @@ static bool has_floats(const struct dm_schema *schema)
     return false;
 }
 
-static enum dm_status copy_statement(struct dm_buffer *sql, const struct dm_engine *e, unsigned number, const char *path,
-                                     const struct writer *w, const struct dm_parquet_options *options, struct dm_error *err)
+static enum dm_status copy_statement(struct dm_buffer *sql, const struct dm_engine *e, unsigned number,
+                                     const char *path, const struct writer *w,
+                                     const struct dm_parquet_options *options, struct dm_error *err)
 {
     const char *compression = options->compression != NULL ? options->compression : "zstd";
     size_t group = options->row_group_rows != 0 ? options->row_group_rows : DEFAULT_ROW_GROUP_ROWS;
     if (dm_buffer_printf(sql, err, "COPY (SELECT * FROM dm_pull_%u()) TO ", number) != DM_OK ||
         dm_sql_quote(sql, '\'', path, err) != DM_OK ||
-        dm_buffer_printf(sql, err, " (FORMAT parquet, PARQUET_VERSION v1, USE_TMP_FILE false, ROW_GROUP_SIZE %zu, ROW_GROUP_SIZE_BYTES %llu, COMPRESSION ",
+        dm_buffer_printf(sql, err,
+                         " (FORMAT parquet, PARQUET_VERSION v1, USE_TMP_FILE false, ROW_GROUP_SIZE %zu, "
+                         "ROW_GROUP_SIZE_BYTES %llu, COMPRESSION ",
                          group, (unsigned long long)row_group_bytes(e)) != DM_OK ||
         dm_sql_quote(sql, '\'', compression, err) != DM_OK ||
         (has_floats(w->schema) && dm_buffer_printf(sql, err, ", DICTIONARY_SIZE_LIMIT 0") != DM_OK) ||
@@ -256,8 +263,8 @@ static enum dm_status copy(struct dm_engine *e, const char *path, const struct d
             status = DM_FAIL;
     }
     if (status == DM_OK && written != w->rows)
-        status = dm_fail(err, DM_ERROR_FATAL, NULL, "DuckDB wrote %llu rows of %llu", (unsigned long long)written,
-                         (unsigned long long)w->rows);
+        status = dm_fail(err, DM_ERROR_FATAL, NULL, "DuckDB wrote %llu rows of %llu",
+                         (unsigned long long)written, (unsigned long long)w->rows);
     dm_buffer_release(&sql);
     dm_connection_give(e, c);
     return status;
@@ -289,8 +296,10 @@ enum dm_status dm_parquet_write(struct dm_engine *e, const char *path, const str
         *more = false;
     if (schema->n_fields == 0)
         return dm_fail(err, DM_ERROR_DATA, NULL, "cannot write %s: a table without columns", path);
-    struct writer w = {.schema = schema, .pull = pull, .ctx = ctx, .max_bytes = options->max_bytes, .err = err};
-    w.source = (struct dm_chunk_source){.schema = schema, .names = dm_field_names_new(schema), .fill = fill_chunk};
+    struct writer w = {
+        .schema = schema, .pull = pull, .ctx = ctx, .max_bytes = options->max_bytes, .err = err};
+    w.source =
+        (struct dm_chunk_source){.schema = schema, .names = dm_field_names_new(schema), .fill = fill_chunk};
     w.stats = dm_xzalloc(schema->n_fields, sizeof *w.stats);
     for (size_t i = 0; i < schema->n_fields; i++) {
         struct dm_type type = schema->fields[i].type;

@@ -21,12 +21,13 @@
 /* Statistics of one leaf column (a list's element counts as the leaf; bounds are not kept for lists). */
 struct dm_column_stats {
     int32_t field_id;
-    uint64_t values;       /* nulls included; for list elements: number of elements */
+    uint64_t values; /* nulls included; for list elements: number of elements */
     uint64_t nulls;
-    uint64_t nans;         /* floats only */
-    bool has_bounds;       /* some non-null, non-NaN value was seen, and the type has bounds */
-    bool is_float;         /* nans is meaningful */
-    uint8_t lower[64];     /* Iceberg single-value serialization, cut as the spec allows (16 code points: 64 bytes) */
+    uint64_t nans;   /* floats only */
+    bool has_bounds; /* some non-null, non-NaN value was seen, and the type has bounds */
+    bool is_float;   /* nans is meaningful */
+    uint8_t
+        lower[64]; /* Iceberg single-value serialization, cut as the spec allows (16 code points: 64 bytes) */
     uint8_t lower_len;
     uint8_t upper[64];
     uint8_t upper_len;
@@ -51,14 +52,16 @@ typedef enum dm_status (*dm_batch_pull)(void *ctx, const struct dm_batch **batch
 
 struct dm_parquet_options {
     const char *compression; /* zstd, snappy, uncompressed */
-    uint64_t max_bytes;      /* stop pulling when about this many bytes of input were taken (then *more is set); 0: no limit */
-    size_t row_group_rows;   /* 0: default (122880) */
+    uint64_t
+        max_bytes; /* stop pulling when about this many bytes of input were taken (then *more is set); 0: no limit */
+    size_t row_group_rows; /* 0: default (122880) */
 };
 
 /* Writes one file. *more (may be NULL when max_bytes is 0) says that pull had not ended. */
 enum dm_status dm_parquet_write(struct dm_engine *e, const char *path, const struct dm_schema *schema,
                                 const struct dm_parquet_options *options, dm_batch_pull pull, void *ctx,
-                                struct dm_parquet_result *result, bool *more, struct dm_error *err) DM_MUST_USE;
+                                struct dm_parquet_result *result, bool *more,
+                                struct dm_error *err) DM_MUST_USE;
 
 /* The same for one batch in memory. */
 enum dm_status dm_parquet_write_batch(struct dm_engine *e, const char *path, const struct dm_schema *schema,

@@ -11,12 +11,16 @@ enum { DEFAULT_MAX = 1 << 20 };
 static enum dm_status not_a_default(struct dm_error *err, struct dm_type type, const char *json)
 {
     char name[32];
-    return dm_fail(err, DM_ERROR_FATAL, NULL, "not a default value of type %s: %.200s", dm_type_name(type, name, sizeof name), json);
+    return dm_fail(err, DM_ERROR_FATAL, NULL, "not a default value of type %s: %.200s",
+                   dm_type_name(type, name, sizeof name), json);
 }
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* Iceberg writes binary as hexadecimal; DuckDB casts \xHH. */
@@ -66,16 +70,19 @@ static enum dm_status append_scalar(struct dm_buffer *out, const json_t *v, stru
     return dm_buffer_append(out, text, strlen(text), err);
 }
 
-static enum dm_status append_list(struct dm_buffer *out, const json_t *list, struct dm_type type, struct dm_error *err)
+static enum dm_status append_list(struct dm_buffer *out, const json_t *list, struct dm_type type,
+                                  struct dm_error *err)
 {
     for (size_t i = 0; i < json_array_size(list); i++)
         if (dm_buffer_append(out, i == 0 ? "[" : ", ", i == 0 ? 1 : 2, err) != DM_OK ||
             append_scalar(out, json_array_get(list, i), dm_type_element(type), true, err) != DM_OK)
             return DM_FAIL;
-    return dm_buffer_append(out, json_array_size(list) == 0 ? "[]" : "]", json_array_size(list) == 0 ? 2 : 1, err);
+    return dm_buffer_append(out, json_array_size(list) == 0 ? "[]" : "]", json_array_size(list) == 0 ? 2 : 1,
+                            err);
 }
 
-enum dm_status dm_default_literal(struct dm_buffer *sql, const char *json, struct dm_type type, struct dm_error *err)
+enum dm_status dm_default_literal(struct dm_buffer *sql, const char *json, struct dm_type type,
+                                  struct dm_error *err)
 {
     json_error_t where;
     json_t *v = json_loads(json, JSON_DECODE_ANY, &where);
@@ -90,7 +97,8 @@ enum dm_status dm_default_literal(struct dm_buffer *sql, const char *json, struc
     if (json_is_null(v)) {
         status = dm_buffer_append(sql, "NULL", 4, err);
     } else {
-        status = type.id == DM_LIST ? append_list(&text, v, type, err) : append_scalar(&text, v, type, false, err);
+        status =
+            type.id == DM_LIST ? append_list(&text, v, type, err) : append_scalar(&text, v, type, false, err);
         if (status == DM_OK && dm_buffer_text(&text) == NULL)
             status = dm_fail_memory(err, DEFAULT_MAX);
         if (status == DM_OK)
@@ -101,17 +109,20 @@ enum dm_status dm_default_literal(struct dm_buffer *sql, const char *json, struc
     return status;
 }
 
-static enum dm_status append_fields(struct dm_buffer *sql, const struct dm_schema *schema, char *const *names, struct dm_error *err)
+static enum dm_status append_fields(struct dm_buffer *sql, const struct dm_schema *schema, char *const *names,
+                                    struct dm_error *err)
 {
     char type[32];
     for (size_t i = 0; i < schema->n_fields; i++) {
         const struct dm_field *f = &schema->fields[i];
         if (dm_buffer_printf(sql, err, "%s%d: {name: ", i == 0 ? "" : ", ", (int)f->id) != DM_OK ||
             dm_sql_quote(sql, '\'', names[i], err) != DM_OK ||
-            dm_buffer_printf(sql, err, ", type: '%s', default_value: ", dm_duckdb_type_sql(f->type, type, sizeof type)) != DM_OK)
+            dm_buffer_printf(sql, err, ", type: '%s', default_value: ",
+                             dm_duckdb_type_sql(f->type, type, sizeof type)) != DM_OK)
             return DM_FAIL;
-        enum dm_status status = f->default_json == NULL ? dm_buffer_append(sql, "NULL", 4, err)
-                                                        : dm_default_literal(sql, f->default_json, f->type, err);
+        enum dm_status status = f->default_json == NULL
+                                    ? dm_buffer_append(sql, "NULL", 4, err)
+                                    : dm_default_literal(sql, f->default_json, f->type, err);
         if (status != DM_OK) {
             dm_error_prefix(err, "field %s", f->name);
             return DM_FAIL;
@@ -128,9 +139,11 @@ enum dm_status dm_read_relation(struct dm_buffer *sql, const struct dm_scan_file
     if (dm_buffer_append(sql, "read_parquet([", 14, err) != DM_OK)
         return DM_FAIL;
     for (size_t i = 0; i < n_files; i++)
-        if ((i > 0 && dm_buffer_append(sql, ", ", 2, err) != DM_OK) || dm_sql_quote(sql, '\'', files[i].path, err) != DM_OK)
+        if ((i > 0 && dm_buffer_append(sql, ", ", 2, err) != DM_OK) ||
+            dm_sql_quote(sql, '\'', files[i].path, err) != DM_OK)
             return DM_FAIL;
-    if (dm_buffer_printf(sql, err, "], schema = MAP {") != DM_OK || append_fields(sql, schema, names, err) != DM_OK)
+    if (dm_buffer_printf(sql, err, "], schema = MAP {") != DM_OK ||
+        append_fields(sql, schema, names, err) != DM_OK)
         return DM_FAIL;
     return dm_buffer_append(sql, "})", 2, err);
 }

@@ -11,9 +11,11 @@
 
 /* Appends the relation; names[i] is what field i is to be called. */
 enum dm_status dm_read_relation(struct dm_buffer *sql, const struct dm_scan_file *files, size_t n_files,
-                                const struct dm_schema *schema, char *const *names, struct dm_error *err) DM_MUST_USE;
+                                const struct dm_schema *schema, char *const *names,
+                                struct dm_error *err) DM_MUST_USE;
 
 /* Appends an Iceberg JSON single value as an SQL literal that DuckDB casts to the type, or NULL for JSON null. */
-enum dm_status dm_default_literal(struct dm_buffer *sql, const char *json, struct dm_type type, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_default_literal(struct dm_buffer *sql, const char *json, struct dm_type type,
+                                  struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -33,7 +33,8 @@ static void visible(duckdb_function_info info, duckdb_data_chunk input, duckdb_v
     }
 }
 
-static duckdb_scalar_function function_new(const char *name, bool one_file, const struct dm_scan_filter **slot)
+static duckdb_scalar_function function_new(const char *name, bool one_file,
+                                           const struct dm_scan_filter **slot)
 {
     duckdb_scalar_function f = duckdb_create_scalar_function();
     duckdb_logical_type file = duckdb_create_logical_type(DUCKDB_TYPE_UBIGINT);
@@ -53,8 +54,8 @@ static duckdb_scalar_function function_new(const char *name, bool one_file, cons
 }
 
 /* Not declared volatile: within one query the answer depends on the arguments only, and DuckDB keeps volatile functions out of scans. */
-enum dm_status dm_scan_filter_register(duckdb_connection c, unsigned number, const struct dm_scan_filter **slot,
-                                       struct dm_error *err)
+enum dm_status dm_scan_filter_register(duckdb_connection c, unsigned number,
+                                       const struct dm_scan_filter **slot, struct dm_error *err)
 {
     char name[32];
     snprintf(name, sizeof name, "dm_visible_%u", number);

@@ -14,11 +14,11 @@
 struct dm_scan_filter {
     size_t n_files;
     const roaring_bitmap_t *const *positions; /* per file; NULL: no position */
-    bool keep;                                /* true: only these positions are visible; false: all others are */
+    bool keep; /* true: only these positions are visible; false: all others are */
 };
 
 /* Registers dm_visible_<number> on the connection; it reads `*slot` at the time of each query. */
-enum dm_status dm_scan_filter_register(duckdb_connection c, unsigned number, const struct dm_scan_filter **slot,
-                                       struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_scan_filter_register(duckdb_connection c, unsigned number,
+                                       const struct dm_scan_filter **slot, struct dm_error *err) DM_MUST_USE;
 
 #endif

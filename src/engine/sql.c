@@ -53,8 +53,8 @@ void dm_sql_close(struct dm_sql *s)
     free(s);
 }
 
-static enum dm_status append_columns(struct dm_buffer *sql, const struct dm_schema *schema, char *const *plain, bool empty,
-                                     struct dm_error *err)
+static enum dm_status append_columns(struct dm_buffer *sql, const struct dm_schema *schema,
+                                     char *const *plain, bool empty, struct dm_error *err)
 {
     char **names = dm_field_names_new(schema);
     enum dm_status status = DM_OK;
@@ -71,21 +71,25 @@ static enum dm_status append_columns(struct dm_buffer *sql, const struct dm_sche
 }
 
 /* CREATE VIEW "namespace"."table" AS SELECT f0 AS "id", … FROM read_parquet(…) WHERE dm_visible_<n>(file_index, file_row_number) */
-static enum dm_status view_statement(struct dm_buffer *sql, const struct dm_sql_dataset *d, unsigned number, const struct dm_schema *schema,
-                                     const struct dm_scan_file *files, size_t n_files, bool filtered, struct dm_error *err)
+static enum dm_status view_statement(struct dm_buffer *sql, const struct dm_sql_dataset *d, unsigned number,
+                                     const struct dm_schema *schema, const struct dm_scan_file *files,
+                                     size_t n_files, bool filtered, struct dm_error *err)
 {
     char **plain = dm_xzalloc(schema->n_fields, sizeof *plain);
     for (size_t i = 0; i < schema->n_fields; i++)
         plain[i] = dm_xasprintf("f%zu", i);
     enum dm_status status = DM_FAIL;
-    if (dm_buffer_printf(sql, err, "CREATE VIEW ") == DM_OK && dm_sql_quote(sql, '"', d->namespace, err) == DM_OK &&
-        dm_buffer_append_byte(sql, '.', err) == DM_OK && dm_sql_quote(sql, '"', d->table, err) == DM_OK &&
-        dm_buffer_append(sql, " AS ", 4, err) == DM_OK && append_columns(sql, schema, plain, n_files == 0, err) == DM_OK)
+    if (dm_buffer_printf(sql, err, "CREATE VIEW ") == DM_OK &&
+        dm_sql_quote(sql, '"', d->namespace, err) == DM_OK && dm_buffer_append_byte(sql, '.', err) == DM_OK &&
+        dm_sql_quote(sql, '"', d->table, err) == DM_OK && dm_buffer_append(sql, " AS ", 4, err) == DM_OK &&
+        append_columns(sql, schema, plain, n_files == 0, err) == DM_OK)
         status = DM_OK;
     if (status == DM_OK && n_files == 0)
         status = dm_buffer_printf(sql, err, " WHERE false");
     else if (status == DM_OK)
-        status = dm_buffer_printf(sql, err, " FROM ") == DM_OK ? dm_read_relation(sql, files, n_files, schema, plain, err) : DM_FAIL;
+        status = dm_buffer_printf(sql, err, " FROM ") == DM_OK
+                     ? dm_read_relation(sql, files, n_files, schema, plain, err)
+                     : DM_FAIL;
     if (status == DM_OK && filtered)
         status = dm_buffer_printf(sql, err, " WHERE dm_visible_%u(file_index, file_row_number)", number);
     if (status == DM_OK && dm_buffer_text(sql) == NULL)
@@ -102,12 +106,15 @@ static enum dm_status create_schema(struct dm_sql *s, const char *namespace, str
     if (status == DM_OK)
         status = dm_sql_quote(&sql, '"', namespace, err);
     if (status == DM_OK)
-        status = dm_buffer_text(&sql) != NULL ? dm_connection_run(s->connection, (const char *)sql.data, NULL, err) : dm_fail_memory(err, sql.max);
+        status = dm_buffer_text(&sql) != NULL
+                     ? dm_connection_run(s->connection, (const char *)sql.data, NULL, err)
+                     : dm_fail_memory(err, sql.max);
     dm_buffer_release(&sql);
     return status;
 }
 
-static enum dm_status remember_paths(struct dm_sql *s, const struct dm_scan_file *files, size_t n_files, struct dm_error *err)
+static enum dm_status remember_paths(struct dm_sql *s, const struct dm_scan_file *files, size_t n_files,
+                                     struct dm_error *err)
 {
     for (size_t i = 0; i < n_files; i++)
         if ((s->paths.len != 0 && dm_buffer_append(&s->paths, ", ", 2, err) != DM_OK) ||
@@ -181,7 +188,8 @@ enum dm_status dm_sql_lock(struct dm_sql *s, struct dm_error *err)
     if (status == DM_OK && s->paths.len != 0)
         status = dm_buffer_append(&sql, s->paths.data, s->paths.len, err);
     if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, "]; SET enable_external_access = false; SET lock_configuration = true");
+        status = dm_buffer_printf(&sql, err,
+                                  "]; SET enable_external_access = false; SET lock_configuration = true");
     if (status == DM_OK && dm_buffer_text(&sql) == NULL)
         status = dm_fail_memory(err, SQL_MAX);
     if (status == DM_OK)
@@ -199,7 +207,8 @@ enum dm_status dm_sql_execute(struct dm_sql *s, const char *sql, struct dm_error
     duckdb_result result;
     enum dm_status status = DM_OK;
     if (duckdb_query(s->connection, sql, &result) != DuckDBSuccess)
-        status = dm_duckdb_fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result), DM_ERROR_CONFIG);
+        status = dm_duckdb_fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result),
+                                DM_ERROR_CONFIG);
     duckdb_destroy_result(&result);
     return status;
 }

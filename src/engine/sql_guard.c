@@ -10,8 +10,9 @@
 
 static enum dm_status refuse(struct dm_error *err, const char *what, const char *name)
 {
-    return dm_fail(err, DM_ERROR_CONFIG, "a query may read the datasets of the lake with SELECT, and nothing else", "%s%s%s is not allowed here",
-                   what, name[0] != 0 ? " " : "", name);
+    return dm_fail(err, DM_ERROR_CONFIG,
+                   "a query may read the datasets of the lake with SELECT, and nothing else",
+                   "%s%s%s is not allowed here", what, name[0] != 0 ? " " : "", name);
 }
 
 static const char *text_of(const json_t *object, const char *key)
@@ -23,7 +24,8 @@ static const char *text_of(const json_t *object, const char *key)
 /* A name with a slash could be a file, which DuckDB would read; so it must be a dataset's. */
 static enum dm_status check_table(const struct dm_sql *s, const json_t *node, struct dm_error *err)
 {
-    const char *catalog = text_of(node, "catalog_name"), *schema = text_of(node, "schema_name"), *table = text_of(node, "table_name");
+    const char *catalog = text_of(node, "catalog_name"), *schema = text_of(node, "schema_name"),
+               *table = text_of(node, "table_name");
     if (strchr(catalog, '/') == NULL && strchr(schema, '/') == NULL && strchr(table, '/') == NULL)
         return DM_OK;
     for (const struct dm_sql_dataset *d = s->datasets; d != NULL; d = d->next)
@@ -34,9 +36,11 @@ static enum dm_status check_table(const struct dm_sql *s, const json_t *node, st
 
 static enum dm_status check_function(const json_t *node, struct dm_error *err)
 {
-    static const char *const harmless[] = {"range", "generate_series", "unnest", "duckdb_columns", "duckdb_tables", "duckdb_views",
-                                           "duckdb_schemas", "duckdb_functions", "duckdb_keywords", "duckdb_types",
-                                           "generate_subscripts", "repeat", "repeat_row", "json_each", "json_tree"};
+    static const char *const harmless[] = {"range",          "generate_series",     "unnest",
+                                           "duckdb_columns", "duckdb_tables",       "duckdb_views",
+                                           "duckdb_schemas", "duckdb_functions",    "duckdb_keywords",
+                                           "duckdb_types",   "generate_subscripts", "repeat",
+                                           "repeat_row",     "json_each",           "json_tree"};
     const char *name = text_of(json_object_get(node, "function"), "function_name");
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
         if (strcasecmp(harmless[i], name) == 0)
@@ -59,13 +63,13 @@ static enum dm_status check_node(const struct dm_sql *s, const json_t *node, str
         return DM_FAIL;
     if (strcmp(type, "TABLE_FUNCTION") == 0 && check_function(node, err) != DM_OK)
         return DM_FAIL;
-    if (strcmp(type, "SHOW_REF") == 0 && json_is_null(json_object_get(node, "query")) && strchr(text_of(node, "table_name"), '/') != NULL)
+    if (strcmp(type, "SHOW_REF") == 0 && json_is_null(json_object_get(node, "query")) &&
+        strchr(text_of(node, "table_name"), '/') != NULL)
         return refuse(err, "reading", text_of(node, "table_name"));
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)node, key, value)
-        if (check_node(s, value, err) != DM_OK)
-            return DM_FAIL;
+    json_object_foreach((json_t *)(uintptr_t)node, key,
+                        value) if (check_node(s, value, err) != DM_OK) return DM_FAIL;
     return DM_OK;
 }
 
@@ -98,17 +102,20 @@ enum dm_status dm_sql_guard(struct dm_sql *s, const char *sql, struct dm_error *
     duckdb_prepared_statement ask;
     if (duckdb_prepare(s->connection, "SELECT json_serialize_sql($1::VARCHAR)", &ask) != DuckDBSuccess ||
         duckdb_bind_varchar(ask, 1, sql) != DuckDBSuccess) {
-        (void)dm_fail(err, DM_ERROR_CONFIG, NULL, "the query cannot be checked: %s", duckdb_prepare_error(ask));
+        (void)dm_fail(err, DM_ERROR_CONFIG, NULL, "the query cannot be checked: %s",
+                      duckdb_prepare_error(ask));
         duckdb_destroy_prepare(&ask);
         return DM_FAIL;
     }
     duckdb_result result;
     enum dm_status status;
     if (duckdb_execute_prepared(ask, &result) != DuckDBSuccess) {
-        status = dm_fail(err, DM_ERROR_CONFIG, NULL, "the query cannot be checked: %s", duckdb_result_error(&result));
+        status = dm_fail(err, DM_ERROR_CONFIG, NULL, "the query cannot be checked: %s",
+                         duckdb_result_error(&result));
     } else {
         char *text = duckdb_value_varchar(&result, 0, 0);
-        status = text != NULL ? check_tree(s, text, err) : dm_fail(err, DM_ERROR_CONFIG, NULL, "the query cannot be checked");
+        status = text != NULL ? check_tree(s, text, err)
+                              : dm_fail(err, DM_ERROR_CONFIG, NULL, "the query cannot be checked");
         duckdb_free(text);
     }
     duckdb_destroy_result(&result);

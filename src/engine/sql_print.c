@@ -29,7 +29,8 @@ static void reader_close(struct row_reader *r)
     dm_stream_close(&r->stream);
 }
 
-static enum dm_status reader_open(struct row_reader *r, struct dm_sql *s, const char *sql, struct dm_error *err)
+static enum dm_status reader_open(struct row_reader *r, struct dm_sql *s, const char *sql,
+                                  struct dm_error *err)
 {
     *r = (struct row_reader){0};
     if (dm_sql_start(s, sql, &r->stream, err) != DM_OK)
@@ -41,7 +42,8 @@ static enum dm_status reader_open(struct row_reader *r, struct dm_sql *s, const 
     while (r->n < n) {
         size_t i = r->n++;
         r->names[i] = duckdb_column_name(&r->stream.result, i);
-        if (dm_value_type_init(&r->types[i], duckdb_column_logical_type(&r->stream.result, i), err) != DM_OK) {
+        if (dm_value_type_init(&r->types[i], duckdb_column_logical_type(&r->stream.result, i), err) !=
+            DM_OK) {
             dm_error_prefix(err, "column %s", r->names[i]);
             reader_close(r);
             return DM_FAIL;
@@ -51,9 +53,11 @@ static enum dm_status reader_open(struct row_reader *r, struct dm_sql *s, const 
 }
 
 /* Calls `row` for every row until it fails. */
-typedef enum dm_status (*row_fn)(void *ctx, struct row_reader *r, duckdb_data_chunk chunk, uint64_t row, struct dm_error *err);
+typedef enum dm_status (*row_fn)(void *ctx, struct row_reader *r, duckdb_data_chunk chunk, uint64_t row,
+                                 struct dm_error *err);
 
-static enum dm_status reader_run(struct row_reader *r, row_fn fn, void *ctx, uint64_t *rows, struct dm_error *err)
+static enum dm_status reader_run(struct row_reader *r, row_fn fn, void *ctx, uint64_t *rows,
+                                 struct dm_error *err)
 {
     enum dm_status status;
     duckdb_data_chunk chunk;
@@ -111,7 +115,8 @@ static enum dm_status csv_header(struct printer *p, struct row_reader *r, struct
     return dm_buffer_append(&r->row, "\r\n", 2, err) == DM_OK ? write_out(p->out, &r->row, err) : DM_FAIL;
 }
 
-static enum dm_status csv_row(void *ctx, struct row_reader *r, duckdb_data_chunk chunk, uint64_t row, struct dm_error *err)
+static enum dm_status csv_row(void *ctx, struct row_reader *r, duckdb_data_chunk chunk, uint64_t row,
+                              struct dm_error *err)
 {
     struct printer *p = ctx;
     for (size_t i = 0; i < r->n; i++) {
@@ -128,30 +133,35 @@ static enum dm_status csv_row(void *ctx, struct row_reader *r, duckdb_data_chunk
     return dm_buffer_append(&r->row, "\r\n", 2, err) == DM_OK ? write_out(p->out, &r->row, err) : DM_FAIL;
 }
 
-static enum dm_status json_row(void *ctx, struct row_reader *r, duckdb_data_chunk chunk, uint64_t row, struct dm_error *err)
+static enum dm_status json_row(void *ctx, struct row_reader *r, duckdb_data_chunk chunk, uint64_t row,
+                               struct dm_error *err)
 {
     struct printer *p = ctx;
     for (size_t i = 0; i < r->n; i++)
         if (dm_buffer_append_byte(&r->row, i == 0 ? '{' : ',', err) != DM_OK ||
-            dm_json_string(&r->row, r->names[i], strlen(r->names[i]), err) != DM_OK || dm_buffer_append_byte(&r->row, ':', err) != DM_OK ||
+            dm_json_string(&r->row, r->names[i], strlen(r->names[i]), err) != DM_OK ||
+            dm_buffer_append_byte(&r->row, ':', err) != DM_OK ||
             dm_value_json(&r->row, &r->types[i], duckdb_data_chunk_get_vector(chunk, i), row, err) != DM_OK)
             return DM_FAIL;
     return dm_buffer_append(&r->row, "}\n", 2, err) == DM_OK ? write_out(p->out, &r->row, err) : DM_FAIL;
 }
 
-static enum dm_status table_row(void *ctx, struct row_reader *r, duckdb_data_chunk chunk, uint64_t row, struct dm_error *err)
+static enum dm_status table_row(void *ctx, struct row_reader *r, duckdb_data_chunk chunk, uint64_t row,
+                                struct dm_error *err)
 {
     struct printer *p = ctx;
     for (size_t i = 0; i < r->n; i++) {
         dm_buffer_clear(&p->value);
-        if (dm_value_plain(&p->value, &r->types[i], duckdb_data_chunk_get_vector(chunk, i), row, err) != DM_OK ||
+        if (dm_value_plain(&p->value, &r->types[i], duckdb_data_chunk_get_vector(chunk, i), row, err) !=
+                DM_OK ||
             dm_text_table_cell(&p->table, (const char *)p->value.data, p->value.len, err) != DM_OK)
             return DM_FAIL;
     }
     return dm_text_table_end_row(&p->table, err);
 }
 
-static enum dm_status print_rows(struct printer *p, struct row_reader *r, enum dm_sql_format format, uint64_t *rows, struct dm_error *err)
+static enum dm_status print_rows(struct printer *p, struct row_reader *r, enum dm_sql_format format,
+                                 uint64_t *rows, struct dm_error *err)
 {
     if (format == DM_SQL_JSON)
         return reader_run(r, json_row, p, rows, err);
@@ -196,7 +206,8 @@ struct each {
     size_t *offsets; /* of the values in the row's text; SIZE_MAX for null */
 };
 
-static enum dm_status each_row(void *ctx, struct row_reader *r, duckdb_data_chunk chunk, uint64_t row, struct dm_error *err)
+static enum dm_status each_row(void *ctx, struct row_reader *r, duckdb_data_chunk chunk, uint64_t row,
+                               struct dm_error *err)
 {
     struct each *e = ctx;
     for (size_t i = 0; i < r->n; i++) {
@@ -205,7 +216,8 @@ static enum dm_status each_row(void *ctx, struct row_reader *r, duckdb_data_chun
         if (r->types[i].id == DUCKDB_TYPE_SQLNULL || dm_value_is_null(v, row))
             continue;
         e->offsets[i] = r->row.len;
-        if (dm_value_plain(&r->row, &r->types[i], v, row, err) != DM_OK || dm_buffer_append_byte(&r->row, 0, err) != DM_OK)
+        if (dm_value_plain(&r->row, &r->types[i], v, row, err) != DM_OK ||
+            dm_buffer_append_byte(&r->row, 0, err) != DM_OK)
             return DM_FAIL;
     }
     for (size_t i = 0; i < r->n; i++) /* only now: the text may have moved while it grew */

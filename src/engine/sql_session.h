@@ -27,6 +27,7 @@ struct dm_sql {
 enum dm_status dm_sql_guard(struct dm_sql *s, const char *sql, struct dm_error *err) DM_MUST_USE;
 
 /* Opens a query after the guard; the result columns' types and names are taken apart by the caller. */
-enum dm_status dm_sql_start(struct dm_sql *s, const char *sql, struct dm_stream *stream, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_sql_start(struct dm_sql *s, const char *sql, struct dm_stream *stream,
+                            struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -38,8 +38,9 @@ static uint32_t code_point(const unsigned char *p, size_t *bytes)
 /* Places on the screen: 2 for East Asian wide characters and emoji, 0 for combining marks. A rough table, good enough to align. */
 static size_t cell_width(uint32_t cp)
 {
-    static const uint32_t wide[][2] = {{0x1100, 0x115f}, {0x2e80, 0xa4cf}, {0xac00, 0xd7a3}, {0xf900, 0xfaff}, {0xfe30, 0xfe6f},
-                                       {0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x1f300, 0x1faff}, {0x20000, 0x3fffd}};
+    static const uint32_t wide[][2] = {{0x1100, 0x115f}, {0x2e80, 0xa4cf},   {0xac00, 0xd7a3},
+                                       {0xf900, 0xfaff}, {0xfe30, 0xfe6f},   {0xff00, 0xff60},
+                                       {0xffe0, 0xffe6}, {0x1f300, 0x1faff}, {0x20000, 0x3fffd}};
     if ((cp >= 0x300 && cp <= 0x36f) || (cp >= 0x200b && cp <= 0x200f) || (cp >= 0xfe00 && cp <= 0xfe0f))
         return 0;
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
@@ -74,21 +75,22 @@ static enum dm_status append_escaped(struct dm_buffer *out, const char *text, si
 {
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)text[i];
-        bool c1 = c == 0xc2 && i + 1 < n && (unsigned char)text[i + 1] < 0xa0; /* U+0080 to U+009F are controls too */
-        enum dm_status status = c == '\n'             ? dm_buffer_append(out, "\\n", 2, err)
+        bool c1 = c == 0xc2 && i + 1 < n &&
+                  (unsigned char)text[i + 1] < 0xa0; /* U+0080 to U+009F are controls too */
+        enum dm_status status = c == '\n'               ? dm_buffer_append(out, "\\n", 2, err)
                                 : c == '\t'             ? dm_buffer_append(out, "\\t", 2, err)
                                 : c == '\r'             ? dm_buffer_append(out, "\\r", 2, err)
                                 : c < 0x20 || c == 0x7f ? dm_buffer_printf(out, err, "\\x%02x", c)
-                                : c1                    ? dm_buffer_printf(out, err, "\\x%02x", (unsigned char)text[++i])
-                                                        : dm_buffer_append_byte(out, c, err);
+                                : c1 ? dm_buffer_printf(out, err, "\\x%02x", (unsigned char)text[++i])
+                                     : dm_buffer_append_byte(out, c, err);
         if (status != DM_OK)
             return DM_FAIL;
     }
     return dm_buffer_append_byte(out, 0, err);
 }
 
-enum dm_status dm_text_table_init(struct dm_text_table *t, FILE *out, size_t n, const char *const *names, const bool *right,
-                                  struct dm_error *err)
+enum dm_status dm_text_table_init(struct dm_text_table *t, FILE *out, size_t n, const char *const *names,
+                                  const bool *right, struct dm_error *err)
 {
     *t = (struct dm_text_table){.out = out, .n = n, .terminal_width = terminal_width(out)};
     dm_buffer_init(&t->held, HELD_MAX);
@@ -155,7 +157,8 @@ static void print_cell(const struct dm_text_table *t, size_t column, const char 
     bool last = column + 1 == t->n;
     fprintf(t->out, "%*s", t->right[column] ? pad : 0, "");
     fwrite(text, 1, bytes, t->out);
-    fprintf(t->out, "%s%*s%s", cut ? "\xe2\x80\xa6" : "", t->right[column] || last ? 0 : pad, "", last ? "\n" : "  ");
+    fprintf(t->out, "%s%*s%s", cut ? "\xe2\x80\xa6" : "", t->right[column] || last ? 0 : pad, "",
+            last ? "\n" : "  ");
 }
 
 static void print_header(const struct dm_text_table *t)

@@ -29,9 +29,10 @@ struct dm_text_table {
     bool started;
 };
 
-enum dm_status dm_text_table_init(struct dm_text_table *t, FILE *out, size_t n, const char *const *names, const bool *right,
+enum dm_status dm_text_table_init(struct dm_text_table *t, FILE *out, size_t n, const char *const *names,
+                                  const bool *right, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_text_table_cell(struct dm_text_table *t, const char *text, size_t n,
                                   struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_text_table_cell(struct dm_text_table *t, const char *text, size_t n, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_text_table_end_row(struct dm_text_table *t, struct dm_error *err) DM_MUST_USE;
 /* Prints what is held back and the count of rows. */
 enum dm_status dm_text_table_finish(struct dm_text_table *t, uint64_t rows, struct dm_error *err) DM_MUST_USE;

@@ -35,9 +35,10 @@ enum dm_status dm_json_string(struct dm_buffer *out, const char *text, size_t n,
         if (i == n)
             break;
         static const char names[] = "btnvfr"; /* 8 to 13; JSON has no \v */
-        enum dm_status status = c == '"' || c == '\\'             ? dm_buffer_printf(out, err, "\\%c", c)
-                                : c >= 8 && c <= 13 && c != 11 ? dm_buffer_printf(out, err, "\\%c", names[c - 8])
-                                                               : dm_buffer_printf(out, err, "\\u%04x", c);
+        enum dm_status status = c == '"' || c == '\\' ? dm_buffer_printf(out, err, "\\%c", c)
+                                : c >= 8 && c <= 13 && c != 11
+                                    ? dm_buffer_printf(out, err, "\\%c", names[c - 8])
+                                    : dm_buffer_printf(out, err, "\\u%04x", c);
         if (status != DM_OK)
             return DM_FAIL;
     }
@@ -64,7 +65,8 @@ static enum dm_status append_int128(struct dm_buffer *out, __int128 v, unsigned 
 }
 
 /* DuckDB's own text of a scalar; `value` is destroyed. */
-static enum dm_status append_duckdb(struct dm_buffer *out, duckdb_value value, bool json, struct dm_error *err)
+static enum dm_status append_duckdb(struct dm_buffer *out, duckdb_value value, bool json,
+                                    struct dm_error *err)
 {
     char *text = duckdb_get_varchar(value);
     duckdb_destroy_value(&value);
@@ -75,7 +77,8 @@ static enum dm_status append_duckdb(struct dm_buffer *out, duckdb_value value, b
     return status;
 }
 
-static enum dm_status append_float(struct dm_buffer *out, double v, bool single, bool json, struct dm_error *err)
+static enum dm_status append_float(struct dm_buffer *out, double v, bool single, bool json,
+                                   struct dm_error *err)
 {
     if (json && isnan(v))
         return append(out, "\"NaN\"", err);
@@ -97,14 +100,16 @@ static enum dm_status append_iso_date(struct dm_buffer *out, int64_t days, struc
     int64_t year = year_of_era + era * 400 + (month >= 10);
     month = month < 10 ? month + 3 : month - 9;
     const char *sign = year < 0 ? "-" : year > 9999 ? "+" : "";
-    return dm_buffer_printf(out, err, "%s%04lld-%02d-%02d", sign, (long long)(year < 0 ? -year : year), (int)month, (int)day);
+    return dm_buffer_printf(out, err, "%s%04lld-%02d-%02d", sign, (long long)(year < 0 ? -year : year),
+                            (int)month, (int)day);
 }
 
 static enum dm_status append_iso_time(struct dm_buffer *out, int64_t us, struct dm_error *err)
 {
     int64_t seconds = us / MICROS_PER_SECOND;
     int fraction = (int)(us % MICROS_PER_SECOND);
-    if (dm_buffer_printf(out, err, "%02d:%02d:%02d", (int)(seconds / 3600), (int)(seconds / 60 % 60), (int)(seconds % 60)) != DM_OK)
+    if (dm_buffer_printf(out, err, "%02d:%02d:%02d", (int)(seconds / 3600), (int)(seconds / 60 % 60),
+                         (int)(seconds % 60)) != DM_OK)
         return DM_FAIL;
     if (fraction == 0)
         return DM_OK;
@@ -128,7 +133,8 @@ static enum dm_status json_date(struct dm_buffer *out, int32_t days, struct dm_e
     return dm_buffer_append_byte(out, '"', err);
 }
 
-static enum dm_status json_timestamp(struct dm_buffer *out, int64_t us, const char *zone, struct dm_error *err)
+static enum dm_status json_timestamp(struct dm_buffer *out, int64_t us, const char *zone,
+                                     struct dm_error *err)
 {
     if (us == INT64_MAX || us == -INT64_MAX)
         return append_infinity(out, us > 0, err);
@@ -150,8 +156,8 @@ static enum dm_status json_time(struct dm_buffer *out, int64_t us, struct dm_err
     return dm_buffer_append_byte(out, '"', err);
 }
 
-static enum dm_status append_bytes(struct dm_buffer *out, const struct dm_value_type *t, duckdb_string_t v, bool json,
-                                   struct dm_error *err)
+static enum dm_status append_bytes(struct dm_buffer *out, const struct dm_value_type *t, duckdb_string_t v,
+                                   bool json, struct dm_error *err)
 {
     size_t n = duckdb_string_t_length(v);
     const char *bytes = duckdb_string_t_data(&v);
@@ -167,8 +173,8 @@ static enum dm_status append_bytes(struct dm_buffer *out, const struct dm_value_
     return json ? dm_buffer_append_byte(out, '"', err) : DM_OK;
 }
 
-static enum dm_status append_enum(struct dm_buffer *out, const struct dm_value_type *t, const void *data, uint64_t row,
-                                  bool json, struct dm_error *err)
+static enum dm_status append_enum(struct dm_buffer *out, const struct dm_value_type *t, const void *data,
+                                  uint64_t row, bool json, struct dm_error *err)
 {
     uint64_t index = t->internal == DUCKDB_TYPE_UTINYINT    ? VALUE(uint8_t)
                      : t->internal == DUCKDB_TYPE_USMALLINT ? VALUE(uint16_t)
@@ -181,8 +187,8 @@ static enum dm_status append_enum(struct dm_buffer *out, const struct dm_value_t
     return status;
 }
 
-static enum dm_status append_decimal(struct dm_buffer *out, const struct dm_value_type *t, const void *data, uint64_t row,
-                                     struct dm_error *err)
+static enum dm_status append_decimal(struct dm_buffer *out, const struct dm_value_type *t, const void *data,
+                                     uint64_t row, struct dm_error *err)
 {
     __int128 v = t->internal == DUCKDB_TYPE_SMALLINT  ? VALUE(int16_t)
                  : t->internal == DUCKDB_TYPE_INTEGER ? VALUE(int32_t)
@@ -191,22 +197,24 @@ static enum dm_status append_decimal(struct dm_buffer *out, const struct dm_valu
     return append_int128(out, v, t->scale, err);
 }
 
-static enum dm_status append_value(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector, uint64_t row,
-                                   bool json, struct dm_error *err);
+static enum dm_status append_value(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector,
+                                   uint64_t row, bool json, struct dm_error *err);
 
-static enum dm_status append_elements(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector child, uint64_t from,
-                                      uint64_t n, bool json, struct dm_error *err)
+static enum dm_status append_elements(struct dm_buffer *out, const struct dm_value_type *t,
+                                      duckdb_vector child, uint64_t from, uint64_t n, bool json,
+                                      struct dm_error *err)
 {
     if (dm_buffer_append_byte(out, '[', err) != DM_OK)
         return DM_FAIL;
     for (uint64_t i = 0; i < n; i++)
-        if ((i > 0 && append(out, json ? "," : ", ", err) != DM_OK) || append_value(out, t, child, from + i, json, err) != DM_OK)
+        if ((i > 0 && append(out, json ? "," : ", ", err) != DM_OK) ||
+            append_value(out, t, child, from + i, json, err) != DM_OK)
             return DM_FAIL;
     return dm_buffer_append_byte(out, ']', err);
 }
 
-static enum dm_status append_struct(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector, uint64_t row,
-                                    bool json, struct dm_error *err)
+static enum dm_status append_struct(struct dm_buffer *out, const struct dm_value_type *t,
+                                    duckdb_vector vector, uint64_t row, bool json, struct dm_error *err)
 {
     for (size_t i = 0; i < t->n; i++) {
         if (append(out, i == 0 ? "{" : json ? "," : ", ", err) != DM_OK)
@@ -214,7 +222,8 @@ static enum dm_status append_struct(struct dm_buffer *out, const struct dm_value
         enum dm_status status = json ? dm_json_string(out, t->names[i], strlen(t->names[i]), err)
                                      : dm_buffer_printf(out, err, "'%s'", t->names[i]);
         if (status != DM_OK || append(out, json ? ":" : ": ", err) != DM_OK ||
-            append_value(out, &t->children[i], duckdb_struct_vector_get_child(vector, i), row, json, err) != DM_OK)
+            append_value(out, &t->children[i], duckdb_struct_vector_get_child(vector, i), row, json, err) !=
+                DM_OK)
             return DM_FAIL;
     }
     return dm_buffer_append_byte(out, '}', err);
@@ -224,42 +233,48 @@ static enum dm_status append_map(struct dm_buffer *out, const struct dm_value_ty
                                  duckdb_list_entry entry, bool json, struct dm_error *err)
 {
     duckdb_vector pairs = duckdb_list_vector_get_child(vector);
-    duckdb_vector keys = duckdb_struct_vector_get_child(pairs, 0), values = duckdb_struct_vector_get_child(pairs, 1);
+    duckdb_vector keys = duckdb_struct_vector_get_child(pairs, 0),
+                  values = duckdb_struct_vector_get_child(pairs, 1);
     if (append(out, json ? "[" : "{", err) != DM_OK)
         return DM_FAIL;
     for (uint64_t i = entry.offset; i < entry.offset + entry.length; i++)
-        if ((i > entry.offset && append(out, json ? "," : ", ", err) != DM_OK) || (json && append(out, "{\"key\":", err) != DM_OK) ||
-            append_value(out, &t->children[0], keys, i, json, err) != DM_OK || append(out, json ? ",\"value\":" : "=", err) != DM_OK ||
-            append_value(out, &t->children[1], values, i, json, err) != DM_OK || (json && append(out, "}", err) != DM_OK))
+        if ((i > entry.offset && append(out, json ? "," : ", ", err) != DM_OK) ||
+            (json && append(out, "{\"key\":", err) != DM_OK) ||
+            append_value(out, &t->children[0], keys, i, json, err) != DM_OK ||
+            append(out, json ? ",\"value\":" : "=", err) != DM_OK ||
+            append_value(out, &t->children[1], values, i, json, err) != DM_OK ||
+            (json && append(out, "}", err) != DM_OK))
             return DM_FAIL;
     return append(out, json ? "]" : "}", err);
 }
 
-static enum dm_status append_nested(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector, uint64_t row,
-                                    bool json, struct dm_error *err)
+static enum dm_status append_nested(struct dm_buffer *out, const struct dm_value_type *t,
+                                    duckdb_vector vector, uint64_t row, bool json, struct dm_error *err)
 {
     const duckdb_list_entry *lists = duckdb_vector_get_data(vector);
     switch (t->id) {
     case DUCKDB_TYPE_LIST:
-        return append_elements(out, &t->children[0], duckdb_list_vector_get_child(vector), lists[row].offset, lists[row].length, json, err);
+        return append_elements(out, &t->children[0], duckdb_list_vector_get_child(vector), lists[row].offset,
+                               lists[row].length, json, err);
     case DUCKDB_TYPE_ARRAY:
-        return append_elements(out, &t->children[0], duckdb_array_vector_get_child(vector), row * t->array_size, t->array_size, json, err);
-    case DUCKDB_TYPE_MAP:
-        return append_map(out, t, vector, lists[row], json, err);
-    default:
-        return append_struct(out, t, vector, row, json, err);
+        return append_elements(out, &t->children[0], duckdb_array_vector_get_child(vector),
+                               row * t->array_size, t->array_size, json, err);
+    case DUCKDB_TYPE_MAP: return append_map(out, t, vector, lists[row], json, err);
+    default: return append_struct(out, t, vector, row, json, err);
     }
 }
 
 /* Dates and times. */
-static enum dm_status append_moment(struct dm_buffer *out, const struct dm_value_type *t, const void *data, uint64_t row,
-                                    bool json, struct dm_error *err)
+static enum dm_status append_moment(struct dm_buffer *out, const struct dm_value_type *t, const void *data,
+                                    uint64_t row, bool json, struct dm_error *err)
 {
     switch (t->id) {
     case DUCKDB_TYPE_DATE:
-        return json ? json_date(out, VALUE(int32_t), err) : append_duckdb(out, duckdb_create_date(VALUE(duckdb_date)), false, err);
+        return json ? json_date(out, VALUE(int32_t), err)
+                    : append_duckdb(out, duckdb_create_date(VALUE(duckdb_date)), false, err);
     case DUCKDB_TYPE_TIME:
-        return json ? json_time(out, VALUE(int64_t), err) : append_duckdb(out, duckdb_create_time(VALUE(duckdb_time)), false, err);
+        return json ? json_time(out, VALUE(int64_t), err)
+                    : append_duckdb(out, duckdb_create_time(VALUE(duckdb_time)), false, err);
     case DUCKDB_TYPE_TIMESTAMP:
         return json ? json_timestamp(out, VALUE(int64_t), "", err)
                     : append_duckdb(out, duckdb_create_timestamp(VALUE(duckdb_timestamp)), false, err);
@@ -274,46 +289,33 @@ static enum dm_status append_moment(struct dm_buffer *out, const struct dm_value
         return append_duckdb(out, duckdb_create_timestamp_ns(VALUE(duckdb_timestamp_ns)), json, err);
     case DUCKDB_TYPE_TIME_TZ:
         return append_duckdb(out, duckdb_create_time_tz_value(VALUE(duckdb_time_tz)), json, err);
-    default:
-        return append_duckdb(out, duckdb_create_interval(VALUE(duckdb_interval)), json, err);
+    default: return append_duckdb(out, duckdb_create_interval(VALUE(duckdb_interval)), json, err);
     }
 }
 
-static enum dm_status append_number(struct dm_buffer *out, const struct dm_value_type *t, const void *data, uint64_t row,
-                                    bool json, struct dm_error *err)
+static enum dm_status append_number(struct dm_buffer *out, const struct dm_value_type *t, const void *data,
+                                    uint64_t row, bool json, struct dm_error *err)
 {
     switch (t->id) {
-    case DUCKDB_TYPE_TINYINT:
-        return append_int128(out, VALUE(int8_t), 0, err);
-    case DUCKDB_TYPE_SMALLINT:
-        return append_int128(out, VALUE(int16_t), 0, err);
-    case DUCKDB_TYPE_INTEGER:
-        return append_int128(out, VALUE(int32_t), 0, err);
-    case DUCKDB_TYPE_BIGINT:
-        return append_int128(out, VALUE(int64_t), 0, err);
-    case DUCKDB_TYPE_UTINYINT:
-        return append_int128(out, VALUE(uint8_t), 0, err);
-    case DUCKDB_TYPE_USMALLINT:
-        return append_int128(out, VALUE(uint16_t), 0, err);
-    case DUCKDB_TYPE_UINTEGER:
-        return append_int128(out, VALUE(uint32_t), 0, err);
-    case DUCKDB_TYPE_UBIGINT:
-        return append_int128(out, VALUE(uint64_t), 0, err);
-    case DUCKDB_TYPE_HUGEINT:
-        return append_int128(out, VALUE(__int128), 0, err);
+    case DUCKDB_TYPE_TINYINT: return append_int128(out, VALUE(int8_t), 0, err);
+    case DUCKDB_TYPE_SMALLINT: return append_int128(out, VALUE(int16_t), 0, err);
+    case DUCKDB_TYPE_INTEGER: return append_int128(out, VALUE(int32_t), 0, err);
+    case DUCKDB_TYPE_BIGINT: return append_int128(out, VALUE(int64_t), 0, err);
+    case DUCKDB_TYPE_UTINYINT: return append_int128(out, VALUE(uint8_t), 0, err);
+    case DUCKDB_TYPE_USMALLINT: return append_int128(out, VALUE(uint16_t), 0, err);
+    case DUCKDB_TYPE_UINTEGER: return append_int128(out, VALUE(uint32_t), 0, err);
+    case DUCKDB_TYPE_UBIGINT: return append_int128(out, VALUE(uint64_t), 0, err);
+    case DUCKDB_TYPE_HUGEINT: return append_int128(out, VALUE(__int128), 0, err);
     case DUCKDB_TYPE_UHUGEINT:
         return append_duckdb(out, duckdb_create_uhugeint(VALUE(duckdb_uhugeint)), false, err);
-    case DUCKDB_TYPE_DECIMAL:
-        return append_decimal(out, t, data, row, err);
-    case DUCKDB_TYPE_FLOAT:
-        return append_float(out, (double)VALUE(float), true, json, err);
-    default:
-        return append_float(out, VALUE(double), false, json, err);
+    case DUCKDB_TYPE_DECIMAL: return append_decimal(out, t, data, row, err);
+    case DUCKDB_TYPE_FLOAT: return append_float(out, (double)VALUE(float), true, json, err);
+    default: return append_float(out, VALUE(double), false, json, err);
     }
 }
 
-static enum dm_status append_value(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector, uint64_t row,
-                                   bool json, struct dm_error *err)
+static enum dm_status append_value(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector,
+                                   uint64_t row, bool json, struct dm_error *err)
 {
     if (t->id == DUCKDB_TYPE_SQLNULL || dm_value_is_null(vector, row))
         return append(out, json ? "null" : "NULL", err);
@@ -321,13 +323,10 @@ static enum dm_status append_value(struct dm_buffer *out, const struct dm_value_
     if (dm_value_type_is_number(t))
         return append_number(out, t, data, row, json, err);
     switch (t->id) {
-    case DUCKDB_TYPE_BOOLEAN:
-        return append(out, VALUE(bool) ? "true" : "false", err);
+    case DUCKDB_TYPE_BOOLEAN: return append(out, VALUE(bool) ? "true" : "false", err);
     case DUCKDB_TYPE_VARCHAR:
-    case DUCKDB_TYPE_BLOB:
-        return append_bytes(out, t, VALUE(duckdb_string_t), json, err);
-    case DUCKDB_TYPE_ENUM:
-        return append_enum(out, t, data, row, json, err);
+    case DUCKDB_TYPE_BLOB: return append_bytes(out, t, VALUE(duckdb_string_t), json, err);
+    case DUCKDB_TYPE_ENUM: return append_enum(out, t, data, row, json, err);
     case DUCKDB_TYPE_UUID: { /* stored with the top bit flipped, see vector_fill.c */
         duckdb_hugeint v = VALUE(duckdb_hugeint);
         duckdb_uhugeint bits = {.lower = v.lower, .upper = (uint64_t)v.upper ^ UINT64_C(1) << 63};
@@ -336,21 +335,19 @@ static enum dm_status append_value(struct dm_buffer *out, const struct dm_value_
     case DUCKDB_TYPE_LIST:
     case DUCKDB_TYPE_ARRAY:
     case DUCKDB_TYPE_MAP:
-    case DUCKDB_TYPE_STRUCT:
-        return append_nested(out, t, vector, row, json, err);
-    default:
-        return append_moment(out, t, data, row, json, err);
+    case DUCKDB_TYPE_STRUCT: return append_nested(out, t, vector, row, json, err);
+    default: return append_moment(out, t, data, row, json, err);
     }
 }
 
-enum dm_status dm_value_plain(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector, uint64_t row,
-                              struct dm_error *err)
+enum dm_status dm_value_plain(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector,
+                              uint64_t row, struct dm_error *err)
 {
     return append_value(out, t, vector, row, false, err);
 }
 
-enum dm_status dm_value_json(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector, uint64_t row,
-                             struct dm_error *err)
+enum dm_status dm_value_json(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector,
+                             uint64_t row, struct dm_error *err)
 {
     return append_value(out, t, vector, row, true, err);
 }

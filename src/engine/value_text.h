@@ -17,25 +17,27 @@
 /* A DuckDB type, taken apart once a query. */
 struct dm_value_type {
     duckdb_type id;
-    duckdb_type internal;     /* DECIMAL, ENUM: how it is stored */
-    unsigned scale, width;    /* DECIMAL */
-    uint64_t array_size;      /* ARRAY */
-    size_t n;                 /* nested: number of children */
+    duckdb_type internal;  /* DECIMAL, ENUM: how it is stored */
+    unsigned scale, width; /* DECIMAL */
+    uint64_t array_size;   /* ARRAY */
+    size_t n;              /* nested: number of children */
     struct dm_value_type *children;
     char **names;             /* STRUCT: of the children */
     duckdb_logical_type type; /* owned */
 };
 
-enum dm_status dm_value_type_init(struct dm_value_type *t, duckdb_logical_type take_type, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_value_type_init(struct dm_value_type *t, duckdb_logical_type take_type,
+                                  struct dm_error *err) DM_MUST_USE;
 void dm_value_type_release(struct dm_value_type *t);
 bool dm_value_type_is_number(const struct dm_value_type *t);
 
 bool dm_value_is_null(duckdb_vector vector, uint64_t row);
-enum dm_status dm_value_plain(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector, uint64_t row,
-                              struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_value_json(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector, uint64_t row,
-                             struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_value_plain(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector,
+                              uint64_t row, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_value_json(struct dm_buffer *out, const struct dm_value_type *t, duckdb_vector vector,
+                             uint64_t row, struct dm_error *err) DM_MUST_USE;
 /* A JSON string with its quotes. */
-enum dm_status dm_json_string(struct dm_buffer *out, const char *text, size_t n, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_json_string(struct dm_buffer *out, const char *text, size_t n,
+                              struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -23,7 +23,8 @@ static enum dm_status init_struct(struct dm_value_type *t, struct dm_error *err)
     return DM_OK;
 }
 
-enum dm_status dm_value_type_init(struct dm_value_type *t, duckdb_logical_type take_type, struct dm_error *err)
+enum dm_status dm_value_type_init(struct dm_value_type *t, duckdb_logical_type take_type,
+                                  struct dm_error *err)
 {
     *t = (struct dm_value_type){.id = duckdb_get_type_id(take_type), .type = take_type};
     switch (t->id) {
@@ -32,11 +33,8 @@ enum dm_status dm_value_type_init(struct dm_value_type *t, duckdb_logical_type t
         t->width = duckdb_decimal_width(t->type);
         t->scale = duckdb_decimal_scale(t->type);
         return DM_OK;
-    case DUCKDB_TYPE_ENUM:
-        t->internal = duckdb_enum_internal_type(t->type);
-        return DM_OK;
-    case DUCKDB_TYPE_LIST:
-        return add_child(t, duckdb_list_type_child_type(t->type), err);
+    case DUCKDB_TYPE_ENUM: t->internal = duckdb_enum_internal_type(t->type); return DM_OK;
+    case DUCKDB_TYPE_LIST: return add_child(t, duckdb_list_type_child_type(t->type), err);
     case DUCKDB_TYPE_ARRAY:
         t->array_size = duckdb_array_type_array_size(t->type);
         return add_child(t, duckdb_array_type_child_type(t->type), err);
@@ -44,8 +42,7 @@ enum dm_status dm_value_type_init(struct dm_value_type *t, duckdb_logical_type t
         if (add_child(t, duckdb_map_type_key_type(t->type), err) != DM_OK)
             return DM_FAIL;
         return add_child(t, duckdb_map_type_value_type(t->type), err);
-    case DUCKDB_TYPE_STRUCT:
-        return init_struct(t, err);
+    case DUCKDB_TYPE_STRUCT: return init_struct(t, err);
     case DUCKDB_TYPE_BOOLEAN:
     case DUCKDB_TYPE_TINYINT:
     case DUCKDB_TYPE_SMALLINT:
@@ -71,11 +68,10 @@ enum dm_status dm_value_type_init(struct dm_value_type *t, duckdb_logical_type t
     case DUCKDB_TYPE_UUID:
     case DUCKDB_TYPE_VARCHAR:
     case DUCKDB_TYPE_BLOB:
-    case DUCKDB_TYPE_SQLNULL:
-        return DM_OK;
+    case DUCKDB_TYPE_SQLNULL: return DM_OK;
     default:
-        return dm_fail(err, DM_ERROR_CONFIG, "cast the column to VARCHAR in the query", "a column of a type that cannot be printed (DuckDB type %d)",
-                       (int)t->id);
+        return dm_fail(err, DM_ERROR_CONFIG, "cast the column to VARCHAR in the query",
+                       "a column of a type that cannot be printed (DuckDB type %d)", (int)t->id);
     }
 }
 
@@ -108,9 +104,7 @@ bool dm_value_type_is_number(const struct dm_value_type *t)
     case DUCKDB_TYPE_UHUGEINT:
     case DUCKDB_TYPE_FLOAT:
     case DUCKDB_TYPE_DOUBLE:
-    case DUCKDB_TYPE_DECIMAL:
-        return true;
-    default:
-        return false;
+    case DUCKDB_TYPE_DECIMAL: return true;
+    default: return false;
     }
 }

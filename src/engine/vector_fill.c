@@ -32,8 +32,9 @@ static inline size_t row_of(const struct dm_row_range *r, size_t i)
 }
 
 /* Copies the states and sets the vector's validity; *state_out is NULL when all values are valid. */
-static enum dm_status fill_states(duckdb_vector vector, const struct dm_column *c, const struct dm_row_range *r,
-                                  struct dm_fill_scratch *scratch, const uint8_t **state_out, struct dm_error *err)
+static enum dm_status fill_states(duckdb_vector vector, const struct dm_column *c,
+                                  const struct dm_row_range *r, struct dm_fill_scratch *scratch,
+                                  const uint8_t **state_out, struct dm_error *err)
 {
     *state_out = NULL;
     if (c->nulls == 0 && c->unchanged == 0)
@@ -53,7 +54,8 @@ static enum dm_status fill_states(duckdb_vector vector, const struct dm_column *
     if (valid == r->n)
         return DM_OK;
     if (valid + nulls != r->n)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "a value is still UNCHANGED (not filled in from the stored row)");
+        return dm_fail(err, DM_ERROR_FATAL, NULL,
+                       "a value is still UNCHANGED (not filled in from the stored row)");
     duckdb_vector_ensure_validity_writable(vector);
     uint64_t *validity = duckdb_vector_get_validity(vector);
     for (size_t i = 0; i < r->n; i += 64) {
@@ -68,7 +70,8 @@ static enum dm_status fill_states(duckdb_vector vector, const struct dm_column *
 }
 
 /* The chosen values as one dense array: in place when they are neighbours, else gathered. */
-static const void *dense_values(const struct dm_column *c, const struct dm_row_range *r, struct dm_fill_scratch *scratch)
+static const void *dense_values(const struct dm_column *c, const struct dm_row_range *r,
+                                struct dm_fill_scratch *scratch)
 {
     if (r->selection == NULL)
         return c->data + r->start * c->width;
@@ -102,8 +105,8 @@ static dm_int128 power_of_ten(unsigned n)
     return p;
 }
 
-static enum dm_status fill_decimals(void *out, struct dm_type type, const dm_int128 *v, const uint8_t *state, size_t n,
-                                    struct dm_error *err)
+static enum dm_status fill_decimals(void *out, struct dm_type type, const dm_int128 *v, const uint8_t *state,
+                                    size_t n, struct dm_error *err)
 {
     dm_int128 limit = power_of_ten(type.precision);
     bool fits = true;
@@ -124,8 +127,7 @@ static enum dm_status fill_decimals(void *out, struct dm_type type, const dm_int
         for (size_t i = 0; i < n; i++)
             ((int64_t *)out)[i] = (int64_t)v[i];
         break;
-    default:
-        memcpy(out, v, n * sizeof *v);
+    default: memcpy(out, v, n * sizeof *v);
     }
     return DM_OK;
 }
@@ -139,9 +141,10 @@ static void fill_uuids(duckdb_hugeint *out, const uint8_t *v, size_t n)
     }
 }
 
-static enum dm_status fill_fixed(duckdb_vector vector, const struct dm_column *c, const struct dm_row_range *r,
-                                 const uint8_t *state, struct dm_stats_gatherer *stats,
-                                 struct dm_fill_scratch *scratch, struct dm_error *err)
+static enum dm_status fill_fixed(duckdb_vector vector, const struct dm_column *c,
+                                 const struct dm_row_range *r, const uint8_t *state,
+                                 struct dm_stats_gatherer *stats, struct dm_fill_scratch *scratch,
+                                 struct dm_error *err)
 {
     const void *values = dense_values(c, r, scratch);
     void *out = duckdb_vector_get_data(vector);
@@ -157,8 +160,9 @@ static enum dm_status fill_fixed(duckdb_vector vector, const struct dm_column *c
     return DM_OK;
 }
 
-static enum dm_status fill_bytes(duckdb_vector vector, const struct dm_column *c, const struct dm_row_range *r,
-                                 const uint8_t *state, struct dm_stats_gatherer *stats, struct dm_error *err)
+static enum dm_status fill_bytes(duckdb_vector vector, const struct dm_column *c,
+                                 const struct dm_row_range *r, const uint8_t *state,
+                                 struct dm_stats_gatherer *stats, struct dm_error *err)
 {
     duckdb_string_t *out = duckdb_vector_get_data(vector);
     size_t nulls = 0;
@@ -193,8 +197,9 @@ static enum dm_status fill_bytes(duckdb_vector vector, const struct dm_column *c
     return DM_OK;
 }
 
-static enum dm_status fill_lists(duckdb_vector vector, const struct dm_column *c, const struct dm_row_range *r,
-                                 struct dm_stats_gatherer *stats, struct dm_fill_scratch *scratch, struct dm_error *err)
+static enum dm_status fill_lists(duckdb_vector vector, const struct dm_column *c,
+                                 const struct dm_row_range *r, struct dm_stats_gatherer *stats,
+                                 struct dm_fill_scratch *scratch, struct dm_error *err)
 {
     duckdb_list_entry *out = duckdb_vector_get_data(vector);
     uint64_t total = 0;
@@ -205,14 +210,16 @@ static enum dm_status fill_lists(duckdb_vector vector, const struct dm_column *c
     }
     if (duckdb_list_vector_reserve(vector, total) != DuckDBSuccess ||
         duckdb_list_vector_set_size(vector, total) != DuckDBSuccess)
-        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "no room for %llu list elements", (unsigned long long)total);
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "no room for %llu list elements",
+                       (unsigned long long)total);
     if (total == 0)
         return DM_OK;
     struct dm_row_range elements = {.n = total};
     if (r->selection == NULL) {
         elements.start = c->offsets[r->start];
     } else {
-        scratch->elements = scratch_room(scratch->elements, &scratch->elements_capacity, total, sizeof *scratch->elements);
+        scratch->elements =
+            scratch_room(scratch->elements, &scratch->elements_capacity, total, sizeof *scratch->elements);
         size_t at = 0;
         for (size_t i = 0; i < r->n; i++)
             for (uint32_t e = c->offsets[row_of(r, i)]; e < c->offsets[row_of(r, i) + 1]; e++)
@@ -222,8 +229,9 @@ static enum dm_status fill_lists(duckdb_vector vector, const struct dm_column *c
     return dm_vector_fill(duckdb_list_vector_get_child(vector), c->child, &elements, stats, scratch, err);
 }
 
-enum dm_status dm_vector_fill(duckdb_vector vector, const struct dm_column *column, const struct dm_row_range *range,
-                              struct dm_stats_gatherer *stats, struct dm_fill_scratch *scratch, struct dm_error *err)
+enum dm_status dm_vector_fill(duckdb_vector vector, const struct dm_column *column,
+                              const struct dm_row_range *range, struct dm_stats_gatherer *stats,
+                              struct dm_fill_scratch *scratch, struct dm_error *err)
 {
     const uint8_t *state;
     if (fill_states(vector, column, range, scratch, &state, err) != DM_OK)

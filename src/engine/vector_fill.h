@@ -28,7 +28,8 @@ struct dm_fill_scratch {
 void dm_fill_scratch_release(struct dm_fill_scratch *s);
 
 /* Fills the vector with range->n values. For a LIST the gatherer is that of the elements. The error names no column: the caller does. */
-enum dm_status dm_vector_fill(duckdb_vector vector, const struct dm_column *column, const struct dm_row_range *range,
-                              struct dm_stats_gatherer *stats, struct dm_fill_scratch *scratch, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_vector_fill(duckdb_vector vector, const struct dm_column *column,
+                              const struct dm_row_range *range, struct dm_stats_gatherer *stats,
+                              struct dm_fill_scratch *scratch, struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -25,8 +25,7 @@ static void read_decimals(dm_int128 *out, const void *data, size_t from, size_t 
         for (size_t i = 0; i < n; i++)
             out[i] = ((const int64_t *)data)[from + i];
         break;
-    default:
-        memcpy(out, (const dm_int128 *)data + from, n * sizeof *out);
+    default: memcpy(out, (const dm_int128 *)data + from, n * sizeof *out);
     }
 }
 
@@ -50,7 +49,8 @@ static void read_fixed(const void *data, size_t from, size_t n, struct dm_column
             memset(out + i * c->width, 0, c->width);
 }
 
-static enum dm_status read_bytes(const void *data, size_t from, size_t n, struct dm_column *c, struct dm_error *err)
+static enum dm_status read_bytes(const void *data, size_t from, size_t n, struct dm_column *c,
+                                 struct dm_error *err)
 {
     const duckdb_string_t *v = (const duckdb_string_t *)data + from;
     const uint8_t *state = c->state + c->length;
@@ -62,7 +62,8 @@ static enum dm_status read_bytes(const void *data, size_t from, size_t n, struct
     for (size_t i = 0; i < n; i++) {
         if (state[i] == DM_VALID) {
             size_t len = v[i].value.inlined.length;
-            const char *from_bytes = len <= sizeof v[i].value.inlined.inlined ? v[i].value.inlined.inlined : v[i].value.pointer.ptr;
+            const char *from_bytes = len <= sizeof v[i].value.inlined.inlined ? v[i].value.inlined.inlined
+                                                                              : v[i].value.pointer.ptr;
             if (len != 0)
                 memcpy(c->bytes.data + c->bytes.len, from_bytes, len);
             c->bytes.len += len;
@@ -72,8 +73,8 @@ static enum dm_status read_bytes(const void *data, size_t from, size_t n, struct
     return DM_OK;
 }
 
-static enum dm_status read_lists(duckdb_vector vector, const void *data, size_t from, size_t n, struct dm_column *c,
-                                 struct dm_error *err)
+static enum dm_status read_lists(duckdb_vector vector, const void *data, size_t from, size_t n,
+                                 struct dm_column *c, struct dm_error *err)
 {
     const duckdb_list_entry *v = (const duckdb_list_entry *)data + from;
     const uint8_t *state = c->state + c->length;
@@ -99,7 +100,8 @@ static enum dm_status read_lists(duckdb_vector vector, const void *data, size_t 
     return DM_OK;
 }
 
-enum dm_status dm_vector_read(duckdb_vector vector, size_t from, size_t n, struct dm_column *column, struct dm_error *err)
+enum dm_status dm_vector_read(duckdb_vector vector, size_t from, size_t n, struct dm_column *column,
+                              struct dm_error *err)
 {
     dm_column_reserve(column, n);
     const void *data = duckdb_vector_get_data(vector);

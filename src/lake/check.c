@@ -27,14 +27,16 @@ static bool has_parquet_ends(const char *path, uint64_t size)
 {
     char first[4] = "", last[4] = "";
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && size >= 12 && pread(fd, first, 4, 0) == 4 && pread(fd, last, 4, (off_t)size - 4) == 4 &&
-              memcmp(first, "PAR1", 4) == 0 && memcmp(last, "PAR1", 4) == 0;
+    bool ok = fd >= 0 && size >= 12 && pread(fd, first, 4, 0) == 4 &&
+              pread(fd, last, 4, (off_t)size - 4) == 4 && memcmp(first, "PAR1", 4) == 0 &&
+              memcmp(last, "PAR1", 4) == 0;
     if (fd >= 0)
         close(fd);
     return ok;
 }
 
-static void check_puffin(struct check *k, const char *path, const struct dm_manifest_entry *e, struct dm_error *err)
+static void check_puffin(struct check *k, const char *path, const struct dm_manifest_entry *e,
+                         struct dm_error *err)
 {
     struct dm_buffer bytes;
     size_t blobs = 0;
@@ -48,7 +50,8 @@ static void check_puffin(struct check *k, const char *path, const struct dm_mani
     if (e->content_offset < 0 || e->content_size < 0 || (uint64_t)e->content_offset > bytes.len ||
         (uint64_t)e->content_size > bytes.len - (uint64_t)e->content_offset)
         found(k, path, "a deletion vector is outside the file");
-    else if (dm_puffin_vector_decode(bytes.data + e->content_offset, (size_t)e->content_size, &rows, err) != DM_OK)
+    else if (dm_puffin_vector_decode(bytes.data + e->content_offset, (size_t)e->content_size, &rows, err) !=
+             DM_OK)
         found(k, path, err->message);
     else if (roaring_bitmap_get_cardinality(rows) != (uint64_t)e->record_count)
         found(k, path, "a deletion vector has another number of rows than its manifest says");

@@ -116,12 +116,13 @@ static struct table_commit *new_table_commit(struct dm_commit *c, const char *na
 }
 
 /* What the commit holds for the dataset; a dataset of the lake is taken up at the first call. The lake is locked. */
-static enum dm_status touch(struct dm_commit *c, const char *namespace, const char *name, struct table_commit **out,
-                            struct dm_error *err)
+static enum dm_status touch(struct dm_commit *c, const char *namespace, const char *name,
+                            struct table_commit **out, struct dm_error *err)
 {
     struct table_commit *t = dm_name_map_get(&c->by_name, namespace, name);
     if (c->written)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "a change after the commit was written (%s.%s)", namespace, name);
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "a change after the commit was written (%s.%s)", namespace,
+                       name);
     if (t == NULL) {
         struct lake_table *table = NULL;
         if (lake_table_get(c->lake, namespace, name, &table, err) != DM_OK)
@@ -168,7 +169,8 @@ static enum dm_status choose_location(struct dm_commit *c, struct table_commit *
         if (status != DM_OK || !used)
             break;
         free(location);
-        location = dm_xasprintf("%s~%d", base, n); /* '~': no folder name of another dataset looks like this */
+        location =
+            dm_xasprintf("%s~%d", base, n); /* '~': no folder name of another dataset looks like this */
     }
     if (status == DM_OK) {
         char *metadata = dm_xasprintf("%s/metadata", location);
@@ -196,7 +198,8 @@ static enum dm_status create(struct dm_commit *c, const char *namespace, const c
     struct lake_table *table = NULL;
     struct table_commit *t = dm_name_map_get(&c->by_name, namespace, name);
     if (c->written)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "a change after the commit was written (%s.%s)", namespace, name);
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "a change after the commit was written (%s.%s)", namespace,
+                       name);
     if (t == NULL && lake_table_get(c->lake, namespace, name, &table, err) != DM_OK)
         return DM_FAIL;
     if (table != NULL || (t != NULL && t != &gone))
@@ -233,7 +236,8 @@ enum dm_status dm_commit_set_schema(struct dm_commit *c, const char *namespace, 
     return status;
 }
 
-enum dm_status dm_commit_drop(struct dm_commit *c, const char *namespace, const char *name, struct dm_error *err)
+enum dm_status dm_commit_drop(struct dm_commit *c, const char *namespace, const char *name,
+                              struct dm_error *err)
 {
     struct table_commit *t = NULL;
     lake_lock(c->lake);
@@ -246,8 +250,8 @@ enum dm_status dm_commit_drop(struct dm_commit *c, const char *namespace, const 
     return status;
 }
 
-enum dm_status dm_commit_rename(struct dm_commit *c, const char *namespace, const char *name, const char *new_namespace,
-                                const char *new_name, struct dm_error *err)
+enum dm_status dm_commit_rename(struct dm_commit *c, const char *namespace, const char *name,
+                                const char *new_namespace, const char *new_name, struct dm_error *err)
 {
     struct table_commit *t = NULL;
     struct lake_table *other = NULL;
@@ -258,7 +262,8 @@ enum dm_status dm_commit_rename(struct dm_commit *c, const char *namespace, cons
         status = lake_table_get(c->lake, new_namespace, new_name, &other, err);
     if (status == DM_OK && (other != NULL || (there != NULL && there != &gone)))
         status = dm_fail(err, DM_ERROR_DATA, "drop or rename the other dataset first",
-                         "cannot rename %s.%s: there is a dataset %s.%s already", namespace, name, new_namespace, new_name);
+                         "cannot rename %s.%s: there is a dataset %s.%s already", namespace, name,
+                         new_namespace, new_name);
     if (status == DM_OK) {
         dm_name_map_put(&c->by_name, namespace, name, &gone);
         dm_name_map_put(&c->by_name, new_namespace, new_name, t);
@@ -287,8 +292,8 @@ static enum dm_status make_data_folder(struct dm_commit *c, struct table_commit 
     return status;
 }
 
-enum dm_status dm_commit_new_file(struct dm_commit *c, const char *namespace, const char *name, uint32_t *number,
-                                  char **path, struct dm_error *err)
+enum dm_status dm_commit_new_file(struct dm_commit *c, const char *namespace, const char *name,
+                                  uint32_t *number, char **path, struct dm_error *err)
 {
     struct table_commit *t = NULL;
     lake_lock(c->lake);
@@ -298,8 +303,8 @@ enum dm_status dm_commit_new_file(struct dm_commit *c, const char *namespace, co
     if (status == DM_OK) {
         uint32_t *next = t->table != NULL ? &t->table->next_file : &t->next_file;
         if (*next == UINT32_MAX)
-            status = dm_fail(err, DM_ERROR_DATA, "resync the dataset", "%s.%s has used up its file numbers", namespace,
-                             name);
+            status = dm_fail(err, DM_ERROR_DATA, "resync the dataset", "%s.%s has used up its file numbers",
+                             namespace, name);
         else
             *number = (*next)++;
     }
@@ -338,7 +343,8 @@ static size_t find_live(const struct table_commit *t, uint32_t number)
 
 static enum dm_status unknown_file(const struct table_commit *t, uint32_t number, struct dm_error *err)
 {
-    return dm_fail(err, DM_ERROR_FATAL, NULL, "the dataset %s.%s has no data file %u", t->namespace, t->name, number);
+    return dm_fail(err, DM_ERROR_FATAL, NULL, "the dataset %s.%s has no data file %u", t->namespace, t->name,
+                   number);
 }
 
 static void insert_added(struct table_commit *t, const struct added_file *a)
@@ -355,21 +361,28 @@ static void insert_added(struct table_commit *t, const struct added_file *a)
     t->n_added++;
 }
 
-enum dm_status dm_commit_add_file(struct dm_commit *c, const char *namespace, const char *name, uint32_t number,
-                                  const char *path, const struct dm_parquet_result *result, struct dm_error *err)
+enum dm_status dm_commit_add_file(struct dm_commit *c, const char *namespace, const char *name,
+                                  uint32_t number, const char *path, const struct dm_parquet_result *result,
+                                  struct dm_error *err)
 {
     struct table_commit *t = NULL;
     lake_lock(c->lake);
     enum dm_status status = touch(c, namespace, name, &t, err);
-    if (status == DM_OK &&
-        (lake_file_number(path) != number || find_added(t, number) != NULL || find_live(t, number) < t->n_live))
-        status = dm_fail(err, DM_ERROR_FATAL, NULL, "%s is not a new data file %u of %s.%s", path, number, namespace, name);
+    if (status == DM_OK && (lake_file_number(path) != number || find_added(t, number) != NULL ||
+                            find_live(t, number) < t->n_live))
+        status = dm_fail(err, DM_ERROR_FATAL, NULL, "%s is not a new data file %u of %s.%s", path, number,
+                         namespace, name);
     if (status == DM_OK && result->rows > UINT32_MAX)
-        status = dm_fail(err, DM_ERROR_FATAL, NULL, "%s has more rows than a deletion vector can address", path);
+        status =
+            dm_fail(err, DM_ERROR_FATAL, NULL, "%s has more rows than a deletion vector can address", path);
     if (status == DM_OK) {
-        struct added_file a = {.file = {.number = number, .path = dm_xstrdup(path), .rows = result->rows,
-                                        .bytes = result->file_bytes, .first_row_id = -1},
-                               .n_stats = result->n_stats, .gone = result->rows == 0};
+        struct added_file a = {.file = {.number = number,
+                                        .path = dm_xstrdup(path),
+                                        .rows = result->rows,
+                                        .bytes = result->file_bytes,
+                                        .first_row_id = -1},
+                               .n_stats = result->n_stats,
+                               .gone = result->rows == 0};
         if (a.n_stats > 0) {
             a.stats = dm_xzalloc(a.n_stats, sizeof *a.stats);
             memcpy(a.stats, result->stats, a.n_stats * sizeof *a.stats);
@@ -380,8 +393,8 @@ enum dm_status dm_commit_add_file(struct dm_commit *c, const char *namespace, co
     return status;
 }
 
-static enum dm_status delete_rows(struct table_commit *t, uint32_t number, const uint32_t *positions, size_t n,
-                                  struct dm_error *err)
+static enum dm_status delete_rows(struct table_commit *t, uint32_t number, const uint32_t *positions,
+                                  size_t n, struct dm_error *err)
 {
     struct added_file *a = find_added(t, number);
     size_t live = a != NULL ? t->n_live : find_live(t, number);
@@ -390,8 +403,8 @@ static enum dm_status delete_rows(struct table_commit *t, uint32_t number, const
     uint64_t rows = a != NULL ? a->file.rows : t->live[live].rows;
     for (size_t i = 0; i < n; i++)
         if (positions[i] >= rows)
-            return dm_fail(err, DM_ERROR_FATAL, NULL, "row %u of data file %u of %s.%s, which has %llu rows", positions[i],
-                           number, t->namespace, t->name, (unsigned long long)rows);
+            return dm_fail(err, DM_ERROR_FATAL, NULL, "row %u of data file %u of %s.%s, which has %llu rows",
+                           positions[i], number, t->namespace, t->name, (unsigned long long)rows);
     if (a == NULL && t->live_deleted == NULL)
         t->live_deleted = dm_xzalloc(t->n_live, sizeof(roaring_bitmap_t *));
     roaring_bitmap_t **bitmap = a != NULL ? &a->file.deleted : &t->live_deleted[live];
@@ -403,8 +416,8 @@ static enum dm_status delete_rows(struct table_commit *t, uint32_t number, const
     return DM_OK;
 }
 
-enum dm_status dm_commit_delete_rows(struct dm_commit *c, const char *namespace, const char *name, uint32_t file,
-                                     const uint32_t *positions, size_t n, struct dm_error *err)
+enum dm_status dm_commit_delete_rows(struct dm_commit *c, const char *namespace, const char *name,
+                                     uint32_t file, const uint32_t *positions, size_t n, struct dm_error *err)
 {
     struct table_commit *t = NULL;
     lake_lock(c->lake);
@@ -422,8 +435,8 @@ static void remove_live(struct table_commit *t, size_t i)
     t->live_removed[i] = true;
 }
 
-enum dm_status dm_commit_remove_file(struct dm_commit *c, const char *namespace, const char *name, uint32_t file,
-                                     struct dm_error *err)
+enum dm_status dm_commit_remove_file(struct dm_commit *c, const char *namespace, const char *name,
+                                     uint32_t file, struct dm_error *err)
 {
     struct table_commit *t = NULL;
     lake_lock(c->lake);
@@ -442,7 +455,8 @@ enum dm_status dm_commit_remove_file(struct dm_commit *c, const char *namespace,
     return status;
 }
 
-enum dm_status dm_commit_remove_all(struct dm_commit *c, const char *namespace, const char *name, struct dm_error *err)
+enum dm_status dm_commit_remove_all(struct dm_commit *c, const char *namespace, const char *name,
+                                    struct dm_error *err)
 {
     struct table_commit *t = NULL;
     lake_lock(c->lake);
@@ -478,10 +492,12 @@ int64_t dm_commit_snapshot(struct dm_commit *c, const char *namespace, const cha
     return t == NULL || t == &gone ? 0 : t->snapshot_id;
 }
 
-enum dm_status dm_commit_write(struct dm_commit *c, const struct dm_commit_summary *summary, struct dm_error *err)
+enum dm_status dm_commit_write(struct dm_commit *c, const struct dm_commit_summary *summary,
+                               struct dm_error *err)
 {
     lake_lock(c->lake);
-    enum dm_status status = c->written ? dm_fail(err, DM_ERROR_FATAL, NULL, "a commit was written twice") : DM_OK;
+    enum dm_status status =
+        c->written ? dm_fail(err, DM_ERROR_FATAL, NULL, "a commit was written twice") : DM_OK;
     for (size_t i = 0; i < c->n_tables && status == DM_OK; i++) {
         struct table_commit *t = c->tables[i];
         if (t->dropped)

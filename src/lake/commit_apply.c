@@ -130,7 +130,8 @@ static void write_hint(const struct table_commit *t)
     char *hint = metadata_path(t, "version-hint.text", 0);
     (void)unlink(link_path);
     if (link(target, link_path) != 0 || !write_number(hint, t->version))
-        dm_log(DM_LOG_WARN, "cannot update the hint for readers without a catalog, %s: %s", hint, strerror(errno));
+        dm_log(DM_LOG_WARN, "cannot update the hint for readers without a catalog, %s: %s", hint,
+               strerror(errno));
     free(target);
     free(link_path);
     free(hint);

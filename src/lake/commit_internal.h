@@ -20,7 +20,7 @@ struct table_commit {
     struct lake_table *table; /* NULL: created by this commit */
     char *namespace;          /* the name after the commit */
     char *name;
-    char *location;           /* absolute folder */
+    char *location; /* absolute folder */
     bool dropped;
     bool renamed;
     bool data_folder_made;
@@ -30,9 +30,10 @@ struct table_commit {
     size_t added_room;
     struct added_file *added; /* ascending by number */
     size_t n_live;
-    struct dm_data_file *live;       /* borrowed from the dataset */
-    bool *live_removed;              /* NULL: none */
-    roaring_bitmap_t **live_deleted; /* NULL: none. Before write: rows to delete; after: the new whole vector */
+    struct dm_data_file *live; /* borrowed from the dataset */
+    bool *live_removed;        /* NULL: none */
+    roaring_bitmap_t *
+        *live_deleted; /* NULL: none. Before write: rows to delete; after: the new whole vector */
 
     /* What dm_commit_write made: */
     struct dm_metadata *meta; /* NULL: nothing changes */
@@ -86,12 +87,12 @@ struct manifest_job {
 enum dm_status lake_manifests_write(struct manifest_job *job, struct dm_error *err) DM_MUST_USE;
 
 /* commit_write.c: everything of one table up to its metadata file. */
-enum dm_status lake_table_write(struct dm_commit *c, struct table_commit *t, const struct dm_commit_summary *summary,
-                                struct dm_error *err) DM_MUST_USE;
+enum dm_status lake_table_write(struct dm_commit *c, struct table_commit *t,
+                                const struct dm_commit_summary *summary, struct dm_error *err) DM_MUST_USE;
 /* commit_snapshot.c: the new snapshot's summary, added to t->meta. */
-enum dm_status lake_snapshot_add(struct table_commit *t, const struct snapshot_counts *n, const char *manifest_list,
-                                 int64_t first_row_id, const struct dm_commit_summary *summary,
-                                 struct dm_error *err) DM_MUST_USE;
+enum dm_status lake_snapshot_add(struct table_commit *t, const struct snapshot_counts *n,
+                                 const char *manifest_list, int64_t first_row_id,
+                                 const struct dm_commit_summary *summary, struct dm_error *err) DM_MUST_USE;
 /* commit_apply.c: after publish: the lake's tables take the change; hint files; old metadata files go. */
 void lake_table_apply(struct dm_commit *c, struct table_commit *t);
 

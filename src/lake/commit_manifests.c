@@ -78,7 +78,8 @@ static bool *choose_rewrites(const struct manifest_job *job, const struct lake_d
         rewrite[at] = true; /* one element more than there are manifests, for a key that is not there */
     }
     for (size_t i = 0; i < ds->n_manifests; i++)
-        if (ds->manifests[i].file.content == job->content && !rewrite[i] && live_entries(&ds->manifests[i]) < SMALL_ENTRIES)
+        if (ds->manifests[i].file.content == job->content && !rewrite[i] &&
+            live_entries(&ds->manifests[i]) < SMALL_ENTRIES)
             small++;
     for (size_t i = 0; i < ds->n_manifests && small >= MAX_SMALL; i++)
         if (ds->manifests[i].file.content == job->content && live_entries(&ds->manifests[i]) < SMALL_ENTRIES)
@@ -93,8 +94,8 @@ static uint32_t entry_number(enum dm_content content, const struct dm_manifest_e
 }
 
 /* Reads a manifest and takes over its living entries. */
-static enum dm_status take_over(const struct manifest_job *job, const struct lake_manifest *lm, struct entries *out,
-                                struct dm_error *err)
+static enum dm_status take_over(const struct manifest_job *job, const struct lake_manifest *lm,
+                                struct entries *out, struct dm_error *err)
 {
     struct dm_manifest m = {0};
     struct entries old = {0};
@@ -138,7 +139,8 @@ static struct added_file *added_of(const struct table_commit *t, uint32_t number
 }
 
 /* Notes where each living entry stands now, and the row ids that the new files inherit from the manifest. */
-static void place_entries(const struct manifest_job *job, const struct dm_manifest *m, const struct lake_manifest *lm)
+static void place_entries(const struct manifest_job *job, const struct dm_manifest *m,
+                          const struct lake_manifest *lm)
 {
     struct table_commit *t = job->t;
     bool data = job->content == DM_CONTENT_DATA;
@@ -165,7 +167,8 @@ static void place_entries(const struct manifest_job *job, const struct dm_manife
     }
 }
 
-static void count_entries(const struct manifest_job *job, const struct dm_manifest *m, struct dm_manifest_file *f)
+static void count_entries(const struct manifest_job *job, const struct dm_manifest *m,
+                          struct dm_manifest_file *f)
 {
     f->min_sequence_number = job->sequence_number;
     for (size_t i = 0; i < m->n_entries; i++) {
@@ -194,8 +197,10 @@ static enum dm_status write_manifest(struct manifest_job *job, struct dm_manifes
     struct table_commit *t = job->t;
     struct lake_manifest *lm = &t->manifests[t->n_manifests];
     *lm = (struct lake_manifest){.key = t->next_key++,
-                                 .file = {.content = job->content, .sequence_number = job->sequence_number,
-                                          .added_snapshot_id = job->snapshot_id, .first_row_id = -1}};
+                                 .file = {.content = job->content,
+                                          .sequence_number = job->sequence_number,
+                                          .added_snapshot_id = job->snapshot_id,
+                                          .first_row_id = -1}};
     count_entries(job, m, &lm->file);
     if (job->next_row_id != NULL) {
         /* Existing files have their ids; the spec counts their rows all the same, so readers may rely on it. */
@@ -239,7 +244,8 @@ enum dm_status lake_manifests_write(struct manifest_job *job, struct dm_error *e
     size_t chunks = all.n / MAX_ENTRIES + 1;
     t->manifests = dm_xrealloc(t->manifests, t->n_manifests + chunks + ds->n_manifests, sizeof *t->manifests);
     for (size_t at = 0; at < all.n && status == DM_OK; at += MAX_ENTRIES) {
-        struct dm_manifest m = {.format_version = t->meta->format_version, .content = job->content,
+        struct dm_manifest m = {.format_version = t->meta->format_version,
+                                .content = job->content,
                                 .n_entries = all.n - at > MAX_ENTRIES ? MAX_ENTRIES : all.n - at,
                                 .entries = all.list + at};
         status = write_manifest(job, &m, err);

@@ -7,13 +7,15 @@
 #include "base/memory.h"
 #include "lake/commit_internal.h"
 
-static enum dm_status remember_dropped(struct dm_catalog *catalog, const struct table_commit *t, struct dm_error *err)
+static enum dm_status remember_dropped(struct dm_catalog *catalog, const struct table_commit *t,
+                                       struct dm_error *err)
 {
     char *uri = dm_store_uri(t->location);
     char *now = dm_xasprintf("%lld", (long long)(dm_clock_wall_us() / 1000));
     const char *row[] = {uri, now};
-    enum dm_status status = dm_catalog_run(
-        catalog, "INSERT OR REPLACE INTO datamirror_dropped VALUES (?1, CAST(?2 AS INTEGER))", row, 2, NULL, err);
+    enum dm_status status =
+        dm_catalog_run(catalog, "INSERT OR REPLACE INTO datamirror_dropped VALUES (?1, CAST(?2 AS INTEGER))",
+                       row, 2, NULL, err);
     free(now);
     free(uri);
     return status;
@@ -26,7 +28,8 @@ static enum dm_status publish_drops(struct dm_commit *c, struct dm_error *err)
         const struct table_commit *t = c->tables[i];
         if (!t->dropped || t->table == NULL)
             continue;
-        if (dm_catalog_delete(catalog, t->table->namespace, t->table->name, t->table->metadata_location, err) != DM_OK ||
+        if (dm_catalog_delete(catalog, t->table->namespace, t->table->name, t->table->metadata_location,
+                              err) != DM_OK ||
             remember_dropped(catalog, t, err) != DM_OK)
             return DM_FAIL;
     }
@@ -61,10 +64,10 @@ static enum dm_status publish_pointers(struct dm_commit *c, struct dm_error *err
         const struct table_commit *t = c->tables[i];
         if (t->dropped || t->meta == NULL)
             continue;
-        enum dm_status status = t->table == NULL
-                                    ? dm_catalog_insert(catalog, t->namespace, t->name, t->metadata_location, err)
-                                    : dm_catalog_move(catalog, t->namespace, t->name, t->table->metadata_location,
-                                                      t->metadata_location, err);
+        enum dm_status status =
+            t->table == NULL ? dm_catalog_insert(catalog, t->namespace, t->name, t->metadata_location, err)
+                             : dm_catalog_move(catalog, t->namespace, t->name, t->table->metadata_location,
+                                               t->metadata_location, err);
         if (status != DM_OK)
             return status;
     }
@@ -87,7 +90,8 @@ static void forget_tables(struct dm_commit *c)
     }
 }
 
-static enum dm_status run_transaction(struct dm_commit *c, dm_commit_extra extra, void *ctx, struct dm_error *err)
+static enum dm_status run_transaction(struct dm_commit *c, dm_commit_extra extra, void *ctx,
+                                      struct dm_error *err)
 {
     struct dm_catalog *catalog = &c->lake->catalog;
     if (dm_catalog_exec(catalog, "BEGIN IMMEDIATE", err) != DM_OK)
@@ -125,7 +129,8 @@ enum dm_status dm_commit_publish(struct dm_commit *c, dm_commit_extra extra, voi
         /* First all tables that leave their names, then those that take names. */
         for (size_t i = 0; i < c->n_tables; i++)
             if (c->tables[i]->table != NULL && (c->tables[i]->dropped || c->tables[i]->renamed))
-                dm_name_map_remove(&c->lake->tables, c->tables[i]->table->namespace, c->tables[i]->table->name);
+                dm_name_map_remove(&c->lake->tables, c->tables[i]->table->namespace,
+                                   c->tables[i]->table->name);
         for (size_t i = 0; i < c->n_tables; i++)
             lake_table_apply(c, c->tables[i]);
     }

@@ -65,8 +65,9 @@ static void add_counters(struct summary *s, const struct snapshot_counts *n, int
     add_total(s, "total-equality-deletes", 0);
 }
 
-enum dm_status lake_snapshot_add(struct table_commit *t, const struct snapshot_counts *n, const char *manifest_list,
-                                 int64_t first_row_id, const struct dm_commit_summary *summary, struct dm_error *err)
+enum dm_status lake_snapshot_add(struct table_commit *t, const struct snapshot_counts *n,
+                                 const char *manifest_list, int64_t first_row_id,
+                                 const struct dm_commit_summary *summary, struct dm_error *err)
 {
     struct summary s = {0};
     char moment[40];
@@ -81,11 +82,15 @@ enum dm_status lake_snapshot_add(struct table_commit *t, const struct snapshot_c
             add_text(&s, "datamirror.source-commit-time",
                      dm_clock_format_us(summary->commit_time_us, moment, sizeof moment));
     }
-    struct dm_snapshot_new snapshot = {.id = t->snapshot_id, .parent_id = t->meta->current_snapshot_id,
+    struct dm_snapshot_new snapshot = {.id = t->snapshot_id,
+                                       .parent_id = t->meta->current_snapshot_id,
                                        .sequence_number = t->meta->last_sequence_number + 1,
-                                       .timestamp_ms = t->meta->last_updated_ms, .manifest_list = manifest_list,
+                                       .timestamp_ms = t->meta->last_updated_ms,
+                                       .manifest_list = manifest_list,
                                        .first_row_id = first_row_id,
-                                       .added_rows = first_row_id >= 0 ? t->meta->next_row_id - first_row_id : 0,
-                                       .n_summary = s.n, .summary = s.pairs};
+                                       .added_rows =
+                                           first_row_id >= 0 ? t->meta->next_row_id - first_row_id : 0,
+                                       .n_summary = s.n,
+                                       .summary = s.pairs};
     return dm_metadata_add_snapshot(t->meta, &snapshot, err);
 }

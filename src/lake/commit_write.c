@@ -59,7 +59,8 @@ static enum dm_status merge_live(struct table_commit *t, size_t i, struct dm_err
             t->live_removed = dm_xzalloc(t->n_live, sizeof *t->live_removed);
         t->live_removed[i] = true;
     }
-    return n > f->rows ? dm_fail(err, DM_ERROR_FATAL, NULL, "%s: more rows deleted than there are", f->path) : DM_OK;
+    return n > f->rows ? dm_fail(err, DM_ERROR_FATAL, NULL, "%s: more rows deleted than there are", f->path)
+                       : DM_OK;
 }
 
 /* After this, live_removed, live_deleted and added[].gone say exactly what changes. */
@@ -107,7 +108,9 @@ static void count_changes(struct table_write *w)
             n->removed_vectors++;
             n->removed_positions += f->deleted_rows;
         }
-        uint64_t rows = removed ? 0 : vector != NULL ? roaring_bitmap_get_cardinality(vector) : f->deleted_rows;
+        uint64_t rows = removed          ? 0
+                        : vector != NULL ? roaring_bitmap_get_cardinality(vector)
+                                         : f->deleted_rows;
         n->total_vectors += rows > 0;
         n->total_positions += rows;
         n->added_vectors += vector != NULL;
@@ -151,12 +154,18 @@ static enum dm_status write_puffin(struct table_write *w, struct dm_puffin_vecto
         w->n_vectors = n;
         for (size_t i = 0; i < n; i++)
             w->vectors[i] = (struct dm_manifest_entry){
-                .status = DM_ENTRY_ADDED, .snapshot_id = w->snapshot_id, .sequence_number = -1,
-                .file_sequence_number = -1, .content = DM_CONTENT_POSITION_DELETES, .file_path = dm_xstrdup(uri),
+                .status = DM_ENTRY_ADDED,
+                .snapshot_id = w->snapshot_id,
+                .sequence_number = -1,
+                .file_sequence_number = -1,
+                .content = DM_CONTENT_POSITION_DELETES,
+                .file_path = dm_xstrdup(uri),
                 .file_format = dm_xstrdup("PUFFIN"),
                 .record_count = (int64_t)roaring_bitmap_get_cardinality(vectors[i].deleted),
-                .file_bytes = (int64_t)bytes.len, .first_row_id = -1,
-                .referenced_data_file = dm_xstrdup(vectors[i].data_file), .content_offset = (int64_t)vectors[i].offset,
+                .file_bytes = (int64_t)bytes.len,
+                .first_row_id = -1,
+                .referenced_data_file = dm_xstrdup(vectors[i].data_file),
+                .content_offset = (int64_t)vectors[i].offset,
                 .content_size = (int64_t)vectors[i].length};
         free(uri);
         free(path);
@@ -204,11 +213,18 @@ static void make_data_entries(struct table_write *w)
         if (a->gone)
             continue;
         struct dm_manifest_entry *e = &w->data[w->n_data++];
-        *e = (struct dm_manifest_entry){.status = DM_ENTRY_ADDED, .snapshot_id = w->snapshot_id, .sequence_number = -1,
-                                        .file_sequence_number = -1, .content = DM_CONTENT_DATA,
-                                        .file_path = dm_store_uri(a->file.path), .file_format = dm_xstrdup("PARQUET"),
-                                        .record_count = (int64_t)a->file.rows, .file_bytes = (int64_t)a->file.bytes,
-                                        .first_row_id = -1, .content_offset = -1, .content_size = -1,
+        *e = (struct dm_manifest_entry){.status = DM_ENTRY_ADDED,
+                                        .snapshot_id = w->snapshot_id,
+                                        .sequence_number = -1,
+                                        .file_sequence_number = -1,
+                                        .content = DM_CONTENT_DATA,
+                                        .file_path = dm_store_uri(a->file.path),
+                                        .file_format = dm_xstrdup("PARQUET"),
+                                        .record_count = (int64_t)a->file.rows,
+                                        .file_bytes = (int64_t)a->file.bytes,
+                                        .first_row_id = -1,
+                                        .content_offset = -1,
+                                        .content_size = -1,
                                         .n_stats = a->n_stats};
         if (a->n_stats > 0) {
             e->stats = dm_xzalloc(a->n_stats, sizeof *e->stats);
@@ -226,10 +242,15 @@ static enum dm_status write_manifests(struct table_write *w, struct dm_error *er
     t->live_manifest = dm_xzalloc(t->n_live + 1, sizeof *t->live_manifest);
     t->live_vector_manifest = dm_xzalloc(t->n_live + 1, sizeof *t->live_vector_manifest);
     t->next_key = t->table != NULL ? t->table->ds->next_key : 1;
-    struct manifest_job data = {.commit = w->c, .t = t, .content = DM_CONTENT_DATA, .snapshot_id = w->snapshot_id,
-                                .sequence_number = w->sequence_number, .schema_json = schema,
+    struct manifest_job data = {.commit = w->c,
+                                .t = t,
+                                .content = DM_CONTENT_DATA,
+                                .snapshot_id = w->snapshot_id,
+                                .sequence_number = w->sequence_number,
+                                .schema_json = schema,
                                 .next_row_id = w->first_row_id >= 0 ? &t->meta->next_row_id : NULL,
-                                .n_added = w->n_data, .added = w->data};
+                                .n_added = w->n_data,
+                                .added = w->data};
     struct manifest_job deletes = data;
     deletes.content = DM_CONTENT_POSITION_DELETES;
     deletes.next_row_id = NULL;
@@ -248,14 +269,15 @@ static enum dm_status write_manifests(struct table_write *w, struct dm_error *er
 static enum dm_status write_manifest_list(struct table_write *w, char **uri, struct dm_error *err)
 {
     struct table_commit *t = w->t;
-    struct dm_manifest_list list = {.n = t->n_manifests, .files = dm_xzalloc(t->n_manifests + 1, sizeof *list.files)};
+    struct dm_manifest_list list = {.n = t->n_manifests,
+                                    .files = dm_xzalloc(t->n_manifests + 1, sizeof *list.files)};
     for (size_t i = 0; i < t->n_manifests; i++)
         list.files[i] = t->manifests[i].file; /* paths are borrowed */
     struct dm_buffer bytes;
     dm_buffer_init(&bytes, MAX_FILE_BYTES);
-    enum dm_status status = dm_manifest_list_encode(&list, t->meta->format_version, w->snapshot_id,
-                                                    t->meta->current_snapshot_id, w->sequence_number, w->first_row_id,
-                                                    &bytes, err);
+    enum dm_status status =
+        dm_manifest_list_encode(&list, t->meta->format_version, w->snapshot_id, t->meta->current_snapshot_id,
+                                w->sequence_number, w->first_row_id, &bytes, err);
     if (status == DM_OK) {
         char random[17];
         char *path = dm_xasprintf("%s/metadata/snap-%" PRId64 "-%s.avro", t->location, w->snapshot_id,
@@ -342,8 +364,8 @@ static enum dm_status write_metadata(struct dm_commit *c, struct table_commit *t
         t->version = t->table != NULL ? t->table->version + 1 : 1;
         char id[33];
         (void)dm_store_random_hex(id, 16);
-        char *path = dm_xasprintf("%s/metadata/%05u-%.8s-%.4s-%.4s-%.4s-%.12s.metadata.json", t->location, t->version, id,
-                                  id + 8, id + 12, id + 16, id + 20);
+        char *path = dm_xasprintf("%s/metadata/%05u-%.8s-%.4s-%.4s-%.4s-%.12s.metadata.json", t->location,
+                                  t->version, id, id + 8, id + 12, id + 16, id + 20);
         status = dm_store_write(&c->store, path, text.data, text.len, err);
         dm_crash_point("after-metadata");
         t->metadata_location = dm_store_uri(path);
@@ -369,12 +391,10 @@ static enum dm_status begin_metadata(struct dm_commit *c, struct table_commit *t
         char *location = dm_store_uri(t->location);
         t->meta = dm_metadata_new(c->lake->format_version, location);
         free(location);
-        static const char *const properties[][2] = {{"write.format.default", "parquet"},
-                                                    {"write.parquet.compression-codec", "zstd"},
-                                                    {"write.delete.mode", "merge-on-read"},
-                                                    {"write.update.mode", "merge-on-read"},
-                                                    {"write.merge.mode", "merge-on-read"},
-                                                    {"created-by", "Data Mirror " DM_VERSION}};
+        static const char *const properties[][2] = {
+            {"write.format.default", "parquet"},    {"write.parquet.compression-codec", "zstd"},
+            {"write.delete.mode", "merge-on-read"}, {"write.update.mode", "merge-on-read"},
+            {"write.merge.mode", "merge-on-read"},  {"created-by", "Data Mirror " DM_VERSION}};
         for (size_t i = 0; i < sizeof properties / sizeof *properties; i++)
             dm_metadata_set_property(t->meta, properties[i][0], properties[i][1]);
     }
@@ -383,8 +403,8 @@ static enum dm_status begin_metadata(struct dm_commit *c, struct table_commit *t
     return t->schema != NULL ? dm_metadata_set_schema(t->meta, t->schema, err) : DM_OK;
 }
 
-enum dm_status lake_table_write(struct dm_commit *c, struct table_commit *t, const struct dm_commit_summary *summary,
-                                struct dm_error *err)
+enum dm_status lake_table_write(struct dm_commit *c, struct table_commit *t,
+                                const struct dm_commit_summary *summary, struct dm_error *err)
 {
     if (resolve_deletes(t, err) != DM_OK)
         return DM_FAIL;

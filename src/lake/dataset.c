@@ -18,7 +18,8 @@ enum dm_status lake_read_file(const char *path, size_t max, struct dm_buffer *ou
     uint64_t size = 0;
     enum dm_status status = dm_file_size(path, &size, err);
     if (status == DM_OK && size <= max)
-        status = dm_buffer_reserve(out, (size_t)size + 1, err); /* one more byte, so that the end is seen without growing */
+        status = dm_buffer_reserve(out, (size_t)size + 1,
+                                   err); /* one more byte, so that the end is seen without growing */
     if (status == DM_OK)
         status = dm_file_read(path, out, err);
     if (status != DM_OK)
@@ -30,8 +31,8 @@ static enum dm_status uri_path(const char *uri, char **out, struct dm_error *err
 {
     *out = dm_store_path(uri);
     if (*out == NULL)
-        return dm_fail(err, DM_ERROR_DATA, "Data Mirror reads lakes in local folders only", "'%s' is not a file:// path",
-                       uri);
+        return dm_fail(err, DM_ERROR_DATA, "Data Mirror reads lakes in local folders only",
+                       "'%s' is not a file:// path", uri);
     return DM_OK;
 }
 
@@ -86,7 +87,8 @@ static void inherit(const struct dm_manifest_file *file, struct dm_manifest *m)
     }
 }
 
-enum dm_status lake_manifest_read(const struct dm_manifest_file *file, struct dm_manifest *out, struct dm_error *err)
+enum dm_status lake_manifest_read(const struct dm_manifest_file *file, struct dm_manifest *out,
+                                  struct dm_error *err)
 {
     char *path = NULL;
     struct dm_buffer bytes;
@@ -102,7 +104,9 @@ enum dm_status lake_manifest_read(const struct dm_manifest_file *file, struct dm
             inherit(file, out);
         else
             inherit(&(struct dm_manifest_file){.added_snapshot_id = file->added_snapshot_id,
-                                               .sequence_number = file->sequence_number, .first_row_id = -1}, out);
+                                               .sequence_number = file->sequence_number,
+                                               .first_row_id = -1},
+                    out);
     }
     free(path);
     return status;
@@ -145,8 +149,8 @@ const struct dm_data_file *dm_dataset_file(const struct dm_dataset *d, uint32_t 
     return d->n_files == 0 ? NULL : bsearch(&key, d->files, d->n_files, sizeof key, by_number);
 }
 
-static enum dm_status add_data_files(struct lake_dataset *ds, size_t *room, const struct dm_manifest *m, uint32_t key,
-                                     struct dm_error *err)
+static enum dm_status add_data_files(struct lake_dataset *ds, size_t *room, const struct dm_manifest *m,
+                                     uint32_t key, struct dm_error *err)
 {
     struct dm_dataset *d = &ds->pub;
     for (size_t i = 0; i < m->n_entries; i++) {
@@ -155,7 +159,8 @@ static enum dm_status add_data_files(struct lake_dataset *ds, size_t *room, cons
             continue;
         uint32_t number = lake_file_number(e->file_path);
         if (number == 0 || e->record_count < 0 || e->record_count > UINT32_MAX)
-            return dm_fail(err, DM_ERROR_DATA, "only the mirror may write the tables of its lake; resync the dataset",
+            return dm_fail(err, DM_ERROR_DATA,
+                           "only the mirror may write the tables of its lake; resync the dataset",
                            "%s was not written by Data Mirror", e->file_path);
         char *path = NULL;
         if (uri_path(e->file_path, &path, err) != DM_OK)
@@ -164,15 +169,20 @@ static enum dm_status add_data_files(struct lake_dataset *ds, size_t *room, cons
             *room = *room == 0 ? 16 : *room * 2;
             d->files = dm_xrealloc(d->files, *room, sizeof *d->files);
         }
-        d->files[d->n_files++] = (struct dm_data_file){
-            .number = number, .path = path, .rows = (uint64_t)e->record_count, .bytes = (uint64_t)e->file_bytes,
-            .sequence_number = e->sequence_number, .added_snapshot = e->snapshot_id, .first_row_id = e->first_row_id,
-            .manifest = key};
+        d->files[d->n_files++] = (struct dm_data_file){.number = number,
+                                                       .path = path,
+                                                       .rows = (uint64_t)e->record_count,
+                                                       .bytes = (uint64_t)e->file_bytes,
+                                                       .sequence_number = e->sequence_number,
+                                                       .added_snapshot = e->snapshot_id,
+                                                       .first_row_id = e->first_row_id,
+                                                       .manifest = key};
     }
     return DM_OK;
 }
 
-static enum dm_status read_range(const char *path, int64_t offset, int64_t size, uint8_t *out, struct dm_error *err)
+static enum dm_status read_range(const char *path, int64_t offset, int64_t size, uint8_t *out,
+                                 struct dm_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -184,8 +194,8 @@ static enum dm_status read_range(const char *path, int64_t offset, int64_t size,
         if (n > 0)
             at += n;
         else if (n == 0)
-            status = dm_fail(err, DM_ERROR_DATA, NULL, "%s ends before the deletion vector at byte %lld", path,
-                             (long long)offset);
+            status = dm_fail(err, DM_ERROR_DATA, NULL, "%s ends before the deletion vector at byte %lld",
+                             path, (long long)offset);
         else if (errno != EINTR)
             status = dm_fail_errno(err, "cannot read %s", path);
     }
@@ -193,25 +203,29 @@ static enum dm_status read_range(const char *path, int64_t offset, int64_t size,
     return status;
 }
 
-static enum dm_status load_vector(struct dm_data_file *f, const struct dm_manifest_entry *e, struct dm_error *err)
+static enum dm_status load_vector(struct dm_data_file *f, const struct dm_manifest_entry *e,
+                                  struct dm_error *err)
 {
     char *path = NULL;
     if (e->content_offset < 0 || e->content_size <= 0 || e->content_size > MAX_MANIFEST)
-        return dm_fail(err, DM_ERROR_DATA, "only the mirror may write the tables of its lake; resync the dataset",
+        return dm_fail(err, DM_ERROR_DATA,
+                       "only the mirror may write the tables of its lake; resync the dataset",
                        "%s: a delete file that is not a deletion vector", e->file_path);
     if (uri_path(e->file_path, &path, err) != DM_OK)
         return DM_FAIL;
     uint8_t *blob = dm_xalloc((size_t)e->content_size);
     enum dm_status status = read_range(path, e->content_offset, e->content_size, blob, err);
-    if (status == DM_OK && dm_puffin_vector_decode(blob, (size_t)e->content_size, &f->deleted, err) != DM_OK) {
+    if (status == DM_OK &&
+        dm_puffin_vector_decode(blob, (size_t)e->content_size, &f->deleted, err) != DM_OK) {
         dm_error_prefix(err, "%s, byte %lld", path, (long long)e->content_offset);
         status = DM_FAIL;
     }
     if (status == DM_OK) {
         f->deleted_rows = roaring_bitmap_get_cardinality(f->deleted);
         if (f->deleted_rows > 0 && roaring_bitmap_maximum(f->deleted) >= f->rows)
-            status = dm_fail(err, DM_ERROR_DATA, NULL, "%s: the deletion vector of %s reaches past its %llu rows", path,
-                             f->path, (unsigned long long)f->rows);
+            status =
+                dm_fail(err, DM_ERROR_DATA, NULL, "%s: the deletion vector of %s reaches past its %llu rows",
+                        path, f->path, (unsigned long long)f->rows);
     }
     free(blob);
     free(path);
@@ -225,10 +239,12 @@ static enum dm_status add_vectors(struct lake_dataset *ds, const struct dm_manif
         const struct dm_manifest_entry *e = &m->entries[i];
         if (e->status == DM_ENTRY_DELETED)
             continue;
-        struct dm_data_file *f =
-            e->referenced_data_file == NULL ? NULL : lake_dataset_find(ds, lake_file_number(e->referenced_data_file));
+        struct dm_data_file *f = e->referenced_data_file == NULL
+                                     ? NULL
+                                     : lake_dataset_find(ds, lake_file_number(e->referenced_data_file));
         if (f == NULL)
-            return dm_fail(err, DM_ERROR_DATA, "only the mirror may write the tables of its lake; resync the dataset",
+            return dm_fail(err, DM_ERROR_DATA,
+                           "only the mirror may write the tables of its lake; resync the dataset",
                            "%s: a delete file for no live data file", e->file_path);
         if (f->deleted != NULL)
             return dm_fail(err, DM_ERROR_DATA, NULL, "%s has two deletion vectors", f->path);
@@ -266,7 +282,8 @@ static enum dm_status load_files(struct lake_dataset *ds, struct dm_error *err)
         struct dm_manifest m = {0};
         if (lake_manifest_read(&lm->file, &m, err) != DM_OK)
             return DM_FAIL;
-        enum dm_status status = data ? add_data_files(ds, &room, &m, lm->key, err) : add_vectors(ds, &m, lm->key, err);
+        enum dm_status status =
+            data ? add_data_files(ds, &room, &m, lm->key, err) : add_vectors(ds, &m, lm->key, err);
         dm_manifest_release(&m);
         if (status != DM_OK)
             return status;
@@ -275,8 +292,8 @@ static enum dm_status load_files(struct lake_dataset *ds, struct dm_error *err)
         qsort(ds->pub.files, ds->pub.n_files, sizeof *ds->pub.files, by_number);
     for (size_t i = 0; i < ds->pub.n_files; i++) {
         if (i > 0 && ds->pub.files[i].number == ds->pub.files[i - 1].number)
-            return dm_fail(err, DM_ERROR_DATA, NULL, "%s and %s have the same number", ds->pub.files[i - 1].path,
-                           ds->pub.files[i].path);
+            return dm_fail(err, DM_ERROR_DATA, NULL, "%s and %s have the same number",
+                           ds->pub.files[i - 1].path, ds->pub.files[i].path);
         ds->pub.live_rows += ds->pub.files[i].rows - ds->pub.files[i].deleted_rows;
     }
     return DM_OK;

@@ -47,8 +47,8 @@ static enum dm_status normalize_default(struct dm_field *f, struct dm_error *err
     return DM_OK;
 }
 
-static enum dm_status evolve_field(const struct dm_schema *current, struct dm_schema *s, size_t i, int32_t *last,
-                                   struct dm_error *err)
+static enum dm_status evolve_field(const struct dm_schema *current, struct dm_schema *s, size_t i,
+                                   int32_t *last, struct dm_error *err)
 {
     struct dm_field *f = &s->fields[i];
     const struct dm_field *old = continued(current, f);
@@ -82,8 +82,9 @@ static enum dm_status check_names(const struct dm_schema *s, struct dm_error *er
             if (strcmp(s->fields[i].name, s->fields[j].name) == 0)
                 return dm_fail(err, DM_ERROR_DATA, NULL, "two columns are named \"%s\"", s->fields[i].name);
             else if (s->fields[i].id == s->fields[j].id)
-                return dm_fail(err, DM_ERROR_DATA, NULL, "the columns \"%s\" and \"%s\" continue the same field",
-                               s->fields[j].name, s->fields[i].name);
+                return dm_fail(err, DM_ERROR_DATA, NULL,
+                               "the columns \"%s\" and \"%s\" continue the same field", s->fields[j].name,
+                               s->fields[i].name);
     return DM_OK;
 }
 

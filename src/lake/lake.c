@@ -23,7 +23,8 @@ void lake_unlock(struct dm_lake *lake)
 static enum dm_status find_folder(struct dm_lake *lake, const struct dm_lake_options *o, struct dm_error *err)
 {
     if (o->read_only && !dm_file_exists(o->folder))
-        return dm_fail(err, DM_ERROR_CONFIG, "check `lake:` in the configuration; `datamirror run` creates the lake",
+        return dm_fail(err, DM_ERROR_CONFIG,
+                       "check `lake:` in the configuration; `datamirror run` creates the lake",
                        "there is no lake here: %s does not exist", o->folder);
     if (!o->read_only && dm_file_make_folders(o->folder, err) != DM_OK)
         return DM_FAIL;
@@ -107,7 +108,8 @@ struct sqlite3 *dm_lake_sqlite(struct dm_lake *lake)
     return lake->catalog.db;
 }
 
-enum dm_status dm_lake_list(struct dm_lake *lake, struct dm_dataset_name **names, size_t *n, struct dm_error *err)
+enum dm_status dm_lake_list(struct dm_lake *lake, struct dm_dataset_name **names, size_t *n,
+                            struct dm_error *err)
 {
     struct dm_catalog_table *tables = NULL;
     size_t count = 0;
@@ -132,8 +134,8 @@ void dm_dataset_names_free(struct dm_dataset_name *names, size_t n)
     free(names);
 }
 
-enum dm_status dm_lake_metadata_location(struct dm_lake *lake, const char *namespace, const char *name, char **out,
-                                         struct dm_error *err)
+enum dm_status dm_lake_metadata_location(struct dm_lake *lake, const char *namespace, const char *name,
+                                         char **out, struct dm_error *err)
 {
     struct dm_catalog_table *tables = NULL;
     size_t n = 0;
@@ -168,7 +170,8 @@ void lake_table_keep_meta(struct dm_lake *lake, struct lake_table *t, struct dm_
     }
 }
 
-enum dm_status lake_table_meta(struct dm_lake *lake, struct lake_table *t, struct dm_metadata **out, struct dm_error *err)
+enum dm_status lake_table_meta(struct dm_lake *lake, struct lake_table *t, struct dm_metadata **out,
+                               struct dm_error *err)
 {
     if (t->meta == NULL) {
         struct dm_metadata *meta = NULL;
@@ -182,7 +185,8 @@ enum dm_status lake_table_meta(struct dm_lake *lake, struct lake_table *t, struc
 }
 
 /* The absolute paths in the metadata are what readers follow; a lake that was moved would be read half here, half there. */
-static enum dm_status check_location(const struct dm_lake *lake, const struct dm_metadata *m, struct dm_error *err)
+static enum dm_status check_location(const struct dm_lake *lake, const struct dm_metadata *m,
+                                     struct dm_error *err)
 {
     char *location = dm_store_path(m->location);
     size_t n = strlen(lake->folder);
@@ -194,8 +198,8 @@ static enum dm_status check_location(const struct dm_lake *lake, const struct dm
     return DM_OK;
 }
 
-enum dm_status lake_table_load(struct dm_lake *lake, const struct dm_catalog_table *row, struct lake_table **out,
-                               struct dm_error *err)
+enum dm_status lake_table_load(struct dm_lake *lake, const struct dm_catalog_table *row,
+                               struct lake_table **out, struct dm_error *err)
 {
     struct lake_table *t = dm_name_map_get(&lake->tables, row->namespace, row->name);
     if (t != NULL && strcmp(t->metadata_location, row->metadata_location) == 0) {
@@ -230,8 +234,8 @@ enum dm_status lake_table_load(struct dm_lake *lake, const struct dm_catalog_tab
     return DM_OK;
 }
 
-enum dm_status lake_table_get(struct dm_lake *lake, const char *namespace, const char *name, struct lake_table **out,
-                              struct dm_error *err)
+enum dm_status lake_table_get(struct dm_lake *lake, const char *namespace, const char *name,
+                              struct lake_table **out, struct dm_error *err)
 {
     struct lake_table *t = dm_name_map_get(&lake->tables, namespace, name);
     *out = t;
@@ -262,8 +266,8 @@ enum dm_status dm_lake_dataset(struct dm_lake *lake, const char *namespace, cons
     return status;
 }
 
-enum dm_status dm_lake_dataset_at(struct dm_lake *lake, const char *metadata_location, struct dm_dataset **out,
-                                  struct dm_error *err)
+enum dm_status dm_lake_dataset_at(struct dm_lake *lake, const char *metadata_location,
+                                  struct dm_dataset **out, struct dm_error *err)
 {
     struct dm_metadata *meta = NULL;
     struct lake_dataset *ds = NULL;

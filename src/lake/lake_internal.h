@@ -32,12 +32,12 @@ struct lake_dataset {
 struct lake_table {
     char *namespace;
     char *name;
-    char *metadata_location;   /* the pointer as loaded, URI */
-    uint32_t version;          /* N of the metadata file name */
-    struct dm_metadata *meta;  /* NULL: parse again when needed */
+    char *metadata_location;  /* the pointer as loaded, URI */
+    uint32_t version;         /* N of the metadata file name */
+    struct dm_metadata *meta; /* NULL: parse again when needed */
     size_t meta_bytes;
-    uint64_t meta_used;        /* lake->clock when meta was last used */
-    uint32_t next_file;        /* next file number; at least what the metadata says */
+    uint64_t meta_used; /* lake->clock when meta was last used */
+    uint32_t next_file; /* next file number; at least what the metadata says */
     struct lake_dataset *ds;
 };
 
@@ -63,11 +63,11 @@ struct dm_lake {
 void lake_lock(struct dm_lake *lake);
 void lake_unlock(struct dm_lake *lake);
 /* The table, loaded; NULL when the catalog has none. Caller holds the lock. */
-enum dm_status lake_table_get(struct dm_lake *lake, const char *namespace, const char *name, struct lake_table **out,
-                              struct dm_error *err) DM_MUST_USE;
+enum dm_status lake_table_get(struct dm_lake *lake, const char *namespace, const char *name,
+                              struct lake_table **out, struct dm_error *err) DM_MUST_USE;
 /* Loads one whose pointer is known. */
-enum dm_status lake_table_load(struct dm_lake *lake, const struct dm_catalog_table *row, struct lake_table **out,
-                               struct dm_error *err) DM_MUST_USE;
+enum dm_status lake_table_load(struct dm_lake *lake, const struct dm_catalog_table *row,
+                               struct lake_table **out, struct dm_error *err) DM_MUST_USE;
 /* The table's metadata, parsed anew when it was dropped. Borrowed until the next call. */
 enum dm_status lake_table_meta(struct dm_lake *lake, struct lake_table *t, struct dm_metadata **out,
                                struct dm_error *err) DM_MUST_USE;
@@ -76,9 +76,12 @@ void lake_table_keep_meta(struct dm_lake *lake, struct lake_table *t, struct dm_
 void lake_table_free(struct dm_lake *lake, struct lake_table *t);
 
 /* dataset.c */
-enum dm_status lake_read_file(const char *path, size_t max, struct dm_buffer *out, struct dm_error *err) DM_MUST_USE;
-enum dm_status lake_metadata_read(const char *uri, struct dm_metadata **out, struct dm_error *err) DM_MUST_USE;
-enum dm_status lake_manifest_list_read(const char *uri, struct dm_manifest_list *out, struct dm_error *err) DM_MUST_USE;
+enum dm_status lake_read_file(const char *path, size_t max, struct dm_buffer *out,
+                              struct dm_error *err) DM_MUST_USE;
+enum dm_status lake_metadata_read(const char *uri, struct dm_metadata **out,
+                                  struct dm_error *err) DM_MUST_USE;
+enum dm_status lake_manifest_list_read(const char *uri, struct dm_manifest_list *out,
+                                       struct dm_error *err) DM_MUST_USE;
 /* The manifest with everything that is inherited filled in (sequence numbers, snapshot, first row id). */
 enum dm_status lake_manifest_read(const struct dm_manifest_file *file, struct dm_manifest *out,
                                   struct dm_error *err) DM_MUST_USE;

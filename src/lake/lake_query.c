@@ -17,8 +17,10 @@ static enum dm_status add_dataset(struct dm_lake *lake, struct dm_sql *sql, cons
 {
     struct dm_scan_file *files = dm_xzalloc(d->n_files + 1, sizeof *files);
     for (size_t i = 0; i < d->n_files; i++)
-        files[i] = (struct dm_scan_file){.path = d->files[i].path, .number = d->files[i].number,
-                                         .rows = d->files[i].rows, .deleted = d->files[i].deleted};
+        files[i] = (struct dm_scan_file){.path = d->files[i].path,
+                                         .number = d->files[i].number,
+                                         .rows = d->files[i].rows,
+                                         .deleted = d->files[i].deleted};
     keep(lake, files);
     return dm_sql_add_dataset(sql, d->namespace, d->name, d->schema, files, d->n_files, err);
 }

@@ -35,7 +35,8 @@ static void mark(struct sweep *w, const char *uri)
     free(path);
 }
 
-static enum dm_status mark_manifest(struct sweep *w, const struct dm_manifest_file *file, struct dm_error *err)
+static enum dm_status mark_manifest(struct sweep *w, const struct dm_manifest_file *file,
+                                    struct dm_error *err)
 {
     struct dm_manifest m = {0};
     if (dm_path_set_has(&w->used, file->path)) /* the URI stands for "read already" */
@@ -97,7 +98,8 @@ static enum dm_status garbage_since(struct sweep *w, const char *path, int64_t *
     sqlite3_stmt *s = NULL;
     const char *texts[] = {path};
     *since = w->now_ms;
-    if (dm_catalog_prepare(catalog, &s, "SELECT since_ms FROM datamirror_garbage WHERE path = ?1", texts, 1, err) != DM_OK)
+    if (dm_catalog_prepare(catalog, &s, "SELECT since_ms FROM datamirror_garbage WHERE path = ?1", texts, 1,
+                           err) != DM_OK)
         return DM_FAIL;
     int rc = sqlite3_step(s);
     if (rc == SQLITE_ROW)
@@ -109,8 +111,8 @@ static enum dm_status garbage_since(struct sweep *w, const char *path, int64_t *
         return dm_catalog_fail(catalog, "cannot read datamirror_garbage", err);
     char *now = dm_xasprintf("%lld", (long long)w->now_ms);
     const char *row[] = {path, now};
-    enum dm_status status =
-        dm_catalog_run(catalog, "INSERT INTO datamirror_garbage VALUES (?1, CAST(?2 AS INTEGER))", row, 2, NULL, err);
+    enum dm_status status = dm_catalog_run(
+        catalog, "INSERT INTO datamirror_garbage VALUES (?1, CAST(?2 AS INTEGER))", row, 2, NULL, err);
     free(now);
     return status;
 }
@@ -134,7 +136,8 @@ static enum dm_status sweep_file(struct sweep *w, const char *path, struct dm_er
     return DM_OK;
 }
 
-static enum dm_status sweep_folder(struct sweep *w, const char *location, const char *part, struct dm_error *err)
+static enum dm_status sweep_folder(struct sweep *w, const char *location, const char *part,
+                                   struct dm_error *err)
 {
     char *folder = dm_xasprintf("%s/%s", location, part);
     DIR *d = opendir(folder);
@@ -187,10 +190,12 @@ static enum dm_status sweep_table(struct sweep *w, const struct dm_catalog_table
 }
 
 /* The folders of datasets that were dropped before `before_ms`; malloc'ed URIs. */
-static enum dm_status list_dropped(struct sweep *w, int64_t before_ms, char ***out, size_t *n, struct dm_error *err)
+static enum dm_status list_dropped(struct sweep *w, int64_t before_ms, char ***out, size_t *n,
+                                   struct dm_error *err)
 {
     sqlite3_stmt *s = NULL;
-    if (dm_catalog_prepare(&w->lake->catalog, &s, "SELECT location FROM datamirror_dropped WHERE dropped_ms <= ?1", NULL, 0,
+    if (dm_catalog_prepare(&w->lake->catalog, &s,
+                           "SELECT location FROM datamirror_dropped WHERE dropped_ms <= ?1", NULL, 0,
                            err) != DM_OK)
         return DM_FAIL;
     sqlite3_bind_int64(s, 1, before_ms);
@@ -200,7 +205,8 @@ static enum dm_status list_dropped(struct sweep *w, int64_t before_ms, char ***o
         (*out)[(*n)++] = dm_xstrdup((const char *)sqlite3_column_text(s, 0));
     }
     sqlite3_finalize(s);
-    return rc == SQLITE_DONE ? DM_OK : dm_catalog_fail(&w->lake->catalog, "cannot read datamirror_dropped", err);
+    return rc == SQLITE_DONE ? DM_OK
+                             : dm_catalog_fail(&w->lake->catalog, "cannot read datamirror_dropped", err);
 }
 
 static uint64_t count_files(const char *location, const char *part)
@@ -234,7 +240,8 @@ static enum dm_status remove_dropped(struct sweep *w, const char *uri, struct dm
     }
     const char *texts[] = {uri};
     if (status == DM_OK)
-        status = dm_catalog_run(&w->lake->catalog, "DELETE FROM datamirror_dropped WHERE location = ?1", texts, 1, NULL, err);
+        status = dm_catalog_run(&w->lake->catalog, "DELETE FROM datamirror_dropped WHERE location = ?1",
+                                texts, 1, NULL, err);
     free(path);
     return status;
 }
@@ -243,8 +250,9 @@ static enum dm_status sweep_dropped(struct sweep *w, struct dm_error *err)
 {
     char **uris = NULL;
     size_t n = 0;
-    int64_t age = w->min_age_ms == 0 ? 0
-                  : w->lake->snapshot_retention_ms > w->min_age_ms ? w->lake->snapshot_retention_ms : w->min_age_ms;
+    int64_t age = w->min_age_ms == 0                               ? 0
+                  : w->lake->snapshot_retention_ms > w->min_age_ms ? w->lake->snapshot_retention_ms
+                                                                   : w->min_age_ms;
     enum dm_status status = list_dropped(w, w->now_ms - age, &uris, &n, err);
     for (size_t i = 0; i < n; i++) {
         if (status == DM_OK)
@@ -261,7 +269,8 @@ static enum dm_status clean_garbage_table(struct sweep *w, struct dm_error *err)
     sqlite3_stmt *s = NULL;
     char **paths = NULL;
     size_t n = 0;
-    if (dm_catalog_prepare(&w->lake->catalog, &s, "SELECT path FROM datamirror_garbage", NULL, 0, err) != DM_OK)
+    if (dm_catalog_prepare(&w->lake->catalog, &s, "SELECT path FROM datamirror_garbage", NULL, 0, err) !=
+        DM_OK)
         return DM_FAIL;
     while (sqlite3_step(s) == SQLITE_ROW) {
         const char *path = (const char *)sqlite3_column_text(s, 0);
@@ -275,12 +284,14 @@ static enum dm_status clean_garbage_table(struct sweep *w, struct dm_error *err)
     for (size_t i = 0; i < n; i++) {
         const char *texts[] = {paths[i]};
         if (status == DM_OK)
-            status = dm_catalog_run(&w->lake->catalog, "DELETE FROM datamirror_garbage WHERE path = ?1", texts, 1, NULL, err);
+            status = dm_catalog_run(&w->lake->catalog, "DELETE FROM datamirror_garbage WHERE path = ?1",
+                                    texts, 1, NULL, err);
         free(paths[i]);
     }
     free(paths);
     if (n > 0 && !sqlite3_get_autocommit(w->lake->catalog.db))
-        (void)sqlite3_exec(w->lake->catalog.db, "COMMIT", NULL, NULL, NULL); /* lines that stay cost nothing */
+        (void)sqlite3_exec(w->lake->catalog.db, "COMMIT", NULL, NULL,
+                           NULL); /* lines that stay cost nothing */
     return status;
 }
 
@@ -299,7 +310,8 @@ static enum dm_status sweep_all(struct sweep *w, struct dm_error *err)
     return status == DM_OK ? clean_garbage_table(w, err) : status;
 }
 
-enum dm_status dm_lake_sweep(struct dm_lake *lake, int64_t min_age_ms, uint64_t *removed, struct dm_error *err)
+enum dm_status dm_lake_sweep(struct dm_lake *lake, int64_t min_age_ms, uint64_t *removed,
+                             struct dm_error *err)
 {
     struct sweep w = {.lake = lake, .now_ms = dm_clock_wall_us() / 1000, .min_age_ms = min_age_ms};
     if (lake->read_only || lake->open_commit != NULL)

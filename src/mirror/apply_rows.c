@@ -14,8 +14,9 @@ static struct dm_parquet_options parquet_options(const struct dm_mirror *m)
 }
 
 /* Writes the selected rows (NULL: all) as a new data file of the dataset. *number stays 0 when there are none. */
-static enum dm_status write_file(struct dm_apply_context *a, const struct dm_target *t, const struct dm_batch *batch,
-                                 const uint32_t *rows, size_t n, uint32_t *number, struct dm_error *err)
+static enum dm_status write_file(struct dm_apply_context *a, const struct dm_target *t,
+                                 const struct dm_batch *batch, const uint32_t *rows, size_t n,
+                                 uint32_t *number, struct dm_error *err)
 {
     *number = 0;
     if ((rows != NULL ? n : batch->rows) == 0)
@@ -25,9 +26,11 @@ static enum dm_status write_file(struct dm_apply_context *a, const struct dm_tar
         return DM_FAIL;
     struct dm_parquet_options options = parquet_options(a->mirror);
     struct dm_parquet_result result = {0};
-    enum dm_status status = dm_parquet_write_batch(a->mirror->engine, path, batch->schema, &options, batch, rows, n, &result, err);
+    enum dm_status status = dm_parquet_write_batch(a->mirror->engine, path, batch->schema, &options, batch,
+                                                   rows, n, &result, err);
     if (status == DM_OK)
-        status = dm_commit_add_file(a->commit, t->state.namespace, t->state.name, *number, path, &result, err);
+        status =
+            dm_commit_add_file(a->commit, t->state.namespace, t->state.name, *number, path, &result, err);
     dm_parquet_result_release(&result);
     free(path);
     return status;
@@ -42,8 +45,8 @@ static int compare_places(const void *a, const void *b)
     return x->position < y->position ? -1 : x->position > y->position;
 }
 
-enum dm_status dm_apply_deletions(struct dm_commit *commit, const struct dm_target *t, struct dm_place *places, size_t n,
-                                  struct dm_error *err)
+enum dm_status dm_apply_deletions(struct dm_commit *commit, const struct dm_target *t,
+                                  struct dm_place *places, size_t n, struct dm_error *err)
 {
     qsort(places, n, sizeof *places, compare_places);
     uint32_t *positions = dm_xalloc(n * sizeof *positions);
@@ -74,9 +77,10 @@ static enum dm_status fill_from_file(struct dm_apply_context *a, struct dm_targe
 {
     const char *path = dm_commit_file_path(a->commit, t->state.namespace, t->state.name, changes[0].old.file);
     if (path == NULL)
-        return dm_fail(err, DM_ERROR_FATAL, "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
-                       "%s.%s: the key index names data file %u, which the dataset does not have", t->state.namespace,
-                       t->state.name, changes[0].old.file);
+        return dm_fail(err, DM_ERROR_FATAL,
+                       "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
+                       "%s.%s: the key index names data file %u, which the dataset does not have",
+                       t->state.namespace, t->state.name, changes[0].old.file);
     uint32_t *positions = dm_xalloc(n * sizeof *positions);
     uint32_t *place_of = dm_xalloc(n * sizeof *place_of); /* change → fetched row */
     size_t distinct = 0;
@@ -86,17 +90,19 @@ static enum dm_status fill_from_file(struct dm_apply_context *a, struct dm_targe
         place_of[i] = (uint32_t)distinct - 1;
     }
     struct dm_batch *stored = dm_batch_new(batch->schema);
-    enum dm_status status = dm_parquet_fetch(a->mirror->engine, path, positions, distinct, batch->schema, stored, err);
+    enum dm_status status =
+        dm_parquet_fetch(a->mirror->engine, path, positions, distinct, batch->schema, stored, err);
     for (size_t i = 0; i < n && status == DM_OK; i++)
-        status = dm_net_effect_fill(&a->net, batch, a->net.missing[changes[i].row].row, stored, place_of[i], err);
+        status =
+            dm_net_effect_fill(&a->net, batch, a->net.missing[changes[i].row].row, stored, place_of[i], err);
     dm_batch_free(stored);
     free(positions);
     free(place_of);
     return status;
 }
 
-static enum dm_status lookup_missing(struct dm_apply_context *a, struct dm_target *t, struct dm_index_change *changes, size_t n,
-                                     struct dm_error *err)
+static enum dm_status lookup_missing(struct dm_apply_context *a, struct dm_target *t,
+                                     struct dm_index_change *changes, size_t n, struct dm_error *err)
 {
     dm_index_changes_sort(changes, n);
     /* The index wants distinct keys; two rows may ask for one key. */
@@ -117,7 +123,8 @@ static enum dm_status lookup_missing(struct dm_apply_context *a, struct dm_targe
     return status;
 }
 
-static enum dm_status fill_missing(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+static enum dm_status fill_missing(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                   struct dm_error *err)
 {
     size_t n = a->net.n_missing;
     if (n == 0)
@@ -130,13 +137,10 @@ static enum dm_status fill_missing(struct dm_apply_context *a, struct dm_target 
     if (status == DM_OK)
         qsort(changes, n, sizeof *changes, compare_changes_by_place);
     for (size_t i = 0; i < n && status == DM_OK;) {
-        if (!dm_place_known(changes[i].old)) {
-            char key[128];
-            status = dm_fail(err, DM_ERROR_DATA, "run `datamirror resync` for this dataset",
-                             "%s.%s: an update of key %s leaves out unchanged values, but no stored row has that key",
-                             t->state.namespace, t->state.name,
-                             dm_key_text(batch, a->net.missing[changes[i].row].row, key, sizeof key));
-            break;
+        if (!dm_place_known(changes[i].old)) { /* its row is in quarantine, most likely */
+            status = dm_net_effect_give_up(&a->net, batch, a->net.missing[changes[i].row].row, err);
+            i++;
+            continue;
         }
         size_t end = i;
         while (end < n && changes[end].old.file == changes[i].old.file)
@@ -151,7 +155,8 @@ static enum dm_status fill_missing(struct dm_apply_context *a, struct dm_target 
 /* ---- the keyed path ---- */
 
 /* Live rows in the order they arrived, and for each batch row its position among them. */
-static size_t select_live(const struct dm_net_effect *net, size_t rows, uint32_t *selection, uint32_t *position)
+static size_t select_live(const struct dm_net_effect *net, size_t rows, uint32_t *selection,
+                          uint32_t *position)
 {
     memset(position, 0xff, rows * sizeof *position);
     for (size_t i = 0; i < net->n_changes; i++)
@@ -167,8 +172,28 @@ static size_t select_live(const struct dm_net_effect *net, size_t rows, uint32_t
     return n;
 }
 
-static enum dm_status index_changes(struct dm_apply_context *a, struct dm_target *t, uint32_t file, const uint32_t *position,
-                                    struct dm_error *err)
+/* A row whose unchanged values nobody has cannot be made: to quarantine, and the key is not in the lake (as it was not before). */
+static void quarantine_lost(struct dm_apply_context *a, struct dm_target *t, const struct dm_batch *batch)
+{
+    for (size_t i = 0; i < a->net.n_changes && a->net.n_given_up > 0; i++) {
+        struct dm_net_change *c = &a->net.changes[i];
+        if (!c->live || !dm_net_effect_lost(&a->net, c->row))
+            continue;
+        c->live = false;
+        char key[512];
+        const struct dm_bad_row row = {.reason = "unchanged_value_unknown",
+                                       .message =
+                                           "the source left out unchanged values, and no stored row holds "
+                                           "them (an earlier version of the row is in quarantine)",
+                                       .key = dm_key_text(batch, c->row, key, sizeof key),
+                                       .raw = key,
+                                       .op = DM_OP_UPDATE};
+        dm_kept_rows_add(&a->bad, &a->n_bad, t, batch->txns[c->row], &row);
+    }
+}
+
+static enum dm_status index_changes(struct dm_apply_context *a, struct dm_target *t, uint32_t file,
+                                    const uint32_t *position, struct dm_error *err)
 {
     const struct dm_net_effect *net = &a->net;
     struct dm_index_change *changes = dm_xalloc((net->n_changes + 1) * sizeof *changes);
@@ -202,13 +227,16 @@ static void count(struct dm_target *t, const struct dm_batch *batch)
     }
 }
 
-static enum dm_status apply_keyed(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+static enum dm_status apply_keyed(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                  struct dm_error *err)
 {
     a->net.resolve_all = t->history;
-    if (dm_net_effect_compute(&a->net, batch, NULL, 0, err) != DM_OK || fill_missing(a, t, batch, err) != DM_OK)
+    if (dm_net_effect_compute(&a->net, batch, NULL, 0, err) != DM_OK ||
+        fill_missing(a, t, batch, err) != DM_OK)
         return DM_FAIL;
     if (a->net.needs_finish && dm_net_effect_finish(&a->net, batch, err) != DM_OK)
         return DM_FAIL;
+    quarantine_lost(a, t, batch);
     uint32_t *selection = dm_xalloc((batch->rows + 1) * sizeof *selection);
     uint32_t *position = dm_xalloc((batch->rows + 1) * sizeof *position);
     size_t live = select_live(&a->net, batch->rows, selection, position);
@@ -223,7 +251,8 @@ static enum dm_status apply_keyed(struct dm_apply_context *a, struct dm_target *
 }
 
 /* Without a key there is nothing that an update or delete could be applied to: new row images are appended. */
-static enum dm_status apply_append_only(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+static enum dm_status apply_append_only(struct dm_apply_context *a, struct dm_target *t,
+                                        struct dm_batch *batch, struct dm_error *err)
 {
     uint32_t *selection = dm_xalloc(batch->rows * sizeof *selection);
     size_t n = 0;
@@ -237,9 +266,11 @@ static enum dm_status apply_append_only(struct dm_apply_context *a, struct dm_ta
     return status;
 }
 
-static enum dm_status apply_batch(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+static enum dm_status apply_batch(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                  struct dm_error *err)
 {
-    enum dm_status status = t->state.append_only ? apply_append_only(a, t, batch, err) : apply_keyed(a, t, batch, err);
+    enum dm_status status =
+        t->state.append_only ? apply_append_only(a, t, batch, err) : apply_keyed(a, t, batch, err);
     if (status == DM_OK && t->history)
         status = dm_history_append(a, t, batch, err);
     if (status == DM_OK)
@@ -249,8 +280,8 @@ static enum dm_status apply_batch(struct dm_apply_context *a, struct dm_target *
 
 /* How many rows may be applied at once: stored values that come back for UNCHANGED ones must fit into memory, and how large they
  * are is only known from what the dataset's rows take in their files (compressed, hence the factor). */
-static enum dm_status rows_at_once(struct dm_apply_context *a, const struct dm_target *t, const struct dm_batch *batch,
-                                   size_t *rows, struct dm_error *err)
+static enum dm_status rows_at_once(struct dm_apply_context *a, const struct dm_target *t,
+                                   const struct dm_batch *batch, size_t *rows, struct dm_error *err)
 {
     enum { stored_bytes_at_once = 64 << 20, compression_guess = 4, fewest_rows = 64 };
     bool unchanged = false;
@@ -274,7 +305,8 @@ static enum dm_status rows_at_once(struct dm_apply_context *a, const struct dm_t
     return DM_OK;
 }
 
-enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                             struct dm_error *err)
 {
     size_t at_once = 0;
     if (batch->rows == 0)

@@ -9,15 +9,18 @@
 struct dm_apply_context {
     struct dm_mirror *mirror;
     struct dm_commit *commit;
-    struct dm_net_effect net; /* reused from batch to batch */
+    struct dm_net_effect net;  /* reused from batch to batch */
     const struct dm_txn *txns; /* of the unit; batch->txns index it */
+    size_t n_bad;              /* rows that went bad here; the committer takes them */
+    struct dm_kept_row *bad;   /* their txn indexes `txns` */
 };
 
 /* Counts into the target's state. */
-enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                             struct dm_error *err) DM_MUST_USE;
 
 /* Old places collected by the index → deletions in the commit. Sorts `places`. */
-enum dm_status dm_apply_deletions(struct dm_commit *commit, const struct dm_target *t, struct dm_place *places, size_t n,
-                                  struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_apply_deletions(struct dm_commit *commit, const struct dm_target *t,
+                                  struct dm_place *places, size_t n, struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -139,6 +139,23 @@ static void ask_for_copy(struct dm_target *t, const char *why)
     dm_log(DM_LOG_INFO, "%s.%s will be copied again: %s", t->state.namespace, t->state.name, why);
 }
 
+/* A column new to the dataset whose stored rows were filled without row events. The stream tells of a rewrite that it sees; this
+ * finds one that happened while no mirror ran. NULL: none. */
+static const char *filled_column(const struct dm_schema *current, const struct dm_schema *wanted)
+{
+    for (size_t i = 0; i < wanted->n_fields; i++) {
+        const struct dm_field *w = &wanted->fields[i];
+        bool known = false;
+        for (size_t k = 0; k < current->n_fields && !known; k++)
+            known = w->source_ref != 0 && current->fields[k].source_ref != 0
+                        ? current->fields[k].source_ref == w->source_ref
+                        : strcmp(current->fields[k].name, w->name) == 0;
+        if (!known && w->filled)
+            return w->name;
+    }
+    return NULL;
+}
+
 /* Brings the dataset's schema to the route's table definition. */
 enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route *r, struct dm_error *err)
 {
@@ -146,15 +163,26 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
     if (r->applied || t->phase != DM_PHASE_STREAMING || t->schema == NULL)
         return DM_OK;
     r->applied = true;
-    if (strcmp(t->state.source_table, r->table->name) != 0 || strcmp(t->state.source_schema, r->table->schema) != 0) {
+    if (strcmp(t->state.source_table, r->table->name) != 0 ||
+        strcmp(t->state.source_schema, r->table->schema) != 0) {
         struct dm_step *rename = dm_unit_add(c->unit, DM_STEP_RENAME, t);
         rename->table = dm_table_copy(r->table);
+    }
+    const char *filled = filled_column(t->schema, r->table->columns);
+    if (filled != NULL) {
+        char why[256];
+        (void)snprintf(why, sizeof why,
+                       "its new column \"%s\" has a default that was computed for each stored row", filled);
+        ask_for_copy(t, why);
+        return DM_OK;
     }
     struct dm_schema *next = NULL;
     int32_t last_id = t->last_column_id;
     struct dm_error why = {0};
-    if (r->table->rewritten || dm_schema_evolve(t->schema, r->table->columns, &last_id, &next, &why) != DM_OK) {
-        ask_for_copy(t, r->table->rewritten ? "its rows were rewritten by a change of the table" : why.message);
+    if (r->table->rewritten ||
+        dm_schema_evolve(t->schema, r->table->columns, &last_id, &next, &why) != DM_OK) {
+        ask_for_copy(t,
+                     r->table->rewritten ? "its rows were rewritten by a change of the table" : why.message);
         return DM_OK;
     }
     if (dm_schema_equal(next, t->schema)) {
@@ -173,7 +201,8 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
     return DM_OK;
 }
 
-static enum dm_status define(struct dm_collector *c, struct dm_route *r, const struct dm_table *table, struct dm_error *err)
+static enum dm_status define(struct dm_collector *c, struct dm_route *r, const struct dm_table *table,
+                             struct dm_error *err)
 {
     if (r->table != table) {
         dm_table_free(r->table);
@@ -201,12 +230,13 @@ static enum dm_status on_table(void *ctx, const struct dm_table *table, void **h
 static enum dm_status on_dropped(void *ctx, void *handle, struct dm_error *err)
 {
     struct dm_route *r = handle;
-    return dm_collector_set_state(ctx, r->target, "dropped", "the table was dropped in the source; the dataset keeps its last state",
+    return dm_collector_set_state(ctx, r->target, "dropped",
+                                  "the table was dropped in the source; the dataset keeps its last state",
                                   err);
 }
 
-enum dm_status dm_collector_set_state(struct dm_collector *c, struct dm_target *t, const char *state, const char *reason,
-                                      struct dm_error *err)
+enum dm_status dm_collector_set_state(struct dm_collector *c, struct dm_target *t, const char *state,
+                                      const char *reason, struct dm_error *err)
 {
     (void)err;
     struct dm_step *step = dm_unit_add(c->unit, DM_STEP_STATE, t);
@@ -256,7 +286,8 @@ uint32_t dm_collector_spool_txn(struct dm_collector *c, struct dm_spool *s)
 }
 
 /* The number of the route's definition in a spool, remembered because it is asked for every row. */
-static enum dm_status spool_table(struct dm_route *r, struct dm_spool *s, size_t *number, struct dm_error *err)
+static enum dm_status spool_table(struct dm_route *r, struct dm_spool *s, size_t *number,
+                                  struct dm_error *err)
 {
     enum dm_status status = DM_OK;
     if (r->spool_id != dm_spool_id(s)) {
@@ -267,15 +298,16 @@ static enum dm_status spool_table(struct dm_route *r, struct dm_spool *s, size_t
     return status;
 }
 
-enum dm_status dm_collector_rows_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn, uint32_t subxid, struct dm_batch **batch,
-                                    struct dm_error *err)
+enum dm_status dm_collector_rows_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn,
+                                          uint32_t subxid, struct dm_batch **batch, struct dm_error *err)
 {
     size_t number = 0;
     enum dm_status status = spool_table(r, s, &number, err);
     return status == DM_OK ? dm_spool_rows(s, number, txn, subxid, batch, err) : status;
 }
 
-enum dm_status dm_collector_truncate_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn, uint32_t subxid, struct dm_error *err)
+enum dm_status dm_collector_truncate_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn,
+                                              uint32_t subxid, struct dm_error *err)
 {
     size_t number = 0;
     enum dm_status status = spool_table(r, s, &number, err);
@@ -288,7 +320,8 @@ static enum dm_status on_rows(void *ctx, void *handle, struct dm_batch **batch, 
     struct dm_route *r = handle;
     struct dm_target *t = r->target;
     if (c->current != NULL)
-        return dm_collector_rows_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, batch, err);
+        return dm_collector_rows_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, batch,
+                                          err);
     if (spooled(t))
         return dm_collector_rows_to_spool(r, t->spool, dm_collector_spool_txn(c, t->spool), 0, batch, err);
     if (t->phase != DM_PHASE_STREAMING || t->copy_again || c->txn.visible_at < t->copied_at) {
@@ -395,7 +428,8 @@ static void staged_remove(struct dm_collector *c, struct dm_staged *s)
     free(s);
 }
 
-static enum dm_status commit_staged(struct dm_collector *c, struct dm_staged *s, const struct dm_txn *txn, struct dm_error *err)
+static enum dm_status commit_staged(struct dm_collector *c, struct dm_staged *s, const struct dm_txn *txn,
+                                    struct dm_error *err)
 {
     enum dm_status status = satisfy_pin(c, txn->visible_at, err);
     if (status != DM_OK)

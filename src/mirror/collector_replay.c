@@ -25,7 +25,8 @@ static uint32_t replay_txn(struct replay *p, uint32_t number)
     return p->unit_txn;
 }
 
-static enum dm_status replay_table(void *ctx, struct dm_target *t, const struct dm_table *table, struct dm_error *err)
+static enum dm_status replay_table(void *ctx, struct dm_target *t, const struct dm_table *table,
+                                   struct dm_error *err)
 {
     struct replay *p = ctx;
     struct dm_route *r = dm_collector_route(p->c, t);
@@ -45,7 +46,8 @@ static bool replay_wanted(const struct replay *p, const struct dm_target *t, uin
            dm_spool_txn_at(p->spool, txn)->visible_at >= t->copied_at;
 }
 
-static enum dm_status replay_batch(void *ctx, struct dm_target *t, struct dm_batch *batch, struct dm_error *err)
+static enum dm_status replay_batch(void *ctx, struct dm_target *t, struct dm_batch *batch,
+                                   struct dm_error *err)
 {
     struct replay *p = ctx;
     struct dm_collector *c = p->c;
@@ -105,8 +107,8 @@ static enum dm_status replay_truncate(void *ctx, struct dm_target *t, uint32_t t
     return DM_OK;
 }
 
-static enum dm_status replay_bad_row(void *ctx, struct dm_target *t, uint32_t txn, const struct dm_bad_row *row,
-                                     struct dm_error *err)
+static enum dm_status replay_bad_row(void *ctx, struct dm_target *t, uint32_t txn,
+                                     const struct dm_bad_row *row, struct dm_error *err)
 {
     struct replay *p = ctx;
     (void)err;
@@ -117,8 +119,8 @@ static enum dm_status replay_bad_row(void *ctx, struct dm_target *t, uint32_t tx
     return DM_OK;
 }
 
-enum dm_status dm_collector_replay(struct dm_collector *c, struct dm_spool *spool, bool attach, dm_position after,
-                                   struct dm_error *err)
+enum dm_status dm_collector_replay(struct dm_collector *c, struct dm_spool *spool, bool attach,
+                                   dm_position after, struct dm_error *err)
 {
     struct replay p = {.c = c, .spool = spool, .spool_txn = UINT32_MAX, .attach = attach};
     struct dm_spool_replay to = {.ctx = &p,
@@ -130,8 +132,9 @@ enum dm_status dm_collector_replay(struct dm_collector *c, struct dm_spool *spoo
     return dm_spool_replay(spool, &to, err);
 }
 
-enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t, struct dm_copied_table *copied,
-                                   const struct dm_table *table, struct dm_error *err)
+enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t,
+                                   struct dm_copied_table *copied, const struct dm_table *table,
+                                   struct dm_error *err)
 {
     assert(!c->open && c->position >= copied->at);
     struct dm_route *r = dm_collector_route(c, t);

@@ -60,7 +60,8 @@ bool dm_unit_empty(const struct dm_unit *u)
     return u->n_steps == 0 && u->n_bad == 0 && u->n_pins == 0;
 }
 
-void dm_kept_rows_add(struct dm_kept_row **rows, size_t *n, struct dm_target *target, uint32_t txn, const struct dm_bad_row *row)
+void dm_kept_rows_add(struct dm_kept_row **rows, size_t *n, struct dm_target *target, uint32_t txn,
+                      const struct dm_bad_row *row)
 {
     *rows = dm_xrealloc(*rows, *n + 1, sizeof **rows);
     (*rows)[(*n)++] = (struct dm_kept_row){

@@ -66,7 +66,7 @@ struct dm_unit {
     size_t n_bad;
     struct dm_kept_row *bad;
     size_t n_pins;
-    int64_t pins[16];       /* requests that are satisfied by this commit */
+    int64_t pins[16]; /* requests that are satisfied by this commit */
     bool closes;
     dm_position position;   /* of the last complete transaction, or idle position */
     int64_t commit_time_us; /* of the last complete transaction; 0: none in this unit */
@@ -79,7 +79,8 @@ void dm_unit_free(struct dm_unit *u);
 struct dm_step *dm_unit_add(struct dm_unit *u, enum dm_step_kind kind, struct dm_target *target);
 bool dm_unit_empty(const struct dm_unit *u); /* nothing to apply, no pin */
 /* Appends a copy of the bad row. */
-void dm_kept_rows_add(struct dm_kept_row **rows, size_t *n, struct dm_target *target, uint32_t txn, const struct dm_bad_row *row);
+void dm_kept_rows_add(struct dm_kept_row **rows, size_t *n, struct dm_target *target, uint32_t txn,
+                      const struct dm_bad_row *row);
 void dm_kept_rows_free(struct dm_kept_row *rows, size_t n);
 
 #endif

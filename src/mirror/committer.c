@@ -22,10 +22,10 @@ struct dm_committer {
     size_t n_touched;
     struct dm_target **touched; /* distinct targets of the commit in progress */
     size_t n_bad;
-    struct dm_kept_row *bad;     /* of all its units */
-    struct dm_txn *bad_txns;     /* transaction of each */
-    struct dm_unit *closing;     /* during publication */
-    uint32_t failed;             /* dataset whose step failed last */
+    struct dm_kept_row *bad; /* of all its units */
+    struct dm_txn *bad_txns; /* transaction of each */
+    struct dm_unit *closing; /* during publication */
+    uint32_t failed;         /* dataset whose step failed last */
 };
 
 struct dm_committer *dm_committer_new(const struct dm_committer_options *options)
@@ -36,8 +36,16 @@ struct dm_committer *dm_committer_new(const struct dm_committer_options *options
     return c;
 }
 
+static void forget_applied_bad(struct dm_committer *c)
+{
+    dm_kept_rows_free(c->apply.bad, c->apply.n_bad);
+    c->apply.bad = NULL;
+    c->apply.n_bad = 0;
+}
+
 static void forget_commit(struct dm_committer *c)
 {
+    forget_applied_bad(c);
     dm_commit_free(c->apply.commit);
     c->apply.commit = NULL;
     c->n_touched = 0;
@@ -94,6 +102,14 @@ static void touch(struct dm_committer *c, struct dm_target *t)
     c->touched[c->n_touched++] = t;
 }
 
+static void keep_bad(struct dm_committer *c, const struct dm_kept_row *row, const struct dm_txn *txn)
+{
+    touch(c, row->target);
+    dm_kept_rows_add(&c->bad, &c->n_bad, row->target, 0, &row->row);
+    c->bad_txns = dm_xrealloc(c->bad_txns, c->n_bad, sizeof *c->bad_txns);
+    c->bad_txns[c->n_bad - 1] = *txn;
+}
+
 static void replace_text(char **text, const char *with)
 {
     char *copy = dm_xstrdup(with);
@@ -103,8 +119,9 @@ static void replace_text(char **text, const char *with)
 
 /* ---- steps ---- */
 
-static enum dm_status take_copied_files(struct dm_committer *c, struct dm_target *t, struct dm_copied_table *copied,
-                                        struct dm_scan_file *scan, struct dm_error *err)
+static enum dm_status take_copied_files(struct dm_committer *c, struct dm_target *t,
+                                        struct dm_copied_table *copied, struct dm_scan_file *scan,
+                                        struct dm_error *err)
 {
     struct dm_commit *commit = c->apply.commit;
     for (size_t i = 0; i < copied->n_files; i++) {
@@ -119,19 +136,22 @@ static enum dm_status take_copied_files(struct dm_committer *c, struct dm_target
         if (status == DM_OK) {
             free(f->path);
             f->path = NULL;
-            status = dm_commit_add_file(commit, t->state.namespace, t->state.name, number, path, &f->result, err);
+            status =
+                dm_commit_add_file(commit, t->state.namespace, t->state.name, number, path, &f->result, err);
         }
         free(path);
         if (status != DM_OK)
             return status;
-        scan[i] = (struct dm_scan_file){.path = dm_commit_file_path(commit, t->state.namespace, t->state.name, number),
-                                        .number = number,
-                                        .rows = f->result.rows};
+        scan[i] = (struct dm_scan_file){
+            .path = dm_commit_file_path(commit, t->state.namespace, t->state.name, number),
+            .number = number,
+            .rows = f->result.rows};
     }
     return DM_OK;
 }
 
-static enum dm_status prepare_dataset(struct dm_committer *c, struct dm_target *t, const struct dm_schema *schema, struct dm_error *err)
+static enum dm_status prepare_dataset(struct dm_committer *c, struct dm_target *t,
+                                      const struct dm_schema *schema, struct dm_error *err)
 {
     struct dm_commit *commit = c->apply.commit;
     const struct dm_dataset *there = NULL;
@@ -159,23 +179,21 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
     free(scan);
     if (status != DM_OK)
         return status;
-    for (size_t i = 0; i < copied->n_bad; i++) {
-        struct dm_txn at = {.position = copied->at};
-        dm_kept_rows_add(&c->bad, &c->n_bad, t, 0, &copied->bad[i].row);
-        c->bad_txns = dm_xrealloc(c->bad_txns, c->n_bad, sizeof *c->bad_txns);
-        c->bad_txns[c->n_bad - 1] = at;
-    }
+    for (size_t i = 0; i < copied->n_bad; i++)
+        keep_bad(c, &copied->bad[i], &(struct dm_txn){.position = copied->at});
     t->state.copied_at = copied->at;
     t->state.received += copied->rows;
     t->state.inserted += copied->rows;
     replace_text(&t->state.state, t->state.append_only ? "append-only" : "streaming");
     replace_text(&t->state.reason, NULL);
-    dm_log(DM_LOG_INFO, "%s.%s: copied, %llu rows", t->state.namespace, t->state.name, (unsigned long long)copied->rows);
+    dm_log(DM_LOG_INFO, "%s.%s: copied, %llu rows", t->state.namespace, t->state.name,
+           (unsigned long long)copied->rows);
     return DM_OK;
 }
 
-static enum dm_status apply_truncate(struct dm_committer *c, struct dm_target *t, const struct dm_schema *schema,
-                                     const struct dm_txn *txn, struct dm_error *err)
+static enum dm_status apply_truncate(struct dm_committer *c, struct dm_target *t,
+                                     const struct dm_schema *schema, const struct dm_txn *txn,
+                                     struct dm_error *err)
 {
     t->state.truncated++;
     if (t->history && dm_history_truncate(&c->apply, t, schema, txn, err) != DM_OK)
@@ -200,17 +218,22 @@ static enum dm_status apply_rename(struct dm_committer *c, const struct dm_step 
     const struct dm_table *table = step->table;
     replace_text(&t->state.source_schema, table->schema);
     replace_text(&t->state.source_table, table->name);
-    char *namespace = table->default_namespace ? dm_xstrdup(c->options.source->name)
-                                               : dm_xasprintf("%s_%s", c->options.source->name, table->schema);
+    char *namespace = table->default_namespace
+                          ? dm_xstrdup(c->options.source->name)
+                          : dm_xasprintf("%s_%s", c->options.source->name, table->schema);
     enum dm_status status = DM_OK;
     const struct dm_dataset *taken = NULL;
     if (strcmp(namespace, t->state.namespace) != 0 || strcmp(table->name, t->state.name) != 0)
         status = dm_lake_dataset(c->options.mirror->lake, namespace, table->name, &taken, err);
     if (status == DM_OK && taken != NULL) {
-        dm_log(DM_LOG_WARN, "%s.%s: the source table is now called %s, but a dataset of that name exists: the old name stays",
-               t->state.namespace, t->state.name, table->name);
-    } else if (status == DM_OK && (strcmp(namespace, t->state.namespace) != 0 || strcmp(table->name, t->state.name) != 0)) {
-        status = dm_commit_rename(c->apply.commit, t->state.namespace, t->state.name, namespace, table->name, err);
+        dm_log(
+            DM_LOG_WARN,
+            "%s.%s: the source table is now called %s, but a dataset of that name exists: the old name stays",
+            t->state.namespace, t->state.name, table->name);
+    } else if (status == DM_OK &&
+               (strcmp(namespace, t->state.namespace) != 0 || strcmp(table->name, t->state.name) != 0)) {
+        status =
+            dm_commit_rename(c->apply.commit, t->state.namespace, t->state.name, namespace, table->name, err);
         if (status == DM_OK)
             status = dm_history_rename(&c->apply, t, namespace, table->name, err);
         if (status == DM_OK) {
@@ -222,25 +245,21 @@ static enum dm_status apply_rename(struct dm_committer *c, const struct dm_step 
     return status;
 }
 
-static enum dm_status apply_step(struct dm_committer *c, struct dm_unit *unit, struct dm_step *step, struct dm_error *err)
+static enum dm_status apply_step(struct dm_committer *c, struct dm_unit *unit, struct dm_step *step,
+                                 struct dm_error *err)
 {
     struct dm_target *t = step->target;
     touch(c, t);
     switch (step->kind) {
-    case DM_STEP_ROWS:
-        return dm_apply_rows(&c->apply, t, step->batch, err);
-    case DM_STEP_TRUNCATE:
-        return apply_truncate(c, t, step->schema, &unit->txns[step->txn], err);
-    case DM_STEP_SCHEMA:
-        return apply_schema(c, step, err);
-    case DM_STEP_ATTACH:
-        return apply_attach(c, step, err);
+    case DM_STEP_ROWS: return dm_apply_rows(&c->apply, t, step->batch, err);
+    case DM_STEP_TRUNCATE: return apply_truncate(c, t, step->schema, &unit->txns[step->txn], err);
+    case DM_STEP_SCHEMA: return apply_schema(c, step, err);
+    case DM_STEP_ATTACH: return apply_attach(c, step, err);
     case DM_STEP_STATE:
         replace_text(&t->state.state, step->state);
         replace_text(&t->state.reason, step->reason);
         return DM_OK;
-    case DM_STEP_RENAME:
-        return apply_rename(c, step, err);
+    case DM_STEP_RENAME: return apply_rename(c, step, err);
     }
     return DM_OK;
 }
@@ -258,12 +277,11 @@ static enum dm_status apply_steps(struct dm_committer *c, struct dm_unit *unit, 
         dm_batch_free(step->batch); /* memory goes back before the next step needs some */
         step->batch = NULL;
     }
-    for (size_t i = 0; i < unit->n_bad; i++) {
-        touch(c, unit->bad[i].target);
-        dm_kept_rows_add(&c->bad, &c->n_bad, unit->bad[i].target, 0, &unit->bad[i].row);
-        c->bad_txns = dm_xrealloc(c->bad_txns, c->n_bad, sizeof *c->bad_txns);
-        c->bad_txns[c->n_bad - 1] = unit->txns[unit->bad[i].txn];
-    }
+    for (size_t i = 0; i < unit->n_bad; i++)
+        keep_bad(c, &unit->bad[i], &unit->txns[unit->bad[i].txn]);
+    for (size_t i = 0; i < c->apply.n_bad; i++)
+        keep_bad(c, &c->apply.bad[i], &unit->txns[c->apply.bad[i].txn]);
+    forget_applied_bad(c);
     return DM_OK;
 }
 
@@ -284,8 +302,8 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
         status = dm_state_put_dataset(db, &c->touched[i]->state, err);
     if (status == DM_OK && unit->position != 0) {
         c->options.type->position_format(unit->position, position, sizeof position);
-        status = dm_state_put_position(db, c->options.source->name, c->options.type->name, unit->position, position,
-                                       unit->commit_time_us, err);
+        status = dm_state_put_position(db, c->options.source->name, c->options.type->name, unit->position,
+                                       position, unit->commit_time_us, err);
     }
     return status;
 }
@@ -294,7 +312,8 @@ static enum dm_status record_pins(struct dm_committer *c, const struct dm_unit *
 {
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < unit->n_pins && status == DM_OK; i++)
-        status = dm_pin_record(dm_lake_sqlite(c->options.mirror->lake), unit->pins[i], c->options.source->name, err);
+        status = dm_pin_record(dm_lake_sqlite(c->options.mirror->lake), unit->pins[i],
+                               c->options.source->name, err);
     return status;
 }
 
@@ -313,7 +332,8 @@ static enum dm_status tag_index(struct dm_committer *c, struct dm_error *err)
 }
 
 /* One portion at most per dataset and commit, so that no commit waits long for it. */
-static enum dm_status compact_touched(struct dm_committer *c, const struct dm_commit_summary *summary, struct dm_error *err)
+static enum dm_status compact_touched(struct dm_committer *c, const struct dm_commit_summary *summary,
+                                      struct dm_error *err)
 {
     dm_commit_free(c->apply.commit);
     c->apply.commit = NULL;
@@ -341,9 +361,10 @@ static enum dm_status compact_touched(struct dm_committer *c, const struct dm_co
 static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
 {
     char position[32];
-    struct dm_commit_summary summary = {.source = c->options.source->name,
-                                        .position = c->options.type->position_format(unit->position, position, sizeof position),
-                                        .commit_time_us = unit->commit_time_us};
+    struct dm_commit_summary summary = {
+        .source = c->options.source->name,
+        .position = c->options.type->position_format(unit->position, position, sizeof position),
+        .commit_time_us = unit->commit_time_us};
     c->closing = unit;
     if (dm_commit_write(c->apply.commit, &summary, err) != DM_OK)
         return DM_FAIL;

@@ -27,7 +27,8 @@ void dm_committer_free(struct dm_committer *c);
 
 /* Applies the unit (which stays the caller's). When it closes: publishes. On failure everything since the last publication is abandoned: the stream has to start again from
  * the published position. */
-enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit,
+                                  struct dm_error *err) DM_MUST_USE;
 /* The dataset whose step made the last dm_committer_apply fail; 0: the failure was not one dataset's. */
 uint32_t dm_committer_failed_dataset(const struct dm_committer *c);
 

@@ -9,7 +9,7 @@
 
 enum {
     files_per_class = 16,
-    most_files = 256,      /* of one portion */
+    most_files = 256, /* of one portion */
     most_rows = 1 << 20,
     most_raw_bytes = 96 << 20, /* in memory, of one portion */
     no_class = -1,
@@ -45,7 +45,8 @@ static size_t choose(const struct dm_dataset *d, const struct dm_data_file **cho
     uint64_t rows = 0;
     for (size_t i = 0; i < d->n_files && n < most_files; i++) {
         const struct dm_data_file *f = &d->files[i];
-        bool wanted = class < 4 ? size_class(f) == class : mostly_deleted(f) && f->bytes > (1 << 20) && n == 0;
+        bool wanted =
+            class < 4 ? size_class(f) == class : mostly_deleted(f) && f->bytes > (1 << 20) && n == 0;
         if (!wanted)
             continue;
         uint64_t live = f->rows - f->deleted_rows;
@@ -66,8 +67,8 @@ struct gathered {
     bool too_wide; /* more than memory allows: fewer files next time */
 };
 
-static enum dm_status gather(void *ctx, const struct dm_batch *batch, const uint32_t *files, const uint32_t *positions,
-                             struct dm_error *err)
+static enum dm_status gather(void *ctx, const struct dm_batch *batch, const uint32_t *files,
+                             const uint32_t *positions, struct dm_error *err)
 {
     struct gathered *g = ctx;
     if (g->batch->rows + batch->rows > g->capacity) {
@@ -83,7 +84,8 @@ static enum dm_status gather(void *ctx, const struct dm_batch *batch, const uint
     return g->too_wide ? DM_END : DM_OK; /* DM_END ends the scan */
 }
 
-static enum dm_status move_keys(const struct dm_compact_job *job, const struct gathered *g, uint32_t file, struct dm_error *err)
+static enum dm_status move_keys(const struct dm_compact_job *job, const struct gathered *g, uint32_t file,
+                                struct dm_error *err)
 {
     struct dm_key_list keys = {0};
     enum dm_status status = dm_key_list_encode(&keys, g->batch, err);
@@ -101,17 +103,19 @@ static enum dm_status move_keys(const struct dm_compact_job *job, const struct g
     for (size_t i = 0; i < n && status == DM_OK; i++) {
         const struct dm_place *was = &g->places[changes[i].row];
         if (changes[i].old.file != was->file || changes[i].old.position != was->position)
-            status = dm_fail(err, DM_ERROR_FATAL, "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
-                             "%s.%s: the key index and the data files disagree about a row of file %u", job->namespace, job->name,
-                             was->file);
+            status =
+                dm_fail(err, DM_ERROR_FATAL,
+                        "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
+                        "%s.%s: the key index and the data files disagree about a row of file %u",
+                        job->namespace, job->name, was->file);
     }
     free(changes);
     dm_key_list_release(&keys);
     return status;
 }
 
-static enum dm_status write_merged(const struct dm_compact_job *job, struct dm_commit *commit, const struct gathered *g,
-                                   struct dm_error *err)
+static enum dm_status write_merged(const struct dm_compact_job *job, struct dm_commit *commit,
+                                   const struct gathered *g, struct dm_error *err)
 {
     uint32_t number = 0;
     char *path = NULL;
@@ -119,7 +123,8 @@ static enum dm_status write_merged(const struct dm_compact_job *job, struct dm_c
     struct dm_parquet_result result = {0};
     enum dm_status status = dm_commit_new_file(commit, job->namespace, job->name, &number, &path, err);
     if (status == DM_OK)
-        status = dm_parquet_write_batch(job->mirror->engine, path, g->batch->schema, &options, g->batch, NULL, 0, &result, err);
+        status = dm_parquet_write_batch(job->mirror->engine, path, g->batch->schema, &options, g->batch, NULL,
+                                        0, &result, err);
     if (status == DM_OK)
         status = dm_commit_add_file(commit, job->namespace, job->name, number, path, &result, err);
     if (status == DM_OK && job->index_dataset != 0)
@@ -129,16 +134,20 @@ static enum dm_status write_merged(const struct dm_compact_job *job, struct dm_c
     return status;
 }
 
-static enum dm_status merge(const struct dm_compact_job *job, struct dm_commit *commit, const struct dm_dataset *d,
-                            const struct dm_data_file **chosen, size_t n, struct dm_error *err)
+static enum dm_status merge(const struct dm_compact_job *job, struct dm_commit *commit,
+                            const struct dm_dataset *d, const struct dm_data_file **chosen, size_t n,
+                            struct dm_error *err)
 {
     struct gathered g = {.batch = dm_batch_new(d->schema)};
     struct dm_scan_file *files = dm_xzalloc(n, sizeof *files);
     for (size_t i = 0; i < n; i++)
-        files[i] = (struct dm_scan_file){
-            .path = chosen[i]->path, .number = chosen[i]->number, .rows = chosen[i]->rows, .deleted = chosen[i]->deleted};
+        files[i] = (struct dm_scan_file){.path = chosen[i]->path,
+                                         .number = chosen[i]->number,
+                                         .rows = chosen[i]->rows,
+                                         .deleted = chosen[i]->deleted};
     struct dm_scan_options options = {0};
-    enum dm_status status = dm_parquet_scan(job->mirror->engine, files, n, d->schema, &options, gather, &g, err);
+    enum dm_status status =
+        dm_parquet_scan(job->mirror->engine, files, n, d->schema, &options, gather, &g, err);
     if (status == DM_OK && g.too_wide)
         status = DM_END;
     if (status == DM_OK && g.batch->rows > 0)
@@ -151,15 +160,18 @@ static enum dm_status merge(const struct dm_compact_job *job, struct dm_commit *
     return status;
 }
 
-static enum dm_status publish(const struct dm_compact_job *job, struct dm_commit *commit, struct dm_error *err)
+static enum dm_status publish(const struct dm_compact_job *job, struct dm_commit *commit,
+                              struct dm_error *err)
 {
     struct dm_keyindex *index = job->mirror->index;
     dm_crash_point("compact-before-publish");
-    if (dm_commit_write(commit, &job->summary, err) != DM_OK || dm_commit_publish(commit, NULL, NULL, err) != DM_OK)
+    if (dm_commit_write(commit, &job->summary, err) != DM_OK ||
+        dm_commit_publish(commit, NULL, NULL, err) != DM_OK)
         return DM_FAIL;
     dm_crash_point("compact-after-publish");
     if (job->index_dataset != 0 &&
-        dm_keyindex_tag_set(index, job->index_dataset, dm_commit_snapshot(commit, job->namespace, job->name), err) != DM_OK)
+        dm_keyindex_tag_set(index, job->index_dataset, dm_commit_snapshot(commit, job->namespace, job->name),
+                            err) != DM_OK)
         return DM_FAIL;
     return dm_keyindex_commit(index, err);
 }

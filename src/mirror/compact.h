@@ -14,7 +14,7 @@ struct dm_compact_job {
     struct dm_mirror *mirror;
     const char *namespace;
     const char *name;
-    uint32_t index_dataset; /* 0: the dataset has no key index (append-only, history) */
+    uint32_t index_dataset;           /* 0: the dataset has no key index (append-only, history) */
     struct dm_commit_summary summary; /* of the last commit: the position stays */
 };
 

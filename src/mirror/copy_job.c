@@ -16,12 +16,12 @@ enum table_status { TABLE_RUNNING, TABLE_READY, TABLE_TAKEN };
 /* One table of the job. */
 struct job_table {
     struct dm_copy_want want;
-    struct dm_table *table;       /* as the snapshot sees it; NULL: not there any more */
+    struct dm_table *table; /* as the snapshot sees it; NULL: not there any more */
     struct dm_copied_table *copied;
     size_t parts;
     size_t parts_left;
     enum table_status status;
-    struct dm_error error;        /* class set: this table failed */
+    struct dm_error error; /* class set: this table failed */
 };
 
 struct job_task {
@@ -69,7 +69,8 @@ static enum dm_status keep_bad_row(void *ctx, const struct dm_bad_row *row, stru
     return DM_OK;
 }
 
-static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint32_t **selection, size_t *n, struct dm_error *err)
+static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint32_t **selection, size_t *n,
+                           struct dm_error *err)
 {
     struct part_reader *p = ctx;
     *batch = p->batch;
@@ -80,7 +81,8 @@ static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint3
     if (p->job->cancelled)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the copy was stopped");
     dm_batch_clear(p->batch);
-    enum dm_status status = p->job->type->copy_next(p->reader, p->batch, batch_rows, batch_bytes, keep_bad_row, p, err);
+    enum dm_status status =
+        p->job->type->copy_next(p->reader, p->batch, batch_rows, batch_bytes, keep_bad_row, p, err);
     if (status == DM_FAIL)
         return status;
     p->ended = status == DM_END;
@@ -95,11 +97,13 @@ static enum dm_status write_part_file(struct part_reader *p, bool *more, struct 
     (void)pthread_mutex_lock(&job->mutex);
     size_t number = job->n_files++;
     (void)pthread_mutex_unlock(&job->mutex);
-    char *path = dm_xasprintf("%s/.copy/%s-%p-%zu.parquet", job->mirror->config->lake, job->config->name, (void *)job, number);
+    char *path = dm_xasprintf("%s/.copy/%s-%p-%zu.parquet", job->mirror->config->lake, job->config->name,
+                              (void *)job, number);
     struct dm_parquet_options options = {.compression = job->mirror->config->compression,
                                          .max_bytes = job->mirror->config->target_file_bytes * 4};
     struct dm_parquet_result result = {0};
-    enum dm_status status = dm_parquet_write(job->mirror->engine, path, p->jt->copied->schema, &options, pull, p, &result, more, err);
+    enum dm_status status = dm_parquet_write(job->mirror->engine, path, p->jt->copied->schema, &options, pull,
+                                             p, &result, more, err);
     if (status != DM_OK || result.rows == 0) {
         dm_parquet_result_release(&result);
         free(path);
@@ -114,7 +118,8 @@ static enum dm_status write_part_file(struct part_reader *p, bool *more, struct 
     return DM_OK;
 }
 
-static enum dm_status copy_part(struct dm_copy_job *job, struct job_table *jt, size_t part, struct dm_error *err)
+static enum dm_status copy_part(struct dm_copy_job *job, struct job_table *jt, size_t part,
+                                struct dm_error *err)
 {
     struct part_reader p = {.job = job, .jt = jt};
     enum dm_status status = job->type->copy_read(job->copy, jt->table, part, jt->parts, &p.reader, err);
@@ -141,7 +146,8 @@ static bool next_task(struct dm_copy_job *job, struct job_task *task)
     return some;
 }
 
-static void task_done(struct dm_copy_job *job, struct job_table *jt, enum dm_status status, const struct dm_error *error)
+static void task_done(struct dm_copy_job *job, struct job_table *jt, enum dm_status status,
+                      const struct dm_error *error)
 {
     (void)pthread_mutex_lock(&job->mutex);
     if (status == DM_FAIL && error->class != DM_ERROR_DATA && job->error.class == DM_ERROR_NONE)
@@ -222,15 +228,16 @@ static struct dm_schema *without_incompatible(const struct dm_schema *current, c
     return kept;
 }
 
-static enum dm_status plan_table(struct dm_copy_job *job, struct job_table *jt, const struct dm_table_list *list, dm_position at,
-                                 struct dm_error *err)
+static enum dm_status plan_table(struct dm_copy_job *job, struct job_table *jt,
+                                 const struct dm_table_list *list, dm_position at, struct dm_error *err)
 {
     const struct dm_table *table = find_table(list, jt->want.target);
     if (table == NULL || table->problem != NULL)
-        return dm_fail(err, DM_ERROR_DATA, table != NULL ? table->hint : "it may have been dropped",
-                       "%s", table != NULL ? table->problem : "the table is not there any more");
+        return dm_fail(err, DM_ERROR_DATA, table != NULL ? table->hint : "it may have been dropped", "%s",
+                       table != NULL ? table->problem : "the table is not there any more");
     jt->table = dm_table_copy(table);
-    for (size_t i = 0; i < jt->table->columns->n_fields; i++) { /* copied rows hold the values: no defaults needed */
+    for (size_t i = 0; i < jt->table->columns->n_fields;
+         i++) { /* copied rows hold the values: no defaults needed */
         free(jt->table->columns->fields[i].default_json);
         jt->table->columns->fields[i].default_json = NULL;
     }
@@ -238,7 +245,8 @@ static enum dm_status plan_table(struct dm_copy_job *job, struct job_table *jt, 
     jt->copied = c;
     c->at = at;
     c->last_column_id = jt->want.last_column_id;
-    struct dm_schema *base = jt->want.current != NULL ? without_incompatible(jt->want.current, jt->table->columns) : NULL;
+    struct dm_schema *base =
+        jt->want.current != NULL ? without_incompatible(jt->want.current, jt->table->columns) : NULL;
     struct dm_schema *schema = NULL;
     enum dm_status status = dm_schema_evolve(base, jt->table->columns, &c->last_column_id, &schema, err);
     dm_schema_unref(base);
@@ -309,8 +317,9 @@ static enum dm_status run(void *ctx, struct dm_error *err)
 
 /* ---- the interface ---- */
 
-enum dm_status dm_copy_job_start(struct dm_mirror *mirror, const struct dm_source_config *config, struct dm_copy_want *wants, size_t n,
-                                 struct dm_copy_job **out, struct dm_error *err)
+enum dm_status dm_copy_job_start(struct dm_mirror *mirror, const struct dm_source_config *config,
+                                 struct dm_copy_want *wants, size_t n, struct dm_copy_job **out,
+                                 struct dm_error *err)
 {
     struct dm_copy_job *job = dm_xzalloc(1, sizeof *job);
     job->mirror = mirror;
@@ -334,8 +343,9 @@ enum dm_status dm_copy_job_start(struct dm_mirror *mirror, const struct dm_sourc
     return DM_OK;
 }
 
-enum dm_status dm_copy_job_take(struct dm_copy_job *job, struct dm_target **target, struct dm_copied_table **copied,
-                                struct dm_table **table, struct dm_error *err)
+enum dm_status dm_copy_job_take(struct dm_copy_job *job, struct dm_target **target,
+                                struct dm_copied_table **copied, struct dm_table **table,
+                                struct dm_error *err)
 {
     enum dm_status status = DM_END;
     (void)pthread_mutex_lock(&job->mutex);

@@ -19,12 +19,14 @@ struct dm_copy_want {
     int32_t last_column_id;
 };
 
-enum dm_status dm_copy_job_start(struct dm_mirror *mirror, const struct dm_source_config *config, struct dm_copy_want *take_wants,
-                                 size_t n, struct dm_copy_job **out, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_copy_job_start(struct dm_mirror *mirror, const struct dm_source_config *config,
+                                 struct dm_copy_want *take_wants, size_t n, struct dm_copy_job **out,
+                                 struct dm_error *err) DM_MUST_USE;
 /* DM_OK: a table is finished, given away (*target says which; *table its definition in the snapshot, owned by the caller). A table that cannot
  * be copied comes with *copied NULL and err filled. DM_TIMEOUT: none is ready now. DM_END: all were taken. DM_FAIL: the job failed. */
-enum dm_status dm_copy_job_take(struct dm_copy_job *job, struct dm_target **target, struct dm_copied_table **copied,
-                                struct dm_table **table, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_copy_job_take(struct dm_copy_job *job, struct dm_target **target,
+                                struct dm_copied_table **copied, struct dm_table **table,
+                                struct dm_error *err) DM_MUST_USE;
 /* Rows copied so far and rows expected, for progress. */
 void dm_copy_job_progress(struct dm_copy_job *job, uint64_t *rows, uint64_t *expected);
 /* Stops it when it still runs, and frees it. */

@@ -33,8 +33,8 @@ char *dm_history_name(const struct dm_target *t)
     return dm_xasprintf("%s__history", t->state.name);
 }
 
-enum dm_status dm_history_set_schema(struct dm_apply_context *a, struct dm_target *t, const struct dm_schema *schema,
-                                     struct dm_error *err)
+enum dm_status dm_history_set_schema(struct dm_apply_context *a, struct dm_target *t,
+                                     const struct dm_schema *schema, struct dm_error *err)
 {
     char *name = dm_history_name(t);
     struct dm_schema *s = dm_history_schema(schema);
@@ -49,8 +49,8 @@ enum dm_status dm_history_set_schema(struct dm_apply_context *a, struct dm_targe
     return status;
 }
 
-enum dm_status dm_history_rename(struct dm_apply_context *a, const struct dm_target *t, const char *namespace, const char *name,
-                                 struct dm_error *err)
+enum dm_status dm_history_rename(struct dm_apply_context *a, const struct dm_target *t, const char *namespace,
+                                 const char *name, struct dm_error *err)
 {
     char *from = dm_history_name(t);
     char *to = dm_xasprintf("%s__history", name);
@@ -64,8 +64,9 @@ enum dm_status dm_history_rename(struct dm_apply_context *a, const struct dm_tar
 }
 
 /* `schema` is the dataset's: history may have been switched on after the dataset was made. */
-static enum dm_status write_history(struct dm_apply_context *a, struct dm_target *t, const struct dm_schema *schema,
-                                    const struct dm_batch *view, struct dm_error *err)
+static enum dm_status write_history(struct dm_apply_context *a, struct dm_target *t,
+                                    const struct dm_schema *schema, const struct dm_batch *view,
+                                    struct dm_error *err)
 {
     if (!t->history_ready && dm_history_set_schema(a, t, schema, err) != DM_OK)
         return DM_FAIL;
@@ -76,7 +77,8 @@ static enum dm_status write_history(struct dm_apply_context *a, struct dm_target
     struct dm_parquet_result result = {0};
     enum dm_status status = dm_commit_new_file(a->commit, t->state.namespace, name, &number, &path, err);
     if (status == DM_OK)
-        status = dm_parquet_write_batch(a->mirror->engine, path, view->schema, &options, view, NULL, 0, &result, err);
+        status = dm_parquet_write_batch(a->mirror->engine, path, view->schema, &options, view, NULL, 0,
+                                        &result, err);
     if (status == DM_OK)
         status = dm_commit_add_file(a->commit, t->state.namespace, name, number, path, &result, err);
     dm_parquet_result_release(&result);
@@ -97,7 +99,8 @@ static const char *op_name(uint8_t op)
     return "?";
 }
 
-static enum dm_status append_added(struct dm_batch *b, const char *op, const struct dm_txn *txn, struct dm_error *err)
+static enum dm_status append_added(struct dm_batch *b, const char *op, const struct dm_txn *txn,
+                                   struct dm_error *err)
 {
     if (dm_column_append_bytes(&b->columns[0], op, strlen(op), err) != DM_OK)
         return DM_FAIL;
@@ -110,7 +113,8 @@ static enum dm_status append_added(struct dm_batch *b, const char *op, const str
     return DM_OK;
 }
 
-enum dm_status dm_history_append(struct dm_apply_context *a, struct dm_target *t, const struct dm_batch *batch, struct dm_error *err)
+enum dm_status dm_history_append(struct dm_apply_context *a, struct dm_target *t,
+                                 const struct dm_batch *batch, struct dm_error *err)
 {
     /* A view: four columns of its own, the others are the batch's (borrowed, so they are taken out again before it is freed). */
     struct dm_schema *schema = dm_history_schema(batch->schema);
@@ -133,8 +137,9 @@ enum dm_status dm_history_append(struct dm_apply_context *a, struct dm_target *t
     return status;
 }
 
-enum dm_status dm_history_truncate(struct dm_apply_context *a, struct dm_target *t, const struct dm_schema *schema,
-                                   const struct dm_txn *txn, struct dm_error *err)
+enum dm_status dm_history_truncate(struct dm_apply_context *a, struct dm_target *t,
+                                   const struct dm_schema *schema, const struct dm_txn *txn,
+                                   struct dm_error *err)
 {
     struct dm_schema *own = dm_history_schema(schema);
     struct dm_batch *b = dm_batch_new(own);

@@ -15,21 +15,23 @@ struct load {
     uint64_t rows;
 };
 
-static enum dm_status duplicate_key(const struct load *l, const struct dm_batch *batch, size_t row, struct dm_error *err)
+static enum dm_status duplicate_key(const struct load *l, const struct dm_batch *batch, size_t row,
+                                    struct dm_error *err)
 {
     char text[256];
     (void)l;
-    return dm_fail(err, DM_ERROR_DATA, "run `datamirror resync` for this dataset", "two visible rows have the key %s",
-                   dm_key_text(batch, row, text, sizeof text));
+    return dm_fail(err, DM_ERROR_DATA, "run `datamirror resync` for this dataset",
+                   "two visible rows have the key %s", dm_key_text(batch, row, text, sizeof text));
 }
 
 /* Keys that bulk loading refuses (long keys are stored by hash, so they come out of order) go in one by one. */
-static enum dm_status load_rest(struct load *l, const struct dm_batch *batch, struct dm_index_change *changes, size_t n,
-                                struct dm_error *err)
+static enum dm_status load_rest(struct load *l, const struct dm_batch *batch, struct dm_index_change *changes,
+                                size_t n, struct dm_error *err)
 {
     dm_index_changes_sort(changes, n);
     for (size_t i = 1; i < n; i++)
-        if (changes[i].key_len == changes[i - 1].key_len && memcmp(changes[i].key, changes[i - 1].key, changes[i].key_len) == 0)
+        if (changes[i].key_len == changes[i - 1].key_len &&
+            memcmp(changes[i].key, changes[i - 1].key, changes[i].key_len) == 0)
             return duplicate_key(l, batch, changes[i].row, err);
     enum dm_status status = dm_keyindex_apply(l->m->index, l->dataset, changes, n, err);
     for (size_t i = 0; i < n && status == DM_OK; i++)
@@ -38,18 +40,19 @@ static enum dm_status load_rest(struct load *l, const struct dm_batch *batch, st
     return status;
 }
 
-static enum dm_status load_rows(void *ctx, const struct dm_batch *batch, const uint32_t *file_numbers, const uint32_t *positions,
-                                struct dm_error *err)
+static enum dm_status load_rows(void *ctx, const struct dm_batch *batch, const uint32_t *file_numbers,
+                                const uint32_t *positions, struct dm_error *err)
 {
     struct load *l = ctx;
     if (dm_key_list_encode(&l->keys, batch, err) != DM_OK)
         return DM_FAIL;
     struct dm_index_change *changes = dm_xalloc((batch->rows + 1) * sizeof *changes);
     for (size_t i = 0; i < batch->rows; i++)
-        changes[i] = (struct dm_index_change){.key = l->keys.bytes.data + l->keys.offsets[i],
-                                              .key_len = (uint32_t)(l->keys.offsets[i + 1] - l->keys.offsets[i]),
-                                              .row = (uint32_t)i,
-                                              .place = {.file = file_numbers[i], .position = positions[i]}};
+        changes[i] =
+            (struct dm_index_change){.key = l->keys.bytes.data + l->keys.offsets[i],
+                                     .key_len = (uint32_t)(l->keys.offsets[i + 1] - l->keys.offsets[i]),
+                                     .row = (uint32_t)i,
+                                     .place = {.file = file_numbers[i], .position = positions[i]}};
     size_t bad = 0;
     enum dm_status status = dm_keyindex_append(l->m->index, l->dataset, changes, batch->rows, &bad, err);
     if (status == DM_END)
@@ -75,8 +78,8 @@ static struct dm_schema *key_schema(const struct dm_schema *schema)
     return s;
 }
 
-enum dm_status dm_index_rebuild(struct dm_mirror *m, uint32_t dataset, const struct dm_schema *schema, const struct dm_scan_file *files,
-                                size_t n_files, struct dm_error *err)
+enum dm_status dm_index_rebuild(struct dm_mirror *m, uint32_t dataset, const struct dm_schema *schema,
+                                const struct dm_scan_file *files, size_t n_files, struct dm_error *err)
 {
     if (dm_keyindex_clear(m->index, dataset, err) != DM_OK)
         return DM_FAIL;
@@ -113,14 +116,16 @@ static enum dm_status catch_up_one(struct dm_mirror *m, const struct dm_target *
     if (status == DM_OK)
         status = dm_keyindex_tag_set(m->index, t->state.id, d->snapshot_id, err);
     if (status == DM_OK)
-        dm_log(DM_LOG_INFO, "%s.%s: key index rebuilt, %llu rows in %.1f s", t->state.namespace, t->state.name,
-               (unsigned long long)d->live_rows, (double)(dm_clock_monotonic_us() - started) / 1e6);
+        dm_log(DM_LOG_INFO, "%s.%s: key index rebuilt, %llu rows in %.1f s", t->state.namespace,
+               t->state.name, (unsigned long long)d->live_rows,
+               (double)(dm_clock_monotonic_us() - started) / 1e6);
     else
         dm_error_prefix(err, "%s.%s: rebuilding the key index", t->state.namespace, t->state.name);
     return status;
 }
 
-enum dm_status dm_index_catch_up(struct dm_mirror *m, struct dm_target *const *targets, size_t n, struct dm_error *err)
+enum dm_status dm_index_catch_up(struct dm_mirror *m, struct dm_target *const *targets, size_t n,
+                                 struct dm_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         if (targets[i]->state.copied_at == 0 || strcmp(targets[i]->state.state, "dropped") == 0)

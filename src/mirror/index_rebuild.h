@@ -7,10 +7,12 @@
 #include "mirror/target.h"
 
 /* Empties the dataset's index and loads the files' keys. In an open index transaction. A key met twice is a DATA error that names it. */
-enum dm_status dm_index_rebuild(struct dm_mirror *m, uint32_t dataset, const struct dm_schema *schema, const struct dm_scan_file *files,
-                                size_t n_files, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_index_rebuild(struct dm_mirror *m, uint32_t dataset, const struct dm_schema *schema,
+                                const struct dm_scan_file *files, size_t n_files,
+                                struct dm_error *err) DM_MUST_USE;
 
 /* At start: every dataset of the list whose index is not at the lake's state is rebuilt (own index transactions). */
-enum dm_status dm_index_catch_up(struct dm_mirror *m, struct dm_target *const *targets, size_t n, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_index_catch_up(struct dm_mirror *m, struct dm_target *const *targets, size_t n,
+                                 struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -29,9 +29,10 @@ enum dm_status dm_lake_lock_take(const char *lake, struct dm_lake_lock *lock, st
         status = dm_fail_errno(err, "cannot open %s", path);
     } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
-            status = dm_fail(err, DM_ERROR_CONFLICT,
-                             "stop that process first, or give this mirror another lake: one lake has one writer",
-                             "the lake %s is in use by another datamirror (pid %d)", lake, read_pid(fd));
+            status =
+                dm_fail(err, DM_ERROR_CONFLICT,
+                        "stop that process first, or give this mirror another lake: one lake has one writer",
+                        "the lake %s is in use by another datamirror (pid %d)", lake, read_pid(fd));
         else
             status = dm_fail_errno(err, "cannot lock %s", path);
         close(fd);

@@ -12,7 +12,8 @@ struct dm_lake_lock {
 };
 
 /* CONFLICT error naming the holder's pid when somebody else holds it. Creates the lake folder. */
-enum dm_status dm_lake_lock_take(const char *lake, struct dm_lake_lock *lock, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_lake_lock_take(const char *lake, struct dm_lake_lock *lock,
+                                 struct dm_error *err) DM_MUST_USE;
 void dm_lake_lock_release(struct dm_lake_lock *lock);
 /* Is somebody holding it, and who (pid 0: unknown)? */
 bool dm_lake_lock_held(const char *lake, int *pid);

@@ -37,7 +37,8 @@ static enum dm_status open_engine(struct dm_mirror *m, struct dm_error *err)
     char *temp = dm_xasprintf("%s/.spill", m->config->lake);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct dm_engine_options options = {
-        .memory_limit = m->config->memory_limit / 2, /* the other half: batches on their way, index pages, the rest */
+        .memory_limit =
+            m->config->memory_limit / 2, /* the other half: batches on their way, index pages, the rest */
         .threads = cores > 4 ? 4 : (int)(cores > 0 ? cores : 1),
         .temp_folder = temp,
     };
@@ -75,7 +76,8 @@ static enum dm_status open_lake(struct dm_mirror *m, struct dm_error *err)
 static enum dm_status open_index(struct dm_mirror *m, struct dm_error *err)
 {
     char *folder = dm_xasprintf("%s/.index", m->config->lake);
-    bool trusted = true; /* an untrusted index is empty, and what is missing in it is rebuilt like anything else */
+    bool trusted =
+        true; /* an untrusted index is empty, and what is missing in it is rebuilt like anything else */
     enum dm_status status = dm_keyindex_open(folder, &m->index, &trusted, err);
     free(folder);
     return status;
@@ -90,7 +92,8 @@ static void sweep(struct dm_mirror *m)
         dm_log_error(DM_LOG_WARN, "sweep", &err);
     (void)pthread_mutex_unlock(&m->lake_mutex);
     if (removed > 0)
-        dm_log(DM_LOG_INFO, "sweep: %llu files that nothing refers to were removed", (unsigned long long)removed);
+        dm_log(DM_LOG_INFO, "sweep: %llu files that nothing refers to were removed",
+               (unsigned long long)removed);
 }
 
 static bool all_ended(struct source_thread *threads, size_t n)
@@ -101,7 +104,8 @@ static bool all_ended(struct source_thread *threads, size_t n)
     return true;
 }
 
-static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_options *options, struct dm_error *err)
+static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_options *options,
+                                  struct dm_error *err)
 {
     size_t n = m->config->n_sources;
     struct source_thread *threads = dm_xzalloc(n, sizeof *threads);
@@ -140,7 +144,8 @@ static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_op
     return status;
 }
 
-enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mirror_options *options, struct dm_error *err)
+enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mirror_options *options,
+                             struct dm_error *err)
 {
     struct dm_lake_lock lock;
     enum dm_status status = dm_lake_lock_take(config->lake, &lock, err);

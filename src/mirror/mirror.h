@@ -16,9 +16,9 @@
 
 struct dm_mirror_options {
     const volatile sig_atomic_t *stop;
-    bool until_caught_up;  /* end once every source's position at the start of the call is in the lake */
-    bool progress;         /* stderr is a terminal: progress line instead of periodic log lines */
-    int64_t run_for_ms;    /* end cleanly after this long; 0: never (for the sample) */
+    bool until_caught_up; /* end once every source's position at the start of the call is in the lake */
+    bool progress;        /* stderr is a terminal: progress line instead of periodic log lines */
+    int64_t run_for_ms;   /* end cleanly after this long; 0: never (for the sample) */
 };
 
 enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mirror_options *options,
@@ -27,24 +27,24 @@ enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mir
 /* ---- status ---- */
 
 struct dm_dataset_status {
-    char *dataset;   /* "shop.orders" */
+    char *dataset; /* "shop.orders" */
     char *source;
-    char *state;     /* waiting, copying, streaming, append-only, stopped, refused, dropped */
-    char *reason;    /* why stopped or refused, with the remedy; NULL otherwise */
-    uint64_t rows;   /* live rows */
+    char *state;   /* waiting, copying, streaming, append-only, stopped, refused, dropped */
+    char *reason;  /* why stopped or refused, with the remedy; NULL otherwise */
+    uint64_t rows; /* live rows */
     uint64_t received, inserted, updated, deleted, truncated, quarantined; /* since the dataset was made */
     uint64_t files, deleted_in_files, bytes;
 };
 struct dm_source_status {
     char *name;
     char *type;
-    char *state;           /* running, retrying, stopped, never run */
-    char *position;        /* "" when none */
+    char *state;            /* running, retrying, stopped, never run */
+    char *position;         /* "" when none */
     int64_t commit_time_us; /* source commit time of the last applied transaction; 0 unknown */
-    int64_t updated_us;    /* when the mirror last said so */
+    int64_t updated_us;     /* when the mirror last said so */
     uint64_t lag_bytes;
-    int64_t lag_us;        /* source end → lake, 0 when caught up */
-    char *error;           /* last error while retrying, with since when; NULL */
+    int64_t lag_us; /* source end → lake, 0 when caught up */
+    char *error;    /* last error while retrying, with since when; NULL */
 };
 struct dm_status_report {
     bool running;
@@ -54,7 +54,8 @@ struct dm_status_report {
     size_t n_datasets;
     struct dm_dataset_status *datasets;
 };
-enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status_report *out, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status_report *out,
+                                struct dm_error *err) DM_MUST_USE;
 void dm_status_report_release(struct dm_status_report *r);
 
 /* ---- verify ---- */
@@ -62,8 +63,8 @@ void dm_status_report_release(struct dm_status_report *r);
 enum dm_verify_result { DM_VERIFY_EQUAL = 0, DM_VERIFY_DIFFERENT = 1, DM_VERIFY_UNKNOWN = 2 };
 struct dm_verify_difference {
     const char *dataset;
-    const char *key;  /* JSON object of the key columns */
-    const char *what; /* "missing in the lake", "not in the source", "differs: a, b" */
+    const char *key;           /* JSON object of the key columns */
+    const char *what;          /* "missing in the lake", "not in the source", "differs: a, b" */
     const char *source_values; /* the differing values as text, NULL for missing */
     const char *lake_values;
 };
@@ -76,18 +77,21 @@ struct dm_verify_dataset {
 };
 struct dm_verify_callbacks {
     void *ctx;
-    void (*difference)(void *ctx, const struct dm_verify_difference *d); /* at most max_differences per dataset */
+    void (*difference)(void *ctx,
+                       const struct dm_verify_difference *d); /* at most max_differences per dataset */
     void (*dataset)(void *ctx, const struct dm_verify_dataset *d);
 };
 /* datasets: names to verify, n 0: all. *result is the worst of all. */
-enum dm_status dm_mirror_verify(const struct dm_config *config, const char *const *datasets, size_t n, size_t max_differences,
-                                int64_t timeout_ms, const struct dm_verify_callbacks *callbacks,
+enum dm_status dm_mirror_verify(const struct dm_config *config, const char *const *datasets, size_t n,
+                                size_t max_differences, int64_t timeout_ms,
+                                const struct dm_verify_callbacks *callbacks,
                                 const volatile sig_atomic_t *stop, enum dm_verify_result *result,
                                 struct dm_error *err) DM_MUST_USE;
 
 /* ---- resync ---- */
 
 /* Asks for a new copy of the dataset; a running mirror takes it up at once, else the next run does. */
-enum dm_status dm_mirror_resync(const struct dm_config *config, const char *dataset, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_mirror_resync(const struct dm_config *config, const char *dataset,
+                                struct dm_error *err) DM_MUST_USE;
 
 #endif

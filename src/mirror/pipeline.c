@@ -42,8 +42,8 @@ struct pipeline {
     struct dm_progress copying;   /* while a job runs */
     struct dm_progress streaming; /* on a terminal: a line that lives as long as the pipeline */
     bool streaming_shown;
-    uint64_t told_changes;        /* not on a terminal: what the last log line counted */
-    dm_position goal; /* until_caught_up: end when this is committed */
+    uint64_t told_changes; /* not on a terminal: what the last log line counted */
+    dm_position goal;      /* until_caught_up: end when this is committed */
     bool goal_known;
 
     /* commit thread */
@@ -135,7 +135,8 @@ static enum dm_status push_unit(void *ctx, struct dm_unit *unit, struct dm_error
     struct pipeline *p = ctx;
     atomic_fetch_add(&p->units_pending, 1);
     enum dm_status status = dm_queue_push_within(&p->queue, unit, keepalive_every_ms);
-    while (status == DM_TIMEOUT) { /* a commit takes long (an index is built): the server must not take us for dead */
+    while (status ==
+           DM_TIMEOUT) { /* a commit takes long (an index is built): the server must not take us for dead */
         status = p->type->stream_keepalive != NULL ? p->type->stream_keepalive(p->stream, err) : DM_OK;
         if (status == DM_OK)
             status = dm_queue_push_within(&p->queue, unit, keepalive_every_ms);
@@ -158,7 +159,8 @@ static bool commit_under_way(void *ctx)
 
 /* ---- targets ---- */
 
-static enum dm_status find_target(void *ctx, const struct dm_table *table, struct dm_target **target, struct dm_error *err)
+static enum dm_status find_target(void *ctx, const struct dm_table *table, struct dm_target **target,
+                                  struct dm_error *err)
 {
     struct pipeline *p = ctx;
     (void)err;
@@ -172,7 +174,8 @@ static bool listed(const struct dm_table_list *tables, const struct dm_target *t
         const struct dm_table *table = tables->tables[i];
         if (table->id != 0 && t->state.source_id != 0
                 ? table->id == t->state.source_id
-                : strcmp(table->name, t->state.source_table) == 0 && strcmp(table->schema, t->state.source_schema) == 0)
+                : strcmp(table->name, t->state.source_table) == 0 &&
+                      strcmp(table->schema, t->state.source_schema) == 0)
             return true;
     }
     return false;
@@ -187,7 +190,8 @@ static void warn_of_idle_globs(const struct pipeline *p, const struct dm_table_l
         for (size_t k = 0; k < tables->n && !used; k++)
             used = dm_table_glob_match(entry->glob, tables->tables[k]->schema, tables->tables[k]->name);
         if (!used)
-            dm_log(DM_LOG_WARN, "%s: no table matches \"%s\" (is the schema or the name misspelled?)", p->config->name, entry->glob);
+            dm_log(DM_LOG_WARN, "%s: no table matches \"%s\" (is the schema or the name misspelled?)",
+                   p->config->name, entry->glob);
     }
 }
 
@@ -216,8 +220,10 @@ static enum dm_status discover(struct pipeline *p, bool first, struct dm_error *
     for (size_t i = 0; i < p->targets.n && status == DM_OK && p->collector != NULL; i++) {
         struct dm_target *t = p->targets.items[i];
         if ((t->phase == DM_PHASE_STREAMING || t->phase == DM_PHASE_WAITING) && !listed(&tables, t))
-            status = dm_collector_set_state(p->collector, t, "dropped",
-                                            "the table is not in the source any more, or not selected; the dataset keeps its last state", err);
+            status = dm_collector_set_state(
+                p->collector, t, "dropped",
+                "the table is not in the source any more, or not selected; the dataset keeps its last state",
+                err);
     }
     dm_table_list_release(&tables);
     return status;
@@ -239,7 +245,8 @@ static enum dm_status start_copies(struct pipeline *p, struct dm_error *err)
         dm_collector_spool(p->collector, t);
         if (dm_collector_set_state(p->collector, t, "copying", NULL, err) != DM_OK)
             break;
-        wants[n++] = (struct dm_copy_want){.target = t, .current = dm_schema_ref(t->schema), .last_column_id = t->last_column_id};
+        wants[n++] = (struct dm_copy_want){
+            .target = t, .current = dm_schema_ref(t->schema), .last_column_id = t->last_column_id};
     }
     enum dm_status status = n > 0 ? dm_copy_job_start(p->m, p->config, wants, n, &p->job, err) : DM_OK;
     free(wants);
@@ -310,7 +317,8 @@ static enum dm_status look_at_copies(struct pipeline *p, struct finished_list *r
             ready->items = dm_xrealloc(ready->items, ready->n + 1, sizeof *ready->items);
             ready->items[ready->n++] = f;
         } else if (status == DM_OK) {
-            dm_log(DM_LOG_ERROR, "%s.%s cannot be copied: %s", f.target->state.namespace, f.target->state.name, why.message);
+            dm_log(DM_LOG_ERROR, "%s.%s cannot be copied: %s", f.target->state.namespace,
+                   f.target->state.name, why.message);
             dm_table_free(f.table);
             status = dm_collector_set_state(p->collector, f.target, "stopped", why.message, err);
         } else if (status == DM_FAIL) {
@@ -368,11 +376,13 @@ static enum dm_status answer(struct pipeline *p, const struct dm_request *r, str
 
 static enum dm_status look_at_requests(struct pipeline *p, struct dm_error *err)
 {
-    if (!due(&p->requests_us, p->held_request != 0 ? 10 : requests_every_ms) || pthread_mutex_trylock(&p->m->lake_mutex) != 0)
+    if (!due(&p->requests_us, p->held_request != 0 ? 10 : requests_every_ms) ||
+        pthread_mutex_trylock(&p->m->lake_mutex) != 0)
         return DM_OK;
     struct dm_request requests[16];
     size_t n = 0;
-    enum dm_status status = dm_request_list(dm_lake_sqlite(p->m->lake), p->config->name, requests, 16, &n, err);
+    enum dm_status status =
+        dm_request_list(dm_lake_sqlite(p->m->lake), p->config->name, requests, 16, &n, err);
     bool held_seen = false;
     for (size_t i = 0; i < n && status == DM_OK; i++) {
         status = answer(p, &requests[i], err);
@@ -380,7 +390,8 @@ static enum dm_status look_at_requests(struct pipeline *p, struct dm_error *err)
     }
     if (status == DM_OK && p->held_request != 0 &&
         (!held_seen || dm_clock_monotonic_us() - p->held_since_us > (int64_t)hold_limit_ms * 1000)) {
-        status = dm_request_remove(dm_lake_sqlite(p->m->lake), p->held_request, err); /* whoever asked is gone */
+        status =
+            dm_request_remove(dm_lake_sqlite(p->m->lake), p->held_request, err); /* whoever asked is gone */
         p->held_request = 0;
     }
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
@@ -389,13 +400,16 @@ static enum dm_status look_at_requests(struct pipeline *p, struct dm_error *err)
 
 /* ---- health ---- */
 
-static enum dm_status write_health(struct pipeline *p, const char *state, const char *error, struct dm_error *err)
+static enum dm_status write_health(struct pipeline *p, const char *state, const char *error,
+                                   struct dm_error *err)
 {
     uint64_t lag_bytes = p->stream != NULL ? p->type->stream_lag(p->stream, p->committed) : 0;
     int64_t last = p->commit_time_us;
-    bool behind = p->units_pending > 0 || (p->collector != NULL && dm_collector_position(p->collector) > p->committed);
+    bool behind =
+        p->units_pending > 0 || (p->collector != NULL && dm_collector_position(p->collector) > p->committed);
     int64_t lag_us = behind && last != 0 ? dm_clock_wall_us() - last : 0;
-    return dm_state_put_health(dm_lake_sqlite(p->m->lake), p->config->name, p->type->name, state, error, lag_bytes, lag_us, err);
+    return dm_state_put_health(dm_lake_sqlite(p->m->lake), p->config->name, p->type->name, state, error,
+                               lag_bytes, lag_us, err);
 }
 
 static enum dm_status tell_health(struct pipeline *p, struct dm_error *err)
@@ -433,7 +447,8 @@ static void tell_progress(struct pipeline *p)
 static bool copies_wanted(const struct pipeline *p)
 {
     for (size_t i = 0; i < p->targets.n; i++)
-        if (p->targets.items[i]->phase == DM_PHASE_WAITING || p->targets.items[i]->phase == DM_PHASE_COPYING ||
+        if (p->targets.items[i]->phase == DM_PHASE_WAITING ||
+            p->targets.items[i]->phase == DM_PHASE_COPYING ||
             (p->targets.items[i]->phase == DM_PHASE_STREAMING && p->targets.items[i]->copy_again))
             return true;
     return false;
@@ -466,7 +481,8 @@ static enum dm_status publish_position(struct pipeline *p, struct dm_error *err)
     return status == DM_TIMEOUT ? DM_OK : status;
 }
 
-static enum dm_status one_round(struct pipeline *p, struct finished_list *ready, bool *done, struct dm_error *err)
+static enum dm_status one_round(struct pipeline *p, struct finished_list *ready, bool *done,
+                                struct dm_error *err)
 {
     enum dm_status status = failure_of(p, err);
     if (status == DM_OK && p->held_request == 0) {
@@ -480,7 +496,8 @@ static enum dm_status one_round(struct pipeline *p, struct finished_list *ready,
         status = dm_collector_tick(p->collector, err);
     if (status == DM_OK)
         status = look_at_requests(p, err);
-    if (status == DM_OK && !dm_collector_in_transaction(p->collector) && due(&p->discovered_us, discover_every_ms))
+    if (status == DM_OK && !dm_collector_in_transaction(p->collector) &&
+        due(&p->discovered_us, discover_every_ms))
         status = discover(p, false, err);
     if (status == DM_OK && !dm_collector_in_transaction(p->collector))
         status = start_copies(p, err);
@@ -534,7 +551,8 @@ static enum dm_status take_resync_requests(struct pipeline *p, struct dm_error *
     struct dm_request requests[64];
     size_t n = 0;
     (void)pthread_mutex_lock(&p->m->lake_mutex);
-    enum dm_status status = dm_request_list(dm_lake_sqlite(p->m->lake), p->config->name, requests, 64, &n, err);
+    enum dm_status status =
+        dm_request_list(dm_lake_sqlite(p->m->lake), p->config->name, requests, 64, &n, err);
     for (size_t i = 0; i < n && status == DM_OK; i++)
         if (requests[i].kind == DM_REQUEST_RESYNC)
             status = answer(p, &requests[i], err);
@@ -631,7 +649,8 @@ static void close_all(struct pipeline *p)
 }
 
 /* A dataset that cannot go on stops alone: its state says why, the others continue from the last commit. */
-static enum dm_status stop_dataset(struct pipeline *p, uint32_t id, const struct dm_error *why, struct dm_error *err)
+static enum dm_status stop_dataset(struct pipeline *p, uint32_t id, const struct dm_error *why,
+                                   struct dm_error *err)
 {
     (void)pthread_mutex_lock(&p->m->lake_mutex);
     struct sqlite3 *db = dm_lake_sqlite(p->m->lake);
@@ -704,7 +723,8 @@ enum dm_status dm_pipeline_run(const struct dm_pipeline_options *options, struct
         }
         if (dm_clock_monotonic_us() - started > 60 * 1000000)
             wait_ms = 500; /* it had worked for a while */
-        dm_log(DM_LOG_WARN, "%s: %s; trying again in %.1f s", p->config->name, why.message, (double)wait_ms / 1000.0);
+        dm_log(DM_LOG_WARN, "%s: %s; trying again in %.1f s", p->config->name, why.message,
+               (double)wait_ms / 1000.0);
         wait_before_retry(p, &wait_ms);
         if (stopping(p)) {
             status = DM_OK;

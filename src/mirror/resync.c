@@ -9,7 +9,8 @@
 static bool is_named(const struct dm_dataset_state *d, const char *dataset)
 {
     size_t n = strlen(d->namespace);
-    return strncmp(dataset, d->namespace, n) == 0 && dataset[n] == '.' && strcmp(dataset + n + 1, d->name) == 0;
+    return strncmp(dataset, d->namespace, n) == 0 && dataset[n] == '.' &&
+           strcmp(dataset + n + 1, d->name) == 0;
 }
 
 enum dm_status dm_mirror_resync(const struct dm_config *config, const char *dataset, struct dm_error *err)
@@ -24,8 +25,9 @@ enum dm_status dm_mirror_resync(const struct dm_config *config, const char *data
         if (is_named(&states.items[i], dataset))
             found = &states.items[i];
     if (status == DM_OK && found == NULL)
-        status = dm_fail(err, DM_ERROR_CONFIG, "`datamirror status` lists the datasets, as <namespace>.<table>",
-                         "there is no dataset %s", dataset);
+        status =
+            dm_fail(err, DM_ERROR_CONFIG, "`datamirror status` lists the datasets, as <namespace>.<table>",
+                    "there is no dataset %s", dataset);
     if (status == DM_OK)
         status = dm_request_add(db, DM_REQUEST_RESYNC, found->source, dataset, NULL, err);
     dm_dataset_states_release(&states);

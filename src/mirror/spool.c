@@ -114,12 +114,12 @@ static enum dm_status relieve(struct dm_spool *s, struct dm_error *err)
     return DM_OK;
 }
 
-static enum dm_status add_record(struct dm_spool *s, enum dm_spool_record_kind kind, size_t entry, uint32_t txn, uint32_t subxid,
-                                 struct dm_batch *batch, struct dm_error *err)
+static enum dm_status add_record(struct dm_spool *s, enum dm_spool_record_kind kind, size_t entry,
+                                 uint32_t txn, uint32_t subxid, struct dm_batch *batch, struct dm_error *err)
 {
     s->records = dm_xrealloc(s->records, s->n_records + 1, sizeof *s->records);
-    s->records[s->n_records++] =
-        (struct dm_spool_record){.kind = kind, .entry = (uint32_t)entry, .txn = txn, .subxid = subxid, .batch = batch};
+    s->records[s->n_records++] = (struct dm_spool_record){
+        .kind = kind, .entry = (uint32_t)entry, .txn = txn, .subxid = subxid, .batch = batch};
     s->record_bytes += sizeof *s->records + (batch != NULL ? dm_batch_bytes(batch) : 0);
     return relieve(s, err);
 }
@@ -147,8 +147,8 @@ static bool same_definition(const struct dm_table *a, const struct dm_table *b)
 }
 
 /* A changed definition closes the batch of the one before, so that order is kept. */
-enum dm_status dm_spool_table(struct dm_spool *s, struct dm_target *target, const struct dm_table *table, size_t *number,
-                              struct dm_error *err)
+enum dm_status dm_spool_table(struct dm_spool *s, struct dm_target *target, const struct dm_table *table,
+                              size_t *number, struct dm_error *err)
 {
     for (size_t i = 0; i < s->n_entries; i++) {
         struct entry *e = &s->entries[i];
@@ -163,21 +163,24 @@ enum dm_status dm_spool_table(struct dm_spool *s, struct dm_target *target, cons
         s->entries[i].current = false;
     }
     s->entries = dm_xrealloc(s->entries, s->n_entries + 1, sizeof *s->entries);
-    s->entries[s->n_entries] = (struct entry){.target = target, .table = dm_table_copy(table), .current = true};
+    s->entries[s->n_entries] =
+        (struct entry){.target = target, .table = dm_table_copy(table), .current = true};
     *number = s->n_entries++;
     return add_record(s, DM_SPOOL_TABLE, *number, 0, 0, NULL, err);
 }
 
 static bool is_full(const struct dm_batch *b)
 {
-    return b->rows >= entry_batch_rows || (b->rows % size_check_rows == 0 && dm_batch_bytes(b) >= entry_batch_bytes);
+    return b->rows >= entry_batch_rows ||
+           (b->rows % size_check_rows == 0 && dm_batch_bytes(b) >= entry_batch_bytes);
 }
 
-enum dm_status dm_spool_rows(struct dm_spool *s, size_t table, uint32_t txn, uint32_t subxid, struct dm_batch **batch,
-                             struct dm_error *err)
+enum dm_status dm_spool_rows(struct dm_spool *s, size_t table, uint32_t txn, uint32_t subxid,
+                             struct dm_batch **batch, struct dm_error *err)
 {
     struct entry *e = &s->entries[table];
-    if (e->open != NULL && is_full(e->open) && !dm_batch_ends_in_rekey(e->open) && close_batch(s, table, err) != DM_OK)
+    if (e->open != NULL && is_full(e->open) && !dm_batch_ends_in_rekey(e->open) &&
+        close_batch(s, table, err) != DM_OK)
         return DM_FAIL;
     if (e->open == NULL)
         e->open = dm_batch_new(e->table->columns);
@@ -187,14 +190,16 @@ enum dm_status dm_spool_rows(struct dm_spool *s, size_t table, uint32_t txn, uin
     return DM_OK;
 }
 
-enum dm_status dm_spool_truncate(struct dm_spool *s, size_t table, uint32_t txn, uint32_t subxid, struct dm_error *err)
+enum dm_status dm_spool_truncate(struct dm_spool *s, size_t table, uint32_t txn, uint32_t subxid,
+                                 struct dm_error *err)
 {
     if (close_batch(s, table, err) != DM_OK)
         return DM_FAIL;
     return add_record(s, DM_SPOOL_TRUNCATE, table, txn, subxid, NULL, err);
 }
 
-void dm_spool_bad_row(struct dm_spool *s, struct dm_target *target, uint32_t txn, uint32_t subxid, const struct dm_bad_row *row)
+void dm_spool_bad_row(struct dm_spool *s, struct dm_target *target, uint32_t txn, uint32_t subxid,
+                      const struct dm_bad_row *row)
 {
     dm_kept_rows_add(&s->bad, &s->n_bad, target, txn, row);
     s->bad[s->n_bad - 1].subxid = subxid;
@@ -218,17 +223,19 @@ static int compare_u32(const void *a, const void *b)
 
 static bool is_aborted(const struct dm_spool *s, uint32_t subxid)
 {
-    return s->n_aborted > 0 && bsearch(&subxid, s->aborted, s->n_aborted, sizeof *s->aborted, compare_u32) != NULL;
+    return s->n_aborted > 0 &&
+           bsearch(&subxid, s->aborted, s->n_aborted, sizeof *s->aborted, compare_u32) != NULL;
 }
 
-static bool takes_effect(const struct dm_spool *s, const struct dm_spool_replay *to, uint32_t txn, uint32_t subxid)
+static bool takes_effect(const struct dm_spool *s, const struct dm_spool_replay *to, uint32_t txn,
+                         uint32_t subxid)
 {
     return s->txns[txn].visible_at >= to->after && !is_aborted(s, subxid);
 }
 
 /* The batch without the rows that take no effect; frees or returns the given one. */
-static enum dm_status filter(const struct dm_spool *s, const struct dm_spool_replay *to, struct dm_batch *batch,
-                             struct dm_batch **out, struct dm_error *err)
+static enum dm_status filter(const struct dm_spool *s, const struct dm_spool_replay *to,
+                             struct dm_batch *batch, struct dm_batch **out, struct dm_error *err)
 {
     size_t keep = 0;
     for (size_t i = 0; i < batch->rows; i++)
@@ -249,8 +256,8 @@ static enum dm_status filter(const struct dm_spool *s, const struct dm_spool_rep
     return status;
 }
 
-static enum dm_status replay_record(struct dm_spool *s, const struct dm_spool_replay *to, struct dm_spool_record *r,
-                                    struct dm_error *err)
+static enum dm_status replay_record(struct dm_spool *s, const struct dm_spool_replay *to,
+                                    struct dm_spool_record *r, struct dm_error *err)
 {
     if (r->entry >= s->n_entries)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "%s: a record names an unknown table", s->folder);
@@ -273,7 +280,8 @@ static enum dm_status replay_file(struct dm_spool *s, const struct dm_spool_repl
         status = dm_spool_file_next(s->file, &r, err);
         if (status != DM_OK)
             break;
-        if (r.kind == DM_SPOOL_BATCH && r.entry < s->n_entries) { /* the very schema of the entry, so that pointers agree */
+        if (r.kind == DM_SPOOL_BATCH &&
+            r.entry < s->n_entries) { /* the very schema of the entry, so that pointers agree */
             dm_schema_unref(r.batch->schema);
             r.batch->schema = dm_schema_ref(s->entries[r.entry].table->columns);
         }

@@ -43,13 +43,15 @@ void dm_spool_file_free(struct dm_spool_file *f)
     free(f);
 }
 
-enum dm_status dm_spool_file_append(struct dm_spool_file *f, const struct dm_spool_record *r, struct dm_error *err)
+enum dm_status dm_spool_file_append(struct dm_spool_file *f, const struct dm_spool_record *r,
+                                    struct dm_error *err)
 {
     enum dm_status status = dm_batch_file_append_mark(f->writer, (uint32_t)r->kind, r->entry, err);
     if (status == DM_OK && r->kind == DM_SPOOL_BATCH)
         status = dm_batch_file_append(f->writer, r->batch, err);
     if (status == DM_OK && r->kind == DM_SPOOL_TRUNCATE)
-        status = dm_batch_file_append_mark(f->writer, MARK_TRUNCATE_AT, (uint64_t)r->txn << 32 | r->subxid, err);
+        status =
+            dm_batch_file_append_mark(f->writer, MARK_TRUNCATE_AT, (uint64_t)r->txn << 32 | r->subxid, err);
     return status;
 }
 

@@ -12,21 +12,29 @@
 static const char create_sql[] =
     "CREATE TABLE IF NOT EXISTS dm_source("
     " name TEXT PRIMARY KEY, type TEXT NOT NULL, position INTEGER NOT NULL DEFAULT 0, position_text TEXT,"
-    " commit_time_us INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'never run', error TEXT, error_since_us INTEGER,"
-    " lag_bytes INTEGER NOT NULL DEFAULT 0, lag_us INTEGER NOT NULL DEFAULT 0, updated_us INTEGER NOT NULL DEFAULT 0);"
+    " commit_time_us INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'never run', error TEXT, "
+    "error_since_us INTEGER,"
+    " lag_bytes INTEGER NOT NULL DEFAULT 0, lag_us INTEGER NOT NULL DEFAULT 0, updated_us INTEGER NOT NULL "
+    "DEFAULT 0);"
     "CREATE TABLE IF NOT EXISTS dm_dataset("
-    " id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,"
-    " source_schema TEXT NOT NULL, source_table TEXT NOT NULL, source_id INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT,"
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT "
+    "NULL,"
+    " source_schema TEXT NOT NULL, source_table TEXT NOT NULL, source_id INTEGER NOT NULL, state TEXT NOT "
+    "NULL, reason TEXT,"
     " copied_at INTEGER NOT NULL DEFAULT 0, append_only INTEGER NOT NULL DEFAULT 0,"
-    " received INTEGER NOT NULL DEFAULT 0, inserted INTEGER NOT NULL DEFAULT 0, updated INTEGER NOT NULL DEFAULT 0,"
-    " deleted INTEGER NOT NULL DEFAULT 0, truncated INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL DEFAULT 0,"
+    " received INTEGER NOT NULL DEFAULT 0, inserted INTEGER NOT NULL DEFAULT 0, updated INTEGER NOT NULL "
+    "DEFAULT 0,"
+    " deleted INTEGER NOT NULL DEFAULT 0, truncated INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL "
+    "DEFAULT 0,"
     " UNIQUE(namespace, name));"
     "CREATE TABLE IF NOT EXISTS dm_quarantine("
-    " id INTEGER PRIMARY KEY AUTOINCREMENT, dataset INTEGER NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, key TEXT, raw TEXT,"
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, dataset INTEGER NOT NULL, reason TEXT NOT NULL, message TEXT NOT "
+    "NULL, key TEXT, raw TEXT,"
     " op INTEGER NOT NULL, position TEXT, time_us INTEGER NOT NULL);"
     "CREATE INDEX IF NOT EXISTS dm_quarantine_dataset ON dm_quarantine(dataset, id);"
     "CREATE TABLE IF NOT EXISTS dm_request("
-    " id INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, state INTEGER NOT NULL, source TEXT NOT NULL,"
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, state INTEGER NOT NULL, source TEXT NOT "
+    "NULL,"
     " dataset TEXT NOT NULL DEFAULT '', position INTEGER NOT NULL DEFAULT 0, asked_us INTEGER NOT NULL);"
     "CREATE TABLE IF NOT EXISTS dm_pin("
     " request INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, metadata_location TEXT NOT NULL,"
@@ -37,8 +45,8 @@ static enum dm_status sqlite_fail(sqlite3 *db, const char *what, struct dm_error
     int code = sqlite3_errcode(db) & 0xff;
     bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
     return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL,
-                   code == SQLITE_FULL ? "the disk is full: free some room" : NULL, "catalog.db: %s: %s", what,
-                   sqlite3_errmsg(db));
+                   code == SQLITE_FULL ? "the disk is full: free some room" : NULL, "catalog.db: %s: %s",
+                   what, sqlite3_errmsg(db));
 }
 
 enum dm_status dm_state_create_tables(sqlite3 *db, struct dm_error *err)
@@ -49,7 +57,8 @@ enum dm_status dm_state_create_tables(sqlite3 *db, struct dm_error *err)
 }
 
 /* Prepares `sql` and binds by format: i int64, u uint64, t text (may be NULL). */
-static enum dm_status prepare(sqlite3 *db, sqlite3_stmt **out, const char *sql, struct dm_error *err, const char *format, ...)
+static enum dm_status prepare(sqlite3 *db, sqlite3_stmt **out, const char *sql, struct dm_error *err,
+                              const char *format, ...)
 {
     if (sqlite3_prepare_v2(db, sql, -1, out, NULL) != SQLITE_OK)
         return sqlite_fail(db, sql, err);
@@ -96,12 +105,14 @@ void dm_dataset_states_release(struct dm_dataset_states *list)
     *list = (struct dm_dataset_states){0};
 }
 
-enum dm_status dm_state_datasets(sqlite3 *db, const char *source, struct dm_dataset_states *out, struct dm_error *err)
+enum dm_status dm_state_datasets(sqlite3 *db, const char *source, struct dm_dataset_states *out,
+                                 struct dm_error *err)
 {
     *out = (struct dm_dataset_states){0};
     sqlite3_stmt *st;
     if (prepare(db, &st,
-                "SELECT id, source, namespace, name, source_schema, source_table, source_id, state, reason, copied_at, append_only,"
+                "SELECT id, source, namespace, name, source_schema, source_table, source_id, state, reason, "
+                "copied_at, append_only,"
                 " received, inserted, updated, deleted, truncated, quarantined FROM dm_dataset"
                 " WHERE ?1 IS NULL OR source = ?1 ORDER BY namespace, name",
                 err, "t", source) != DM_OK)
@@ -142,21 +153,24 @@ enum dm_status dm_state_put_dataset(sqlite3 *db, struct dm_dataset_state *d, str
     sqlite3_stmt *st;
     if (d->id == 0) {
         if (prepare(db, &st,
-                    "INSERT INTO dm_dataset(source, namespace, name, source_schema, source_table, source_id, state)"
+                    "INSERT INTO dm_dataset(source, namespace, name, source_schema, source_table, source_id, "
+                    "state)"
                     " VALUES(?,?,?,?,?,?,?)",
-                    err, "tttttut", d->source, d->namespace, d->name, d->source_schema, d->source_table, d->source_id,
-                    d->state) != DM_OK ||
+                    err, "tttttut", d->source, d->namespace, d->name, d->source_schema, d->source_table,
+                    d->source_id, d->state) != DM_OK ||
             run_once(db, st, "adding a dataset", err) != DM_OK)
             return DM_FAIL;
         d->id = (uint32_t)sqlite3_last_insert_rowid(db);
     }
     if (prepare(db, &st,
-                "UPDATE dm_dataset SET namespace=?2, name=?3, source_schema=?4, source_table=?5, source_id=?6, state=?7, reason=?8,"
-                " copied_at=?9, append_only=?10, received=?11, inserted=?12, updated=?13, deleted=?14, truncated=?15,"
+                "UPDATE dm_dataset SET namespace=?2, name=?3, source_schema=?4, source_table=?5, "
+                "source_id=?6, state=?7, reason=?8,"
+                " copied_at=?9, append_only=?10, received=?11, inserted=?12, updated=?13, deleted=?14, "
+                "truncated=?15,"
                 " quarantined=?16 WHERE id=?1",
-                err, "uttttuttuiuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema, d->source_table, d->source_id,
-                d->state, d->reason, d->copied_at, (int64_t)d->append_only, d->received, d->inserted, d->updated,
-                d->deleted, d->truncated, d->quarantined) != DM_OK)
+                err, "uttttuttuiuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema,
+                d->source_table, d->source_id, d->state, d->reason, d->copied_at, (int64_t)d->append_only,
+                d->received, d->inserted, d->updated, d->deleted, d->truncated, d->quarantined) != DM_OK)
         return DM_FAIL;
     return run_once(db, st, "updating a dataset", err);
 }
@@ -164,16 +178,19 @@ enum dm_status dm_state_put_dataset(sqlite3 *db, struct dm_dataset_state *d, str
 enum dm_status dm_state_mark_waiting(sqlite3 *db, uint32_t dataset, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, "UPDATE dm_dataset SET state='waiting', reason=NULL WHERE id=?", err, "u", (uint64_t)dataset) != DM_OK)
+    if (prepare(db, &st, "UPDATE dm_dataset SET state='waiting', reason=NULL WHERE id=?", err, "u",
+                (uint64_t)dataset) != DM_OK)
         return DM_FAIL;
     return run_once(db, st, "asking for a copy", err);
 }
 
-enum dm_status dm_state_source(sqlite3 *db, const char *source, struct dm_source_state *out, struct dm_error *err)
+enum dm_status dm_state_source(sqlite3 *db, const char *source, struct dm_source_state *out,
+                               struct dm_error *err)
 {
     *out = (struct dm_source_state){0};
     sqlite3_stmt *st;
-    if (prepare(db, &st, "SELECT position, commit_time_us FROM dm_source WHERE name=?", err, "t", source) != DM_OK)
+    if (prepare(db, &st, "SELECT position, commit_time_us FROM dm_source WHERE name=?", err, "t", source) !=
+        DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     if (code == SQLITE_ROW) {
@@ -190,45 +207,51 @@ enum dm_status dm_state_put_position(sqlite3 *db, const char *source, const char
 {
     sqlite3_stmt *st;
     if (prepare(db, &st,
-                "INSERT INTO dm_source(name, type, position, position_text, commit_time_us) VALUES(?1,?2,?3,?4,?5)"
-                " ON CONFLICT(name) DO UPDATE SET position=?3, position_text=?4, commit_time_us=max(commit_time_us, ?5)",
+                "INSERT INTO dm_source(name, type, position, position_text, commit_time_us) "
+                "VALUES(?1,?2,?3,?4,?5)"
+                " ON CONFLICT(name) DO UPDATE SET position=?3, position_text=?4, "
+                "commit_time_us=max(commit_time_us, ?5)",
                 err, "ttuti", source, type, position, position_text, commit_time_us) != DM_OK)
         return DM_FAIL;
     return run_once(db, st, "moving the source position", err);
 }
 
-enum dm_status dm_state_put_health(sqlite3 *db, const char *source, const char *type, const char *state, const char *error,
-                                   uint64_t lag_bytes, int64_t lag_us, struct dm_error *err)
+enum dm_status dm_state_put_health(sqlite3 *db, const char *source, const char *type, const char *state,
+                                   const char *error, uint64_t lag_bytes, int64_t lag_us,
+                                   struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st,
-                "INSERT INTO dm_source(name, type, state, error, error_since_us, lag_bytes, lag_us, updated_us)"
-                " VALUES(?1,?2,?3,?4, iif(?4 IS NULL, NULL, ?7),?5,?6,?7)"
-                " ON CONFLICT(name) DO UPDATE SET state=?3, error=?4, lag_bytes=?5, lag_us=?6, updated_us=?7,"
-                " error_since_us=iif(?4 IS NULL, NULL, coalesce(error_since_us, ?7))",
-                err, "ttttuii", source, type, state, error, lag_bytes, lag_us, dm_clock_wall_us()) != DM_OK)
+    if (prepare(
+            db, &st,
+            "INSERT INTO dm_source(name, type, state, error, error_since_us, lag_bytes, lag_us, updated_us)"
+            " VALUES(?1,?2,?3,?4, iif(?4 IS NULL, NULL, ?7),?5,?6,?7)"
+            " ON CONFLICT(name) DO UPDATE SET state=?3, error=?4, lag_bytes=?5, lag_us=?6, updated_us=?7,"
+            " error_since_us=iif(?4 IS NULL, NULL, coalesce(error_since_us, ?7))",
+            err, "ttttuii", source, type, state, error, lag_bytes, lag_us, dm_clock_wall_us()) != DM_OK)
         return DM_FAIL;
     return run_once(db, st, "writing the source's health", err);
 }
 
-enum dm_status dm_state_quarantine(sqlite3 *db, const struct dm_dataset_state *d, const struct dm_bad_row *row,
-                                   const char *position, struct dm_error *err)
+enum dm_status dm_state_quarantine(sqlite3 *db, const struct dm_dataset_state *d,
+                                   const struct dm_bad_row *row, const char *position, struct dm_error *err)
 {
     sqlite3_stmt *st;
     if (prepare(db, &st,
-                "INSERT INTO dm_quarantine(dataset, reason, message, key, raw, op, position, time_us) VALUES(?,?,?,?,?,?,?,?)",
-                err, "uttttiti", (uint64_t)d->id, row->reason, row->message, row->key, row->raw, (int64_t)row->op, position,
-                dm_clock_wall_us()) != DM_OK)
+                "INSERT INTO dm_quarantine(dataset, reason, message, key, raw, op, position, time_us) "
+                "VALUES(?,?,?,?,?,?,?,?)",
+                err, "uttttiti", (uint64_t)d->id, row->reason, row->message, row->key, row->raw,
+                (int64_t)row->op, position, dm_clock_wall_us()) != DM_OK)
         return DM_FAIL;
     return run_once(db, st, "writing to quarantine", err);
 }
 
-enum dm_status dm_request_add(sqlite3 *db, enum dm_request_kind kind, const char *source, const char *dataset, int64_t *id,
-                              struct dm_error *err)
+enum dm_status dm_request_add(sqlite3 *db, enum dm_request_kind kind, const char *source, const char *dataset,
+                              int64_t *id, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, "INSERT INTO dm_request(kind, state, source, dataset, asked_us) VALUES(?,?,?,?,?)", err, "iitti",
-                (int64_t)kind, (int64_t)DM_REQUEST_ASKED, source, dataset, dm_clock_wall_us()) != DM_OK ||
+    if (prepare(db, &st, "INSERT INTO dm_request(kind, state, source, dataset, asked_us) VALUES(?,?,?,?,?)",
+                err, "iitti", (int64_t)kind, (int64_t)DM_REQUEST_ASKED, source, dataset,
+                dm_clock_wall_us()) != DM_OK ||
         run_once(db, st, "adding a request", err) != DM_OK)
         return DM_FAIL;
     if (id != NULL)
@@ -249,7 +272,8 @@ static void read_request(sqlite3_stmt *st, struct dm_request *out)
 enum dm_status dm_request_get(sqlite3 *db, int64_t id, struct dm_request *out, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, "SELECT id, kind, state, source, dataset, position FROM dm_request WHERE id=?", err, "i", id) != DM_OK)
+    if (prepare(db, &st, "SELECT id, kind, state, source, dataset, position FROM dm_request WHERE id=?", err,
+                "i", id) != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     if (code == SQLITE_ROW)
@@ -260,11 +284,12 @@ enum dm_status dm_request_get(sqlite3 *db, int64_t id, struct dm_request *out, s
     return code == SQLITE_DONE ? DM_END : sqlite_fail(db, "reading a request", err);
 }
 
-enum dm_status dm_request_set(sqlite3 *db, int64_t id, enum dm_request_state state, dm_position position, struct dm_error *err)
+enum dm_status dm_request_set(sqlite3 *db, int64_t id, enum dm_request_state state, dm_position position,
+                              struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, "UPDATE dm_request SET state=?2, position=iif(?3=0, position, ?3) WHERE id=?1", err, "iiu", id,
-                (int64_t)state, position) != DM_OK)
+    if (prepare(db, &st, "UPDATE dm_request SET state=?2, position=iif(?3=0, position, ?3) WHERE id=?1", err,
+                "iiu", id, (int64_t)state, position) != DM_OK)
         return DM_FAIL;
     return run_once(db, st, "updating a request", err);
 }
@@ -279,12 +304,14 @@ enum dm_status dm_request_remove(sqlite3 *db, int64_t id, struct dm_error *err)
     return run_once(db, st, "removing a request", err);
 }
 
-enum dm_status dm_request_list(sqlite3 *db, const char *source, struct dm_request *out, size_t max, size_t *n, struct dm_error *err)
+enum dm_status dm_request_list(sqlite3 *db, const char *source, struct dm_request *out, size_t max, size_t *n,
+                               struct dm_error *err)
 {
     *n = 0;
     sqlite3_stmt *st;
     if (prepare(db, &st,
-                "SELECT id, kind, state, source, dataset, position FROM dm_request WHERE source=? AND state<? ORDER BY id LIMIT ?",
+                "SELECT id, kind, state, source, dataset, position FROM dm_request WHERE source=? AND "
+                "state<? ORDER BY id LIMIT ?",
                 err, "tii", source, (int64_t)DM_REQUEST_DONE, (int64_t)max) != DM_OK)
         return DM_FAIL;
     int code;
@@ -308,13 +335,13 @@ enum dm_status dm_pin_record(sqlite3 *db, int64_t request, const char *source, s
     return dm_request_set(db, request, DM_REQUEST_DONE, 0, err);
 }
 
-enum dm_status dm_pin_location(sqlite3 *db, int64_t request, const char *namespace, const char *name, char **out,
-                               struct dm_error *err)
+enum dm_status dm_pin_location(sqlite3 *db, int64_t request, const char *namespace, const char *name,
+                               char **out, struct dm_error *err)
 {
     *out = NULL;
     sqlite3_stmt *st;
-    if (prepare(db, &st, "SELECT metadata_location FROM dm_pin WHERE request=? AND namespace=? AND name=?", err, "itt", request,
-                namespace, name) != DM_OK)
+    if (prepare(db, &st, "SELECT metadata_location FROM dm_pin WHERE request=? AND namespace=? AND name=?",
+                err, "itt", request, namespace, name) != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     if (code == SQLITE_ROW)

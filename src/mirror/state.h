@@ -13,16 +13,16 @@ struct sqlite3;
 
 /* A row of dm_dataset. */
 struct dm_dataset_state {
-    uint32_t id;             /* > 0; also the key index's dataset number */
+    uint32_t id; /* > 0; also the key index's dataset number */
     char *source;
     char *namespace;
     char *name;
     char *source_schema;
     char *source_table;
-    uint64_t source_id;      /* the source's stable table id */
-    char *state;             /* waiting, copying, streaming, append-only, stopped, refused, dropped */
-    char *reason;            /* NULL unless stopped or refused */
-    dm_position copied_at;   /* position of the copy that the dataset rests on; 0: not copied yet */
+    uint64_t source_id;    /* the source's stable table id */
+    char *state;           /* waiting, copying, streaming, append-only, stopped, refused, dropped */
+    char *reason;          /* NULL unless stopped or refused */
+    dm_position copied_at; /* position of the copy that the dataset rests on; 0: not copied yet */
     bool append_only;
     uint64_t received, inserted, updated, deleted, truncated, quarantined;
 };
@@ -34,9 +34,11 @@ void dm_dataset_states_release(struct dm_dataset_states *list);
 
 enum dm_status dm_state_create_tables(struct sqlite3 *db, struct dm_error *err) DM_MUST_USE;
 /* source NULL: all. */
-enum dm_status dm_state_datasets(struct sqlite3 *db, const char *source, struct dm_dataset_states *out, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_state_datasets(struct sqlite3 *db, const char *source, struct dm_dataset_states *out,
+                                 struct dm_error *err) DM_MUST_USE;
 /* Inserts (id 0: gives it one) or updates the row. */
-enum dm_status dm_state_put_dataset(struct sqlite3 *db, struct dm_dataset_state *d, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_state_put_dataset(struct sqlite3 *db, struct dm_dataset_state *d,
+                                    struct dm_error *err) DM_MUST_USE;
 
 /* The dataset needs a copy, whatever becomes of this process. */
 enum dm_status dm_state_mark_waiting(struct sqlite3 *db, uint32_t dataset, struct dm_error *err) DM_MUST_USE;
@@ -47,17 +49,21 @@ struct dm_source_state {
     int64_t commit_time_us;
     bool known; /* the row exists */
 };
-enum dm_status dm_state_source(struct sqlite3 *db, const char *source, struct dm_source_state *out, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_state_source(struct sqlite3 *db, const char *source, struct dm_source_state *out,
+                               struct dm_error *err) DM_MUST_USE;
 /* In a commit: the source's position moves. */
-enum dm_status dm_state_put_position(struct sqlite3 *db, const char *source, const char *type, dm_position position,
-                                     const char *position_text, int64_t commit_time_us, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_state_put_position(struct sqlite3 *db, const char *source, const char *type,
+                                     dm_position position, const char *position_text, int64_t commit_time_us,
+                                     struct dm_error *err) DM_MUST_USE;
 /* What status shows; error NULL: none. Keeps error_since while an error stays. */
-enum dm_status dm_state_put_health(struct sqlite3 *db, const char *source, const char *type, const char *state, const char *error,
-                                   uint64_t lag_bytes, int64_t lag_us, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_state_put_health(struct sqlite3 *db, const char *source, const char *type,
+                                   const char *state, const char *error, uint64_t lag_bytes, int64_t lag_us,
+                                   struct dm_error *err) DM_MUST_USE;
 
 /* In a commit: one quarantined row. */
-enum dm_status dm_state_quarantine(struct sqlite3 *db, const struct dm_dataset_state *d, const struct dm_bad_row *row,
-                                   const char *position, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_state_quarantine(struct sqlite3 *db, const struct dm_dataset_state *d,
+                                   const struct dm_bad_row *row, const char *position,
+                                   struct dm_error *err) DM_MUST_USE;
 
 /* ---- requests: how other processes ask a running mirror for something ---- */
 
@@ -72,19 +78,21 @@ struct dm_request {
     char dataset[256]; /* resync: "namespace.name" */
     dm_position position;
 };
-enum dm_status dm_request_add(struct sqlite3 *db, enum dm_request_kind kind, const char *source, const char *dataset,
-                              int64_t *id, struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_request_get(struct sqlite3 *db, int64_t id, struct dm_request *out, struct dm_error *err) DM_MUST_USE; /* DM_END: gone */
-enum dm_status dm_request_set(struct sqlite3 *db, int64_t id, enum dm_request_state state, dm_position position,
-                              struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_request_add(struct sqlite3 *db, enum dm_request_kind kind, const char *source,
+                              const char *dataset, int64_t *id, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_request_get(struct sqlite3 *db, int64_t id, struct dm_request *out,
+                              struct dm_error *err) DM_MUST_USE; /* DM_END: gone */
+enum dm_status dm_request_set(struct sqlite3 *db, int64_t id, enum dm_request_state state,
+                              dm_position position, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_request_remove(struct sqlite3 *db, int64_t id, struct dm_error *err) DM_MUST_USE;
 /* The open requests (not done) of a source, at most `max`; *n is their number. */
-enum dm_status dm_request_list(struct sqlite3 *db, const char *source, struct dm_request *out, size_t max, size_t *n,
-                               struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_request_list(struct sqlite3 *db, const char *source, struct dm_request *out, size_t max,
+                               size_t *n, struct dm_error *err) DM_MUST_USE;
 /* In a commit or alone: remembers where all datasets of the source stand for a pin. */
-enum dm_status dm_pin_record(struct sqlite3 *db, int64_t request, const char *source, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_pin_record(struct sqlite3 *db, int64_t request, const char *source,
+                             struct dm_error *err) DM_MUST_USE;
 /* The metadata location of a dataset at a pin; malloc'ed; NULL: it had none. */
-enum dm_status dm_pin_location(struct sqlite3 *db, int64_t request, const char *namespace, const char *name, char **out,
-                               struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_pin_location(struct sqlite3 *db, int64_t request, const char *namespace, const char *name,
+                               char **out, struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -14,12 +14,15 @@ static char *text(sqlite3_stmt *st, int i)
     return dm_xstrdup((const char *)sqlite3_column_text(st, i));
 }
 
-static enum dm_status read_sources(sqlite3 *db, bool running, struct dm_status_report *out, struct dm_error *err)
+static enum dm_status read_sources(sqlite3 *db, bool running, struct dm_status_report *out,
+                                   struct dm_error *err)
 {
     sqlite3_stmt *st;
     if (sqlite3_prepare_v2(db,
-                           "SELECT name, type, state, coalesce(position_text, ''), commit_time_us, updated_us, lag_bytes, lag_us,"
-                           " iif(error IS NULL, NULL, error || ' (since ' || datetime(error_since_us / 1000000, 'unixepoch') || ' UTC)')"
+                           "SELECT name, type, state, coalesce(position_text, ''), commit_time_us, "
+                           "updated_us, lag_bytes, lag_us,"
+                           " iif(error IS NULL, NULL, error || ' (since ' || datetime(error_since_us / "
+                           "1000000, 'unixepoch') || ' UTC)')"
                            " FROM dm_source ORDER BY name",
                            -1, &st, NULL) != SQLITE_OK)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "catalog.db: %s", sqlite3_errmsg(db));
@@ -43,8 +46,8 @@ static enum dm_status read_sources(sqlite3 *db, bool running, struct dm_status_r
     return DM_OK;
 }
 
-static enum dm_status read_files(struct dm_lake *lake, struct dm_dataset_status *d, const struct dm_dataset_state *s,
-                                 struct dm_error *err)
+static enum dm_status read_files(struct dm_lake *lake, struct dm_dataset_status *d,
+                                 const struct dm_dataset_state *s, struct dm_error *err)
 {
     const struct dm_dataset *dataset = NULL;
     if (dm_lake_dataset(lake, s->namespace, s->name, &dataset, err) != DM_OK)
@@ -60,12 +63,14 @@ static enum dm_status read_files(struct dm_lake *lake, struct dm_dataset_status 
     return DM_OK;
 }
 
-static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db, struct dm_status_report *out, struct dm_error *err)
+static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db, struct dm_status_report *out,
+                                    struct dm_error *err)
 {
     struct dm_dataset_states states;
     if (dm_state_datasets(db, NULL, &states, err) != DM_OK)
         return DM_FAIL;
-    struct dm_lake_options options = {.folder = config->lake, .catalog_name = config->catalog_name, .read_only = true};
+    struct dm_lake_options options = {
+        .folder = config->lake, .catalog_name = config->catalog_name, .read_only = true};
     struct dm_lake *lake = NULL;
     enum dm_status status = dm_lake_open(&options, &lake, err);
     out->datasets = dm_xzalloc(states.n, sizeof *out->datasets);
@@ -91,7 +96,8 @@ static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db,
     return status;
 }
 
-enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status_report *out, struct dm_error *err)
+enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status_report *out,
+                                struct dm_error *err)
 {
     *out = (struct dm_status_report){0};
     out->running = dm_lake_lock_held(config->lake, &out->pid);

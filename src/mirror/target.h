@@ -28,16 +28,17 @@ struct dm_spool;
 
 struct dm_target {
     struct dm_dataset_state state;
-    const struct dm_schema *schema; /* owned reference; as of the last change handed to the committer; NULL before the first copy */
+    const struct dm_schema *
+        schema; /* owned reference; as of the last change handed to the committer; NULL before the first copy */
     int32_t last_column_id;
-    struct dm_table *table;         /* the last definition that the stream or discovery gave; owned */
+    struct dm_table *table; /* the last definition that the stream or discovery gave; owned */
     enum dm_phase phase;
-    dm_position copied_at;          /* transactions that its copy already holds have visible_at below this */
+    dm_position copied_at; /* transactions that its copy already holds have visible_at below this */
     bool history;
-    bool history_ready;             /* the history dataset exists with the dataset's columns (commit thread) */
-    bool copy_again;                /* must be copied (again); taken up by the next copy job */
-    struct dm_spool *spool;         /* changes that arrived while copying; NULL otherwise */
-    size_t route;                   /* its number in the collector */
+    bool history_ready;     /* the history dataset exists with the dataset's columns (commit thread) */
+    bool copy_again;        /* must be copied (again); taken up by the next copy job */
+    struct dm_spool *spool; /* changes that arrived while copying; NULL otherwise */
+    size_t route;           /* its number in the collector */
 };
 
 /* Shared by all sources of one `datamirror run`. */
@@ -46,9 +47,10 @@ struct dm_mirror {
     struct dm_lake *lake;
     struct dm_engine *engine;
     struct dm_keyindex *index;
-    pthread_mutex_t lake_mutex; /* held for a whole commit, and for every use of the lake's SQLite connection */
+    pthread_mutex_t
+        lake_mutex; /* held for a whole commit, and for every use of the lake's SQLite connection */
     const volatile sig_atomic_t *stop;
-    atomic_bool ending;         /* some source failed for good, or the time is over */
+    atomic_bool ending; /* some source failed for good, or the time is over */
 };
 
 struct dm_target *dm_target_new(void);

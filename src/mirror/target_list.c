@@ -25,7 +25,8 @@ static enum dm_status load_schema(struct dm_target_list *list, struct dm_target 
 
 static void read_settings(struct dm_target_list *list, struct dm_target *t)
 {
-    const struct dm_table_config *tc = dm_config_table(list->config, t->state.source_schema, t->state.source_table);
+    const struct dm_table_config *tc =
+        dm_config_table(list->config, t->state.source_schema, t->state.source_table);
     t->history = tc != NULL && tc->history >= 0 ? tc->history != 0 : list->config->history;
 }
 
@@ -48,9 +49,9 @@ enum dm_status dm_target_list_load(struct dm_target_list *list, struct dm_error 
         add(list, t);
         t->copied_at = t->state.copied_at;
         bool live = state_is(t, "streaming") || state_is(t, "append-only");
-        t->phase = live                     ? DM_PHASE_STREAMING
+        t->phase = live                                               ? DM_PHASE_STREAMING
                    : state_is(t, "waiting") || state_is(t, "copying") ? DM_PHASE_WAITING
-                                            : DM_PHASE_STOPPED;
+                                                                      : DM_PHASE_STOPPED;
         read_settings(list, t);
         status = load_schema(list, t, err);
     }
@@ -71,7 +72,8 @@ struct dm_target *dm_target_list_find(const struct dm_target_list *list, const s
 {
     for (size_t i = 0; i < list->n; i++) {
         struct dm_target *t = list->items[i];
-        bool same_name = strcmp(t->state.source_table, table->name) == 0 && strcmp(t->state.source_schema, table->schema) == 0;
+        bool same_name = strcmp(t->state.source_table, table->name) == 0 &&
+                         strcmp(t->state.source_schema, table->schema) == 0;
         if (table->id != 0 && t->state.source_id != 0 ? table->id == t->state.source_id : same_name)
             return t;
     }
@@ -83,7 +85,8 @@ struct dm_target *dm_target_list_named(const struct dm_target_list *list, const 
     for (size_t i = 0; i < list->n; i++) {
         const struct dm_dataset_state *s = &list->items[i]->state;
         size_t n = strlen(s->namespace);
-        if (strncmp(dataset, s->namespace, n) == 0 && dataset[n] == '.' && strcmp(dataset + n + 1, s->name) == 0)
+        if (strncmp(dataset, s->namespace, n) == 0 && dataset[n] == '.' &&
+            strcmp(dataset + n + 1, s->name) == 0)
             return list->items[i];
     }
     return NULL;
@@ -102,10 +105,12 @@ static enum dm_status store(struct dm_target_list *list, struct dm_target *t, st
 }
 
 /* A dataset of the name whose table was dropped: the new table of that name takes it over, with a fresh copy. */
-static struct dm_target *find_by_dataset_name(struct dm_target_list *list, const char *namespace, const char *name)
+static struct dm_target *find_by_dataset_name(struct dm_target_list *list, const char *namespace,
+                                              const char *name)
 {
     for (size_t i = 0; i < list->n; i++)
-        if (strcmp(list->items[i]->state.namespace, namespace) == 0 && strcmp(list->items[i]->state.name, name) == 0)
+        if (strcmp(list->items[i]->state.namespace, namespace) == 0 &&
+            strcmp(list->items[i]->state.name, name) == 0)
             return list->items[i];
     return NULL;
 }
@@ -130,9 +135,11 @@ static struct dm_target *adopt(struct dm_target_list *list, const struct dm_tabl
     return t;
 }
 
-static enum dm_status refuse(struct dm_target_list *list, struct dm_target *t, const struct dm_table *table, struct dm_error *err)
+static enum dm_status refuse(struct dm_target_list *list, struct dm_target *t, const struct dm_table *table,
+                             struct dm_error *err)
 {
-    char *reason = dm_xasprintf("%s%s%s", table->problem, table->hint != NULL ? "; " : "", table->hint != NULL ? table->hint : "");
+    char *reason = dm_xasprintf("%s%s%s", table->problem, table->hint != NULL ? "; " : "",
+                                table->hint != NULL ? table->hint : "");
     bool news = t->state.reason == NULL || strcmp(t->state.reason, reason) != 0;
     t->phase = DM_PHASE_STOPPED;
     set_text(&t->state.state, "refused");
@@ -143,7 +150,8 @@ static enum dm_status refuse(struct dm_target_list *list, struct dm_target *t, c
     return news ? store(list, t, err) : DM_OK;
 }
 
-static enum dm_status update_one(struct dm_target_list *list, const struct dm_table *table, bool *changed, struct dm_error *err)
+static enum dm_status update_one(struct dm_target_list *list, const struct dm_table *table, bool *changed,
+                                 struct dm_error *err)
 {
     struct dm_target *t = dm_target_list_find(list, table);
     bool known = t != NULL;
@@ -165,8 +173,8 @@ static enum dm_status update_one(struct dm_target_list *list, const struct dm_ta
     return store(list, t, err);
 }
 
-enum dm_status dm_target_list_update(struct dm_target_list *list, const struct dm_table_list *tables, bool *changed,
-                                     struct dm_error *err)
+enum dm_status dm_target_list_update(struct dm_target_list *list, const struct dm_table_list *tables,
+                                     bool *changed, struct dm_error *err)
 {
     *changed = false;
     for (size_t i = 0; i < tables->n; i++)

@@ -15,12 +15,14 @@ struct dm_target_list {
 enum dm_status dm_target_list_load(struct dm_target_list *list, struct dm_error *err) DM_MUST_USE;
 void dm_target_list_release(struct dm_target_list *list);
 
-struct dm_target *dm_target_list_find(const struct dm_target_list *list, const struct dm_table *table); /* NULL: unknown */
-struct dm_target *dm_target_list_named(const struct dm_target_list *list, const char *dataset); /* "namespace.name"; NULL */
+struct dm_target *dm_target_list_find(const struct dm_target_list *list,
+                                      const struct dm_table *table); /* NULL: unknown */
+struct dm_target *dm_target_list_named(const struct dm_target_list *list,
+                                       const char *dataset); /* "namespace.name"; NULL */
 
 /* Compares with the tables that the source has: new ones are added (state waiting or refused, stored at once), refused ones that are fine now
  * become waiting. *changed says that the set of tables to capture changed. Lake mutex held. */
-enum dm_status dm_target_list_update(struct dm_target_list *list, const struct dm_table_list *tables, bool *changed,
-                                     struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_target_list_update(struct dm_target_list *list, const struct dm_table_list *tables,
+                                     bool *changed, struct dm_error *err) DM_MUST_USE;
 
 #endif

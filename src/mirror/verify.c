@@ -46,7 +46,7 @@ struct verify {
     const struct dm_verify_callbacks *callbacks;
     const volatile sig_atomic_t *stop;
     enum dm_verify_result worst;
-    size_t n_seen; /* datasets reported */
+    bool *seen; /* of wanted: reported */
     sqlite3 *db;
     struct dm_lake *lake;
     struct dm_engine *engine;
@@ -71,7 +71,8 @@ static void worsen(struct verify *v, enum dm_verify_result r)
 static void report(struct verify *v, struct dm_verify_dataset *d, bool counts)
 {
     d->position = v->position;
-    v->n_seen++;
+    for (size_t i = 0; i < v->n_wanted; i++)
+        v->seen[i] |= strcmp(v->wanted[i], d->dataset) == 0;
     if (counts)
         worsen(v, d->result);
     if (v->callbacks->dataset != NULL)
@@ -91,13 +92,15 @@ static enum dm_status wait_step(struct verify *v, const char *what, struct dm_er
     return DM_OK;
 }
 
-static enum dm_status wait_request(struct verify *v, enum dm_request_state state, const char *what, struct dm_error *err)
+static enum dm_status wait_request(struct verify *v, enum dm_request_state state, const char *what,
+                                   struct dm_error *err)
 {
     for (;;) {
         struct dm_request r;
         enum dm_status status = dm_request_get(v->db, v->request, &r, err);
         if (status == DM_END)
-            return dm_fail(err, DM_ERROR_TRANSIENT, "try again", "the mirror gave up waiting for this verify");
+            return dm_fail(err, DM_ERROR_TRANSIENT, "try again",
+                           "the mirror gave up waiting for this verify");
         if (status != DM_OK || r.state >= state)
             return status;
         if (wait_step(v, what, err) != DM_OK)
@@ -109,7 +112,8 @@ static bool is_wanted(const struct verify *v, const struct dm_dataset_state *d)
 {
     for (size_t i = 0; i < v->n_wanted; i++) {
         size_t n = strlen(d->namespace);
-        if (strncmp(v->wanted[i], d->namespace, n) == 0 && v->wanted[i][n] == '.' && strcmp(v->wanted[i] + n + 1, d->name) == 0)
+        if (strncmp(v->wanted[i], d->namespace, n) == 0 && v->wanted[i][n] == '.' &&
+            strcmp(v->wanted[i] + n + 1, d->name) == 0)
             return true;
     }
     return v->n_wanted == 0;
@@ -152,7 +156,8 @@ static enum dm_status count_bad_row(void *ctx, const struct dm_bad_row *row, str
     return DM_OK;
 }
 
-static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint32_t **selection, size_t *n, struct dm_error *err)
+static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint32_t **selection, size_t *n,
+                           struct dm_error *err)
 {
     struct table_pull *p = ctx;
     *batch = p->batch;
@@ -163,7 +168,8 @@ static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint3
     if (p->v->stop != NULL && *p->v->stop != 0)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "stopped");
     dm_batch_clear(p->batch);
-    enum dm_status status = p->v->type->copy_next(p->reader, p->batch, batch_rows, batch_bytes, count_bad_row, p, err);
+    enum dm_status status =
+        p->v->type->copy_next(p->reader, p->batch, batch_rows, batch_bytes, count_bad_row, p, err);
     if (status == DM_FAIL)
         return status;
     p->ended = status == DM_END;
@@ -172,8 +178,9 @@ static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint3
 }
 
 /* The table's rows under the pinned snapshot, as one temporary Parquet file with the columns of `plain`. */
-static enum dm_status copy_source(struct verify *v, const struct dm_table *table, const struct dm_schema *schema,
-                                  const struct dm_schema *plain, struct source_files *out, struct dm_error *err)
+static enum dm_status copy_source(struct verify *v, const struct dm_table *table,
+                                  const struct dm_schema *schema, const struct dm_schema *plain,
+                                  struct source_files *out, struct dm_error *err)
 {
     struct table_pull p = {.v = v, .quarantined = &out->quarantined};
     if (v->type->copy_read(v->copy, table, 0, 1, &p.reader, err) != DM_OK)
@@ -215,15 +222,18 @@ static char *column_difference(const struct dm_schema *lake, const struct dm_sch
 {
     for (size_t i = 0; i < source->n_fields; i++)
         if (dm_schema_find_id(lake, source->fields[i].id) < 0)
-            return dm_xasprintf("the source has a column \"%s\" that the lake lacks at this position", source->fields[i].name);
+            return dm_xasprintf("the source has a column \"%s\" that the lake lacks at this position",
+                                source->fields[i].name);
     for (size_t i = 0; i < lake->n_fields; i++)
         if (dm_schema_find_id(source, lake->fields[i].id) < 0)
-            return dm_xasprintf("the lake has a column \"%s\" that the source lacks at this position", lake->fields[i].name);
+            return dm_xasprintf("the lake has a column \"%s\" that the source lacks at this position",
+                                lake->fields[i].name);
     return NULL;
 }
 
-static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d, const struct dm_dataset *pinned,
-                              const struct dm_table *table, const struct dm_schema *schema, struct dm_verify_dataset *result,
+static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d,
+                              const struct dm_dataset *pinned, const struct dm_table *table,
+                              const struct dm_schema *schema, struct dm_verify_dataset *result,
                               struct dm_error *err)
 {
     struct source_files source = {0};
@@ -328,7 +338,7 @@ static enum dm_status is_settled(struct verify *v, const char *source, bool *set
         *settled &= is_known(&states, tables.tables[i]);
     for (size_t i = 0; i < states.n && status == DM_OK; i++)
         *settled &= !is_wanted(v, &states.items[i]) || (strcmp(states.items[i].state, "waiting") != 0 &&
-                                                         strcmp(states.items[i].state, "copying") != 0);
+                                                        strcmp(states.items[i].state, "copying") != 0);
     dm_table_list_release(&tables);
     dm_dataset_states_release(&states);
     return status;
@@ -364,7 +374,8 @@ static enum dm_status pin(struct verify *v, const char *source, struct dm_error 
     return status;
 }
 
-static enum dm_status verify_source(struct verify *v, const struct dm_source_config *config, struct dm_error *err)
+static enum dm_status verify_source(struct verify *v, const struct dm_source_config *config,
+                                    struct dm_error *err)
 {
     v->type = dm_source_type_find(config->type);
     struct dm_dataset_states states = {0};
@@ -378,7 +389,8 @@ static enum dm_status verify_source(struct verify *v, const struct dm_source_con
     if (status == DM_OK)
         status = dm_state_datasets(v->db, config->name, &states, err);
     for (size_t i = 0; i < states.n && status == DM_OK; i++)
-        if (is_wanted(v, &states.items[i]) && (v->n_wanted > 0 || strcmp(states.items[i].state, "dropped") != 0))
+        if (is_wanted(v, &states.items[i]) &&
+            (v->n_wanted > 0 || strcmp(states.items[i].state, "dropped") != 0))
             status = verify_dataset(v, &states.items[i], err);
     struct dm_error ignored = {0};
     if (v->request != 0 && dm_request_remove(v->db, v->request, &ignored) != DM_OK)
@@ -422,17 +434,22 @@ static enum dm_status ensure_mirror(struct verify *v, struct own_mirror *own, st
 
 static enum dm_status open_sides(struct verify *v, struct dm_error *err)
 {
-    struct dm_lake_options lake = {.folder = v->config->lake, .catalog_name = v->config->catalog_name, .read_only = true};
-    struct dm_engine_options engine = {.memory_limit = v->config->memory_limit / 2, .threads = 2, .temp_folder = v->folder};
-    if (dm_file_make_folders(v->folder, err) != DM_OK || dm_catalog_side_open(v->config->lake, &v->db, err) != DM_OK ||
+    struct dm_lake_options lake = {
+        .folder = v->config->lake, .catalog_name = v->config->catalog_name, .read_only = true};
+    struct dm_engine_options engine = {
+        .memory_limit = v->config->memory_limit / 2, .threads = 2, .temp_folder = v->folder};
+    if (dm_file_make_folders(v->folder, err) != DM_OK ||
+        dm_catalog_side_open(v->config->lake, &v->db, err) != DM_OK ||
         dm_lake_open(&lake, &v->lake, err) != DM_OK)
         return DM_FAIL;
     return dm_engine_open(&engine, &v->engine, err);
 }
 
-enum dm_status dm_mirror_verify(const struct dm_config *config, const char *const *datasets, size_t n, size_t max_differences,
-                                int64_t timeout_ms, const struct dm_verify_callbacks *callbacks, const volatile sig_atomic_t *stop,
-                                enum dm_verify_result *result, struct dm_error *err)
+enum dm_status dm_mirror_verify(const struct dm_config *config, const char *const *datasets, size_t n,
+                                size_t max_differences, int64_t timeout_ms,
+                                const struct dm_verify_callbacks *callbacks,
+                                const volatile sig_atomic_t *stop, enum dm_verify_result *result,
+                                struct dm_error *err)
 {
     struct verify v = {.config = config,
                        .wanted = datasets,
@@ -441,6 +458,7 @@ enum dm_status dm_mirror_verify(const struct dm_config *config, const char *cons
                        .deadline_us = dm_clock_monotonic_us() + timeout_ms * 1000,
                        .callbacks = callbacks,
                        .stop = stop};
+    v.seen = dm_xzalloc(n, sizeof *v.seen);
     v.folder = dm_xasprintf("%s/.verify-%d", config->lake, (int)getpid());
     struct own_mirror own = {.config = config};
     enum dm_status status = ensure_mirror(&v, &own, err);
@@ -448,9 +466,12 @@ enum dm_status dm_mirror_verify(const struct dm_config *config, const char *cons
         status = open_sides(&v, err);
     for (size_t i = 0; i < config->n_sources && status == DM_OK; i++)
         status = verify_source(&v, &config->sources[i], err);
-    if (status == DM_OK && v.n_seen < n)
-        status = dm_fail(err, DM_ERROR_CONFIG, "`datamirror status` lists the datasets, as <namespace>.<table>",
-                         "%zu of the %zu datasets named do not exist", n - v.n_seen, n);
+    for (size_t i = 0; i < n && status == DM_OK; i++)
+        if (!v.seen[i])
+            status = dm_fail(err, DM_ERROR_CONFIG,
+                             "`datamirror status` lists the datasets, as <namespace>.<table>",
+                             "there is no dataset %s", datasets[i]);
+    free(v.seen);
     dm_lake_close(v.lake);
     dm_engine_close(v.engine);
     (void)sqlite3_close(v.db);

@@ -32,7 +32,8 @@ static enum dm_status append_literal(struct dm_buffer *sql, const char *text, st
 }
 
 /* One side's columns. Long values take part as their MD5, so that the join needs memory for keys and digests only. */
-static enum dm_status append_side(struct dm_buffer *sql, const struct dm_schema *s, const char *relation, struct dm_error *err)
+static enum dm_status append_side(struct dm_buffer *sql, const struct dm_schema *s, const char *relation,
+                                  struct dm_error *err)
 {
     enum dm_status status = dm_buffer_printf(sql, err, "(SELECT true AS here");
     for (size_t i = 0; i < s->n_fields && status == DM_OK; i++) {
@@ -40,13 +41,19 @@ static enum dm_status append_side(struct dm_buffer *sql, const struct dm_schema 
         if (dm_schema_is_key(s, (uint32_t)i) || (id != DM_STRING && id != DM_BINARY && id != DM_LIST))
             status = dm_buffer_printf(sql, err, ", c%zu", i);
         else if (id == DM_STRING)
-            status = dm_buffer_printf(sql, err, ", CASE WHEN strlen(c%zu) > 64 THEN 'md5 ' || md5(c%zu) ELSE c%zu END AS c%zu", i, i, i, i);
+            status = dm_buffer_printf(
+                sql, err, ", CASE WHEN strlen(c%zu) > 64 THEN 'md5 ' || md5(c%zu) ELSE c%zu END AS c%zu", i,
+                i, i, i);
         else if (id == DM_BINARY)
-            status = dm_buffer_printf(sql, err, ", CASE WHEN octet_length(c%zu) > 64 THEN 'md5 ' || md5(c%zu) ELSE hex(c%zu) END AS c%zu",
-                                      i, i, i, i);
+            status = dm_buffer_printf(
+                sql, err,
+                ", CASE WHEN octet_length(c%zu) > 64 THEN 'md5 ' || md5(c%zu) ELSE hex(c%zu) END AS c%zu", i,
+                i, i, i);
         else
-            status = dm_buffer_printf(sql, err, ", CASE WHEN len(c%zu) > 8 THEN 'md5 ' || md5(CAST(c%zu AS VARCHAR))"
-                                                " ELSE CAST(c%zu AS VARCHAR) END AS c%zu", i, i, i, i);
+            status = dm_buffer_printf(sql, err,
+                                      ", CASE WHEN len(c%zu) > 8 THEN 'md5 ' || md5(CAST(c%zu AS VARCHAR))"
+                                      " ELSE CAST(c%zu AS VARCHAR) END AS c%zu",
+                                      i, i, i, i);
     }
     return status == DM_OK ? dm_buffer_printf(sql, err, " FROM verify.%s)", relation) : status;
 }
@@ -88,7 +95,8 @@ static enum dm_status append_key(struct dm_buffer *sql, const struct dm_schema *
 }
 
 /* 'a=1, b=NULL' of the columns that differ; side NULL: only their names. */
-static enum dm_status append_differing(struct dm_buffer *sql, const struct dm_schema *s, const char *side, struct dm_error *err)
+static enum dm_status append_differing(struct dm_buffer *sql, const struct dm_schema *s, const char *side,
+                                       struct dm_error *err)
 {
     enum dm_status status = dm_buffer_printf(sql, err, "CASE WHEN s.here AND l.here THEN concat_ws(', '");
     for (size_t i = 0; i < s->n_fields && status == DM_OK; i++) {
@@ -98,7 +106,8 @@ static enum dm_status append_differing(struct dm_buffer *sql, const struct dm_sc
         if (status == DM_OK)
             status = append_literal(sql, s->fields[i].name, err);
         if (status == DM_OK && side != NULL)
-            status = dm_buffer_printf(sql, err, " || '=' || coalesce(left(CAST(%s.c%zu AS VARCHAR), 200), 'NULL')", side, i);
+            status = dm_buffer_printf(
+                sql, err, " || '=' || coalesce(left(CAST(%s.c%zu AS VARCHAR), 200), 'NULL')", side, i);
         if (status == DM_OK)
             status = dm_buffer_printf(sql, err, " END");
     }
@@ -138,7 +147,8 @@ static enum dm_status on_count(void *ctx, size_t n, const char *const *values, s
     return DM_OK;
 }
 
-static enum dm_status count_differences(const struct dm_verify_compare *c, struct found *f, struct dm_error *err)
+static enum dm_status count_differences(const struct dm_verify_compare *c, struct found *f,
+                                        struct dm_error *err)
 {
     struct dm_buffer sql;
     dm_buffer_init(&sql, max_sql);
@@ -151,7 +161,8 @@ static enum dm_status count_differences(const struct dm_verify_compare *c, struc
     return status;
 }
 
-static enum dm_status list_differences(const struct dm_verify_compare *c, struct found *f, struct dm_error *err)
+static enum dm_status list_differences(const struct dm_verify_compare *c, struct found *f,
+                                       struct dm_error *err)
 {
     struct dm_buffer sql;
     dm_buffer_init(&sql, max_sql);
@@ -159,8 +170,9 @@ static enum dm_status list_differences(const struct dm_verify_compare *c, struct
     if (status == DM_OK)
         status = append_key(&sql, c->schema, err);
     if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, ", CASE WHEN l.here IS NULL THEN 'missing in the lake' WHEN s.here IS NULL"
-                                             " THEN 'not in the source' ELSE 'differs' END, ");
+        status = dm_buffer_printf(&sql, err,
+                                  ", CASE WHEN l.here IS NULL THEN 'missing in the lake' WHEN s.here IS NULL"
+                                  " THEN 'not in the source' ELSE 'differs' END, ");
     if (status == DM_OK)
         status = append_differing(&sql, c->schema, NULL, err);
     if (status == DM_OK)
@@ -182,22 +194,28 @@ static enum dm_status list_differences(const struct dm_verify_compare *c, struct
 }
 
 /* Without a key rows can only be compared as a multiset. */
-static enum dm_status compare_multisets(const struct dm_verify_compare *c, struct dm_verify_dataset *result, struct dm_error *err)
+static enum dm_status compare_multisets(const struct dm_verify_compare *c, struct dm_verify_dataset *result,
+                                        struct dm_error *err)
 {
     struct found f = {.compare = c};
-    enum dm_status status = dm_sql_each(c->sql,
-                                        "SELECT (SELECT count(*) FROM (SELECT * FROM verify.source EXCEPT ALL SELECT * FROM verify.lake)) +"
-                                        " (SELECT count(*) FROM (SELECT * FROM verify.lake EXCEPT ALL SELECT * FROM verify.source))",
-                                        on_count, &f, err);
+    enum dm_status status = dm_sql_each(
+        c->sql,
+        "SELECT (SELECT count(*) FROM (SELECT * FROM verify.source EXCEPT ALL SELECT * FROM verify.lake)) +"
+        " (SELECT count(*) FROM (SELECT * FROM verify.lake EXCEPT ALL SELECT * FROM verify.source))",
+        on_count, &f, err);
     if (status != DM_OK)
         return status;
     result->differences = f.count;
     result->result = f.count == 0 ? DM_VERIFY_EQUAL : DM_VERIFY_UNKNOWN;
-    result->reason = f.count == 0 ? NULL : "append-only: updates and deletes of the source are kept as rows, so it cannot be compared";
+    result->reason =
+        f.count == 0
+            ? NULL
+            : "append-only: updates and deletes of the source are kept as rows, so it cannot be compared";
     return DM_OK;
 }
 
-enum dm_status dm_verify_compare(const struct dm_verify_compare *c, struct dm_verify_dataset *result, struct dm_error *err)
+enum dm_status dm_verify_compare(const struct dm_verify_compare *c, struct dm_verify_dataset *result,
+                                 struct dm_error *err)
 {
     if (c->append_only || c->schema->n_keys == 0)
         return compare_multisets(c, result, err);

@@ -18,6 +18,7 @@ struct dm_verify_compare {
     bool append_only;
 };
 /* Fills differences, result and reason (a literal). */
-enum dm_status dm_verify_compare(const struct dm_verify_compare *c, struct dm_verify_dataset *result, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_verify_compare(const struct dm_verify_compare *c, struct dm_verify_dataset *result,
+                                 struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -24,7 +24,7 @@
 struct dm_foreign_key {
     char *name;
     size_t n_columns;
-    char **columns;        /* n_columns names in this table */
+    char **columns; /* n_columns names in this table */
     char *target_schema;
     char *target_table;
     char **target_columns; /* n_columns names in the target */
@@ -34,13 +34,15 @@ struct dm_foreign_key {
 struct dm_table {
     char *schema; /* "public"; "" for sources without schemas */
     char *name;
-    uint64_t id;         /* the source's stable id (PostgreSQL: oid of the published relation); 0 none */
+    uint64_t id; /* the source's stable id (PostgreSQL: oid of the published relation); 0 none */
     struct dm_schema *columns; /* ids 0, source_ref set, keys set (n_keys 0: no usable key) */
-    bool default_namespace; /* its schema is the source's default one ("public"): dataset is <source>.<name> */
-    bool append_only;    /* configured append-only: every change is one appended row */
-    bool rewritten;      /* the stored rows changed without row events (ALTER TABLE that rewrites): copy it again */
-    char *problem;       /* NULL, or why it cannot be mirrored: "has no primary key" */
-    char *hint;          /* with problem: the ways out */
+    bool
+        default_namespace; /* its schema is the source's default one ("public"): dataset is <source>.<name> */
+    bool append_only;      /* configured append-only: every change is one appended row */
+    bool
+        rewritten; /* the stored rows changed without row events (ALTER TABLE that rewrites): copy it again */
+    char *problem; /* NULL, or why it cannot be mirrored: "has no primary key" */
+    char *hint;    /* with problem: the ways out */
     uint64_t estimated_rows;
     uint64_t estimated_bytes;
     size_t n_foreign_keys;
@@ -121,7 +123,8 @@ typedef enum dm_status (*dm_bad_row_fn)(void *ctx, const struct dm_bad_row *row,
 struct dm_source_type {
     const char *name; /* the word in `type:` */
 
-    enum dm_status (*open)(const struct dm_source_config *config, struct dm_source **out, struct dm_error *err);
+    enum dm_status (*open)(const struct dm_source_config *config, struct dm_source **out,
+                           struct dm_error *err);
     void (*close)(struct dm_source *s);
 
     /* The tables that the configuration selects, as they are now, problems included. */
@@ -136,7 +139,8 @@ struct dm_source_type {
     enum dm_status (*forget)(struct dm_source *s, struct dm_error *err);
 
     /* Pins a snapshot: readers see exactly the transactions with visible_at < *at. */
-    enum dm_status (*copy_open)(struct dm_source *s, struct dm_copy **out, dm_position *at, struct dm_error *err);
+    enum dm_status (*copy_open)(struct dm_source *s, struct dm_copy **out, dm_position *at,
+                                struct dm_error *err);
     void (*copy_close)(struct dm_copy *c);
     /* The tables as the snapshot sees them (same selection as tables()). */
     enum dm_status (*copy_tables)(struct dm_copy *c, struct dm_table_list *out, struct dm_error *err);

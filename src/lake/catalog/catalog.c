@@ -8,11 +8,13 @@
 
 static const char create_tables[] =
     "CREATE TABLE IF NOT EXISTS iceberg_tables ("
-    " catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT NULL,"
+    " catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT "
+    "NULL,"
     " metadata_location VARCHAR(1000), previous_metadata_location VARCHAR(1000), iceberg_type VARCHAR(5),"
     " PRIMARY KEY (catalog_name, table_namespace, table_name));"
     "CREATE TABLE IF NOT EXISTS iceberg_namespace_properties ("
-    " catalog_name VARCHAR(255) NOT NULL, namespace VARCHAR(255) NOT NULL, property_key VARCHAR(255) NOT NULL,"
+    " catalog_name VARCHAR(255) NOT NULL, namespace VARCHAR(255) NOT NULL, property_key VARCHAR(255) NOT "
+    "NULL,"
     " property_value VARCHAR(1000) NOT NULL, PRIMARY KEY (catalog_name, namespace, property_key));"
     "CREATE TABLE IF NOT EXISTS datamirror_dropped (location TEXT PRIMARY KEY, dropped_ms INTEGER NOT NULL);"
     "CREATE TABLE IF NOT EXISTS datamirror_garbage (path TEXT PRIMARY KEY, since_ms INTEGER NOT NULL);";
@@ -22,25 +24,24 @@ enum dm_status dm_catalog_fail(struct dm_catalog *c, const char *what, struct dm
     switch (sqlite3_errcode(c->db) & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return dm_fail(err, DM_ERROR_TRANSIENT, "another program holds a lock on the catalog file", "%s: %s: %s",
-                       c->path, what, sqlite3_errmsg(c->db));
+        return dm_fail(err, DM_ERROR_TRANSIENT, "another program holds a lock on the catalog file",
+                       "%s: %s: %s", c->path, what, sqlite3_errmsg(c->db));
     case SQLITE_FULL:
-        return dm_fail(err, DM_ERROR_TRANSIENT, "make room on the disk of the lake", "%s: %s: %s", c->path, what,
-                       sqlite3_errmsg(c->db));
+        return dm_fail(err, DM_ERROR_TRANSIENT, "make room on the disk of the lake", "%s: %s: %s", c->path,
+                       what, sqlite3_errmsg(c->db));
     case SQLITE_IOERR:
     case SQLITE_NOMEM:
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "%s: %s: %s", c->path, what, sqlite3_errmsg(c->db));
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
-        return dm_fail(err, DM_ERROR_FATAL, "restore catalog.db, or begin with a new lake folder", "%s: %s: %s",
-                       c->path, what, sqlite3_errmsg(c->db));
+        return dm_fail(err, DM_ERROR_FATAL, "restore catalog.db, or begin with a new lake folder",
+                       "%s: %s: %s", c->path, what, sqlite3_errmsg(c->db));
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_CANTOPEN:
-        return dm_fail(err, DM_ERROR_CONFIG, "check the owner and the permissions of the lake folder", "%s: %s: %s",
-                       c->path, what, sqlite3_errmsg(c->db));
-    default:
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "%s: %s: %s", c->path, what, sqlite3_errmsg(c->db));
+        return dm_fail(err, DM_ERROR_CONFIG, "check the owner and the permissions of the lake folder",
+                       "%s: %s: %s", c->path, what, sqlite3_errmsg(c->db));
+    default: return dm_fail(err, DM_ERROR_FATAL, NULL, "%s: %s: %s", c->path, what, sqlite3_errmsg(c->db));
     }
 }
 
@@ -72,7 +73,8 @@ enum dm_status dm_catalog_open(struct dm_catalog *c, const char *path, const cha
     *c = (struct dm_catalog){.name = dm_xstrdup(name), .path = dm_xstrdup(path)};
     enum dm_status status =
         read_only && !dm_file_exists(path)
-            ? dm_fail(err, DM_ERROR_CONFIG, "check `lake:` in the configuration; `datamirror run` creates the lake",
+            ? dm_fail(err, DM_ERROR_CONFIG,
+                      "check `lake:` in the configuration; `datamirror run` creates the lake",
                       "there is no lake here: %s does not exist", path)
             : open_db(c, read_only, err);
     if (status != DM_OK)
@@ -89,8 +91,8 @@ void dm_catalog_close(struct dm_catalog *c)
     *c = (struct dm_catalog){0};
 }
 
-enum dm_status dm_catalog_prepare(struct dm_catalog *c, sqlite3_stmt **out, const char *sql, const char *const *texts,
-                                  size_t n, struct dm_error *err)
+enum dm_status dm_catalog_prepare(struct dm_catalog *c, sqlite3_stmt **out, const char *sql,
+                                  const char *const *texts, size_t n, struct dm_error *err)
 {
     if (sqlite3_prepare_v2(c->db, sql, -1, out, NULL) != SQLITE_OK)
         return dm_catalog_fail(c, sql, err);
@@ -104,8 +106,8 @@ enum dm_status dm_catalog_prepare(struct dm_catalog *c, sqlite3_stmt **out, cons
     return DM_OK;
 }
 
-enum dm_status dm_catalog_run(struct dm_catalog *c, const char *sql, const char *const *texts, size_t n, int *changed,
-                              struct dm_error *err)
+enum dm_status dm_catalog_run(struct dm_catalog *c, const char *sql, const char *const *texts, size_t n,
+                              int *changed, struct dm_error *err)
 {
     sqlite3_stmt *s = NULL;
     if (dm_catalog_prepare(c, &s, sql, texts, n, err) != DM_OK)
@@ -135,7 +137,8 @@ enum dm_status dm_catalog_tables(struct dm_catalog *c, const char *namespace, co
         " AND (iceberg_type IS NULL OR iceberg_type = 'TABLE') AND metadata_location IS NOT NULL";
     const char *texts[] = {c->name, namespace, name};
     sqlite3_stmt *s = NULL;
-    if (dm_catalog_prepare(c, &s, namespace == NULL ? all : one, texts, namespace == NULL ? 1 : 3, err) != DM_OK)
+    if (dm_catalog_prepare(c, &s, namespace == NULL ? all : one, texts, namespace == NULL ? 1 : 3, err) !=
+        DM_OK)
         return DM_FAIL;
     struct dm_catalog_table *tables = NULL;
     size_t count = 0, room = 0;
@@ -145,9 +148,9 @@ enum dm_status dm_catalog_tables(struct dm_catalog *c, const char *namespace, co
             room = room == 0 ? 1 : room * 2;
             tables = dm_xrealloc(tables, room, sizeof *tables);
         }
-        tables[count++] = (struct dm_catalog_table){
-            dm_xstrdup((const char *)sqlite3_column_text(s, 0)), dm_xstrdup((const char *)sqlite3_column_text(s, 1)),
-            dm_xstrdup((const char *)sqlite3_column_text(s, 2))};
+        tables[count++] = (struct dm_catalog_table){dm_xstrdup((const char *)sqlite3_column_text(s, 0)),
+                                                    dm_xstrdup((const char *)sqlite3_column_text(s, 1)),
+                                                    dm_xstrdup((const char *)sqlite3_column_text(s, 2))};
     }
     enum dm_status status = rc == SQLITE_DONE ? DM_OK : dm_catalog_fail(c, "cannot read iceberg_tables", err);
     sqlite3_finalize(s);
@@ -172,32 +175,38 @@ void dm_catalog_tables_free(struct dm_catalog_table *tables, size_t n)
 
 static enum dm_status moved(struct dm_error *err, const char *namespace, const char *name)
 {
-    return dm_fail(err, DM_ERROR_CONFLICT, "only the mirror may write the tables of its lake; restart it to take up the other change",
+    return dm_fail(err, DM_ERROR_CONFLICT,
+                   "only the mirror may write the tables of its lake; restart it to take up the other change",
                    "another program changed the catalog entry of %s.%s", namespace, name);
 }
 
-enum dm_status dm_catalog_insert(struct dm_catalog *c, const char *namespace, const char *name, const char *location,
-                                 struct dm_error *err)
+enum dm_status dm_catalog_insert(struct dm_catalog *c, const char *namespace, const char *name,
+                                 const char *location, struct dm_error *err)
 {
     const char *row[] = {c->name, namespace, name, location};
     int changed = 0;
-    if (dm_catalog_run(c, "INSERT INTO iceberg_tables VALUES (?1, ?2, ?3, ?4, NULL, 'TABLE') ON CONFLICT DO NOTHING",
-                       row, 4, &changed, err) != DM_OK)
+    if (dm_catalog_run(
+            c, "INSERT INTO iceberg_tables VALUES (?1, ?2, ?3, ?4, NULL, 'TABLE') ON CONFLICT DO NOTHING",
+            row, 4, &changed, err) != DM_OK)
         return DM_FAIL;
     if (changed != 1)
         return moved(err, namespace, name);
-    return dm_catalog_run(c, "INSERT INTO iceberg_namespace_properties VALUES (?1, ?2, 'exists', 'true')"
-                             " ON CONFLICT DO NOTHING", row, 2, NULL, err);
+    return dm_catalog_run(c,
+                          "INSERT INTO iceberg_namespace_properties VALUES (?1, ?2, 'exists', 'true')"
+                          " ON CONFLICT DO NOTHING",
+                          row, 2, NULL, err);
 }
 
-enum dm_status dm_catalog_move(struct dm_catalog *c, const char *namespace, const char *name, const char *from,
-                               const char *to, struct dm_error *err)
+enum dm_status dm_catalog_move(struct dm_catalog *c, const char *namespace, const char *name,
+                               const char *from, const char *to, struct dm_error *err)
 {
     const char *row[] = {c->name, namespace, name, from, to};
     int changed = 0;
-    if (dm_catalog_run(c, "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = ?4"
-                          " WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3"
-                          " AND metadata_location = ?4", row, 5, &changed, err) != DM_OK)
+    if (dm_catalog_run(c,
+                       "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = ?4"
+                       " WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3"
+                       " AND metadata_location = ?4",
+                       row, 5, &changed, err) != DM_OK)
         return DM_FAIL;
     return changed == 1 ? DM_OK : moved(err, namespace, name);
 }
@@ -207,29 +216,35 @@ enum dm_status dm_catalog_rename(struct dm_catalog *c, const char *namespace, co
 {
     const char *row[] = {c->name, namespace, name, new_namespace, new_name};
     int changed = 0;
-    if (dm_catalog_run(c, "UPDATE OR IGNORE iceberg_tables SET table_namespace = ?4, table_name = ?5"
-                          " WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3",
+    if (dm_catalog_run(c,
+                       "UPDATE OR IGNORE iceberg_tables SET table_namespace = ?4, table_name = ?5"
+                       " WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3",
                        row, 5, &changed, err) != DM_OK)
         return DM_FAIL;
     if (changed != 1)
         return moved(err, namespace, name);
     const char *space[] = {c->name, new_namespace};
-    return dm_catalog_run(c, "INSERT INTO iceberg_namespace_properties VALUES (?1, ?2, 'exists', 'true')"
-                             " ON CONFLICT DO NOTHING", space, 2, NULL, err);
+    return dm_catalog_run(c,
+                          "INSERT INTO iceberg_namespace_properties VALUES (?1, ?2, 'exists', 'true')"
+                          " ON CONFLICT DO NOTHING",
+                          space, 2, NULL, err);
 }
 
-enum dm_status dm_catalog_delete(struct dm_catalog *c, const char *namespace, const char *name, const char *location,
-                                 struct dm_error *err)
+enum dm_status dm_catalog_delete(struct dm_catalog *c, const char *namespace, const char *name,
+                                 const char *location, struct dm_error *err)
 {
     const char *row[] = {c->name, namespace, name, location};
     int changed = 0;
-    if (dm_catalog_run(c, "DELETE FROM iceberg_tables WHERE catalog_name = ?1 AND table_namespace = ?2"
-                          " AND table_name = ?3 AND metadata_location = ?4", row, 4, &changed, err) != DM_OK)
+    if (dm_catalog_run(c,
+                       "DELETE FROM iceberg_tables WHERE catalog_name = ?1 AND table_namespace = ?2"
+                       " AND table_name = ?3 AND metadata_location = ?4",
+                       row, 4, &changed, err) != DM_OK)
         return DM_FAIL;
     return changed == 1 ? DM_OK : moved(err, namespace, name);
 }
 
-enum dm_status dm_catalog_folder_used(struct dm_catalog *c, const char *folder_uri, bool *used, struct dm_error *err)
+enum dm_status dm_catalog_folder_used(struct dm_catalog *c, const char *folder_uri, bool *used,
+                                      struct dm_error *err)
 {
     /* '0' is the character after '/': the range holds exactly the metadata files of the folder. */
     char *from = dm_xasprintf("%s/metadata/", folder_uri);
@@ -237,8 +252,10 @@ enum dm_status dm_catalog_folder_used(struct dm_catalog *c, const char *folder_u
     const char *texts[] = {from, to, folder_uri};
     sqlite3_stmt *s = NULL;
     enum dm_status status = dm_catalog_prepare(
-        c, &s, "SELECT EXISTS (SELECT 1 FROM iceberg_tables WHERE metadata_location > ?1 AND metadata_location < ?2)"
-               " OR EXISTS (SELECT 1 FROM datamirror_dropped WHERE location = ?3)", texts, 3, err);
+        c, &s,
+        "SELECT EXISTS (SELECT 1 FROM iceberg_tables WHERE metadata_location > ?1 AND metadata_location < ?2)"
+        " OR EXISTS (SELECT 1 FROM datamirror_dropped WHERE location = ?3)",
+        texts, 3, err);
     if (status == DM_OK) {
         if (sqlite3_step(s) == SQLITE_ROW)
             *used = sqlite3_column_int(s, 0) != 0;

@@ -29,29 +29,34 @@ void dm_catalog_close(struct dm_catalog *c);
 /* Runs statements without parameters. */
 enum dm_status dm_catalog_exec(struct dm_catalog *c, const char *sql, struct dm_error *err) DM_MUST_USE;
 /* Prepares and binds texts (NULL binds null) in order; the caller finalizes. */
-enum dm_status dm_catalog_prepare(struct dm_catalog *c, sqlite3_stmt **out, const char *sql, const char *const *texts,
-                                  size_t n, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_catalog_prepare(struct dm_catalog *c, sqlite3_stmt **out, const char *sql,
+                                  const char *const *texts, size_t n, struct dm_error *err) DM_MUST_USE;
 /* Prepares, binds, runs to the end and finalizes; *changed (may be NULL): rows changed. */
-enum dm_status dm_catalog_run(struct dm_catalog *c, const char *sql, const char *const *texts, size_t n, int *changed,
-                              struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_catalog_run(struct dm_catalog *c, const char *sql, const char *const *texts, size_t n,
+                              int *changed, struct dm_error *err) DM_MUST_USE;
 /* An error of the connection: busy, locked, full and I/O errors are transient. */
 enum dm_status dm_catalog_fail(struct dm_catalog *c, const char *what, struct dm_error *err);
 
-struct dm_catalog_table { char *namespace; char *name; char *metadata_location; };
+struct dm_catalog_table {
+    char *namespace;
+    char *name;
+    char *metadata_location;
+};
 /* All tables, or (namespace != NULL) the one named, in one read; n may come out 0. */
 enum dm_status dm_catalog_tables(struct dm_catalog *c, const char *namespace, const char *name,
                                  struct dm_catalog_table **out, size_t *n, struct dm_error *err) DM_MUST_USE;
 void dm_catalog_tables_free(struct dm_catalog_table *tables, size_t n);
 
 /* Inside a transaction; CONFLICT when the row is not as expected. */
-enum dm_status dm_catalog_insert(struct dm_catalog *c, const char *namespace, const char *name, const char *location,
-                                 struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_catalog_move(struct dm_catalog *c, const char *namespace, const char *name, const char *from,
-                               const char *to, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_catalog_insert(struct dm_catalog *c, const char *namespace, const char *name,
+                                 const char *location, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_catalog_move(struct dm_catalog *c, const char *namespace, const char *name,
+                               const char *from, const char *to, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_catalog_rename(struct dm_catalog *c, const char *namespace, const char *name,
-                                 const char *new_namespace, const char *new_name, struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_catalog_delete(struct dm_catalog *c, const char *namespace, const char *name, const char *location,
+                                 const char *new_namespace, const char *new_name,
                                  struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_catalog_delete(struct dm_catalog *c, const char *namespace, const char *name,
+                                 const char *location, struct dm_error *err) DM_MUST_USE;
 /* True when a dataset of the catalog, or a dropped one not swept yet, lives in this folder (URI). */
 enum dm_status dm_catalog_folder_used(struct dm_catalog *c, const char *folder_uri, bool *used,
                                       struct dm_error *err) DM_MUST_USE;

@@ -152,7 +152,8 @@ static void raise_last_column_id(struct dm_metadata *m, const struct dm_schema *
     }
 }
 
-enum dm_status dm_metadata_set_schema(struct dm_metadata *m, const struct dm_schema *schema, struct dm_error *err)
+enum dm_status dm_metadata_set_schema(struct dm_metadata *m, const struct dm_schema *schema,
+                                      struct dm_error *err)
 {
     char *columns = NULL, *key = NULL;
     if (dm_schema_columns_json(schema, &columns, &key, err) != DM_OK)
@@ -212,15 +213,19 @@ static enum dm_status snapshot_json(const struct dm_metadata *m, const struct dm
     return DM_OK;
 }
 
-enum dm_status dm_metadata_add_snapshot(struct dm_metadata *m, const struct dm_snapshot_new *s, struct dm_error *err)
+enum dm_status dm_metadata_add_snapshot(struct dm_metadata *m, const struct dm_snapshot_new *s,
+                                        struct dm_error *err)
 {
     char *text = NULL;
     if (snapshot_json(m, s, &text, err) != DM_OK)
         return DM_FAIL;
     m->snapshots = dm_xrealloc(m->snapshots, m->n_snapshots + 1, sizeof *m->snapshots);
-    m->snapshots[m->n_snapshots++] = (struct dm_snapshot){
-        .id = s->id, .timestamp_ms = s->timestamp_ms, .sequence_number = s->sequence_number,
-        .schema_id = m->current_schema_id, .manifest_list = dm_xstrdup(s->manifest_list), .json = text};
+    m->snapshots[m->n_snapshots++] = (struct dm_snapshot){.id = s->id,
+                                                          .timestamp_ms = s->timestamp_ms,
+                                                          .sequence_number = s->sequence_number,
+                                                          .schema_id = m->current_schema_id,
+                                                          .manifest_list = dm_xstrdup(s->manifest_list),
+                                                          .json = text};
     m->snapshot_log = dm_xrealloc(m->snapshot_log, m->n_snapshot_log + 1, sizeof *m->snapshot_log);
     m->snapshot_log[m->n_snapshot_log++] = (struct dm_snapshot_log){s->timestamp_ms, s->id};
     m->current_snapshot_id = s->id;
@@ -251,8 +256,8 @@ void dm_metadata_expire(struct dm_metadata *m, size_t keep, int64_t oldest_ms)
     size_t kept = 0;
     for (size_t i = 0; i < m->n_snapshots; i++) {
         struct dm_snapshot *s = &m->snapshots[i];
-        bool stays = s->id == m->current_snapshot_id ||
-                     (m->n_snapshots - i <= keep && s->timestamp_ms >= oldest_ms);
+        bool stays =
+            s->id == m->current_snapshot_id || (m->n_snapshots - i <= keep && s->timestamp_ms >= oldest_ms);
         if (stays)
             m->snapshots[kept++] = *s;
         else

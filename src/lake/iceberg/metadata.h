@@ -23,9 +23,18 @@ struct dm_snapshot {
     char *json;          /* the snapshot object as it stands in the file, printed once */
 };
 
-struct dm_metadata_property { char *key; char *value; };
-struct dm_metadata_log { int64_t timestamp_ms; char *file; }; /* URI */
-struct dm_snapshot_log { int64_t timestamp_ms; int64_t snapshot_id; };
+struct dm_metadata_property {
+    char *key;
+    char *value;
+};
+struct dm_metadata_log {
+    int64_t timestamp_ms;
+    char *file;
+}; /* URI */
+struct dm_snapshot_log {
+    int64_t timestamp_ms;
+    int64_t snapshot_id;
+};
 
 struct dm_metadata {
     int format_version;
@@ -46,12 +55,15 @@ struct dm_metadata {
     struct dm_snapshot_log *snapshot_log;
     size_t n_metadata_log;
     struct dm_metadata_log *metadata_log; /* older metadata files, oldest first */
-    int64_t next_row_id; /* version 3 */
-    uint32_t next_file;  /* datamirror.next-file */
+    int64_t next_row_id;                  /* version 3 */
+    uint32_t next_file;                   /* datamirror.next-file */
 };
 
 /* What a new snapshot says; printed once by dm_metadata_add_snapshot. */
-struct dm_snapshot_pair { const char *key; const char *value; };
+struct dm_snapshot_pair {
+    const char *key;
+    const char *value;
+};
 struct dm_snapshot_new {
     int64_t id;
     int64_t parent_id; /* 0: none */
@@ -67,19 +79,21 @@ struct dm_snapshot_new {
 /* `name` stands for the file in messages. */
 enum dm_status dm_metadata_parse(const char *text, size_t n, const char *name, struct dm_metadata **out,
                                  struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_metadata_print(const struct dm_metadata *m, struct dm_buffer *out, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_metadata_print(const struct dm_metadata *m, struct dm_buffer *out,
+                                 struct dm_error *err) DM_MUST_USE;
 void dm_metadata_free(struct dm_metadata *m); /* NULL is fine */
 struct dm_metadata *dm_metadata_copy(const struct dm_metadata *m);
 size_t dm_metadata_bytes(const struct dm_metadata *m); /* about how much memory it holds */
 
 /* A new table with a random uuid and no schema; `location` is a URI. */
 struct dm_metadata *dm_metadata_new(int format_version, const char *location);
-const struct dm_schema *dm_metadata_schema(const struct dm_metadata *m);                      /* the current one */
+const struct dm_schema *dm_metadata_schema(const struct dm_metadata *m); /* the current one */
 const struct dm_snapshot *dm_metadata_snapshot(const struct dm_metadata *m, int64_t snapshot); /* or NULL */
-const char *dm_metadata_property(const struct dm_metadata *m, const char *key);               /* or NULL */
+const char *dm_metadata_property(const struct dm_metadata *m, const char *key);                /* or NULL */
 void dm_metadata_set_property(struct dm_metadata *m, const char *key, const char *value);
 /* Makes `schema` current: an equal schema that is already there keeps its id, else it gets a new one. */
-enum dm_status dm_metadata_set_schema(struct dm_metadata *m, const struct dm_schema *schema, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_metadata_set_schema(struct dm_metadata *m, const struct dm_schema *schema,
+                                      struct dm_error *err) DM_MUST_USE;
 /* Adds the snapshot and makes it current. */
 enum dm_status dm_metadata_add_snapshot(struct dm_metadata *m, const struct dm_snapshot_new *s,
                                         struct dm_error *err) DM_MUST_USE;
@@ -90,11 +104,15 @@ void dm_metadata_expire(struct dm_metadata *m, size_t keep, int64_t oldest_ms);
 
 struct json_t;
 /* The Iceberg schema object; initial-default and write-default only in version 3. malloc. */
-enum dm_status dm_schema_json(const struct dm_schema *s, int format_version, char **out, struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_schema_from_json(const struct json_t *object, struct dm_schema **out, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_schema_json(const struct dm_schema *s, int format_version, char **out,
+                              struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_schema_from_json(const struct json_t *object, struct dm_schema **out,
+                                   struct dm_error *err) DM_MUST_USE;
 /* datamirror.columns and datamirror.key of a schema. malloc. */
-enum dm_status dm_schema_columns_json(const struct dm_schema *s, char **columns, char **key, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_schema_columns_json(const struct dm_schema *s, char **columns, char **key,
+                                      struct dm_error *err) DM_MUST_USE;
 /* Puts them back; NULL: nothing to put back. Unknown field ids are left out. */
-enum dm_status dm_schema_apply_columns(struct dm_schema *s, const char *columns, const char *key, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_schema_apply_columns(struct dm_schema *s, const char *columns, const char *key,
+                                       struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -10,7 +10,8 @@
 
 /* ---- print ---- */
 
-static enum dm_status print_text(struct dm_buffer *out, const char *key, const char *value, struct dm_error *err)
+static enum dm_status print_text(struct dm_buffer *out, const char *key, const char *value,
+                                 struct dm_error *err)
 {
     json_t *text = json_string(value);
     char *quoted = text == NULL ? NULL : json_dumps(text, JSON_ENCODE_ANY);
@@ -35,13 +36,15 @@ static enum dm_status print_schemas(const struct dm_metadata *m, struct dm_buffe
     return status == DM_OK ? dm_buffer_printf(out, err, "],\n") : status;
 }
 
-static enum dm_status print_properties(const struct dm_metadata *m, struct dm_buffer *out, struct dm_error *err)
+static enum dm_status print_properties(const struct dm_metadata *m, struct dm_buffer *out,
+                                       struct dm_error *err)
 {
     json_t *o = json_object();
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < m->n_properties && status == DM_OK; i++)
         if (json_object_set_new(o, m->properties[i].key, json_string(m->properties[i].value)) != 0)
-            status = dm_fail(err, DM_ERROR_DATA, NULL, "the property %s is not valid UTF-8", m->properties[i].key);
+            status =
+                dm_fail(err, DM_ERROR_DATA, NULL, "the property %s is not valid UTF-8", m->properties[i].key);
     char *text = status == DM_OK ? json_dumps(o, JSON_COMPACT) : NULL;
     if (status == DM_OK)
         status = dm_buffer_printf(out, err, "\"properties\":%s,\n", text);
@@ -50,7 +53,8 @@ static enum dm_status print_properties(const struct dm_metadata *m, struct dm_bu
     return status;
 }
 
-static enum dm_status print_snapshots(const struct dm_metadata *m, struct dm_buffer *out, struct dm_error *err)
+static enum dm_status print_snapshots(const struct dm_metadata *m, struct dm_buffer *out,
+                                      struct dm_error *err)
 {
     enum dm_status status = DM_OK;
     if (m->current_snapshot_id != 0)
@@ -68,7 +72,8 @@ static enum dm_status print_snapshots(const struct dm_metadata *m, struct dm_buf
         status = dm_buffer_printf(out, err, "],\n\"statistics\":[],\n\"snapshot-log\":[");
     for (size_t i = 0; i < m->n_snapshot_log && status == DM_OK; i++)
         status = dm_buffer_printf(out, err, "%s\n{\"timestamp-ms\":%" PRId64 ",\"snapshot-id\":%" PRId64 "}",
-                                  i == 0 ? "" : ",", m->snapshot_log[i].timestamp_ms, m->snapshot_log[i].snapshot_id);
+                                  i == 0 ? "" : ",", m->snapshot_log[i].timestamp_ms,
+                                  m->snapshot_log[i].snapshot_id);
     return status == DM_OK ? dm_buffer_printf(out, err, "],\n") : status;
 }
 
@@ -101,10 +106,11 @@ enum dm_status dm_metadata_print(const struct dm_metadata *m, struct dm_buffer *
     if (status == DM_OK)
         status = print_schemas(m, out, err);
     if (status == DM_OK)
-        status = dm_buffer_printf(out, err,
-                                  "\"default-spec-id\":0,\n\"partition-specs\":[{\"spec-id\":0,\"fields\":[]}],\n"
-                                  "\"last-partition-id\":999,\n\"default-sort-order-id\":0,\n"
-                                  "\"sort-orders\":[{\"order-id\":0,\"fields\":[]}],\n");
+        status =
+            dm_buffer_printf(out, err,
+                             "\"default-spec-id\":0,\n\"partition-specs\":[{\"spec-id\":0,\"fields\":[]}],\n"
+                             "\"last-partition-id\":999,\n\"default-sort-order-id\":0,\n"
+                             "\"sort-orders\":[{\"order-id\":0,\"fields\":[]}],\n");
     if (status == DM_OK && m->format_version >= 3)
         status = dm_buffer_printf(out, err, "\"next-row-id\":%" PRId64 ",\n", m->next_row_id);
     if (status == DM_OK)
@@ -141,26 +147,30 @@ static enum dm_status parse_schemas(struct dm_metadata *m, const json_t *root, s
         if (m->schemas[i]->schema_id == m->current_schema_id)
             return dm_schema_apply_columns(m->schemas[i], dm_metadata_property(m, "datamirror.columns"),
                                            dm_metadata_property(m, "datamirror.key"), err);
-    return dm_fail(err, DM_ERROR_DATA, NULL, "the current schema %d is not in the file", m->current_schema_id);
+    return dm_fail(err, DM_ERROR_DATA, NULL, "the current schema %d is not in the file",
+                   m->current_schema_id);
 }
 
 static enum dm_status parse_properties(struct dm_metadata *m, json_t *root, struct dm_error *err)
 {
     const char *key = NULL;
     json_t *value = NULL;
-    json_object_foreach(json_object_get(root, "properties"), key, value) {
+    json_object_foreach(json_object_get(root, "properties"), key, value)
+    {
         if (!json_is_string(value))
             return dm_fail(err, DM_ERROR_DATA, NULL, "the property %s is not text", key);
         dm_metadata_set_property(m, key, json_string_value(value));
     }
     const char *next = dm_metadata_property(m, "datamirror.next-file");
     if (next == NULL)
-        return dm_fail(err, DM_ERROR_DATA, "the table was not written by Data Mirror; move it to another lake",
+        return dm_fail(err, DM_ERROR_DATA,
+                       "the table was not written by Data Mirror; move it to another lake",
                        "the property datamirror.next-file is missing");
     char *end = NULL;
     unsigned long number = strtoul(next, &end, 10);
     if (*next == '\0' || *end != '\0' || number == 0 || number > UINT32_MAX)
-        return dm_fail(err, DM_ERROR_DATA, NULL, "the property datamirror.next-file is not a file number: '%s'", next);
+        return dm_fail(err, DM_ERROR_DATA, NULL,
+                       "the property datamirror.next-file is not a file number: '%s'", next);
     m->next_file = (uint32_t)number;
     return DM_OK;
 }
@@ -223,7 +233,8 @@ static enum dm_status check_unpartitioned(const json_t *root, struct dm_error *e
     const json_t *specs = json_object_get(root, "partition-specs");
     for (size_t i = 0; i < json_array_size(specs); i++)
         if (json_array_size(json_object_get(json_array_get(specs, i), "fields")) > 0)
-            return dm_fail(err, DM_ERROR_DATA, NULL, "the table is partitioned, which Data Mirror's tables never are");
+            return dm_fail(err, DM_ERROR_DATA, NULL,
+                           "the table is partitioned, which Data Mirror's tables never are");
     return DM_OK;
 }
 

@@ -9,7 +9,8 @@
 
 static enum dm_status not_utf8(const char *text, struct dm_error *err)
 {
-    return dm_fail(err, DM_ERROR_DATA, "rename it in the source or leave it out", "'%s' is not valid UTF-8", text);
+    return dm_fail(err, DM_ERROR_DATA, "rename it in the source or leave it out", "'%s' is not valid UTF-8",
+                   text);
 }
 
 static json_t *type_json(const struct dm_field *f)
@@ -21,7 +22,8 @@ static json_t *type_json(const struct dm_field *f)
                      dm_type_name(dm_type_element(f->type), name, sizeof name), "element-required", 0);
 }
 
-static enum dm_status field_json(const struct dm_field *f, int format_version, json_t **out, struct dm_error *err)
+static enum dm_status field_json(const struct dm_field *f, int format_version, json_t **out,
+                                 struct dm_error *err)
 {
     json_t *name = json_string(f->name);
     if (name == NULL)
@@ -31,8 +33,9 @@ static enum dm_status field_json(const struct dm_field *f, int format_version, j
     if (o == NULL)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "cannot describe the field '%s'", f->name);
     if (f->source_type != NULL) {
-        char *doc = f->source_ref > 0 ? dm_xasprintf("source type %s, column %d", f->source_type, f->source_ref)
-                                      : dm_xasprintf("source type %s", f->source_type);
+        char *doc = f->source_ref > 0
+                        ? dm_xasprintf("source type %s, column %d", f->source_type, f->source_ref)
+                        : dm_xasprintf("source type %s", f->source_type);
         json_t *text = json_string(doc);
         free(doc);
         if (text == NULL) {
@@ -89,7 +92,8 @@ enum dm_status dm_schema_json(const struct dm_schema *s, int format_version, cha
     return status;
 }
 
-enum dm_status dm_schema_columns_json(const struct dm_schema *s, char **columns, char **key, struct dm_error *err)
+enum dm_status dm_schema_columns_json(const struct dm_schema *s, char **columns, char **key,
+                                      struct dm_error *err)
 {
     json_t *map = json_object();
     json_t *ids = json_array();
@@ -117,7 +121,8 @@ enum dm_status dm_schema_columns_json(const struct dm_schema *s, char **columns,
     return status;
 }
 
-enum dm_status dm_schema_apply_columns(struct dm_schema *s, const char *columns, const char *key, struct dm_error *err)
+enum dm_status dm_schema_apply_columns(struct dm_schema *s, const char *columns, const char *key,
+                                       struct dm_error *err)
 {
     if (columns != NULL) {
         json_t *map = json_loads(columns, 0, NULL);
@@ -158,10 +163,13 @@ enum dm_status dm_schema_apply_columns(struct dm_schema *s, const char *columns,
 
 static bool scalar_type(const char *text, struct dm_type *out)
 {
-    static const struct { const char *name; enum dm_type_id id; } types[] = {
-        {"boolean", DM_BOOL}, {"int", DM_INT32}, {"long", DM_INT64}, {"float", DM_FLOAT32}, {"double", DM_FLOAT64},
-        {"date", DM_DATE}, {"time", DM_TIME}, {"timestamp", DM_TIMESTAMP}, {"timestamptz", DM_TIMESTAMPTZ},
-        {"string", DM_STRING}, {"binary", DM_BINARY}, {"uuid", DM_UUID}};
+    static const struct {
+        const char *name;
+        enum dm_type_id id;
+    } types[] = {{"boolean", DM_BOOL},  {"int", DM_INT32},           {"long", DM_INT64},
+                 {"float", DM_FLOAT32}, {"double", DM_FLOAT64},      {"date", DM_DATE},
+                 {"time", DM_TIME},     {"timestamp", DM_TIMESTAMP}, {"timestamptz", DM_TIMESTAMPTZ},
+                 {"string", DM_STRING}, {"binary", DM_BINARY},       {"uuid", DM_UUID}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strcmp(text, types[i].name) == 0) {
             *out = dm_type_of(types[i].id);
@@ -169,8 +177,8 @@ static bool scalar_type(const char *text, struct dm_type *out)
         }
     int precision = 0, scale = 0;
     char close = '\0';
-    if (sscanf(text, "decimal( %2d , %2d %c", &precision, &scale, &close) == 3 && close == ')' && precision >= 1 &&
-        precision <= 38 && scale >= 0 && scale <= precision) {
+    if (sscanf(text, "decimal( %2d , %2d %c", &precision, &scale, &close) == 3 && close == ')' &&
+        precision >= 1 && precision <= 38 && scale >= 0 && scale <= precision) {
         *out = dm_type_decimal(precision, scale);
         return true;
     }

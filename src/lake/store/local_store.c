@@ -39,7 +39,8 @@ static enum dm_status sync_and_close(const int *fds, size_t n, struct dm_error *
     struct sync_work w = {.fds = fds, .n = n};
     pthread_t threads[SYNC_THREADS];
     size_t started = 0;
-    while (started + 1 < n && started < SYNC_THREADS && pthread_create(&threads[started], NULL, sync_some, &w) == 0)
+    while (started + 1 < n && started < SYNC_THREADS &&
+           pthread_create(&threads[started], NULL, sync_some, &w) == 0)
         started++;
     (void)sync_some(&w); /* the caller takes part, so that no thread at all is fine too */
     for (size_t i = 0; i < started; i++)
@@ -156,8 +157,8 @@ char *dm_store_path(const char *uri)
 
 static bool plain_character(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-           c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
 }
 
 char *dm_store_folder_name(const char *name)

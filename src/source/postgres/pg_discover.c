@@ -138,6 +138,8 @@ static void describe_fields(struct pg_table *t, const PGresult *rows, int first,
             t->table->columns->fields[field].default_json = pg_default_json(&c->codec, missing);
             c->default_unsaid = t->table->columns->fields[field].default_json == NULL;
         }
+        t->table->columns->fields[field].filled =
+            c->default_unsaid || (missing == NULL && c->fills_by_itself);
     }
 }
 

@@ -111,8 +111,10 @@ static enum dm_status add_field(struct pg_control *c, const struct dm_table_conf
     int field = known != NULL && known->mirrored && known->type == column->type
                     ? dm_schema_find(now->table->columns, known->name)
                     : -1;
-    if (field >= 0)
+    if (field >= 0) {
         f->default_json = dm_xstrdup(now->table->columns->fields[field].default_json);
+        f->filled = now->table->columns->fields[field].filled;
+    }
     return DM_OK;
 }
 

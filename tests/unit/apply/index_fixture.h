@@ -44,11 +44,8 @@ static inline uint32_t make_key(uint32_t i, uint8_t *out)
     size_t n;
     switch (i % 5) {
     case 0:
-    case 1:
-        dm_put_be64(out, (uint64_t)i * UINT64_C(0x9e3779b97f4a7c15));
-        return 8;
-    case 2:
-        return (uint32_t)snprintf((char *)out, 32, "customer-%u", i);
+    case 1: dm_put_be64(out, (uint64_t)i * UINT64_C(0x9e3779b97f4a7c15)); return 8;
+    case 2: return (uint32_t)snprintf((char *)out, 32, "customer-%u", i);
     case 3:
         n = 490 + i % 40; /* around the border, equal in the first 480 bytes */
         memset(out, 'p', n);

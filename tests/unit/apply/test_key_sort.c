@@ -28,16 +28,13 @@ static uint32_t random_key(uint8_t *out, int shape)
         return 8;
     case 2: /* text with a long shared front, longer than the digits */
         return (uint32_t)snprintf((char *)out, 40, "customer-number-%zu", random_below(100000));
-    case 3: /* short bytes with zeros: lengths decide */
-        return (uint32_t)random_bytes(out, 3);
+    case 3: /* short bytes with zeros: lengths decide */ return (uint32_t)random_bytes(out, 3);
     case 4: /* equal in the digits, different behind */
         memset(out, 'a', 20);
         out[0] = (uint8_t)('a' + random_below(2));
         out[12 + random_below(3)] = (uint8_t)random_next();
         return (uint32_t)(9 + random_below(11));
-    default: /* all the same */
-        memset(out, 'x', 12);
-        return 12;
+    default: /* all the same */ memset(out, 'x', 12); return 12;
     }
 }
 
@@ -51,7 +48,8 @@ static void equals_qsort(void **state)
         size_t n = random_below(3) == 0 ? random_below(80) : random_below(MOST);
         for (size_t i = 0; i < n; i++) {
             uint8_t *key = room + i * ROOM;
-            a[i] = (struct dm_index_change){.key = key, .key_len = random_key(key, round % 6), .row = (uint32_t)i};
+            a[i] = (struct dm_index_change){
+                .key = key, .key_len = random_key(key, round % 6), .row = (uint32_t)i};
         }
         memcpy(b, a, n * sizeof *a);
         qsort(b, n, sizeof *b, compare);

@@ -64,7 +64,8 @@ static void random_apply(struct dm_keyindex *ix, struct model *m)
         uint8_t *key = room + n * KEY_ROOM;
         c[n] = (struct dm_index_change){.key = key, .key_len = make_key(i, key), .row = i};
         if (random_below(delete_one_in) != 0)
-            c[n].place = (struct dm_place){.file = 1 + (uint32_t)random_below(9), .position = (uint32_t)random_next()};
+            c[n].place =
+                (struct dm_place){.file = 1 + (uint32_t)random_below(9), .position = (uint32_t)random_next()};
         n++;
     }
     dm_index_changes_sort(c, n);
@@ -126,7 +127,8 @@ static void appends(void **state)
     for (uint32_t i = 0; i < N_KEYS; i++) {
         uint8_t *key = room + (size_t)i * KEY_ROOM;
         m->places[2][i] = (struct dm_place){.file = 7, .position = i};
-        c[i] = (struct dm_index_change){.key = key, .key_len = make_key(i, key), .row = i, .place = m->places[2][i]};
+        c[i] = (struct dm_index_change){
+            .key = key, .key_len = make_key(i, key), .row = i, .place = m->places[2][i]};
     }
     dm_index_changes_sort(c, N_KEYS);
     size_t bad = 0;
@@ -376,10 +378,14 @@ int main(void)
 {
     random_start();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_changes_equal_the_model), cmocka_unit_test(appends),
-        cmocka_unit_test(trust_after_death),              cmocka_unit_test(a_dirty_copy_is_not_trusted),
-        cmocka_unit_test(garbage_is_started_anew),        cmocka_unit_test(one_opener_at_a_time),
-        cmocka_unit_test(misuse_is_refused),              cmocka_unit_test(the_file_is_small),
+        cmocka_unit_test(random_changes_equal_the_model),
+        cmocka_unit_test(appends),
+        cmocka_unit_test(trust_after_death),
+        cmocka_unit_test(a_dirty_copy_is_not_trusted),
+        cmocka_unit_test(garbage_is_started_anew),
+        cmocka_unit_test(one_opener_at_a_time),
+        cmocka_unit_test(misuse_is_refused),
+        cmocka_unit_test(the_file_is_small),
         cmocka_unit_test(little_address_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,7 +30,8 @@ static void commit(struct dm_keyindex *ix, uint32_t t, struct dm_index_change *c
         if (a == 0)
             continue;
         uint8_t *key = room + n * KEY_ROOM;
-        c[n++] = (struct dm_index_change){.key = key, .key_len = make_key(i, key), .place = {.file = a == 1 ? t : 0, .position = i}};
+        c[n++] = (struct dm_index_change){
+            .key = key, .key_len = make_key(i, key), .place = {.file = a == 1 ? t : 0, .position = i}};
     }
     dm_index_changes_sort(c, n);
     assert_ok(dm_keyindex_begin(ix, &err), &err);

@@ -88,7 +88,8 @@ static void assert_values(const struct dm_batch *b, size_t row, const int *value
 static int find_key(const struct dm_key_list *keys, const uint8_t *key, size_t n)
 {
     for (size_t i = 0; i < keys->n; i++)
-        if (keys->offsets[i + 1] - keys->offsets[i] == n && memcmp(keys->bytes.data + keys->offsets[i], key, n) == 0)
+        if (keys->offsets[i + 1] - keys->offsets[i] == n &&
+            memcmp(keys->bytes.data + keys->offsets[i], key, n) == 0)
             return (int)i;
     return -1;
 }
@@ -134,7 +135,8 @@ static void touch(struct world *w, int key, enum dm_op op)
     w->applied++;
 }
 
-static void emit(struct world *w, struct dm_batch *b, enum dm_op op, int key, const int *sent, const struct row *state)
+static void emit(struct world *w, struct dm_batch *b, enum dm_op op, int key, const int *sent,
+                 const struct row *state)
 {
     append(b, op, key, sent[0], sent[1], sent[2]);
     w->expected = dm_xrealloc(w->expected, b->rows, sizeof *w->expected);
@@ -190,12 +192,8 @@ static void emit_random(struct world *w, struct dm_batch *b, const uint32_t *abo
     int key = (int)random_below(N_KEYS), other = (int)random_below(N_KEYS);
     b->subxid = random_below(3) == 0 ? 8 : 0; /* a subtransaction that was kept */
     switch (random_below(6)) {
-    case 0:
-        emit_aborted(w, b, aborted, n_aborted);
-        return;
-    case 1:
-        emit_full(w, b, DM_OP_COPY, key);
-        return;
+    case 0: emit_aborted(w, b, aborted, n_aborted); return;
+    case 1: emit_full(w, b, DM_OP_COPY, key); return;
     case 2:
         touch(w, key, DM_OP_DELETE); /* also of keys that are not there */
         w->now[key].live = false;
@@ -209,7 +207,8 @@ static void emit_random(struct world *w, struct dm_batch *b, const uint32_t *abo
     }
 }
 
-static void check_world(const struct world *w, const struct dm_net_effect *net, const struct dm_batch *b, bool all)
+static void check_world(const struct world *w, const struct dm_net_effect *net, const struct dm_batch *b,
+                        bool all)
 {
     struct dm_error err = {0};
     struct dm_batch *names = dm_batch_new(b->schema);
@@ -258,7 +257,8 @@ static void random_batches_equal_the_oracle(void **state)
         struct world w = {0};
         for (int k = 0; k < N_KEYS; k++)
             if (random_below(2)) {
-                w.now[k] = (struct row){.live = true, .values = {random_value(), random_value(), random_value()}};
+                w.now[k] =
+                    (struct row){.live = true, .values = {random_value(), random_value(), random_value()}};
                 append(stored, DM_OP_COPY, k, w.now[k].values[0], w.now[k].values[1], w.now[k].values[2]);
             }
         for (size_t n = random_below(120); n > 0; n--)
@@ -406,7 +406,7 @@ static void unchanged_values_are_not_multiplied(void **state)
     assert_int_equal(f->net.n_missing, 1);
     fill_all(&f->net, f->batch, f->stored);
     assert_values(f->batch, 9999, (int[]){9999, 5, 6});
-    assert_int_equal(f->batch->columns[2].bytes.len, strlen("5------") );
+    assert_int_equal(f->batch->columns[2].bytes.len, strlen("5------"));
 }
 
 int main(void)

@@ -28,7 +28,8 @@ static void format_of_moments(void **state)
     char text[40];
     assert_string_equal(dm_clock_format_us(0, text, sizeof text), "1970-01-01T00:00:00.000000Z");
     assert_string_equal(dm_clock_format_us(-1, text, sizeof text), "1969-12-31T23:59:59.999999Z");
-    assert_string_equal(dm_clock_format_us(INT64_C(951782400000001), text, sizeof text), "2000-02-29T00:00:00.000001Z");
+    assert_string_equal(dm_clock_format_us(INT64_C(951782400000001), text, sizeof text),
+                        "2000-02-29T00:00:00.000001Z");
     assert_string_equal(dm_clock_format_us(-1000000, text, sizeof text), "1969-12-31T23:59:59.000000Z");
 }
 

@@ -83,8 +83,10 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fills_and_prefixes),       cmocka_unit_test(cuts_what_is_too_long),
-        cmocka_unit_test(classes_of_system_errors), cmocka_unit_test(null_error_is_allowed),
+        cmocka_unit_test(fills_and_prefixes),
+        cmocka_unit_test(cuts_what_is_too_long),
+        cmocka_unit_test(classes_of_system_errors),
+        cmocka_unit_test(null_error_is_allowed),
         cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

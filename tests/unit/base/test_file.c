@@ -72,8 +72,8 @@ static void folders_and_trees(void **state)
 {
     (void)state;
     struct dm_error err = {0};
-    char *top = at("tree"), *deep = at("tree/b/c d/\xc3\xa4"), *file = at("tree/b/f"), *outside = at("outside"),
-         *link = at("tree/b/link");
+    char *top = at("tree"), *deep = at("tree/b/c d/\xc3\xa4"), *file = at("tree/b/f"),
+         *outside = at("outside"), *link = at("tree/b/link");
     assert_ok(dm_file_make_folders(deep, &err), &err);
     assert_ok(dm_file_make_folders(deep, &err), &err); /* again is fine */
     assert_ok(dm_file_write(file, "x", 1, &err), &err);
@@ -82,7 +82,7 @@ static void folders_and_trees(void **state)
     assert_int_equal(dm_file_make_folders(file, &err), DM_OK); /* something is there: not its question */
     assert_ok(dm_file_remove_tree(top, &err), &err);
     assert_false(dm_file_exists(top));
-    assert_true(dm_file_exists(outside)); /* links are not followed */
+    assert_true(dm_file_exists(outside));            /* links are not followed */
     assert_ok(dm_file_remove_tree(top, &err), &err); /* missing is fine */
     free(top);
     free(deep);

@@ -10,13 +10,15 @@
 
 static char path[64];
 
-static const enum dm_type_id scalars[] = {DM_BOOL, DM_INT32, DM_INT64, DM_FLOAT32, DM_FLOAT64, DM_DATE, DM_TIME,
-                                          DM_TIMESTAMP, DM_TIMESTAMPTZ, DM_STRING, DM_BINARY, DM_UUID};
+static const enum dm_type_id scalars[] = {DM_BOOL,        DM_INT32,  DM_INT64,  DM_FLOAT32,
+                                          DM_FLOAT64,     DM_DATE,   DM_TIME,   DM_TIMESTAMP,
+                                          DM_TIMESTAMPTZ, DM_STRING, DM_BINARY, DM_UUID};
 
 static struct dm_type random_type(void)
 {
-    struct dm_type t = random_below(8) == 0 ? dm_type_decimal(30, 4)
-                                            : dm_type_of(scalars[random_below(sizeof scalars / sizeof *scalars)]);
+    struct dm_type t = random_below(8) == 0
+                           ? dm_type_decimal(30, 4)
+                           : dm_type_of(scalars[random_below(sizeof scalars / sizeof *scalars)]);
     return random_below(5) == 0 ? dm_type_list(t) : t;
 }
 
@@ -125,7 +127,8 @@ static void what_is_written_is_read(void **state)
                 dm_schema_unref(s);
                 s = random_schema();
             }
-            batches[i] = random_batch(s, random_below(10) == 0 ? random_below(60000) / (size_t)(round + 1) : random_below(50));
+            batches[i] = random_batch(s, random_below(10) == 0 ? random_below(60000) / (size_t)(round + 1)
+                                                               : random_below(50));
             rows += batches[i]->rows;
             assert_ok(dm_batch_file_append(w, batches[i], &err), &err);
         }
@@ -282,8 +285,10 @@ int main(void)
     random_start();
     (void)snprintf(path, sizeof path, "/tmp/dm-spool-%d", (int)getpid());
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(one_schema_is_shared),
-        cmocka_unit_test(every_damage_is_found),   cmocka_unit_test(failures_of_the_system),
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(one_schema_is_shared),
+        cmocka_unit_test(every_damage_is_found),
+        cmocka_unit_test(failures_of_the_system),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     (void)unlink(path);

@@ -5,23 +5,24 @@
 #include "column/batch.h"
 
 static const struct dm_type types[] = {
-    {.id = DM_BOOL},   {.id = DM_INT64},  {.id = DM_DECIMAL, .precision = 38}, {.id = DM_STRING},
-    {.id = DM_BINARY}, {.id = DM_UUID},   {.id = DM_LIST, .element = DM_STRING},
-    {.id = DM_FLOAT64}, {.id = DM_LIST, .element = DM_INT32},
+    {.id = DM_BOOL},
+    {.id = DM_INT64},
+    {.id = DM_DECIMAL, .precision = 38},
+    {.id = DM_STRING},
+    {.id = DM_BINARY},
+    {.id = DM_UUID},
+    {.id = DM_LIST, .element = DM_STRING},
+    {.id = DM_FLOAT64},
+    {.id = DM_LIST, .element = DM_INT32},
 };
 enum { N_TYPES = sizeof types / sizeof *types };
 
 static void append_any(struct dm_column *c)
 {
     switch (random_below(6)) {
-    case 0:
-        dm_column_append_null(c);
-        return;
-    case 1:
-        dm_column_append_unchanged(c);
-        return;
-    default:
-        append_random(c);
+    case 0: dm_column_append_null(c); return;
+    case 1: dm_column_append_unchanged(c); return;
+    default: append_random(c);
     }
 }
 
@@ -181,7 +182,8 @@ static void type_names_and_widening(void **state)
     (void)state;
     char name[32];
     assert_string_equal(dm_type_name(dm_type_decimal(38, 0), name, sizeof name), "decimal(38, 0)");
-    assert_string_equal(dm_type_name(dm_type_list(dm_type_of(DM_TIMESTAMPTZ)), name, sizeof name), "list<timestamptz>");
+    assert_string_equal(dm_type_name(dm_type_list(dm_type_of(DM_TIMESTAMPTZ)), name, sizeof name),
+                        "list<timestamptz>");
     assert_string_equal(dm_type_name((struct dm_type){.id = 200}, name, sizeof name), "?");
     assert_true(dm_type_widens(dm_type_of(DM_INT32), dm_type_of(DM_INT64)));
     assert_false(dm_type_widens(dm_type_of(DM_INT64), dm_type_of(DM_INT32)));
@@ -194,8 +196,11 @@ int main(void)
 {
     random_start();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copy_truncate_reuse), cmocka_unit_test(equality), cmocka_unit_test(undo_row),
-        cmocka_unit_test(schemas),             cmocka_unit_test(type_names_and_widening),
+        cmocka_unit_test(copy_truncate_reuse),
+        cmocka_unit_test(equality),
+        cmocka_unit_test(undo_row),
+        cmocka_unit_test(schemas),
+        cmocka_unit_test(type_names_and_widening),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

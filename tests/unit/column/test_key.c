@@ -36,16 +36,13 @@ static double float_at(const struct dm_column *c, size_t row)
 static int compare_values(const struct dm_column *c, size_t a, size_t b)
 {
     switch ((enum dm_type_id)c->type.id) {
-    case DM_BOOL:
-        return ORDER(*dm_column_fixed(c, a), *dm_column_fixed(c, b));
+    case DM_BOOL: return ORDER(*dm_column_fixed(c, a), *dm_column_fixed(c, b));
     case DM_INT32:
-    case DM_DATE:
-        return ORDER(dm_column_int32(c, a), dm_column_int32(c, b));
+    case DM_DATE: return ORDER(dm_column_int32(c, a), dm_column_int32(c, b));
     case DM_INT64:
     case DM_TIME:
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ:
-        return ORDER(dm_column_int64(c, a), dm_column_int64(c, b));
+    case DM_TIMESTAMPTZ: return ORDER(dm_column_int64(c, a), dm_column_int64(c, b));
     case DM_FLOAT32:
     case DM_FLOAT64: {
         double x = float_at(c, a), y = float_at(c, b);
@@ -59,8 +56,7 @@ static int compare_values(const struct dm_column *c, size_t a, size_t b)
         memcpy(&y, dm_column_fixed(c, b), sizeof y);
         return ORDER(x, y);
     }
-    case DM_UUID:
-        return sign(memcmp(dm_column_fixed(c, a), dm_column_fixed(c, b), 16));
+    case DM_UUID: return sign(memcmp(dm_column_fixed(c, a), dm_column_fixed(c, b), 16));
     case DM_STRING:
     case DM_BINARY: {
         size_t na, nb;
@@ -84,13 +80,20 @@ static int compare_values(const struct dm_column *c, size_t a, size_t b)
 }
 
 static const struct dm_type all_types[] = {
-    {.id = DM_BOOL},        {.id = DM_INT32},
-    {.id = DM_INT64},       {.id = DM_FLOAT32},
-    {.id = DM_FLOAT64},     {.id = DM_DECIMAL, .precision = 38, .scale = 4},
-    {.id = DM_DATE},        {.id = DM_TIME},
-    {.id = DM_TIMESTAMP},   {.id = DM_TIMESTAMPTZ},
-    {.id = DM_STRING},      {.id = DM_BINARY},
-    {.id = DM_UUID},        {.id = DM_LIST, .element = DM_STRING},
+    {.id = DM_BOOL},
+    {.id = DM_INT32},
+    {.id = DM_INT64},
+    {.id = DM_FLOAT32},
+    {.id = DM_FLOAT64},
+    {.id = DM_DECIMAL, .precision = 38, .scale = 4},
+    {.id = DM_DATE},
+    {.id = DM_TIME},
+    {.id = DM_TIMESTAMP},
+    {.id = DM_TIMESTAMPTZ},
+    {.id = DM_STRING},
+    {.id = DM_BINARY},
+    {.id = DM_UUID},
+    {.id = DM_LIST, .element = DM_STRING},
     {.id = DM_LIST, .element = DM_INT32},
 };
 enum { N_TYPES = sizeof all_types / sizeof *all_types };
@@ -272,7 +275,8 @@ static void check_text(struct dm_type type, const void *value, size_t n, const c
     dm_batch_end_row(b, DM_OP_INSERT);
     char text[128];
     assert_string_equal(dm_key_text(b, 0, text, sizeof text), expected);
-    for (size_t size = 1; size < sizeof text; size++) { /* never past the end, always ended, whole characters */
+    for (size_t size = 1; size < sizeof text;
+         size++) { /* never past the end, always ended, whole characters */
         memset(text, 'x', sizeof text);
         dm_key_text(b, 0, text, size);
         assert_true(strlen(text) < size);
@@ -330,10 +334,13 @@ int main(void)
 {
     random_start();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(order_of_each_type),  cmocka_unit_test(order_of_composites),
+        cmocka_unit_test(order_of_each_type),
+        cmocka_unit_test(order_of_composites),
         cmocka_unit_test(ended_columns_are_prefix_free),
-        cmocka_unit_test(null_and_unchanged_keys), cmocka_unit_test(widening_keeps_keys),
-        cmocka_unit_test(keys_as_text),        cmocka_unit_test(composite_as_text),
+        cmocka_unit_test(null_and_unchanged_keys),
+        cmocka_unit_test(widening_keeps_keys),
+        cmocka_unit_test(keys_as_text),
+        cmocka_unit_test(composite_as_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,10 +24,10 @@ struct fixture {
     struct dm_error err;
 };
 
-#define assert_ok(f, call)                                                                                    \
-    do {                                                                                                      \
-        if ((call) != DM_OK)                                                                                  \
-            fail_msg("%s: %s", #call, (f)->err.message);                                                      \
+#define assert_ok(f, call) \
+    do { \
+        if ((call) != DM_OK) \
+            fail_msg("%s: %s", #call, (f)->err.message); \
     } while (0)
 
 static inline int fixture_setup(void **state)
@@ -94,11 +94,23 @@ static inline void add_edge_value(struct dm_column *c, size_t k, bool nulls)
     static const int64_t i64[] = {0, INT64_MIN, INT64_MAX, -1, 42};
     static const double f64[] = {0.0, -0.0, NAN, INFINITY, -INFINITY, 1.5, 5e-324, 1.7976931348623157e308};
     static const float f32[] = {0.0f, -0.0f, NAN, INFINITY, -INFINITY, 1.5f, 1e-45f, 3.4028235e38f};
-    static const int32_t dates[] = {0, DM_DATE_INFINITY, DM_DATE_NEG_INFINITY, -719528, 2932896, -2440588 - 1, 2147483000};
+    static const int32_t dates[] = {
+        0, DM_DATE_INFINITY, DM_DATE_NEG_INFINITY, -719528, 2932896, -2440588 - 1, 2147483000};
     static const int64_t times[] = {0, 1, 86399999999, 86400000000};
-    static const int64_t stamps[] = {0, DM_TIMESTAMP_INFINITY, DM_TIMESTAMP_NEG_INFINITY, -1, 1700000000123456,
-                                     -210866803200000000, INT64_MAX - 1, 9214646400000000000};
-    static const char *const texts[] = {"", "a", "twelve bytes", "thirteen byte", "'\"\\\n\t,;", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
+    static const int64_t stamps[] = {0,
+                                     DM_TIMESTAMP_INFINITY,
+                                     DM_TIMESTAMP_NEG_INFINITY,
+                                     -1,
+                                     1700000000123456,
+                                     -210866803200000000,
+                                     INT64_MAX - 1,
+                                     9214646400000000000};
+    static const char *const texts[] = {"",
+                                        "a",
+                                        "twelve bytes",
+                                        "thirteen byte",
+                                        "'\"\\\n\t,;",
+                                        "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
                                         "a somewhat longer text that is never inlined, with an end"};
     if (nulls && k % 7 == 3) {
         dm_column_append_null(c);
@@ -111,28 +123,14 @@ static inline void add_edge_value(struct dm_column *c, size_t k, bool nulls)
         dm_column_append_fixed(c, &b);
         break;
     }
-    case DM_INT32:
-        add_int32(c, PICK(i32));
-        break;
-    case DM_INT64:
-        add_int64(c, PICK(i64));
-        break;
-    case DM_FLOAT32:
-        dm_column_append_fixed(c, &PICK(f32));
-        break;
-    case DM_FLOAT64:
-        dm_column_append_fixed(c, &PICK(f64));
-        break;
-    case DM_DATE:
-        add_int32(c, PICK(dates));
-        break;
-    case DM_TIME:
-        add_int64(c, PICK(times));
-        break;
+    case DM_INT32: add_int32(c, PICK(i32)); break;
+    case DM_INT64: add_int64(c, PICK(i64)); break;
+    case DM_FLOAT32: dm_column_append_fixed(c, &PICK(f32)); break;
+    case DM_FLOAT64: dm_column_append_fixed(c, &PICK(f64)); break;
+    case DM_DATE: add_int32(c, PICK(dates)); break;
+    case DM_TIME: add_int64(c, PICK(times)); break;
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ:
-        add_int64(c, PICK(stamps));
-        break;
+    case DM_TIMESTAMPTZ: add_int64(c, PICK(stamps)); break;
     case DM_DECIMAL: {
         dm_int128 limit = 1;
         for (int i = 0; i < c->type.precision; i++)
@@ -141,9 +139,7 @@ static inline void add_edge_value(struct dm_column *c, size_t k, bool nulls)
         dm_column_append_fixed(c, &PICK(values));
         break;
     }
-    case DM_STRING:
-        add_text(c, PICK(texts));
-        break;
+    case DM_STRING: add_text(c, PICK(texts)); break;
     case DM_BINARY: {
         char bytes[40];
         for (size_t i = 0; i < sizeof bytes; i++)
@@ -163,8 +159,7 @@ static inline void add_edge_value(struct dm_column *c, size_t k, bool nulls)
             add_edge_value(c->child, i + k, true);
         dm_column_close_list(c);
         break;
-    default:
-        fail_msg("type %d", c->type.id);
+    default: fail_msg("type %d", c->type.id);
     }
 #undef PICK
 }

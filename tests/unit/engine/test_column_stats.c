@@ -3,7 +3,8 @@
 #include "engine/column_stats.h"
 #include "engine/utf8.h"
 
-static struct dm_column_stats stats_of(struct dm_type type, const void *values, const uint8_t *state, size_t n)
+static struct dm_column_stats stats_of(struct dm_type type, const void *values, const uint8_t *state,
+                                       size_t n)
 {
     struct dm_stats_gatherer g;
     struct dm_column_stats s;
@@ -14,7 +15,8 @@ static struct dm_column_stats stats_of(struct dm_type type, const void *values, 
     return s;
 }
 
-static void assert_bounds(const struct dm_column_stats *s, const void *lower, size_t n_lower, const void *upper, size_t n_upper)
+static void assert_bounds(const struct dm_column_stats *s, const void *lower, size_t n_lower,
+                          const void *upper, size_t n_upper)
 {
     assert_true(s->has_bounds);
     assert_int_equal(s->lower_len, n_lower);
@@ -77,7 +79,8 @@ static void decimals_are_minimal_big_endian(void **state)
     dm_int128 zero[] = {0};
     s = stats_of(type, zero, NULL, 1);
     assert_bounds(&s, "\x00", 1, "\x00", 1);
-    dm_int128 big[] = {wide("99999999999999999999999999999999999999"), -wide("99999999999999999999999999999999999999")};
+    dm_int128 big[] = {wide("99999999999999999999999999999999999999"),
+                       -wide("99999999999999999999999999999999999999")};
     s = stats_of(type, big, NULL, 2);
     assert_bounds(&s, "\xb4\xc4\xb3\x57\xa5\x79\x3b\x85\xf6\x75\xdd\xc0\x00\x00\x00\x01", 16,
                   "\x4b\x3b\x4c\xa8\x5a\x86\xc4\x7a\x09\x8a\x22\x3f\xff\xff\xff\xff", 16);
@@ -110,14 +113,16 @@ static struct dm_column_stats stats_of_texts(enum dm_type_id id, const char *con
     return s;
 }
 
-#define ASSERT_TEXT_BOUNDS(id, lower, upper, ...)                                                             \
-    do {                                                                                                      \
-        const char *const texts_[] = {__VA_ARGS__};                                                           \
-        struct dm_column_stats s_ = stats_of_texts(id, texts_, sizeof texts_ / sizeof *texts_);               \
-        assert_bounds(&s_, lower, sizeof(lower) - 1, upper, sizeof(upper) - 1);                               \
+#define ASSERT_TEXT_BOUNDS(id, lower, upper, ...) \
+    do { \
+        const char *const texts_[] = {__VA_ARGS__}; \
+        struct dm_column_stats s_ = stats_of_texts(id, texts_, sizeof texts_ / sizeof *texts_); \
+        assert_bounds(&s_, lower, sizeof(lower) - 1, upper, sizeof(upper) - 1); \
     } while (0)
 
-#define A16 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+#define A16 \
+    "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3" \
+    "\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
 #define MAX4 "\xf4\x8f\xbf\xbf\xf4\x8f\xbf\xbf\xf4\x8f\xbf\xbf\xf4\x8f\xbf\xbf"
 
 static void texts_are_cut_to_sixteen_code_points(void **state)
@@ -128,15 +133,24 @@ static void texts_are_cut_to_sixteen_code_points(void **state)
     ASSERT_TEXT_BOUNDS(DM_STRING, "0123456789abcdef", "0123456789abcdef", "0123456789abcdef");
     ASSERT_TEXT_BOUNDS(DM_STRING, "0123456789abcdef", "0123456789abcdeg", "0123456789abcdef!");
     /* cut and whole with one prefix, in both orders: the longer one decides the upper bound */
-    ASSERT_TEXT_BOUNDS(DM_STRING, "0123456789abcdef", "0123456789abcdeg", "0123456789abcdef!", "0123456789abcdef");
-    ASSERT_TEXT_BOUNDS(DM_STRING, "0123456789abcdef", "0123456789abcdeg", "0123456789abcdef", "0123456789abcdef!");
-    ASSERT_TEXT_BOUNDS(DM_STRING, A16, "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa5", A16 "x");
+    ASSERT_TEXT_BOUNDS(DM_STRING, "0123456789abcdef", "0123456789abcdeg", "0123456789abcdef!",
+                       "0123456789abcdef");
+    ASSERT_TEXT_BOUNDS(DM_STRING, "0123456789abcdef", "0123456789abcdeg", "0123456789abcdef",
+                       "0123456789abcdef!");
+    ASSERT_TEXT_BOUNDS(DM_STRING, A16,
+                       "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3"
+                       "\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa5",
+                       A16 "x");
     /* increased over a code unit boundary, over the surrogates, and where the last code point is the highest */
     ASSERT_TEXT_BOUNDS(DM_STRING, "012345678901234\x7f", "012345678901234\xc2\x80", "012345678901234\x7fx");
-    ASSERT_TEXT_BOUNDS(DM_STRING, "012345678901234\xdf\xbf", "012345678901234\xe0\xa0\x80", "012345678901234\xdf\xbfx");
-    ASSERT_TEXT_BOUNDS(DM_STRING, "012345678901234\xed\x9f\xbf", "012345678901234\xee\x80\x80", "012345678901234\xed\x9f\xbfx");
-    ASSERT_TEXT_BOUNDS(DM_STRING, "012345678901234\xef\xbf\xbf", "012345678901234\xf0\x90\x80\x80", "012345678901234\xef\xbf\xbfx");
-    ASSERT_TEXT_BOUNDS(DM_STRING, "01234567890123a\xf4\x8f\xbf\xbf", "01234567890123b", "01234567890123a\xf4\x8f\xbf\xbfx");
+    ASSERT_TEXT_BOUNDS(DM_STRING, "012345678901234\xdf\xbf", "012345678901234\xe0\xa0\x80",
+                       "012345678901234\xdf\xbfx");
+    ASSERT_TEXT_BOUNDS(DM_STRING, "012345678901234\xed\x9f\xbf", "012345678901234\xee\x80\x80",
+                       "012345678901234\xed\x9f\xbfx");
+    ASSERT_TEXT_BOUNDS(DM_STRING, "012345678901234\xef\xbf\xbf", "012345678901234\xf0\x90\x80\x80",
+                       "012345678901234\xef\xbf\xbfx");
+    ASSERT_TEXT_BOUNDS(DM_STRING, "01234567890123a\xf4\x8f\xbf\xbf", "01234567890123b",
+                       "01234567890123a\xf4\x8f\xbf\xbfx");
     static const char *const highest[] = {MAX4 MAX4 MAX4 MAX4 "x"};
     assert_false(stats_of_texts(DM_STRING, highest, 1).has_bounds);
     /* 64 bytes is what a bound can have */
@@ -148,7 +162,8 @@ static void binaries_are_cut_to_sixteen_bytes(void **state)
     (void)state;
     ASSERT_TEXT_BOUNDS(DM_BINARY, "0123456789abcdef", "0123456789abcdeg", "0123456789abcdef!");
     ASSERT_TEXT_BOUNDS(DM_BINARY, "0123456789abcde\xff", "0123456789abcdf", "0123456789abcde\xff!");
-    static const char *const highest[] = {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"};
+    static const char *const highest[] = {
+        "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"};
     assert_false(stats_of_texts(DM_BINARY, highest, 1).has_bounds);
 }
 
@@ -215,7 +230,8 @@ static void statistics_come_from_the_selected_rows(void **state)
                 nans += isnan(g) || isnan(d);
             }
         }
-        assert_int_equal(r.stats[c].field_id, column->child != NULL ? s->fields[c].element_id : s->fields[c].id);
+        assert_int_equal(r.stats[c].field_id,
+                         column->child != NULL ? s->fields[c].element_id : s->fields[c].id);
         assert_int_equal(r.stats[c].values, values);
         assert_int_equal(r.stats[c].nulls, nulls);
         assert_int_equal(r.stats[c].nans, nans);
@@ -232,10 +248,33 @@ static void statistics_come_from_the_selected_rows(void **state)
 static void utf8_is_told_from_other_bytes(void **state)
 {
     (void)state;
-    static const char *const good[] = {"", "a", "12345678", "123456789", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
-                                       "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "1234567\xc3\xa4 and more"};
-    static const char *const bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2g", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xe2\x82", "\xf0\x8f\xbf\xbf",
-                                      "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "12345678\xe2\x82", "1234567\xc3(", "\xf0\x9f\x98"};
+    static const char *const good[] = {"",
+                                       "a",
+                                       "12345678",
+                                       "123456789",
+                                       "\xc2\x80",
+                                       "\xdf\xbf",
+                                       "\xe0\xa0\x80",
+                                       "\xed\x9f\xbf",
+                                       "\xee\x80\x80",
+                                       "\xf0\x90\x80\x80",
+                                       "\xf4\x8f\xbf\xbf",
+                                       "1234567\xc3\xa4 and more"};
+    static const char *const bad[] = {"\x80",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xc2",
+                                      "\xc2g",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xe2\x82",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xff",
+                                      "12345678\xe2\x82",
+                                      "1234567\xc3(",
+                                      "\xf0\x9f\x98"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_true(dm_utf8_valid((const uint8_t *)good[i], strlen(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -253,7 +292,8 @@ int main(void)
         cmocka_unit_test(texts_are_cut_to_sixteen_code_points),
         cmocka_unit_test(binaries_are_cut_to_sixteen_bytes),
         cmocka_unit_test(bounds_hold_for_random_texts),
-        cmocka_unit_test_setup_teardown(statistics_come_from_the_selected_rows, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(statistics_come_from_the_selected_rows, fixture_setup,
+                                        fixture_teardown),
         cmocka_unit_test(utf8_is_told_from_other_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

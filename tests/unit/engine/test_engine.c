@@ -14,7 +14,8 @@ static void spill(struct fixture *f, struct dm_engine *e)
     struct dm_batch *b = dm_batch_new(s);
     for (uint32_t i = 0; i < 1500000; i++) {
         char text[80];
-        int n = snprintf(text, sizeof text, "%08x is a key that is long enough not to be inlined", i * 2654435761u);
+        int n = snprintf(text, sizeof text, "%08x is a key that is long enough not to be inlined",
+                         i * 2654435761u);
         add_bytes(&b->columns[0], text, (size_t)n);
         dm_batch_end_row(b, DM_OP_COPY);
     }
@@ -24,11 +25,13 @@ static void spill(struct fixture *f, struct dm_engine *e)
     dm_batch_free(b);
     struct dm_scan_file file = {.path = f->path};
     struct rows_seen seen = {0};
-    assert_ok(f, dm_parquet_scan(e, &file, 1, s, &(struct dm_scan_options){.order_by_key = true}, see_rows, &seen, &f->err));
+    assert_ok(f, dm_parquet_scan(e, &file, 1, s, &(struct dm_scan_options){.order_by_key = true}, see_rows,
+                                 &seen, &f->err));
     assert_int_equal(seen.batch->rows, 1500000);
     for (size_t i = 1; i < seen.batch->rows; i++) {
         size_t n, m;
-        const uint8_t *x = dm_column_bytes_at(&seen.batch->columns[0], i - 1, &n), *y = dm_column_bytes_at(&seen.batch->columns[0], i, &m);
+        const uint8_t *x = dm_column_bytes_at(&seen.batch->columns[0], i - 1, &n),
+                      *y = dm_column_bytes_at(&seen.batch->columns[0], i, &m);
         if (memcmp(x, y, 8) > 0)
             fail_msg("row %zu out of order", i);
     }
@@ -82,8 +85,10 @@ static void the_version_is_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_sort_beyond_the_memory_limit_spills, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(leftovers_of_dead_processes_are_swept, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_sort_beyond_the_memory_limit_spills, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(leftovers_of_dead_processes_are_swept, fixture_setup,
+                                        fixture_teardown),
         cmocka_unit_test(the_version_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,8 @@
 
 #include <math.h>
 
-static void write_file(struct fixture *f, const char *path, const struct dm_schema *s, const struct dm_batch *b)
+static void write_file(struct fixture *f, const char *path, const struct dm_schema *s,
+                       const struct dm_batch *b)
 {
     struct dm_parquet_result r;
     assert_ok(f, dm_parquet_write_batch(f->engine, path, s, zstd(), b, NULL, 0, &r, &f->err));
@@ -77,18 +78,21 @@ static void deleted_positions_are_left_out_of_each_file(void **state)
         if (i % 4 < 2)
             for (uint32_t p = i; p < 5000 + i; p += 3 + i)
                 roaring_bitmap_add(deleted, p);
-        files[i] = (struct dm_scan_file){.path = paths[i], .number = 100 - i, .rows = 5000 + i, .deleted = deleted};
+        files[i] =
+            (struct dm_scan_file){.path = paths[i], .number = 100 - i, .rows = 5000 + i, .deleted = deleted};
     }
     struct dm_schema *s = pair_schema(DM_INT64, DM_STRING);
     struct rows_seen seen = {0};
     assert_ok(f, dm_parquet_scan(f->engine, files, 12, s, NULL, see_rows, &seen, &f->err));
     size_t expected = 0;
     for (uint32_t i = 0; i < 12; i++)
-        expected += files[i].rows - (files[i].deleted != NULL ? roaring_bitmap_get_cardinality(files[i].deleted) : 0);
+        expected +=
+            files[i].rows - (files[i].deleted != NULL ? roaring_bitmap_get_cardinality(files[i].deleted) : 0);
     assert_int_equal(seen.batch->rows, expected);
     for (size_t i = 0; i < seen.batch->rows; i++) {
         uint32_t file = 100 - seen.files[i];
-        assert_int_equal(dm_column_int64(&seen.batch->columns[0], i), 1000000 * (int64_t)file + seen.positions[i]);
+        assert_int_equal(dm_column_int64(&seen.batch->columns[0], i),
+                         1000000 * (int64_t)file + seen.positions[i]);
         if (files[file].deleted != NULL)
             assert_false(roaring_bitmap_contains(files[file].deleted, seen.positions[i]));
     }
@@ -99,7 +103,8 @@ static void deleted_positions_are_left_out_of_each_file(void **state)
     dm_schema_unref(s);
 }
 
-static struct dm_field *add_field(struct dm_schema *s, int id, const char *name, struct dm_type type, const char *json)
+static struct dm_field *add_field(struct dm_schema *s, int id, const char *name, struct dm_type type,
+                                  const char *json)
 {
     struct dm_field *f = dm_schema_add(s, name, type);
     f->id = id;
@@ -141,14 +146,17 @@ static void renamed_and_widened_fields_are_found_by_id(void **state)
             memcpy(&g, dm_column_fixed(&b->columns[1], i), sizeof g);
             if (!((isnan(d) && isnan(g)) || (d == (double)g && !signbit(d) == !signbit(g))))
                 fail_msg("row %zu: %g became %g", i, (double)g, d);
-            assert_memory_equal(dm_column_fixed(&back->columns[1], i), dm_column_fixed(&b->columns[2], i), 16);
+            assert_memory_equal(dm_column_fixed(&back->columns[1], i), dm_column_fixed(&b->columns[2], i),
+                                16);
         }
         assert_int_equal(back->columns[4].state[i], DM_NULL);
-        size_t from = b->columns[4].offsets[i], to = b->columns[4].offsets[i + 1], at = back->columns[0].offsets[i];
+        size_t from = b->columns[4].offsets[i], to = b->columns[4].offsets[i + 1],
+               at = back->columns[0].offsets[i];
         assert_int_equal(back->columns[0].offsets[i + 1] - at, to - from);
         for (; from < to; from++, at++) {
             assert_int_equal(back->columns[0].child->state[at], b->columns[4].child->state[from]);
-            assert_int_equal(dm_column_int64(back->columns[0].child, at), dm_column_int32(b->columns[4].child, from));
+            assert_int_equal(dm_column_int64(back->columns[0].child, at),
+                             dm_column_int32(b->columns[4].child, from));
         }
     }
     dm_batch_free(back);
@@ -161,7 +169,8 @@ static void missing_fields_get_their_default(void **state)
 {
     struct fixture *f = *state;
     write_numbers(f, f->path, 0, 1, 3);
-    static const uint8_t uuid[16] = {0xf7, 0x9c, 0x3e, 0x09, 0x67, 0x7c, 0x4b, 0xbd, 0xa4, 0x79, 0x3f, 0x34, 0x9c, 0xb7, 0x85, 0xe7};
+    static const uint8_t uuid[16] = {0xf7, 0x9c, 0x3e, 0x09, 0x67, 0x7c, 0x4b, 0xbd,
+                                     0xa4, 0x79, 0x3f, 0x34, 0x9c, 0xb7, 0x85, 0xe7};
     struct dm_schema *s = dm_schema_new();
     add_field(s, 1, "k", dm_type_of(DM_INT64), "-1"); /* present: the default does not count */
     add_field(s, 10, "b", dm_type_of(DM_BOOL), "true");
@@ -309,9 +318,11 @@ static void rows_come_in_key_order_of_every_type(void **state)
         struct dm_batch *b = dm_batch_new(s);
         for (size_t k = 0; k < 3000; k++) {
             if (id == DM_STRING) {
-                static const char *const parts[] = {"a", "B", "\xc3\xa4", "\xf0\x9f\x98\x80", "\xef\xbf\xbd", "b", " ", "0", "\x01", ""};
+                static const char *const parts[] = {
+                    "a", "B", "\xc3\xa4", "\xf0\x9f\x98\x80", "\xef\xbf\xbd", "b", " ", "0", "\x01", ""};
                 char text[64];
-                snprintf(text, sizeof text, "%s%s%s%s", parts[k % 10], parts[k / 10 % 10], k % 2 ? "in the middle a lot of" : "", parts[k / 100 % 10]);
+                snprintf(text, sizeof text, "%s%s%s%s", parts[k % 10], parts[k / 10 % 10],
+                         k % 2 ? "in the middle a lot of" : "", parts[k / 100 % 10]);
                 add_text(&b->columns[0], text);
             } else {
                 add_edge_value(&b->columns[0], k, false);
@@ -322,7 +333,8 @@ static void rows_come_in_key_order_of_every_type(void **state)
         write_file(f, f->path, s, b);
         struct dm_scan_file file = {.path = f->path, .number = 1, .rows = b->rows};
         struct rows_seen seen = {0};
-        assert_ok(f, dm_parquet_scan(f->engine, &file, 1, s, &(struct dm_scan_options){.order_by_key = true}, see_rows, &seen, &f->err));
+        assert_ok(f, dm_parquet_scan(f->engine, &file, 1, s, &(struct dm_scan_options){.order_by_key = true},
+                                     see_rows, &seen, &f->err));
         assert_int_equal(seen.batch->rows, 3000);
         for (size_t i = 1; i < 3000; i++) {
             int c = compare_values(&seen.batch->columns[0], i - 1, i);

@@ -44,8 +44,8 @@ struct counter {
     size_t fail_at; /* 0: never */
 };
 
-static enum dm_status count_on(void *ctx, const struct dm_batch **batch, const uint32_t **selection, size_t *n_selection,
-                               struct dm_error *err)
+static enum dm_status count_on(void *ctx, const struct dm_batch **batch, const uint32_t **selection,
+                               size_t *n_selection, struct dm_error *err)
 {
     struct counter *c = ctx;
     if (c->next == c->total)
@@ -89,8 +89,10 @@ static void order_is_kept_over_row_groups_and_batches(void **state)
     assert_ok(f, dm_file_size(f->path, &bytes, &f->err));
     assert_int_equal(r.file_bytes, bytes);
     assert_answer("true", "SELECT count(DISTINCT row_group_id) > 10 FROM parquet_metadata('PATH')", f->path);
-    assert_answer("300000", "SELECT count(*) FROM read_parquet('PATH', file_row_number=true) "
-                            "WHERE n = file_row_number AND text = 'row number ' || n || ' of a long way'", f->path);
+    assert_answer("300000",
+                  "SELECT count(*) FROM read_parquet('PATH', file_row_number=true) "
+                  "WHERE n = file_row_number AND text = 'row number ' || n || ' of a long way'",
+                  f->path);
     dm_parquet_result_release(&r);
     dm_batch_free(c.batch);
     dm_schema_unref(s);
@@ -114,8 +116,10 @@ static void wide_rows_make_small_row_groups_in_order(void **state)
     struct dm_parquet_result r;
     assert_ok(f, dm_parquet_write_batch(f->engine, f->path, s, zstd(), b, NULL, 0, &r, &f->err));
     assert_answer("true", "SELECT count(DISTINCT row_group_id) > 4 FROM parquet_metadata('PATH')", f->path);
-    assert_answer("3000", "SELECT count(*) FROM read_parquet('PATH', file_row_number=true) WHERE n = file_row_number "
-                          "AND text[1] = (n % 10)::VARCHAR AND len(text) = 100000", f->path);
+    assert_answer("3000",
+                  "SELECT count(*) FROM read_parquet('PATH', file_row_number=true) WHERE n = file_row_number "
+                  "AND text[1] = (n % 10)::VARCHAR AND len(text) = 100000",
+                  f->path);
     dm_parquet_result_release(&r);
     free(text);
     dm_batch_free(b);
@@ -162,23 +166,43 @@ static void field_ids_and_types_are_icebergs(void **state)
     assert_ok(f, dm_parquet_write_batch(f->engine, f->path, s, zstd(), b, NULL, 0, &r, &f->err));
     for (size_t i = 0; i < s->n_fields; i++) {
         char sql[512], expected[32];
-        snprintf(sql, sizeof sql, "SELECT field_id FROM parquet_schema('%s') WHERE name = '%s'", f->path, s->fields[i].name);
+        snprintf(sql, sizeof sql, "SELECT field_id FROM parquet_schema('%s') WHERE name = '%s'", f->path,
+                 s->fields[i].name);
         snprintf(expected, sizeof expected, "%d", (int)s->fields[i].id);
         char *answer = ask(sql);
         assert_string_equal(answer, expected);
         free(answer);
     }
-    assert_answer("[118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134]",
-                  "SELECT list(field_id ORDER BY field_id)::VARCHAR FROM parquet_schema('PATH') WHERE name = 'element'", f->path);
-    assert_answer("FIXED_LEN_BYTE_ARRAY/16", "SELECT type || '/' || type_length FROM parquet_schema('PATH') WHERE name = 't11'", f->path);
-    assert_answer("UUIDType()", "SELECT logical_type FROM parquet_schema('PATH') WHERE name = 't11'", f->path);
+    assert_answer(
+        "[118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134]",
+        "SELECT list(field_id ORDER BY field_id)::VARCHAR FROM parquet_schema('PATH') WHERE name = 'element'",
+        f->path);
+    assert_answer("FIXED_LEN_BYTE_ARRAY/16",
+                  "SELECT type || '/' || type_length FROM parquet_schema('PATH') WHERE name = 't11'",
+                  f->path);
+    assert_answer("UUIDType()", "SELECT logical_type FROM parquet_schema('PATH') WHERE name = 't11'",
+                  f->path);
     assert_answer("INT32,INT32,INT64,FIXED_LEN_BYTE_ARRAY",
-                  "SELECT string_agg(type, ',' ORDER BY name) FROM parquet_schema('PATH') WHERE name IN ('t12','t13','t14','t15')", f->path);
-    assert_answer("true", "SELECT logical_type LIKE 'TimestampType(isAdjustedToUTC=1%MICROS=Micro%' FROM parquet_schema('PATH') WHERE name = 't8'", f->path);
-    assert_answer("true", "SELECT logical_type LIKE 'TimestampType(isAdjustedToUTC=0%MICROS=Micro%' FROM parquet_schema('PATH') WHERE name = 't7'", f->path);
-    assert_answer("true", "SELECT logical_type LIKE 'TimeType(isAdjustedToUTC=0%MICROS=Micro%' FROM parquet_schema('PATH') WHERE name = 't6'", f->path);
+                  "SELECT string_agg(type, ',' ORDER BY name) FROM parquet_schema('PATH') WHERE name IN "
+                  "('t12','t13','t14','t15')",
+                  f->path);
+    assert_answer("true",
+                  "SELECT logical_type LIKE 'TimestampType(isAdjustedToUTC=1%MICROS=Micro%' FROM "
+                  "parquet_schema('PATH') WHERE name = 't8'",
+                  f->path);
+    assert_answer("true",
+                  "SELECT logical_type LIKE 'TimestampType(isAdjustedToUTC=0%MICROS=Micro%' FROM "
+                  "parquet_schema('PATH') WHERE name = 't7'",
+                  f->path);
+    assert_answer("true",
+                  "SELECT logical_type LIKE 'TimeType(isAdjustedToUTC=0%MICROS=Micro%' FROM "
+                  "parquet_schema('PATH') WHERE name = 't6'",
+                  f->path);
     /* The edge values of INT32 are what DuckDB's delta encoding makes unreadable for others. */
-    assert_answer("0", "SELECT count(*) FROM parquet_metadata('PATH') WHERE encodings LIKE '%DELTA%' OR encodings LIKE '%STREAM%'", f->path);
+    assert_answer("0",
+                  "SELECT count(*) FROM parquet_metadata('PATH') WHERE encodings LIKE '%DELTA%' OR encodings "
+                  "LIKE '%STREAM%'",
+                  f->path);
     assert_answer("ZSTD", "SELECT max(compression) FROM parquet_metadata('PATH')", f->path);
     dm_parquet_result_release(&r);
     dm_batch_free(b);
@@ -188,10 +212,30 @@ static void field_ids_and_types_are_icebergs(void **state)
 static void names_of_any_spelling_are_kept(void **state)
 {
     struct fixture *f = *state;
-    static const char *const names[] = {"a", "A", "it's \"quoted\"", "\xc3\xa4\xe2\x82\xac", "", "select", "__duckdb_field_id",
-                                        "a.b", "{x: 1}", "A_2", "  ", "element"};
-    static const char *const expected[] = {"a", "A_2", "it's \"quoted\"", "\xc3\xa4\xe2\x82\xac", "_5", "select", "__duckdb_field_id_7",
-                                           "a.b", "{x: 1}", "A_2_10", "  ", "element"};
+    static const char *const names[] = {"a",
+                                        "A",
+                                        "it's \"quoted\"",
+                                        "\xc3\xa4\xe2\x82\xac",
+                                        "",
+                                        "select",
+                                        "__duckdb_field_id",
+                                        "a.b",
+                                        "{x: 1}",
+                                        "A_2",
+                                        "  ",
+                                        "element"};
+    static const char *const expected[] = {"a",
+                                           "A_2",
+                                           "it's \"quoted\"",
+                                           "\xc3\xa4\xe2\x82\xac",
+                                           "_5",
+                                           "select",
+                                           "__duckdb_field_id_7",
+                                           "a.b",
+                                           "{x: 1}",
+                                           "A_2_10",
+                                           "  ",
+                                           "element"};
     enum { N = sizeof names / sizeof *names };
     struct dm_schema *s = dm_schema_new();
     for (int i = 0; i < N; i++)
@@ -282,7 +326,8 @@ static void pull_errors_come_back_and_leave_no_file(void **state)
             c.fail_at = 1;
         }
         struct dm_parquet_result r;
-        assert_int_equal(dm_parquet_write(f->engine, f->path, s, zstd(), count_on, &c, &r, NULL, &f->err), DM_FAIL);
+        assert_int_equal(dm_parquet_write(f->engine, f->path, s, zstd(), count_on, &c, &r, NULL, &f->err),
+                         DM_FAIL);
         assert_int_equal(f->err.class, DM_ERROR_CONFLICT);
         assert_non_null(strstr(f->err.message, "the source broke at"));
         assert_string_equal(f->err.hint, "my hint");
@@ -293,7 +338,8 @@ static void pull_errors_come_back_and_leave_no_file(void **state)
 }
 
 /* Writes one row of one column and expects a failure of the class that names the column. */
-static void expect_refusal(struct fixture *f, struct dm_type type, bool required, void (*add)(struct dm_column *), enum dm_error_class class)
+static void expect_refusal(struct fixture *f, struct dm_type type, bool required,
+                           void (*add)(struct dm_column *), enum dm_error_class class)
 {
     struct dm_schema *s = dm_schema_new();
     struct dm_field *field = dm_schema_add(s, "the column", type);
@@ -402,7 +448,8 @@ static void *write_many(void *arg)
         snprintf(path, sizeof path, "%s/%d-%d.parquet", m->f->folder, m->number, i);
         struct dm_parquet_result r;
         struct dm_error err;
-        if (dm_parquet_write(m->f->engine, path, s, zstd(), count_on, &c, &r, NULL, &err) != DM_OK || r.rows != c.total)
+        if (dm_parquet_write(m->f->engine, path, s, zstd(), count_on, &c, &r, NULL, &err) != DM_OK ||
+            r.rows != c.total)
             m->number = -1;
         dm_parquet_result_release(&r);
         dm_batch_free(c.batch);
@@ -424,7 +471,10 @@ static void threads_write_at_once(void **state)
         assert_int_equal(many[i].number, i);
     }
     struct fixture *f = *state;
-    assert_answer("120,120180", "SELECT count(DISTINCT filename) || ',' || count(*) FROM read_parquet('PATH/*.parquet', filename=true)", f->folder);
+    assert_answer("120,120180",
+                  "SELECT count(DISTINCT filename) || ',' || count(*) FROM read_parquet('PATH/*.parquet', "
+                  "filename=true)",
+                  f->folder);
 }
 
 int main(void)

@@ -16,10 +16,10 @@
 #include "base/memory.h"
 #include "lake/lake.h"
 
-#define must(call)                                                                                        \
-    do {                                                                                                  \
-        if ((call) != DM_OK)                                                                              \
-            fail_msg("%s: %s", #call, err.message);                                                       \
+#define must(call) \
+    do { \
+        if ((call) != DM_OK) \
+            fail_msg("%s: %s", #call, err.message); \
     } while (0)
 
 static inline char *temporary_folder(void)
@@ -32,8 +32,11 @@ static inline char *temporary_folder(void)
 static inline struct dm_lake *open_lake_with(const char *folder, int versions, bool read_only)
 {
     struct dm_error err = {0};
-    struct dm_lake_options o = {.folder = folder, .catalog_name = "datamirror", .format_version = 3,
-                                .metadata_versions = versions, .snapshot_retention_ms = 7LL * 86400 * 1000,
+    struct dm_lake_options o = {.folder = folder,
+                                .catalog_name = "datamirror",
+                                .format_version = 3,
+                                .metadata_versions = versions,
+                                .snapshot_retention_ms = 7LL * 86400 * 1000,
                                 .read_only = read_only};
     struct dm_lake *lake = NULL;
     must(dm_lake_open(&o, &lake, &err));
@@ -66,7 +69,8 @@ static inline struct dm_schema *small_schema(void)
 }
 
 /* A file that the lake takes for Parquet with `rows` rows (nobody reads it), added to the commit; answers its number. */
-static inline uint32_t add_fake_file(struct dm_commit *c, const char *namespace, const char *name, uint64_t rows)
+static inline uint32_t add_fake_file(struct dm_commit *c, const char *namespace, const char *name,
+                                     uint64_t rows)
 {
     struct dm_error err = {0};
     uint32_t number = 0;
@@ -74,10 +78,16 @@ static inline uint32_t add_fake_file(struct dm_commit *c, const char *namespace,
     must(dm_commit_new_file(c, namespace, name, &number, &path, &err));
     static const char bytes[] = "PAR1....PAR1";
     must(dm_file_write(path, bytes, sizeof bytes - 1, &err));
-    struct dm_column_stats stats[2] = {
-        {.field_id = 1, .values = rows, .has_bounds = true, .lower = {1}, .lower_len = 8, .upper = {9}, .upper_len = 8},
-        {.field_id = 2, .values = rows, .nulls = rows}};
-    struct dm_parquet_result result = {.rows = rows, .file_bytes = sizeof bytes - 1, .n_stats = 2, .stats = stats};
+    struct dm_column_stats stats[2] = {{.field_id = 1,
+                                        .values = rows,
+                                        .has_bounds = true,
+                                        .lower = {1},
+                                        .lower_len = 8,
+                                        .upper = {9},
+                                        .upper_len = 8},
+                                       {.field_id = 2, .values = rows, .nulls = rows}};
+    struct dm_parquet_result result = {
+        .rows = rows, .file_bytes = sizeof bytes - 1, .n_stats = 2, .stats = stats};
     must(dm_commit_add_file(c, namespace, name, number, path, &result, &err));
     free(path);
     return number;
@@ -94,7 +104,8 @@ static inline struct dm_commit *begin(struct dm_lake *lake)
 static inline void finish(struct dm_commit *c)
 {
     struct dm_error err = {0};
-    struct dm_commit_summary summary = {.source = "shop", .position = "0/16B3748", .commit_time_us = 1700000000000000};
+    struct dm_commit_summary summary = {
+        .source = "shop", .position = "0/16B3748", .commit_time_us = 1700000000000000};
     must(dm_commit_write(c, &summary, &err));
     must(dm_commit_publish(c, NULL, NULL, &err));
     dm_commit_free(c);

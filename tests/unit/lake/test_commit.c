@@ -176,7 +176,8 @@ static void failed_publish_moves_nothing(void **state)
     assert_int_equal(dataset(lake, "shop", "b")->live_rows, 0);
     assert_null(dataset(lake, "shop", "c"));
     assert_int_equal(count_files(folder), files);
-    assert_int_not_equal(sqlite3_exec(dm_lake_sqlite(lake), "SELECT * FROM extra", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_not_equal(sqlite3_exec(dm_lake_sqlite(lake), "SELECT * FROM extra", NULL, NULL, NULL),
+                         SQLITE_OK);
     /* The lake goes on. */
     c = begin(lake);
     add_fake_file(c, "shop", "a", 10);
@@ -202,8 +203,11 @@ static void moved_pointer_is_a_conflict_for_all(void **state)
     sqlite3 *other = NULL;
     char *path = dm_xasprintf("%s/catalog.db", (char *)*state);
     assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(other, "UPDATE iceberg_tables SET metadata_location = 'file:///elsewhere' "
-                                         "WHERE table_name = 'b'", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other,
+                                  "UPDATE iceberg_tables SET metadata_location = 'file:///elsewhere' "
+                                  "WHERE table_name = 'b'",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
     sqlite3_close(other);
     assert_int_equal(dm_commit_publish(c, NULL, NULL, &err), DM_FAIL);
     assert_int_equal(err.class, DM_ERROR_CONFLICT);
@@ -305,7 +309,8 @@ static void *make_files(void *commit)
     for (int i = 0; i < 200; i++) {
         uint32_t number = 0;
         char *path = NULL;
-        if (dm_commit_new_file(commit, "shop", i % 2 == 0 ? "a" : "b", &number, &path, &err) != DM_OK || number == 0)
+        if (dm_commit_new_file(commit, "shop", i % 2 == 0 ? "a" : "b", &number, &path, &err) != DM_OK ||
+            number == 0)
             return commit;
         free(path);
     }
@@ -341,7 +346,8 @@ static void file_numbers_are_never_given_twice(void **state)
     dm_lake_close(lake);
     lake = open_lake(*state);
     c = begin(lake);
-    assert_true(add_fake_file(c, "shop", "a", 3) > number); /* the highest number is free on disk, but was used */
+    assert_true(add_fake_file(c, "shop", "a", 3) >
+                number); /* the highest number is free on disk, but was used */
     dm_commit_free(c);
     dm_lake_close(lake);
 }
@@ -430,7 +436,8 @@ static void drop_rename_and_create_again(void **state)
 
 static void strange_names_have_plain_folders(void **state)
 {
-    static const char *const names[] = {"Order Items", "a.b", "a/b", "100%", "päckchen", "select", "x#y?z", "\"q\"", ".."};
+    static const char *const names[] = {"Order Items", "a.b",   "a/b",   "100%", "päckchen",
+                                        "select",      "x#y?z", "\"q\"", ".."};
     struct dm_lake *lake = open_lake(*state);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         create_dataset(lake, "shop", names[i]);

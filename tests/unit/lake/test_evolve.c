@@ -10,7 +10,8 @@ static struct dm_field *add(struct dm_schema *s, const char *name, struct dm_typ
     return f;
 }
 
-static struct dm_schema *evolved(const struct dm_schema *current, const struct dm_schema *wanted, int32_t *last)
+static struct dm_schema *evolved(const struct dm_schema *current, const struct dm_schema *wanted,
+                                 int32_t *last)
 {
     struct dm_error err = {0};
     struct dm_schema *s = NULL;
@@ -85,12 +86,20 @@ static void a_column_made_anew_under_an_old_name_is_another_field(void **state)
 
 static void refuses_what_is_not_a_widening(void **state)
 {
-    static const struct { struct dm_type from, to; bool fits; } cases[] = {
-        {{.id = DM_INT32}, {.id = DM_INT64}, true}, {{.id = DM_INT64}, {.id = DM_INT32}, false},
-        {{.id = DM_INT32}, {.id = DM_STRING}, false}, {{.id = DM_FLOAT32}, {.id = DM_FLOAT64}, true},
-        {{.id = DM_DECIMAL, .precision = 10, .scale = 2}, {.id = DM_DECIMAL, .precision = 12, .scale = 2}, true},
-        {{.id = DM_DECIMAL, .precision = 10, .scale = 2}, {.id = DM_DECIMAL, .precision = 12, .scale = 3}, false},
-        {{.id = DM_STRING}, {.id = DM_LIST, .element = DM_STRING}, false}};
+    static const struct {
+        struct dm_type from, to;
+        bool fits;
+    } cases[] = {{{.id = DM_INT32}, {.id = DM_INT64}, true},
+                 {{.id = DM_INT64}, {.id = DM_INT32}, false},
+                 {{.id = DM_INT32}, {.id = DM_STRING}, false},
+                 {{.id = DM_FLOAT32}, {.id = DM_FLOAT64}, true},
+                 {{.id = DM_DECIMAL, .precision = 10, .scale = 2},
+                  {.id = DM_DECIMAL, .precision = 12, .scale = 2},
+                  true},
+                 {{.id = DM_DECIMAL, .precision = 10, .scale = 2},
+                  {.id = DM_DECIMAL, .precision = 12, .scale = 3},
+                  false},
+                 {{.id = DM_STRING}, {.id = DM_LIST, .element = DM_STRING}, false}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct dm_error err = {0};
@@ -117,10 +126,13 @@ static void refuses_what_is_not_a_widening(void **state)
 static void schema_survives_the_metadata_file(void **state)
 {
     static const struct dm_type types[] = {
-        {.id = DM_BOOL}, {.id = DM_INT32}, {.id = DM_INT64}, {.id = DM_FLOAT32}, {.id = DM_FLOAT64},
-        {.id = DM_DECIMAL, .precision = 38, .scale = 38}, {.id = DM_DATE}, {.id = DM_TIME}, {.id = DM_TIMESTAMP},
-        {.id = DM_TIMESTAMPTZ}, {.id = DM_STRING}, {.id = DM_BINARY}, {.id = DM_UUID},
-        {.id = DM_LIST, .element = DM_DECIMAL, .precision = 9, .scale = 0}};
+        {.id = DM_BOOL},      {.id = DM_INT32},
+        {.id = DM_INT64},     {.id = DM_FLOAT32},
+        {.id = DM_FLOAT64},   {.id = DM_DECIMAL, .precision = 38, .scale = 38},
+        {.id = DM_DATE},      {.id = DM_TIME},
+        {.id = DM_TIMESTAMP}, {.id = DM_TIMESTAMPTZ},
+        {.id = DM_STRING},    {.id = DM_BINARY},
+        {.id = DM_UUID},      {.id = DM_LIST, .element = DM_DECIMAL, .precision = 9, .scale = 0}};
     (void)state;
     struct dm_error err = {0};
     for (int version = 2; version <= 3; version++) {
@@ -132,10 +144,13 @@ static void schema_survives_the_metadata_file(void **state)
             struct dm_field *f = add(wanted, name, types[i], (int32_t)(100 + i));
             f->required = i == 3 || i == 7;
             f->source_type = i % 2 == 0 ? dm_xasprintf("type \"%zu\"", i) : NULL;
-            f->default_json = i == 10 ? dm_xstrdup("\"it's \\\"x\\\"\"") : i == 5 ? dm_xstrdup("\"0.5\"") : NULL;
+            f->default_json = i == 10  ? dm_xstrdup("\"it's \\\"x\\\"\"")
+                              : i == 5 ? dm_xstrdup("\"0.5\"")
+                                       : NULL;
         }
         dm_schema_add_key(wanted, 7);
-        dm_schema_add_key(wanted, 3); /* a float: not an Iceberg identifier, still our key, and in this order */
+        dm_schema_add_key(wanted,
+                          3); /* a float: not an Iceberg identifier, still our key, and in this order */
         struct dm_schema *s = evolved(NULL, wanted, &last);
         struct dm_metadata *m = dm_metadata_new(version, "file:///lake/a/b"), *read = NULL;
         dm_metadata_set_property(m, "datamirror.next-file", "17");
@@ -190,8 +205,12 @@ static void schemas_share_ids_and_old_ones_go(void **state)
     for (int64_t i = 1; i <= 6; i++) {
         if (i == 3)
             must(dm_metadata_set_schema(m, b, &err));
-        struct dm_snapshot_new s = {.id = i, .parent_id = i - 1, .sequence_number = i, .timestamp_ms = i * 1000,
-                                    .manifest_list = "file:///x", .first_row_id = 0};
+        struct dm_snapshot_new s = {.id = i,
+                                    .parent_id = i - 1,
+                                    .sequence_number = i,
+                                    .timestamp_ms = i * 1000,
+                                    .manifest_list = "file:///x",
+                                    .first_row_id = 0};
         must(dm_metadata_add_snapshot(m, &s, &err));
     }
     assert_int_equal(m->current_schema_id, 1);

@@ -155,7 +155,8 @@ static void delete_id(struct life *l, int64_t id)
     struct dm_error err = {0};
     for (size_t i = 0; i < l->n; i++)
         if (l->rows[i].id == id) {
-            must(dm_commit_delete_rows(l->commit, space, l->table, l->rows[i].file, &l->rows[i].position, 1, &err));
+            must(dm_commit_delete_rows(l->commit, space, l->table, l->rows[i].file, &l->rows[i].position, 1,
+                                       &err));
             l->rows[i] = l->rows[--l->n];
             return;
         }
@@ -311,14 +312,24 @@ static void step_sweep(struct life *l)
     must(dm_lake_sweep(l->lake, 0, NULL, &err));
 }
 
-static const struct { const char *name; void (*run)(struct life *l); } steps[] = {
-    {"create", step_create}, {"insert and delete", step_insert_and_delete},
-    {"delete in a new file too", step_delete_in_new_file_too}, {"delete only", step_delete_only},
-    {"evolve", step_evolve}, {"insert after evolution", step_insert_after_evolution},
-    {"whole file deleted", step_whole_file_deleted}, {"many commits", step_many_commits}, {"sweep", step_sweep},
-    {"truncate and insert", step_truncate_and_insert}, {"truncate", step_truncate},
-    {"insert after truncate", step_insert_after_truncate}, {"default", step_default},
-    {"insert after default", step_insert_after_default}, {"sweep again", step_sweep}};
+static const struct {
+    const char *name;
+    void (*run)(struct life *l);
+} steps[] = {{"create", step_create},
+             {"insert and delete", step_insert_and_delete},
+             {"delete in a new file too", step_delete_in_new_file_too},
+             {"delete only", step_delete_only},
+             {"evolve", step_evolve},
+             {"insert after evolution", step_insert_after_evolution},
+             {"whole file deleted", step_whole_file_deleted},
+             {"many commits", step_many_commits},
+             {"sweep", step_sweep},
+             {"truncate and insert", step_truncate_and_insert},
+             {"truncate", step_truncate},
+             {"insert after truncate", step_insert_after_truncate},
+             {"default", step_default},
+             {"insert after default", step_insert_after_default},
+             {"sweep again", step_sweep}};
 
 /* ---- comparing and telling ---- */
 
@@ -338,10 +349,13 @@ static void close_life(struct life *l)
     dm_engine_close(l->engine);
 }
 
-struct seen { struct life *l; size_t n; };
+struct seen {
+    struct life *l;
+    size_t n;
+};
 
-static enum dm_status compare_rows(void *ctx, const struct dm_batch *b, const uint32_t *files, const uint32_t *positions,
-                                   struct dm_error *err)
+static enum dm_status compare_rows(void *ctx, const struct dm_batch *b, const uint32_t *files,
+                                   const uint32_t *positions, struct dm_error *err)
 {
     struct seen *s = ctx;
     (void)err;
@@ -382,8 +396,10 @@ static void check_visible(struct life *l, struct dm_lake *lake)
     const struct dm_dataset *d = dataset(lake, space, l->table);
     struct dm_scan_file *files = dm_xzalloc(d->n_files + 1, sizeof *files);
     for (size_t i = 0; i < d->n_files; i++)
-        files[i] = (struct dm_scan_file){.path = d->files[i].path, .number = d->files[i].number,
-                                         .rows = d->files[i].rows, .deleted = d->files[i].deleted};
+        files[i] = (struct dm_scan_file){.path = d->files[i].path,
+                                         .number = d->files[i].number,
+                                         .rows = d->files[i].rows,
+                                         .deleted = d->files[i].deleted};
     struct seen s = {.l = l};
     if (d->n_files > 0)
         must(dm_parquet_scan(l->engine, files, d->n_files, d->schema, NULL, compare_rows, &s, &err));
@@ -392,7 +408,10 @@ static void check_visible(struct life *l, struct dm_lake *lake)
     free(files);
 }
 
-struct totals { int64_t rows; int64_t ids; };
+struct totals {
+    int64_t rows;
+    int64_t ids;
+};
 
 static enum dm_status read_totals(void *ctx, size_t n, const char *const *values, struct dm_error *err)
 {
@@ -413,7 +432,8 @@ static void check_query(struct life *l, struct dm_lake *lake)
     for (size_t i = 0; i < l->n; i++)
         ids += l->rows[i].id;
     must(dm_lake_query_open(lake, l->engine, &sql, &err));
-    must(dm_sql_each(sql, "SELECT count(*), coalesce(sum(id), 0) FROM shop.orders", read_totals, &seen, &err));
+    must(
+        dm_sql_each(sql, "SELECT count(*), coalesce(sum(id), 0) FROM shop.orders", read_totals, &seen, &err));
     dm_sql_close(sql);
     assert_int_equal(seen.rows, l->n);
     assert_int_equal(seen.ids, ids);
@@ -450,17 +470,18 @@ static void tell(const struct life *l, const char *step)
         const struct row *r = &l->rows[i];
         char price[32];
         int64_t cents = (int64_t)r->price;
-        (void)snprintf(price, sizeof price, "%s%" PRId64 ".%02" PRId64, cents < 0 ? "-" : "", (cents < 0 ? -cents : cents) / 100,
-                       (cents < 0 ? -cents : cents) % 100);
-        json_t *o = json_pack("{s:I, s:I, s:s, s:I}", "id", (json_int_t)r->id, "qty", (json_int_t)r->qty, "price", price,
-                              "at", (json_int_t)r->at);
+        (void)snprintf(price, sizeof price, "%s%" PRId64 ".%02" PRId64, cents < 0 ? "-" : "",
+                       (cents < 0 ? -cents : cents) / 100, (cents < 0 ? -cents : cents) % 100);
+        json_t *o = json_pack("{s:I, s:I, s:s, s:I}", "id", (json_int_t)r->id, "qty", (json_int_t)r->qty,
+                              "price", price, "at", (json_int_t)r->at);
         json_object_set_new(o, l->name_column, r->name[0] == '\0' ? json_null() : json_string(r->name));
         if (l->wanted->n_fields > 7)
-            json_object_set_new(o, l->wanted->fields[7].name, r->note[0] == '\0' ? json_null() : json_string(r->note));
+            json_object_set_new(o, l->wanted->fields[7].name,
+                                r->note[0] == '\0' ? json_null() : json_string(r->note));
         json_array_append_new(rows, o);
     }
-    json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:o}", "step", step, "namespace", space, "table", l->table, "location",
-                             d->location, "rows", rows);
+    json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:o}", "step", step, "namespace", space, "table", l->table,
+                             "location", d->location, "rows", rows);
     char *text = json_dumps(line, JSON_COMPACT);
     (void)puts(text);
     (void)fflush(stdout);

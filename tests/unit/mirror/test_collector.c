@@ -35,7 +35,8 @@ static enum dm_status take_unit(void *ctx, struct dm_unit *unit, struct dm_error
     return DM_OK;
 }
 
-static enum dm_status find_target(void *ctx, const struct dm_table *table, struct dm_target **target, struct dm_error *e)
+static enum dm_status find_target(void *ctx, const struct dm_table *table, struct dm_target **target,
+                                  struct dm_error *e)
 {
     struct fixture *f = ctx;
     (void)e;
@@ -128,7 +129,8 @@ static void begin(struct fixture *f, uint64_t xid, dm_position at)
 
 static void commit(struct fixture *f, uint64_t xid, dm_position at)
 {
-    struct dm_txn txn = {.xid = xid, .visible_at = at, .position = at + 1, .commit_time_us = 1000000 + (int64_t)at};
+    struct dm_txn txn = {
+        .xid = xid, .visible_at = at, .position = at + 1, .commit_time_us = 1000000 + (int64_t)at};
     assert_int_equal(f->sink->commit(f->sink->ctx, &txn, &err), DM_OK);
 }
 
@@ -355,12 +357,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(unit_closes_at_a_boundary_only, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_large_transaction_comes_in_parts_and_closes_at_its_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_large_transaction_comes_in_parts_and_closes_at_its_end, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_the_copy_holds_is_skipped, setup, teardown),
-        cmocka_unit_test_setup_teardown(transactions_in_progress_take_effect_in_commit_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(transactions_in_progress_take_effect_in_commit_order, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(an_added_column_is_a_step_before_its_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(an_aborted_definition_leaves_no_trace, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_copy_is_attached_with_what_came_after_its_snapshot, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_copy_is_attached_with_what_came_after_its_snapshot, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_pin_closes_exactly_at_its_position, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
