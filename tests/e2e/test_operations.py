@@ -190,7 +190,7 @@ def test_disk_full(database, folder):
         pytest.skip("needs root to mount a small tmpfs")
     small = folder / "small"
     small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", small], capture_output=True, text=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", small], capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"cannot mount: {mounted.stderr.strip()}")
     try:
