@@ -208,6 +208,7 @@ static enum dm_status define(struct dm_collector *c, struct dm_route *r, const s
         dm_table_free(r->table);
         r->table = dm_table_copy(table);
     }
+    r->told_at = c->open ? c->txn.visible_at : c->position;
     r->applied = false;
     r->batch = NULL;
     r->spool_id = 0;

@@ -160,11 +160,13 @@ enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t,
     enum dm_status status = dm_collector_replay(c, spool, true, at, err);
     c->open = false;
     dm_spool_free(spool);
-    if (status == DM_OK && latest != NULL) {
+    /* Told after the snapshot: newer than what it shows, and perhaps not followed by any row. */
+    if (status == DM_OK && latest != NULL && r->told_at >= at) {
         dm_table_free(r->table);
         r->table = latest;
-        r->applied = false; /* compared again with the next row */
-        return DM_OK;
+        r->applied = false;
+        r->spool_id = 0;
+        return dm_collector_apply_table(c, r, err);
     }
     dm_table_free(latest);
     return status;

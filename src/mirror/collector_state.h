@@ -10,6 +10,7 @@
 struct dm_route {
     struct dm_target *target;
     struct dm_table *table; /* the stream's current definition, owned */
+    dm_position told_at;    /* where the stream stood when it told the definition */
     bool applied;           /* target->schema covers `table` */
     struct dm_batch *batch; /* open batch, belongs to the unit's step; NULL: none */
     uint64_t spool_id;      /* the spool that spool_table is a number of; 0: none */

@@ -182,6 +182,7 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
     for (size_t i = 0; i < copied->n_bad; i++)
         keep_bad(c, &copied->bad[i], &(struct dm_txn){.position = copied->at});
     t->state.copied_at = copied->at;
+    t->state.storage = step->table->storage;
     t->state.received += copied->rows;
     t->state.inserted += copied->rows;
     replace_text(&t->state.state, t->state.append_only ? "append-only" : "streaming");

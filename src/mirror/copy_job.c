@@ -45,7 +45,6 @@ struct dm_copy_job {
     size_t n_tasks;
     struct job_task *tasks;
     size_t next_task;
-    size_t n_files;
     struct dm_error error; /* class set: the whole job failed */
 };
 
@@ -94,11 +93,9 @@ static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint3
 static enum dm_status write_part_file(struct part_reader *p, bool *more, struct dm_error *err)
 {
     struct dm_copy_job *job = p->job;
-    (void)pthread_mutex_lock(&job->mutex);
-    size_t number = job->n_files++;
-    (void)pthread_mutex_unlock(&job->mutex);
-    char *path = dm_xasprintf("%s/.copy/%s-%p-%zu.parquet", job->mirror->config->lake, job->config->name,
-                              (void *)job, number);
+    static atomic_uint last_number; /* never used twice in this process: an earlier job may still be cleaning up */
+    unsigned number = atomic_fetch_add(&last_number, 1) + 1;
+    char *path = dm_xasprintf("%s/.copy/%s-%u.parquet", job->mirror->config->lake, job->config->name, number);
     struct dm_parquet_options options = {.compression = job->mirror->config->compression,
                                          .max_bytes = job->mirror->config->target_file_bytes * 4};
     struct dm_parquet_result result = {0};

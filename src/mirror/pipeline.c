@@ -26,6 +26,7 @@ enum {
     position_every_ms = 5000,
     tell_every_ms = 10000,
     keepalive_every_ms = 5000,
+    quick_retry_limit = 5,
     hold_limit_ms = 60000,
 };
 
@@ -63,6 +64,8 @@ struct pipeline {
     /* stream thread's clocks, monotonic microseconds */
     int64_t discovered_us, health_us, requests_us, position_us, held_since_us, told_us;
     int64_t held_request; /* 0: the stream is not held */
+    bool has_streamed;    /* in this run: what is wrong now may be a race with a change of the tables */
+    int quick_retries;
 };
 
 static bool stopping(const struct pipeline *p)
@@ -518,8 +521,13 @@ static enum dm_status stream_until_stopped(struct pipeline *p, struct dm_error *
     struct finished_list ready = {0};
     bool done = false;
     enum dm_status status = DM_OK;
-    while (status == DM_OK && !done && !stopping(p))
+    p->has_streamed = true;
+    int64_t started = dm_clock_monotonic_us();
+    while (status == DM_OK && !done && !stopping(p)) {
         status = one_round(p, &ready, &done, err);
+        if (p->quick_retries > 0 && dm_clock_monotonic_us() - started > 10 * 1000000)
+            p->quick_retries = 0; /* settled */
+    }
     if (status == DM_OK && *p->m->stop < 2 && !dm_collector_in_transaction(p->collector))
         status = dm_collector_close_unit(p->collector, false, err);
     drop_finished(&ready);
@@ -716,6 +724,10 @@ enum dm_status dm_pipeline_run(const struct dm_pipeline_options *options, struct
         if (why.class == DM_ERROR_DATA && failed != 0 && stop_dataset(p, failed, &why, &why) == DM_OK)
             continue;
         bool retry = why.class == DM_ERROR_TRANSIENT;
+        /* A table renamed or a column dropped between our look and our use of it makes the source refuse; looking again settles it. A real
+         * mistake stays one. */
+        if (!retry && why.class == DM_ERROR_CONFIG && p->has_streamed && p->quick_retries++ < quick_retry_limit)
+            retry = true;
         tell_trouble(p, retry ? "retrying" : "stopped", &why);
         if (!retry || stopping(p)) {
             *err = why;

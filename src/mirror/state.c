@@ -21,7 +21,7 @@ static const char create_sql[] =
     "NULL,"
     " source_schema TEXT NOT NULL, source_table TEXT NOT NULL, source_id INTEGER NOT NULL, state TEXT NOT "
     "NULL, reason TEXT,"
-    " copied_at INTEGER NOT NULL DEFAULT 0, append_only INTEGER NOT NULL DEFAULT 0,"
+    " copied_at INTEGER NOT NULL DEFAULT 0, storage INTEGER NOT NULL DEFAULT 0, append_only INTEGER NOT NULL DEFAULT 0,"
     " received INTEGER NOT NULL DEFAULT 0, inserted INTEGER NOT NULL DEFAULT 0, updated INTEGER NOT NULL "
     "DEFAULT 0,"
     " deleted INTEGER NOT NULL DEFAULT 0, truncated INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL "
@@ -113,7 +113,7 @@ enum dm_status dm_state_datasets(sqlite3 *db, const char *source, struct dm_data
     if (prepare(db, &st,
                 "SELECT id, source, namespace, name, source_schema, source_table, source_id, state, reason, "
                 "copied_at, append_only,"
-                " received, inserted, updated, deleted, truncated, quarantined FROM dm_dataset"
+                " received, inserted, updated, deleted, truncated, quarantined, storage FROM dm_dataset"
                 " WHERE ?1 IS NULL OR source = ?1 ORDER BY namespace, name",
                 err, "t", source) != DM_OK)
         return DM_FAIL;
@@ -138,6 +138,7 @@ enum dm_status dm_state_datasets(sqlite3 *db, const char *source, struct dm_data
             .deleted = (uint64_t)sqlite3_column_int64(st, 14),
             .truncated = (uint64_t)sqlite3_column_int64(st, 15),
             .quarantined = (uint64_t)sqlite3_column_int64(st, 16),
+            .storage = (uint64_t)sqlite3_column_int64(st, 17),
         };
     }
     sqlite3_finalize(st);
@@ -167,10 +168,11 @@ enum dm_status dm_state_put_dataset(sqlite3 *db, struct dm_dataset_state *d, str
                 "source_id=?6, state=?7, reason=?8,"
                 " copied_at=?9, append_only=?10, received=?11, inserted=?12, updated=?13, deleted=?14, "
                 "truncated=?15,"
-                " quarantined=?16 WHERE id=?1",
-                err, "uttttuttuiuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema,
+                " quarantined=?16, storage=?17 WHERE id=?1",
+                err, "uttttuttuiuuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema,
                 d->source_table, d->source_id, d->state, d->reason, d->copied_at, (int64_t)d->append_only,
-                d->received, d->inserted, d->updated, d->deleted, d->truncated, d->quarantined) != DM_OK)
+                d->received, d->inserted, d->updated, d->deleted, d->truncated, d->quarantined,
+                d->storage) != DM_OK)
         return DM_FAIL;
     return run_once(db, st, "updating a dataset", err);
 }

@@ -161,6 +161,13 @@ static enum dm_status update_one(struct dm_target_list *list, const struct dm_ta
         return refuse(list, t, table, err);
     dm_table_free(t->table);
     t->table = dm_table_copy(table);
+    if (!list->compared && t->phase == DM_PHASE_STREAMING && table->storage != 0 && t->state.storage != 0 &&
+        table->storage != t->state.storage) {
+        t->copy_again = true;
+        dm_log(DM_LOG_INFO, "%s.%s will be copied again: the table's storage is not the one that was copied (TRUNCATE, VACUUM FULL or a"
+                            " rewriting ALTER TABLE), and nobody can tell what happened while no mirror ran",
+               t->state.namespace, t->state.name);
+    }
     if (known && !state_is(t, "refused") && !state_is(t, "dropped"))
         return DM_OK;
     *changed = true;
@@ -180,5 +187,6 @@ enum dm_status dm_target_list_update(struct dm_target_list *list, const struct d
     for (size_t i = 0; i < tables->n; i++)
         if (update_one(list, tables->tables[i], changed, err) != DM_OK)
             return DM_FAIL;
+    list->compared = true;
     return DM_OK;
 }

@@ -7,6 +7,7 @@
 struct dm_target_list {
     struct dm_mirror *mirror;
     const struct dm_source_config *config;
+    bool compared; /* with the source's storage, once after loading */
     size_t n;
     struct dm_target **items;
 };
