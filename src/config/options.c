@@ -81,12 +81,11 @@ static const struct dm_option top[] = {
      .kind = DM_OPTION_INT,
      TOP(format_version),
      .fallback = "3",
-     .min = 2,
+     .min = 3,
      .max = 3,
-     .help =
-         "The Iceberg format version of new tables: 3 has deletion vectors; 2 has position delete files, for "
-         "readers that do not know version 3 yet.",
-     .example = "format_version: 2"},
+     .help = "The Iceberg format version of new tables. 3, with deletion vectors, is the only one: PyIceberg and Spark "
+             "read it.",
+     .example = "format_version: 3"},
     {.name = "catalog_name",
      .kind = DM_OPTION_TEXT,
      TOP(catalog_name),

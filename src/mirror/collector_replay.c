@@ -154,10 +154,12 @@ enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t,
     struct dm_table *latest = r->table;
     r->table = dm_table_copy(table);
     r->spool_id = 0;
-    r->applied = true;
+    r->applied = false;
     r->batch = NULL;
     c->open = true; /* the spool may be handed on in parts; the position moves when all of it is in */
-    enum dm_status status = dm_collector_replay(c, spool, true, at, err);
+    enum dm_status status = dm_collector_apply_table(c, r, err); /* the name may be another than when the copy was planned */
+    if (status == DM_OK)
+        status = dm_collector_replay(c, spool, true, at, err);
     c->open = false;
     dm_spool_free(spool);
     /* Told after the snapshot: newer than what it shows, and perhaps not followed by any row. */

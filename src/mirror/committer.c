@@ -110,13 +110,6 @@ static void keep_bad(struct dm_committer *c, const struct dm_kept_row *row, cons
     c->bad_txns[c->n_bad - 1] = *txn;
 }
 
-static void replace_text(char **text, const char *with)
-{
-    char *copy = dm_xstrdup(with);
-    free(*text);
-    *text = copy;
-}
-
 /* ---- steps ---- */
 
 static enum dm_status take_copied_files(struct dm_committer *c, struct dm_target *t,
@@ -185,8 +178,8 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
     t->state.storage = step->table->storage;
     t->state.received += copied->rows;
     t->state.inserted += copied->rows;
-    replace_text(&t->state.state, t->state.append_only ? "append-only" : "streaming");
-    replace_text(&t->state.reason, NULL);
+    dm_target_set_text(t, &t->state.state, t->state.append_only ? "append-only" : "streaming");
+    dm_target_set_text(t, &t->state.reason, NULL);
     dm_log(DM_LOG_INFO, "%s.%s: copied, %llu rows", t->state.namespace, t->state.name,
            (unsigned long long)copied->rows);
     return DM_OK;
@@ -217,8 +210,8 @@ static enum dm_status apply_rename(struct dm_committer *c, const struct dm_step 
 {
     struct dm_target *t = step->target;
     const struct dm_table *table = step->table;
-    replace_text(&t->state.source_schema, table->schema);
-    replace_text(&t->state.source_table, table->name);
+    dm_target_set_text(t, &t->state.source_schema, table->schema);
+    dm_target_set_text(t, &t->state.source_table, table->name);
     char *namespace = table->default_namespace
                           ? dm_xstrdup(c->options.source->name)
                           : dm_xasprintf("%s_%s", c->options.source->name, table->schema);
@@ -238,8 +231,8 @@ static enum dm_status apply_rename(struct dm_committer *c, const struct dm_step 
         if (status == DM_OK)
             status = dm_history_rename(&c->apply, t, namespace, table->name, err);
         if (status == DM_OK) {
-            replace_text(&t->state.namespace, namespace);
-            replace_text(&t->state.name, table->name);
+            dm_target_set_text(t, &t->state.namespace, namespace);
+            dm_target_set_text(t, &t->state.name, table->name);
         }
     }
     free(namespace);
@@ -257,8 +250,8 @@ static enum dm_status apply_step(struct dm_committer *c, struct dm_unit *unit, s
     case DM_STEP_SCHEMA: return apply_schema(c, step, err);
     case DM_STEP_ATTACH: return apply_attach(c, step, err);
     case DM_STEP_STATE:
-        replace_text(&t->state.state, step->state);
-        replace_text(&t->state.reason, step->reason);
+        dm_target_set_text(t, &t->state.state, step->state);
+        dm_target_set_text(t, &t->state.reason, step->reason);
         return DM_OK;
     case DM_STEP_RENAME: return apply_rename(c, step, err);
     }

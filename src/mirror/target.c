@@ -1,6 +1,7 @@
 #include "mirror/target.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "mirror/spool.h"
@@ -8,6 +9,15 @@
 struct dm_target *dm_target_new(void)
 {
     return dm_xzalloc(1, sizeof(struct dm_target));
+}
+
+void dm_target_set_text(struct dm_target *t, char **text, const char *value)
+{
+    if (*text != NULL && value != NULL && strcmp(*text, value) == 0)
+        return;
+    t->old_texts = dm_xrealloc(t->old_texts, t->n_old_texts + 1, sizeof(char *));
+    t->old_texts[t->n_old_texts++] = *text;
+    *text = dm_xstrdup(value);
 }
 
 void dm_target_free(struct dm_target *t)
@@ -20,5 +30,8 @@ void dm_target_free(struct dm_target *t)
     dm_schema_unref(t->schema);
     dm_table_free(t->table);
     dm_spool_free(t->spool);
+    for (size_t i = 0; i < t->n_old_texts; i++)
+        free(t->old_texts[i]);
+    free(t->old_texts);
     free(t);
 }

@@ -39,6 +39,8 @@ struct dm_target {
     bool copy_again;        /* must be copied (again); taken up by the next copy job */
     struct dm_spool *spool; /* changes that arrived while copying; NULL otherwise */
     size_t route;           /* its number in the collector */
+    size_t n_old_texts;
+    char **old_texts;
 };
 
 /* Shared by all sources of one `datamirror run`. */
@@ -53,6 +55,8 @@ struct dm_mirror {
     atomic_bool ending; /* some source failed for good, or the time is over */
 };
 
+/* Replaces a text of t->state. The old one lives on until dm_target_free, since the stream thread may be reading it. */
+void dm_target_set_text(struct dm_target *t, char **text, const char *value);
 struct dm_target *dm_target_new(void);
 void dm_target_free(struct dm_target *t);
 
