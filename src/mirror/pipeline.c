@@ -213,6 +213,8 @@ static enum dm_status discover(struct pipeline *p, bool first, struct dm_error *
             dm_table_list_release(&tables);
             return DM_OK;
         }
+        p->targets.committed = p->committed;
+        p->targets.source_end = p->committed + (p->stream != NULL ? p->type->stream_lag(p->stream, p->committed) : 0);
         status = dm_target_list_update(&p->targets, &tables, &changed, err);
         (void)pthread_mutex_unlock(&p->m->lake_mutex);
     }

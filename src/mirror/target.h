@@ -39,6 +39,9 @@ struct dm_target {
     bool copy_again;        /* must be copied (again); taken up by the next copy job */
     struct dm_spool *spool; /* changes that arrived while copying; NULL otherwise */
     size_t route;           /* its number in the collector */
+    uint64_t seen_storage;       /* the source's storage as discovery saw it last … */
+    int64_t seen_storage_us;     /* … since when, monotonic */
+    dm_position seen_storage_at; /* … and where the source's log ended then */
     size_t n_old_texts;
     char **old_texts;
 };

@@ -4,8 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+
+enum { storage_settles_us = 30 * 1000000 };
 
 static bool state_is(const struct dm_target *t, const char *state)
 {
@@ -150,6 +153,28 @@ static enum dm_status refuse(struct dm_target_list *list, struct dm_target *t, c
     return news ? store(list, t, err) : DM_OK;
 }
 
+/* While the mirror runs, the source itself tells of rewrites. When a new storage has stood long enough for that, and everything up to then
+ * is in the lake, it is remembered, so that the next start does not take a TRUNCATE of today for one that nobody saw. */
+static enum dm_status remember_storage(struct dm_target_list *list, struct dm_target *t, const struct dm_table *table, struct dm_error *err)
+{
+    int64_t now = dm_clock_monotonic_us();
+    int64_t long_enough = 3 * list->config->heartbeat_interval_ms * 1000;
+    if (long_enough < storage_settles_us)
+        long_enough = storage_settles_us;
+    if (table->storage == t->state.storage || t->phase != DM_PHASE_STREAMING || t->copy_again)
+        return DM_OK;
+    if (table->storage != t->seen_storage) {
+        t->seen_storage = table->storage;
+        t->seen_storage_us = now;
+        t->seen_storage_at = list->source_end;
+        return DM_OK;
+    }
+    if (now - t->seen_storage_us < long_enough || list->committed < t->seen_storage_at)
+        return DM_OK;
+    t->state.storage = table->storage;
+    return store(list, t, err);
+}
+
 static enum dm_status update_one(struct dm_target_list *list, const struct dm_table *table, bool *changed,
                                  struct dm_error *err)
 {
@@ -169,7 +194,7 @@ static enum dm_status update_one(struct dm_target_list *list, const struct dm_ta
                t->state.namespace, t->state.name);
     }
     if (known && !state_is(t, "refused") && !state_is(t, "dropped"))
-        return DM_OK;
+        return remember_storage(list, t, table, err);
     *changed = true;
     t->phase = DM_PHASE_WAITING;
     t->state.append_only = table->append_only || table->columns->n_keys == 0;

@@ -78,7 +78,7 @@ static enum dm_status read_relations(const struct pg_catalog *catalog, uint32_t 
         t->identity = PQgetvalue(rows, i, 5)[0];
         t->partition = pg_cell_bool(rows, i, 6);
         t->storage = (uint64_t)pg_cell_int(rows, i, 11);
-        t->table->storage = t->kind == 'r' ? t->storage : 0; /* partitions come and go without harm */
+        t->table->storage = t->storage;
         t->config = dm_config_table(catalog->config, t->table->schema, t->table->name);
         t->table->id = t->oid;
         t->table->default_namespace = strcmp(t->table->schema, "public") == 0;
