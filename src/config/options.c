@@ -83,7 +83,8 @@ static const struct dm_option top[] = {
      .fallback = "3",
      .min = 3,
      .max = 3,
-     .help = "The Iceberg format version of new tables. 3, with deletion vectors, is the only one: PyIceberg and Spark "
+     .help = "The Iceberg format version of new tables. 3, with deletion vectors, is the only one: PyIceberg "
+             "and Spark "
              "read it.",
      .example = "format_version: 3"},
     {.name = "catalog_name",

@@ -157,7 +157,8 @@ enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t,
     r->applied = false;
     r->batch = NULL;
     c->open = true; /* the spool may be handed on in parts; the position moves when all of it is in */
-    enum dm_status status = dm_collector_apply_table(c, r, err); /* the name may be another than when the copy was planned */
+    enum dm_status status =
+        dm_collector_apply_table(c, r, err); /* the name may be another than when the copy was planned */
     if (status == DM_OK)
         status = dm_collector_replay(c, spool, true, at, err);
     c->open = false;

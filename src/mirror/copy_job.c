@@ -93,7 +93,8 @@ static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint3
 static enum dm_status write_part_file(struct part_reader *p, bool *more, struct dm_error *err)
 {
     struct dm_copy_job *job = p->job;
-    static atomic_uint last_number; /* never used twice in this process: an earlier job may still be cleaning up */
+    static atomic_uint
+        last_number; /* never used twice in this process: an earlier job may still be cleaning up */
     unsigned number = atomic_fetch_add(&last_number, 1) + 1;
     char *path = dm_xasprintf("%s/.copy/%s-%u.parquet", job->mirror->config->lake, job->config->name, number);
     struct dm_parquet_options options = {.compression = job->mirror->config->compression,

@@ -214,7 +214,8 @@ static enum dm_status discover(struct pipeline *p, bool first, struct dm_error *
             return DM_OK;
         }
         p->targets.committed = p->committed;
-        p->targets.source_end = p->committed + (p->stream != NULL ? p->type->stream_lag(p->stream, p->committed) : 0);
+        p->targets.source_end =
+            p->committed + (p->stream != NULL ? p->type->stream_lag(p->stream, p->committed) : 0);
         status = dm_target_list_update(&p->targets, &tables, &changed, err);
         (void)pthread_mutex_unlock(&p->m->lake_mutex);
     }
@@ -728,7 +729,8 @@ enum dm_status dm_pipeline_run(const struct dm_pipeline_options *options, struct
         bool retry = why.class == DM_ERROR_TRANSIENT;
         /* A table renamed or a column dropped between our look and our use of it makes the source refuse; looking again settles it. A real
          * mistake stays one. */
-        if (!retry && why.class == DM_ERROR_CONFIG && p->has_streamed && p->quick_retries++ < quick_retry_limit)
+        if (!retry && why.class == DM_ERROR_CONFIG && p->has_streamed &&
+            p->quick_retries++ < quick_retry_limit)
             retry = true;
         tell_trouble(p, retry ? "retrying" : "stopped", &why);
         if (!retry || stopping(p)) {

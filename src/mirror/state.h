@@ -23,7 +23,7 @@ struct dm_dataset_state {
     char *state;           /* waiting, copying, streaming, append-only, stopped, refused, dropped */
     char *reason;          /* NULL unless stopped or refused */
     dm_position copied_at; /* position of the copy that the dataset rests on; 0: not copied yet */
-    uint64_t storage; /* of the source table when it was copied; 0: unknown */
+    uint64_t storage;      /* of the source table when it was copied; 0: unknown */
     bool append_only;
     uint64_t received, inserted, updated, deleted, truncated, quarantined;
 };

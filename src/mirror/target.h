@@ -35,10 +35,10 @@ struct dm_target {
     enum dm_phase phase;
     dm_position copied_at; /* transactions that its copy already holds have visible_at below this */
     bool history;
-    bool history_ready;     /* the history dataset exists with the dataset's columns (commit thread) */
-    bool copy_again;        /* must be copied (again); taken up by the next copy job */
-    struct dm_spool *spool; /* changes that arrived while copying; NULL otherwise */
-    size_t route;           /* its number in the collector */
+    bool history_ready;          /* the history dataset exists with the dataset's columns (commit thread) */
+    bool copy_again;             /* must be copied (again); taken up by the next copy job */
+    struct dm_spool *spool;      /* changes that arrived while copying; NULL otherwise */
+    size_t route;                /* its number in the collector */
     uint64_t seen_storage;       /* the source's storage as discovery saw it last … */
     int64_t seen_storage_us;     /* … since when, monotonic */
     dm_position seen_storage_at; /* … and where the source's log ended then */

@@ -155,7 +155,8 @@ static enum dm_status refuse(struct dm_target_list *list, struct dm_target *t, c
 
 /* While the mirror runs, the source itself tells of rewrites. When a new storage has stood long enough for that, and everything up to then
  * is in the lake, it is remembered, so that the next start does not take a TRUNCATE of today for one that nobody saw. */
-static enum dm_status remember_storage(struct dm_target_list *list, struct dm_target *t, const struct dm_table *table, struct dm_error *err)
+static enum dm_status remember_storage(struct dm_target_list *list, struct dm_target *t,
+                                       const struct dm_table *table, struct dm_error *err)
 {
     int64_t now = dm_clock_monotonic_us();
     int64_t long_enough = 3 * list->config->heartbeat_interval_ms * 1000;
@@ -189,8 +190,10 @@ static enum dm_status update_one(struct dm_target_list *list, const struct dm_ta
     if (!list->compared && t->phase == DM_PHASE_STREAMING && table->storage != 0 && t->state.storage != 0 &&
         table->storage != t->state.storage) {
         t->copy_again = true;
-        dm_log(DM_LOG_INFO, "%s.%s will be copied again: the table's storage is not the one that was copied (TRUNCATE, VACUUM FULL or a"
-                            " rewriting ALTER TABLE), and nobody can tell what happened while no mirror ran",
+        dm_log(DM_LOG_INFO,
+               "%s.%s will be copied again: the table's storage is not the one that was copied (TRUNCATE, "
+               "VACUUM FULL or a"
+               " rewriting ALTER TABLE), and nobody can tell what happened while no mirror ran",
                t->state.namespace, t->state.name);
     }
     if (known && !state_is(t, "refused") && !state_is(t, "dropped"))

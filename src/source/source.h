@@ -43,7 +43,8 @@ struct dm_table {
         rewritten; /* the stored rows changed without row events (ALTER TABLE that rewrites): copy it again */
     char *problem; /* NULL, or why it cannot be mirrored: "has no primary key" */
     char *hint;    /* with problem: the ways out */
-    uint64_t storage; /* changes when the stored rows are rewritten (PostgreSQL: relfilenode); 0: unknown. Compared at start, since a rewrite
+    uint64_t
+        storage; /* changes when the stored rows are rewritten (PostgreSQL: relfilenode); 0: unknown. Compared at start, since a rewrite
                        * while no mirror ran is told by nobody */
     uint64_t estimated_rows;
     uint64_t estimated_bytes;
