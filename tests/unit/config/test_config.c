@@ -78,7 +78,7 @@ static void test_everything(void **state)
                                 "commit_interval: 250ms\n"
                                 "memory_limit: 1GiB\n"
                                 "compression: snappy\n"
-                                "format_version: 2\n"
+                                "format_version: 3\n"
                                 "sources:\n"
                                 "  a:\n"
                                 "    type: postgres\n"
@@ -135,7 +135,7 @@ static void test_refusals(void **state)
     refused(GOOD "memory_limit: 99999999999999999999\n", "memory_limit cannot be", NULL);
     refused(GOOD "compression: zstandard\n", "allowed are: zstd, snappy, uncompressed", NULL);
     refused(GOOD "compression: snapy\n", "compression cannot be \"snapy\"", "did you mean \"snappy\"?");
-    refused(GOOD "format_version: 4\n", "whole number from 2 to 3", NULL);
+    refused(GOOD "format_version: 4\n", "whole number from 3 to 3", NULL);
     refused(GOOD "lake: a\nlake: b\n", "mirror.yaml:3: lake is given twice; the first is in line 2",
             "keep one");
     refused(GOOD "lake: [a]\n", "lake wants a single value, not a list", NULL);
