@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "mirror/dataset_match.h"
 
 enum { batch_rows = 16384, batch_bytes = 4 << 20 };
 
@@ -190,18 +191,6 @@ static void run_workers(struct dm_copy_job *job)
 
 /* ---- the plan ---- */
 
-static const struct dm_table *find_table(const struct dm_table_list *list, const struct dm_target *t)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        const struct dm_table *table = list->tables[i];
-        if (t->state.source_id != 0 ? table->id == t->state.source_id
-                                    : strcmp(table->name, t->state.source_table) == 0 &&
-                                          strcmp(table->schema, t->state.source_schema) == 0)
-            return table;
-    }
-    return NULL;
-}
-
 /* A column that cannot be widened into its new type becomes a new field: the old one is left out of what is evolved from. */
 static struct dm_schema *without_incompatible(const struct dm_schema *current, const struct dm_schema *wanted)
 {
@@ -229,7 +218,7 @@ static struct dm_schema *without_incompatible(const struct dm_schema *current, c
 static enum dm_status plan_table(struct dm_copy_job *job, struct job_table *jt,
                                  const struct dm_table_list *list, dm_position at, struct dm_error *err)
 {
-    const struct dm_table *table = find_table(list, jt->want.target);
+    const struct dm_table *table = dm_dataset_table(&jt->want.target->state, list);
     if (table == NULL || table->problem != NULL)
         return dm_fail(err, DM_ERROR_DATA, table != NULL ? table->hint : "it may have been dropped", "%s",
                        table != NULL ? table->problem : "the table is not there any more");

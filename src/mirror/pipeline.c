@@ -14,6 +14,7 @@
 #include "mirror/committer.h"
 #include "mirror/copy_job.h"
 #include "base/crash_point.h"
+#include "mirror/dataset_match.h"
 #include "mirror/index_rebuild.h"
 #include "mirror/target_list.h"
 
@@ -171,19 +172,6 @@ static enum dm_status find_target(void *ctx, const struct dm_table *table, struc
     return DM_OK;
 }
 
-static bool listed(const struct dm_table_list *tables, const struct dm_target *t)
-{
-    for (size_t i = 0; i < tables->n; i++) {
-        const struct dm_table *table = tables->tables[i];
-        if (table->id != 0 && t->state.source_id != 0
-                ? table->id == t->state.source_id
-                : strcmp(table->name, t->state.source_table) == 0 &&
-                      strcmp(table->schema, t->state.source_schema) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* A mistyped table name must not pass in silence; it is no error either, since the table may be made later. */
 static void warn_of_idle_globs(const struct pipeline *p, const struct dm_table_list *tables)
 {
@@ -225,7 +213,8 @@ static enum dm_status discover(struct pipeline *p, bool first, struct dm_error *
         status = p->type->prepare(p->source, &tables, err);
     for (size_t i = 0; i < p->targets.n && status == DM_OK && p->collector != NULL; i++) {
         struct dm_target *t = p->targets.items[i];
-        if ((t->phase == DM_PHASE_STREAMING || t->phase == DM_PHASE_WAITING) && !listed(&tables, t))
+        if ((t->phase == DM_PHASE_STREAMING || t->phase == DM_PHASE_WAITING) &&
+            dm_dataset_table(&t->state, &tables) == NULL)
             status = dm_collector_set_state(
                 p->collector, t, "dropped",
                 "the table is not in the source any more, or not selected; the dataset keeps its last state",

@@ -1,17 +1,9 @@
 #include <sqlite3.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "mirror/catalog_side.h"
+#include "mirror/dataset_match.h"
 #include "mirror/mirror.h"
-#include "mirror/state.h"
-
-static bool is_named(const struct dm_dataset_state *d, const char *dataset)
-{
-    size_t n = strlen(d->namespace);
-    return strncmp(dataset, d->namespace, n) == 0 && dataset[n] == '.' &&
-           strcmp(dataset + n + 1, d->name) == 0;
-}
 
 enum dm_status dm_mirror_resync(const struct dm_config *config, const char *dataset, struct dm_error *err)
 {
@@ -22,7 +14,7 @@ enum dm_status dm_mirror_resync(const struct dm_config *config, const char *data
         status = dm_state_datasets(db, NULL, &states, err);
     const struct dm_dataset_state *found = NULL;
     for (size_t i = 0; i < states.n; i++)
-        if (is_named(&states.items[i], dataset))
+        if (dm_dataset_is_named(&states.items[i], dataset))
             found = &states.items[i];
     if (status == DM_OK && found == NULL)
         status =

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "mirror/dataset_match.h"
 
 enum { storage_settles_us = 30 * 1000000 };
 
@@ -73,25 +74,17 @@ void dm_target_list_release(struct dm_target_list *list)
 
 struct dm_target *dm_target_list_find(const struct dm_target_list *list, const struct dm_table *table)
 {
-    for (size_t i = 0; i < list->n; i++) {
-        struct dm_target *t = list->items[i];
-        bool same_name = strcmp(t->state.source_table, table->name) == 0 &&
-                         strcmp(t->state.source_schema, table->schema) == 0;
-        if (table->id != 0 && t->state.source_id != 0 ? table->id == t->state.source_id : same_name)
-            return t;
-    }
+    for (size_t i = 0; i < list->n; i++)
+        if (dm_dataset_is_of(&list->items[i]->state, table))
+            return list->items[i];
     return NULL;
 }
 
 struct dm_target *dm_target_list_named(const struct dm_target_list *list, const char *dataset)
 {
-    for (size_t i = 0; i < list->n; i++) {
-        const struct dm_dataset_state *s = &list->items[i]->state;
-        size_t n = strlen(s->namespace);
-        if (strncmp(dataset, s->namespace, n) == 0 && dataset[n] == '.' &&
-            strcmp(dataset + n + 1, s->name) == 0)
+    for (size_t i = 0; i < list->n; i++)
+        if (dm_dataset_is_named(&list->items[i]->state, dataset))
             return list->items[i];
-    }
     return NULL;
 }
 

@@ -20,6 +20,7 @@
 #include "engine/sql.h"
 #include "lake/lake.h"
 #include "mirror/catalog_side.h"
+#include "mirror/dataset_match.h"
 #include "mirror/lake_lock.h"
 #include "mirror/mirror.h"
 #include "mirror/state.h"
@@ -110,12 +111,9 @@ static enum dm_status wait_request(struct verify *v, enum dm_request_state state
 
 static bool is_wanted(const struct verify *v, const struct dm_dataset_state *d)
 {
-    for (size_t i = 0; i < v->n_wanted; i++) {
-        size_t n = strlen(d->namespace);
-        if (strncmp(v->wanted[i], d->namespace, n) == 0 && v->wanted[i][n] == '.' &&
-            strcmp(v->wanted[i] + n + 1, d->name) == 0)
+    for (size_t i = 0; i < v->n_wanted; i++)
+        if (dm_dataset_is_named(d, v->wanted[i]))
             return true;
-    }
     return v->n_wanted == 0;
 }
 
@@ -206,17 +204,6 @@ static enum dm_status copy_source(struct verify *v, const struct dm_table *table
     return status;
 }
 
-static const struct dm_table *source_table(const struct verify *v, const struct dm_dataset_state *d)
-{
-    for (size_t i = 0; i < v->tables.n; i++) {
-        const struct dm_table *t = v->tables.tables[i];
-        bool same_name = strcmp(t->name, d->source_table) == 0 && strcmp(t->schema, d->source_schema) == 0;
-        if (t->id != 0 && d->source_id != 0 ? t->id == d->source_id : same_name)
-            return t;
-    }
-    return NULL;
-}
-
 /* The columns that both sides have, under the source's order; a column that only one side has is a difference in itself. */
 static char *column_difference(const struct dm_schema *lake, const struct dm_schema *source)
 {
@@ -279,7 +266,7 @@ static enum dm_status verify_dataset(struct verify *v, const struct dm_dataset_s
     char *reason = NULL;
     struct dm_dataset *pinned = NULL;
     struct dm_schema *schema = NULL;
-    const struct dm_table *table = source_table(v, d);
+    const struct dm_table *table = dm_dataset_table(d, &v->tables);
     enum dm_status status = dm_pin_location(v->db, v->request, d->namespace, d->name, &location, err);
     if (status == DM_OK && location == NULL)
         reason = dm_xasprintf("it is not being mirrored (%s%s%s)", d->state, d->reason != NULL ? ": " : "",
@@ -316,12 +303,9 @@ static enum dm_status verify_dataset(struct verify *v, const struct dm_dataset_s
 
 static bool is_known(const struct dm_dataset_states *states, const struct dm_table *t)
 {
-    for (size_t i = 0; i < states->n; i++) {
-        const struct dm_dataset_state *d = &states->items[i];
-        bool same_name = strcmp(t->name, d->source_table) == 0 && strcmp(t->schema, d->source_schema) == 0;
-        if (t->id != 0 && d->source_id != 0 ? t->id == d->source_id : same_name)
+    for (size_t i = 0; i < states->n; i++)
+        if (dm_dataset_is_of(&states->items[i], t))
             return true;
-    }
     return false;
 }
 
