@@ -83,6 +83,7 @@ static void release_source(struct dm_source_config *s)
     free_list(s->exclude, s->n_exclude);
     free(s->slot);
     free(s->publication);
+    free(s->time_as);
 }
 
 void dm_config_free(struct dm_config *config)

@@ -51,6 +51,7 @@ struct dm_source_config {
     bool failover;                 /* postgres 17: create the slot with failover */
     int64_t heartbeat_interval_ms; /* default 10000; 0 off */
     int copy_workers;              /* default 2 */
+    char *time_as;                 /* postgres: "time" (default) or "string", the column type of a time of day */
 };
 
 struct dm_config {

@@ -12,6 +12,7 @@
 
 static const char *const compressions[] = {"zstd", "snappy", "uncompressed", NULL};
 static const char *const source_types[] = {"postgres", "sqlite", NULL};
+static const char *const time_types[] = {"time", "string", NULL};
 
 #define TOP(member) .offset = offsetof(struct dm_config, member)
 static const struct dm_option top[] = {
@@ -217,6 +218,18 @@ static const struct dm_option source[] = {
      .max = 64,
      .help = "How many connections read a table at once during the first copy.",
      .example = "copy_workers: 4"},
+    {.name = "time_as",
+     .kind = DM_OPTION_CHOICE,
+     SOURCE(time_as),
+     .fallback = "time",
+     .only = "postgres",
+     .choices = time_types,
+     .help =
+         "The Iceberg type of columns that hold a time of day (`time`, and arrays of it). Spark has no such "
+         "type and refuses every table that has one: give it `string`, the server's text, such as "
+         "`12:34:56.789` or `24:00:00`, whose order is that of the times. Changing it later copies the "
+         "tables concerned again.",
+     .example = "time_as: string"},
 };
 
 #define TABLE(member) .offset = offsetof(struct dm_table_config, member)

@@ -166,10 +166,11 @@ static bool numeric_type(int32_t modifier, const struct dm_type *decimal, struct
     return true;
 }
 
-static void map_scalar(const struct pg_type_info *info, uint32_t oid, int32_t modifier,
-                       const struct dm_type *decimal, struct pg_codec *out)
+static void map_scalar(const struct pg_type_cache *cache, const struct pg_type_info *info, uint32_t oid,
+                       int32_t modifier, const struct dm_type *decimal, struct pg_codec *out)
 {
-    for (size_t i = 0; i < sizeof plain_types / sizeof *plain_types; i++) {
+    bool plain = oid != OID_TIME || !cache->time_as_text;
+    for (size_t i = 0; plain && i < sizeof plain_types / sizeof *plain_types; i++) {
         if (plain_types[i].oid == oid) {
             out->id = (uint8_t)plain_types[i].codec;
             out->type = dm_type_of(plain_types[i].type);
@@ -208,7 +209,7 @@ enum dm_status pg_type_map(struct pg_type_cache *cache, PGconn *conn, uint32_t o
     *out = (struct pg_codec){.check_utf8 = cache->check_utf8, .delimiter = ','};
     const struct pg_type_info *info = resolve(cache, &oid, &modifier);
     if (info == NULL || info->element == 0) {
-        map_scalar(info, oid, modifier, decimal, out);
+        map_scalar(cache, info, oid, modifier, decimal, out);
         return DM_OK;
     }
     uint32_t element_oid = info->element;
@@ -216,7 +217,7 @@ enum dm_status pg_type_map(struct pg_type_cache *cache, PGconn *conn, uint32_t o
     if (element != NULL &&
         element->element != 0) /* array of a domain over an array: the server's text, element-wise */
         element = NULL, element_oid = 0;
-    map_scalar(element, element_oid, modifier, decimal, out);
+    map_scalar(cache, element, element_oid, modifier, decimal, out);
     out->array = true;
     out->type = dm_type_list(out->type);
     out->delimiter = info->delimiter;

@@ -70,6 +70,7 @@ enum dm_status pg_source_catalog(const struct dm_source_config *config, PGconn *
     if (pg_query(conn, &rows, err, "SHOW server_encoding") != DM_OK)
         return DM_FAIL;
     types->check_utf8 = strcmp(PQgetvalue(rows, 0, 0), "SQL_ASCII") == 0;
+    types->time_as_text = config->time_as != NULL && strcmp(config->time_as, "string") == 0;
     PQclear(rows);
     *out = (struct pg_catalog){.conn = conn, .config = config, .types = types};
     return DM_OK;

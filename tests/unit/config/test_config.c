@@ -64,6 +64,7 @@ static void test_defaults(void **state)
     assert_false(s->history);
     assert_int_equal(s->heartbeat_interval_ms, 10000);
     assert_int_equal(s->copy_workers, 2);
+    assert_string_equal(s->time_as, "time");
     assert_int_equal(s->n_tables, 1);
     assert_int_equal(s->tables[0].history, -1);
     assert_non_null(dm_config_table(s, "sales", "orders"));
@@ -86,6 +87,7 @@ static void test_everything(void **state)
                                 "    history: true\n"
                                 "    heartbeat_interval: 0\n"
                                 "    exclude: \"*.tmp_*\"\n"
+                                "    time_as: string\n"
                                 "    tables:\n"
                                 "      - name: sales.*\n"
                                 "        key: [region, number]\n"
@@ -103,6 +105,7 @@ static void test_everything(void **state)
     assert_string_equal(a->url, "postgresql://u:s: #e\"cret@h/${x}");
     assert_int_equal(a->heartbeat_interval_ms, 0);
     assert_int_equal(a->n_exclude, 1);
+    assert_string_equal(a->time_as, "string");
     assert_string_equal(a->exclude[0], "*.tmp_*");
     const struct dm_table_config *t = dm_config_table(a, "sales", "x");
     assert_ptr_equal(t, &a->tables[0]);
@@ -187,6 +190,8 @@ static void test_source_refusals(void **state)
     refused("sources: {a: {type: sqlite, path: x, tables: [{name: t, decimals: {p: 10,2}}]}}\n",
             "cannot be \"10\"", "\"38,10\"");
     refused("sources: {a: {type: sqlite, path: x, copy_workers: 0}}\n", "from 1 to 64", NULL);
+    refused("sources: {a: {type: postgres, url: x, time_as: text}}\n", "string", NULL);
+    refused("sources: {a: {type: sqlite, path: x, time_as: string}}\n", "an option of postgres sources", NULL);
 }
 
 /* A secret from the environment must not come back in a message. */
