@@ -233,3 +233,75 @@ def test_unbounded_numeric_as_configured_decimal(database):
     assert rows.kinds[1] == ("dec", 20, 2)
     assert sorted((r[0], str(r[1])) for r in rows.rows) == [(1, "12.50"), (4, "-0.01")]
     assert mirror.dataset_status("shop.t")["quarantined"] == 4
+
+
+TIMES = ["'00:00'", "'24:00:00'", "'23:59:59.999999'", "'12:00:00.000001'", "'12:34:56.700'", "null"]
+TIME_ARRAYS = ["'{}'", "'{24:00:00,NULL,00:00}'", "'{23:59:59.999999}'", "null"]
+
+
+def clock(database, table, values=True):
+    """A table of times, plain, with a precision, in arrays and under a domain."""
+    database.execute(f"create table {table} (id int primary key, t time, t3 time(3), a time[], d opening, z timetz)")
+    if values:
+        fill_clock(database, table)
+
+
+def fill_clock(database, table):
+    for i, t in enumerate(TIMES):
+        for j, a in enumerate(TIME_ARRAYS):
+            database.execute(f"insert into {table} values ({i * 10 + j}, {t}, {t}, {a}, {t}, '12:34:56.7+05:30')")
+
+
+def clock_kinds(*tables):
+    out = {(t, c): ("str",) for t in tables for c in ("t", "t3", "d")}
+    return out | {(t, "a"): ("list", ("str",)) for t in tables}
+
+
+def test_time_as_string(database):
+    """One text by copy, by stream and by update; in keys too; verify knows it."""
+    database.execute("create domain opening as time")
+    for table in ("copied", "updated"):
+        clock(database, table)
+    clock(database, "streamed", values=False)
+    database.execute("create table by_time (at time primary key, n int); insert into by_time values ('24:00', 1), ('12:00:00.5', 2)")
+    mirror = database.mirror("    time_as: string\n").start()
+    marker = Marker(database.execute, mirror)
+    marker.reached()
+    fill_clock(database, "streamed")
+    database.execute("update updated set t = t - interval '1 microsecond', a = array_append(a, time '24:00'), d = null")
+    database.execute("alter table updated add column closing time not null default '24:00:00'")
+    database.execute("insert into updated (id, closing) values (1000, '01:02:03.040')")
+    database.execute("delete from by_time where at = '24:00'; update by_time set at = '23:00' where at = '12:00:00.5'; "
+                     "insert into by_time values ('00:00', 3)")
+    marker.reached()
+    kinds = clock_kinds("copied", "streamed", "updated") | {("updated", "closing"): ("str",), ("by_time", "at"): ("str",)}
+    assert database.check(mirror, kinds=kinds) > 3 * len(TIMES) * len(TIME_ARRAYS)
+    copied, streamed = mirror.lake.dataset("shop", "copied"), mirror.lake.dataset("shop", "streamed")
+    assert sorted(copied.rows, key=repr) == sorted(streamed.rows, key=repr)
+    assert set(copied.column("t")) == {"00:00:00", "24:00:00", "23:59:59.999999", "12:00:00.000001", "12:34:56.7", None}
+    assert sorted(mirror.lake.dataset("shop", "by_time").rows) == [("00:00:00", 3), ("23:00:00", 2)]
+    verified = mirror.with_config("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_time_as_is_changed_later(database):
+    """The option switched on, and off again, over a lake that is there: the tables concerned are copied again, rows changed meanwhile
+    included."""
+    database.execute("create domain opening as time")
+    clock(database, "t")
+    database.execute("create table other (id int primary key); insert into other values (1)")
+    mirror = database.mirror().start()
+    marker = Marker(database.execute, mirror)
+    marker.reached()
+    database.check(mirror)
+    for n, extra, kinds, name in ((1, "    time_as: string\n", clock_kinds("t"), "str"), (2, "    time_as: time\n", {}, "time")):
+        assert mirror.stop() == 0
+        database.execute(f"insert into t (id, t, a) values ({2000 + n}, '01:02:03.4', '{{24:00}}'); delete from t where id = {n}")
+        mirror.write(database.source(extra), "commit_interval: 200ms")
+        mirror.start()
+        rows = mirror.until_dataset("t", lambda r, name=name: r.kinds[r.columns.index("t")] == (name,), f"time as {name}")
+        assert rows.kinds[rows.columns.index("a")] == ("list", (name,))
+        marker.reached()
+        database.check(mirror, kinds=kinds)
+        verified = mirror.with_config("verify")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
