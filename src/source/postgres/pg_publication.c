@@ -167,7 +167,7 @@ static enum dm_status bring_publication(struct dm_source *s, PGconn *conn, const
                                         const struct pg_table_list *all, const struct dm_table_list *wanted,
                                         struct dm_error *err)
 {
-    bool exists, via_root, all_tables, filter, same = false;
+    bool exists, via_root, all_tables, filter = false, same = false;
     struct dm_buffer tables;
     dm_buffer_init(&tables, 64u << 20);
     char *name = pg_quote(p->name);
