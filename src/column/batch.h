@@ -43,9 +43,10 @@ struct dm_batch {
     uint8_t *ops; /* enum dm_op per row */
     uint32_t *
         txns; /* per row: index of its transaction in the commit unit (mirror/ fills it in; history needs it) */
-    uint32_t *subxids; /* per row: subtransaction id of a streamed transaction, else 0 */
-    uint32_t txn;      /* value that dm_batch_end_row gives to txns */
-    uint32_t subxid;   /* value that dm_batch_end_row gives to subxids */
+    uint32_t *
+        subxids; /* per row: subtransaction id of a streamed transaction; the line of a file or request; else 0 */
+    uint32_t txn;    /* value that dm_batch_end_row gives to txns */
+    uint32_t subxid; /* value that dm_batch_end_row gives to subxids */
 };
 
 /* A row that cannot be applied, on its way to quarantine. All texts are borrowed for the call. */
@@ -54,6 +55,7 @@ struct dm_bad_row {
     const char *message; /* for people: column, value, rule */
     const char *key;     /* the key as text when known, else NULL */
     const char *raw;     /* the whole row as JSON text (source spelling of the values) */
+    const char *place;   /* "orders.csv:17"; NULL: the position of its transaction */
     enum dm_op op;
 };
 

@@ -71,6 +71,7 @@ void dm_kept_rows_add(struct dm_kept_row **rows, size_t *n, struct dm_target *ta
                 .message = dm_xstrdup(row->message),
                 .key = dm_xstrdup(row->key),
                 .raw = dm_xstrdup(row->raw),
+                .place = dm_xstrdup(row->place),
                 .op = row->op},
     };
 }
@@ -82,6 +83,7 @@ void dm_kept_rows_free(struct dm_kept_row *rows, size_t n)
         free((char *)(uintptr_t)rows[i].row.message);
         free((char *)(uintptr_t)rows[i].row.key);
         free((char *)(uintptr_t)rows[i].row.raw);
+        free((char *)(uintptr_t)rows[i].row.place);
     }
     free(rows);
 }

@@ -290,7 +290,9 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
     for (size_t i = 0; i < c->n_bad && status == DM_OK; i++) {
         c->options.type->position_format(c->bad_txns[i].position, position, sizeof position);
         c->bad[i].target->state.quarantined++;
-        status = dm_state_quarantine(db, &c->bad[i].target->state, &c->bad[i].row, position, err);
+        const char *place = c->bad[i].row.place;
+        status = dm_state_quarantine(db, &c->bad[i].target->state, &c->bad[i].row,
+                                     place != NULL ? place : position, err);
     }
     for (size_t i = 0; i < c->n_touched && status == DM_OK; i++)
         status = dm_state_put_dataset(db, &c->touched[i]->state, err);

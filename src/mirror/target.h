@@ -25,6 +25,7 @@ enum dm_phase {
 };
 
 struct dm_spool;
+struct dm_dataset_rules;
 
 struct dm_target {
     struct dm_dataset_state state;
@@ -42,6 +43,8 @@ struct dm_target {
     uint64_t seen_storage;       /* the source's storage as discovery saw it last … */
     int64_t seen_storage_us;     /* … since when, monotonic */
     dm_position seen_storage_at; /* … and where the source's log ended then */
+    struct dm_dataset_rules
+        *rules; /* declared datasets: version, settings (declared.h); owned; NULL: a mirrored table */
     size_t n_old_texts;
     char **old_texts;
 };

@@ -1,0 +1,57 @@
+/* order.h — work on a lake that a command asks for: done in the command's own process when no mirror runs, else by the running mirror.
+ *
+ * A lake has one writer. `ingest`, `sql`, `delete`, `schema apply`, `quarantine replay` and so on write, and must work beside a running mirror, too. So
+ * each is an order: a kind and a JSON object. dm_order_run takes the lake lock and does it; when a mirror holds the lock, the order goes into
+ * table dm_order, the mirror's order thread does it, and the answer comes back the same way. Either way the same function runs (order_kinds.c).
+ * Paths in orders are absolute; standard input is spooled into the lake's `.orders/` folder first. An order whose asker is gone is still done; orders
+ * that a killed mirror left running are done again at its next start (each kind is safe to repeat).
+ *
+ *     json_t *order = json_pack("{s:s, s:[s]}", "dataset", "sales.orders", "files", path);
+ *     dm_order_run(config, "ingest", order, &hooks, &result, err);
+ */
+#ifndef DM_MIRROR_ORDER_H
+#define DM_MIRROR_ORDER_H
+
+#include <jansson.h>
+#include <signal.h>
+
+#include "mirror/target.h"
+
+/* What an order's function may use while it works. */
+struct dm_order_hooks {
+    void (*progress)(void *ctx, uint64_t rows, uint64_t done, uint64_t total); /* may be NULL */
+    void *ctx;
+    const volatile sig_atomic_t *stop; /* may be NULL; > 0: end early, leaving nothing half done */
+};
+
+/* *result: a new object. Must leave all or nothing, and be safe to run twice. Lake mutex not held. */
+typedef enum dm_status (*dm_order_fn)(struct dm_mirror *m, const json_t *order,
+                                      const struct dm_order_hooks *hooks, json_t **result,
+                                      struct dm_error *err);
+struct dm_order_kind {
+    const char *name;
+    dm_order_fn run;
+};
+/* To add a kind: a file that defines it, and one line in order_kinds.c. Ends with name NULL. */
+extern const struct dm_order_kind *const dm_order_kinds[];
+
+/* Runs the order here or through the running mirror. `order` stays the caller's; *result is a new reference. */
+enum dm_status dm_order_run(const struct dm_config *config, const char *kind, const json_t *order,
+                            const struct dm_order_hooks *hooks, json_t **result,
+                            struct dm_error *err) DM_MUST_USE;
+
+/* For orders and tools: opens engine, lake and key index as a running mirror does, under the lake lock (CONFLICT when it is taken); the key index is
+ * brought up to date. dm_mirror_close releases all. */
+struct dm_opened_mirror;
+enum dm_status dm_mirror_open(const struct dm_config *config, const volatile sig_atomic_t *stop,
+                              struct dm_opened_mirror **out, struct dm_mirror **mirror,
+                              struct dm_error *err) DM_MUST_USE;
+void dm_mirror_close(struct dm_opened_mirror *opened);
+
+/* The running mirror's side: one thread that takes orders from the catalog. */
+struct dm_order_desk;
+enum dm_status dm_order_desk_start(struct dm_mirror *m, struct dm_order_desk **out,
+                                   struct dm_error *err) DM_MUST_USE;
+void dm_order_desk_stop(struct dm_order_desk *desk); /* finishes the order in hand; NULL is fine */
+
+#endif
