@@ -3,6 +3,7 @@
 #define DM_TEST_INDEX_FIXTURE_H
 
 #include "../column/random_values.h"
+#include "../temp_folder.h"
 
 #include <unistd.h>
 
@@ -16,7 +17,7 @@ static inline char *make_folder(void)
 {
     const char *base = getenv("TMPDIR");
     char *path = dm_xasprintf("%s/dm-index-XXXXXX", base != NULL ? base : "/tmp");
-    if (mkdtemp(path) == NULL)
+    if (!temp_folder_make(path))
         fail_msg("cannot make %s", path);
     return path;
 }

@@ -1,4 +1,5 @@
 #include "../column/random_values.h"
+#include "../temp_folder.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -114,7 +115,7 @@ static void errors_name_the_path(void **state)
 
 int main(void)
 {
-    if (mkdtemp(folder) == NULL)
+    if (!temp_folder_make(folder))
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(write_replace_read),
@@ -122,6 +123,5 @@ int main(void)
         cmocka_unit_test(folders_and_trees),
         cmocka_unit_test(errors_name_the_path),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    return dm_file_remove_tree(folder, NULL) == DM_OK ? failed : 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

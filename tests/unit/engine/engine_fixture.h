@@ -12,6 +12,7 @@
 #include <math.h>
 #include <cmocka.h>
 
+#include "../temp_folder.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "engine/parquet_read.h"
@@ -34,7 +35,7 @@ static inline int fixture_setup(void **state)
 {
     struct fixture *f = dm_xzalloc(1, sizeof *f);
     strcpy(f->folder, "/tmp/dm-engine-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    assert_true(temp_folder_make(f->folder));
     snprintf(f->path, sizeof f->path, "%s/file.parquet", f->folder);
     struct dm_engine_options options = {.memory_limit = 256u << 20, .threads = 2, .temp_folder = f->folder};
     assert_ok(f, dm_engine_open(&options, &f->engine, &f->err));

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "../temp_folder.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "lake/lake.h"
@@ -25,7 +26,7 @@
 static inline char *temporary_folder(void)
 {
     char *path = dm_xstrdup("/tmp/datamirror-lake-XXXXXX");
-    assert_non_null(mkdtemp(path));
+    assert_true(temp_folder_make(path));
     return path;
 }
 

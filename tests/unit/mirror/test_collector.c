@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../temp_folder.h"
 #include "base/memory.h"
 #include "mirror/collector.h"
 
@@ -79,7 +80,7 @@ static int setup(void **state)
     f->target->last_column_id = 2;
     f->target->phase = DM_PHASE_STREAMING;
     memcpy(f->folder, "/tmp/dm-collector-XXXXXX", 25);
-    assert_non_null(mkdtemp(f->folder));
+    assert_true(temp_folder_make(f->folder));
     struct dm_collector_options options = {.spool_folder = f->folder,
                                            .unit_bytes = 1 << 20,
                                            .commit_interval_ms = 3600 * 1000,
@@ -100,8 +101,9 @@ static int teardown(void **state)
         dm_unit_free(f->units[i]);
     dm_target_free(f->target);
     dm_table_free(f->table);
+    enum dm_status removed = dm_file_remove_tree(f->folder, NULL);
     free(f);
-    return 0;
+    return removed == DM_OK ? 0 : -1;
 }
 
 static void *handle_of(struct fixture *f)

@@ -1,4 +1,5 @@
-/* pg_server.h — a PostgreSQL server of one's own for a test: temporary folder, unix socket only, gone afterwards.
+/* pg_server.h — a PostgreSQL server of one's own for a test: temporary folder, unix socket only, gone afterwards
+ * (at the latest when the test program ends).
  *
  *     struct pg_server server;
  *     if (!pg_server_start(&server, "extra = setting\n")) skip();
@@ -17,12 +18,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../temp_folder.h"
+
 struct pg_server {
     char folder[64];
     char bin[128];
     char url[160];
     const char *as_user; /* "runuser -u postgres -- " as root */
 };
+
+static struct pg_server *pg_server_running;
 
 /* The newest of /usr/lib/postgresql/<n>/bin; false when there is none. */
 static inline bool pg_server_find(char *out, size_t size)
@@ -54,13 +59,35 @@ static inline bool pg_server_launch(struct pg_server *s)
     return pg_server_command(s, command) == 0;
 }
 
+static inline void pg_server_halt(struct pg_server *s, const char *mode)
+{
+    char command[256];
+    (void)snprintf(command, sizeof command, "pg_ctl -D %s/data -m %s -w stop", s->folder, mode);
+    (void)pg_server_command(s, command);
+}
+
+static inline void pg_server_stop(struct pg_server *s)
+{
+    pg_server_halt(s, "immediate");
+    pg_server_running = NULL;
+    char line[128];
+    (void)snprintf(line, sizeof line, "rm -rf %s", s->folder);
+    (void)!system(line);
+}
+
+static inline void pg_server_stop_running(void)
+{
+    if (pg_server_running != NULL)
+        pg_server_stop(pg_server_running);
+}
+
 static inline bool pg_server_start(struct pg_server *s, const char *settings)
 {
     *s = (struct pg_server){.as_user = geteuid() == 0 ? "runuser -u postgres -- " : ""};
     if (!pg_server_find(s->bin, sizeof s->bin))
         return false;
     (void)snprintf(s->folder, sizeof s->folder, "/tmp/dm_pg_XXXXXX");
-    if (mkdtemp(s->folder) == NULL)
+    if (!temp_folder_make(s->folder))
         return false;
     const struct passwd *owner = geteuid() == 0 ? getpwnam("postgres") : NULL;
     if (owner != NULL && chown(s->folder, owner->pw_uid, owner->pw_gid) != 0)
@@ -81,22 +108,10 @@ static inline bool pg_server_start(struct pg_server *s, const char *settings)
             s->folder, settings);
     (void)fclose(conf);
     (void)snprintf(s->url, sizeof s->url, "host=%s user=postgres dbname=postgres", s->folder);
-    return pg_server_launch(s);
-}
-
-static inline void pg_server_halt(struct pg_server *s, const char *mode)
-{
-    char command[256];
-    (void)snprintf(command, sizeof command, "pg_ctl -D %s/data -m %s -w stop", s->folder, mode);
-    (void)pg_server_command(s, command);
-}
-
-static inline void pg_server_stop(struct pg_server *s)
-{
-    pg_server_halt(s, "immediate");
-    char line[128];
-    (void)snprintf(line, sizeof line, "rm -rf %s", s->folder);
-    (void)!system(line);
+    if (!pg_server_launch(s))
+        return false;
+    pg_server_running = s;
+    return atexit(pg_server_stop_running) == 0;
 }
 
 /* Runs SQL; on a failure prints it and ends the test program. */
@@ -106,7 +121,7 @@ static inline void pg_server_sql(PGconn *conn, const char *sql)
     ExecStatusType status = PQresultStatus(result);
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
         fprintf(stderr, "%s\n%s", sql, PQerrorMessage(conn));
-        abort();
+        exit(1);
     }
     PQclear(result);
 }

@@ -21,6 +21,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "../../temp_folder.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "column/key.h"
@@ -292,7 +293,7 @@ static UNUSED void shop_open(struct shop *s, const char *schema)
 {
     memset(s, 0, sizeof *s);
     (void)snprintf(s->folder, sizeof s->folder, "/tmp/dm-sqlite-XXXXXX");
-    assert_non_null(mkdtemp(s->folder));
+    assert_true(temp_folder_make(s->folder));
     (void)snprintf(s->path, sizeof s->path, "%s/shop.db", s->folder);
     assert_int_equal(sqlite3_open(s->path, &s->db), SQLITE_OK);
     (void)sqlite3_busy_timeout(s->db, 10000);
