@@ -1,6 +1,6 @@
-"""Runs under the Spark interpreter: python spark_read.py JARS LAKE CATALOG_NAME OUT
+"""Runs under the Spark interpreter: python spark_read.py JARS (CATALOG_NAME LAKE OUT)…
 
-Reads every dataset of the catalog through JdbcCatalog and writes one JSON line per row, each value as text or number that loses nothing.
+Reads every dataset of each catalog through JdbcCatalog and writes one JSON line per row, each value as text or number that loses nothing.
 """
 import json
 import sys
@@ -9,21 +9,23 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
-jars, lake, catalog, out = sys.argv[1:5]
-spark = (SparkSession.builder.master("local[1]").appName("interop")
-         .config("spark.jars", jars)
-         .config("spark.ui.enabled", "false")
-         .config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
-         .config("spark.sql.session.timeZone", "UTC")
-         .config("spark.sql.shuffle.partitions", "1")
-         .config("spark.sql.caseSensitive", "true")
-         .config(f"spark.sql.catalog.{catalog}", "org.apache.iceberg.spark.SparkCatalog")
-         .config(f"spark.sql.catalog.{catalog}.catalog-impl", "org.apache.iceberg.jdbc.JdbcCatalog")
-         .config(f"spark.sql.catalog.{catalog}.uri", f"jdbc:sqlite:{lake}/catalog.db")
-         .config(f"spark.sql.catalog.{catalog}.warehouse", lake)
-         .config(f"spark.sql.catalog.{catalog}.jdbc.schema-version", "V1")
-         .config(f"spark.sql.catalog.{catalog}.cache-enabled", "false")
-         .getOrCreate())
+jars = sys.argv[1]
+lakes = list(zip(sys.argv[2::3], sys.argv[3::3], sys.argv[4::3]))
+builder = (SparkSession.builder.master("local[1]").appName("interop")
+           .config("spark.jars", jars)
+           .config("spark.ui.enabled", "false")
+           .config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
+           .config("spark.sql.session.timeZone", "UTC")
+           .config("spark.sql.shuffle.partitions", "1")
+           .config("spark.sql.caseSensitive", "true"))
+for catalog, lake, _ in lakes:
+    builder = (builder.config(f"spark.sql.catalog.{catalog}", "org.apache.iceberg.spark.SparkCatalog")
+               .config(f"spark.sql.catalog.{catalog}.catalog-impl", "org.apache.iceberg.jdbc.JdbcCatalog")
+               .config(f"spark.sql.catalog.{catalog}.uri", f"jdbc:sqlite:{lake}/catalog.db")
+               .config(f"spark.sql.catalog.{catalog}.warehouse", lake)
+               .config(f"spark.sql.catalog.{catalog}.jdbc.schema-version", "V1")
+               .config(f"spark.sql.catalog.{catalog}.cache-enabled", "false"))
+spark = builder.getOrCreate()
 spark.sparkContext.setLogLevel("ERROR")
 
 
@@ -49,7 +51,7 @@ def plain(column, kind):
     return column
 
 
-with open(out, "w") as file:
+def write(catalog, file):
     namespaces = [r[0] for r in spark.sql(f"show namespaces in {quote(catalog)}").collect()]
     for namespace in namespaces:
         for row in spark.sql(f"show tables in {quote(catalog)}.{quote(namespace)}").collect():
@@ -66,4 +68,9 @@ with open(out, "w") as file:
             for r in table.select(*columns).toLocalIterator():
                 file.write(json.dumps(list(r)) + "\n")
             file.write("null\n")
+
+
+for catalog, _, out in lakes:
+    with open(out, "w") as file:
+        write(catalog, file)
 spark.stop()

@@ -3,6 +3,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,27 +11,43 @@ import duckdb
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+import duckdb_read  # noqa: E402
 import fetch  # noqa: E402
 from conftest import Database  # noqa: E402
 from oracle import traffic, values  # noqa: E402
-from oracle.compare import compare  # noqa: E402
+from oracle.compare import canonical, compare  # noqa: E402
 from oracle.lake import Rows  # noqa: E402
 from oracle.mirror import Marker  # noqa: E402
 from oracle.pause import Gate, Writers  # noqa: E402
 
+# By copy and by stream; `time` becomes text in the datasets, since Spark has no type for it.
+CLOCK = """
+create table clock (at time primary key, t3 time(3), list time[]);
+insert into clock values ('00:00', null, '{}'), ('24:00:00', '24:00', '{24:00,NULL,00:00:00.5}'), ('23:59:59.999999', '01:02:03.04', null);
+"""
+CLOCK_CHANGES = """
+insert into clock values ('12:34:56.7', '12:34:56.7', '{23:59:59.999999}'), ('00:00:00.000001', '00:00', '{NULL}');
+update clock set at = '01:00', list = list || time '24:00' where at = '00:00';
+delete from clock where at = '23:59:59.999999';
+"""
+NAMES = """
+create table "A Table, with ""quotes"" & dots. äö" ("Key" int primary key, "a b" text, "select" time, "c.d" int[]);
+insert into "A Table, with ""quotes"" & dots. äö" select i, 'row ' || i, '12:00', array[i, null] from generate_series(1, 50) i;
+create table nothing_in_it (id int primary key, at time);
+"""
+
 
 @pytest.fixture(scope="module")
 def mirrored(request, postgres, tmp_path_factory):
-    """A database with every kind of table, worked on while it was mirrored."""
-    import time
+    """(source tables, mirror) of a database with every kind of table, worked on while it was mirrored, with history."""
     d = Database(postgres, tmp_path_factory.mktemp("interop"))
     request.addfinalizer(d.close)
-    traffic.create(d.execute, times=False)
-    # Spark has no type for Iceberg's `time` (the runtime refuses the whole table); one table says so as long as it is true.
-    d.execute("create table clock (id int primary key, at time); insert into clock values (1, '12:34:56.789')")
-    mirror = d.mirror(options="commit_interval: 100ms").start()
+    traffic.create(d.execute)
+    d.execute(CLOCK + NAMES)
+    mirror = d.mirror("    time_as: string\n    history: true\n", options="commit_interval: 100ms").start()
     marker = Marker(d.execute, mirror)
     marker.reached()
+    d.execute(CLOCK_CHANGES)
     work = traffic.Traffic(lambda: d.server.connect(d.name), 7)
     gate = Gate()
     writers = Writers(gate)
@@ -41,33 +58,65 @@ def mirrored(request, postgres, tmp_path_factory):
         while time.monotonic() < end and not gate.over:
             time.sleep(0.1)   # the work goes on for this long; nothing waits for anything
     writers.check()
+    d.execute("""delete from "A Table, with ""quotes"" & dots. äö" where "Key" % 3 = 0""")
     marker.reached()
     mirror.until(lambda: all(x["state"] not in ("waiting", "copying") for x in mirror.status()["datasets"]), "all copies to be done")
     marker.reached()
     assert mirror.stop() == 0, mirror.log_tail()
+    times = d.execute("select c.relname, a.attname, t.typname from pg_attribute a join pg_class c on c.oid = a.attrelid "
+                      "join pg_type t on t.oid = a.atttypid where t.typname in ('time', '_time') and a.attnum > 0 and c.relkind in ('r', 'p')")
+    assert len(times) >= 7, "nothing to show what time_as does"
     with d.snapshot() as s:
-        return s.tables(), mirror
+        return s.tables(kinds={(t, c): ("str",) if name == "time" else ("list", ("str",)) for t, c, name in times}), mirror
 
 
-def digest(rows):
-    """A content hash that does not depend on the order of rows."""
-    return hashlib.sha256("\n".join(sorted(repr(r) for r in rows)).encode()).hexdigest()
+@pytest.fixture(scope="module")
+def lake(mirrored):
+    """What PyIceberg reads: {(namespace, name): Rows}."""
+    return mirrored[1].live()
 
 
-def test_pyiceberg(mirrored):
-    tables, mirror = mirrored
-    assert compare(tables, mirror.live()) > 1000
+@pytest.fixture(scope="module")
+def as_time(request, postgres, tmp_path_factory):
+    """A mirror of the same kind of table without `time_as`."""
+    d = Database(postgres, tmp_path_factory.mktemp("as_time"))
+    request.addfinalizer(d.close)
+    d.execute(CLOCK + "create table other (id int primary key, t text); insert into other values (1, 'one')")
+    mirror = d.mirror(options="commit_interval: 100ms\ncatalog_name: as_time")
+    mirror.catch_up()
+    return mirror
 
 
-def test_pyiceberg_through_the_sql_catalog(mirrored):
-    """The way that users go: SqlCatalog on catalog.db."""
-    from pyiceberg.catalog.sql import SqlCatalog
-    tables, mirror = mirrored
-    catalog = SqlCatalog("datamirror", uri=f"sqlite:///{mirror.lake.catalog}", warehouse=f"file://{mirror.lake.folder}",
-                         init_catalog_tables="false")
-    assert ("shop",) in catalog.list_namespaces()
-    assert {("shop", t.name) for t in tables} == {tuple(i) for i in catalog.list_tables("shop")}
-    assert catalog.load_table("shop.orders").scan().to_arrow().num_rows == len(next(t for t in tables if t.name == "orders").rows)
+@pytest.fixture(scope="module")
+def spark(mirrored, as_time, tmp_path_factory):
+    """What Spark reads of both lakes: ({(namespace, name): Rows}, {(namespace, name): why not}) for each."""
+    folder = tmp_path_factory.mktemp("spark")
+    mirrors = {"datamirror": mirrored[1], "as_time": as_time}
+    arguments = [str(x) for name, m in mirrors.items() for x in (name, m.lake.folder, folder / name)]
+    p = subprocess.run([fetch.python(), Path(__file__).parent / "spark_read.py", ",".join(map(str, fetch.jars())), *arguments],
+                       capture_output=True, text=True, timeout=600)
+    assert p.returncode == 0, p.stderr[-6000:]
+    return {name: spark_rows(folder / name, m.lake.everything()) for name, m in mirrors.items()}
+
+
+def spark_rows(path, lake):
+    found, refused = {}, {}
+    with open(path) as f:
+        for line in f:
+            header = json.loads(line)
+            key = (header["namespace"], header["table"])
+            if "error" in header:
+                refused[key] = header["error"]
+                continue
+            kinds = [lake[key].kinds[lake[key].columns.index(c)] for c in header["columns"]]
+            rows = []
+            for line in f:
+                row = json.loads(line)
+                if row is None:
+                    break
+                rows.append(tuple(spark_value(v, k) for v, k in zip(row, kinds)))
+            found[key] = Rows(header["columns"], kinds, rows, {}, None)
+    return found, refused
 
 
 def spark_value(v, kind):
@@ -91,82 +140,94 @@ def spark_value(v, kind):
     return v
 
 
-def test_spark(mirrored, tmp_path):
-    """Format version 3 with deletion vectors through JdbcCatalog."""
+def digest(columns, rows):
+    """A content hash of all columns of all rows that depends neither on their order nor on that of the columns."""
+    order = sorted(range(len(columns)), key=lambda i: columns[i])
+    lines = sorted(repr([r[i] for i in order]) for r in rows)
+    return len(lines), hashlib.sha256("\n".join([repr(sorted(columns)), *lines]).encode()).hexdigest()
+
+
+def source_digest(table, kinds):
+    """The same of a source table, whose columns stand as kinds {name: kind} in the lake."""
+    found = [kinds[c] for c in table.columns]
+    return digest(table.columns, [tuple(canonical(v, e, f) for v, e, f in zip(r, table.kinds, found)) for r in table.rows])
+
+
+def check_hashes(tables, lake, read):
+    """Every dataset that was read has the content hash of its source table; a history, which has none, that of PyIceberg's reading."""
+    assert set(read) >= {(t.namespace, t.name) for t in tables}
+    sources = {(t.namespace, t.name): t for t in tables}
+    for key, rows in read.items():
+        kinds = dict(zip(lake[key].columns, lake[key].kinds))
+        assert set(rows.columns) == set(kinds), key
+        wanted = source_digest(sources[key], kinds) if key in sources else digest(lake[key].columns, lake[key].rows)
+        assert digest(rows.columns, rows.rows) == wanted, f"{key}: the content is not the source's"
+
+
+def histories(read):
+    return {k: v for k, v in read.items() if k[1].endswith("__history")}
+
+
+def test_pyiceberg(mirrored, lake):
     tables, mirror = mirrored
-    out = tmp_path / "rows"
-    p = subprocess.run([fetch.python(), Path(__file__).parent / "spark_read.py", ",".join(map(str, fetch.jars())), mirror.lake.folder,
-                        "datamirror", out], capture_output=True, text=True, timeout=600)
-    assert p.returncode == 0, p.stderr[-6000:]
-    lake = mirror.lake.everything()
-    found, refused = {}, {}
-    with open(out) as f:
-        for line in f:
-            header = json.loads(line)
-            key = (header["namespace"], header["table"])
-            if "error" in header:
-                refused[key] = header["error"]
-                continue
-            kinds = [lake[key].kinds[lake[key].columns.index(c)] for c in header["columns"]]
-            rows = []
-            for line in f:
-                row = json.loads(line)
-                if row is None:
-                    break
-                rows.append(tuple(spark_value(v, k) for v, k in zip(row, kinds)))
-            found[key] = Rows(header["columns"], kinds, rows, {}, None)
-    assert list(refused) == [("shop", "clock")], refused
-    assert "does not support time" in refused["shop", "clock"]
-    tables = [t for t in tables if t.name != "clock"]
+    assert compare(tables, lake) > 1000
+    check_hashes(tables, lake, lake)
+    assert sum(len(h.rows) for h in histories(lake).values()) > 1000
+
+
+def test_pyiceberg_through_the_sql_catalog(mirrored):
+    """The way that users go: SqlCatalog on catalog.db."""
+    from pyiceberg.catalog.sql import SqlCatalog
+    tables, mirror = mirrored
+    catalog = SqlCatalog("datamirror", uri=f"sqlite:///{mirror.lake.catalog}", warehouse=f"file://{mirror.lake.folder}",
+                         init_catalog_tables="false")
+    assert ("shop",) in catalog.list_namespaces()
+    assert {("shop", t.name) for t in tables} <= {tuple(i) for i in catalog.list_tables("shop")}
+    assert catalog.load_table("shop.orders").scan().to_arrow().num_rows == len(next(t for t in tables if t.name == "orders").rows)
+
+
+def test_spark(mirrored, lake, spark):
+    """Every dataset, format version 3 with deletion vectors, through JdbcCatalog."""
+    tables, mirror = mirrored
+    found, refused = spark["datamirror"]
+    assert refused == {}
+    found = {k: v for k, v in found.items() if k not in mirror.dropped()}
+    assert set(found) == set(lake)
     compare(tables, found)
-    for t in tables:
-        key = (t.namespace, t.name)
-        order = [found[key].columns.index(c) for c in lake[key].columns]
-        assert digest(tuple(r[i] for i in order) for r in found[key].rows) == digest(lake[key].rows), key
+    check_hashes(tables, lake, found)
     vectors = [f for f in mirror.lake.files() if f.endswith(".puffin")]
     assert vectors and lake["shop", "orders"].table.metadata.format_version == 3
 
 
-def test_duckdb_over_the_parquet_files(mirrored):
-    """The data files by DuckDB, deletion vectors applied by their positions: the counts and a content hash of every column."""
-    from pyiceberg.manifest import DataFileContent
-    from pyiceberg.table.deletion_vector import deletion_vectors_from_puffin_file
-    from pyiceberg.table.puffin import PuffinFile
+def test_spark_refuses_time(as_time, spark):
+    """Why the option `time_as` is there: as long as this holds, a `time` column shuts Spark out of the whole table, and of no other."""
+    found, refused = spark["as_time"]
+    assert list(refused) == [("shop", "clock")], refused
+    assert "does not support time" in refused["shop", "clock"]
+    assert found["shop", "other"].rows == [(1, "one")]
+    assert as_time.lake.dataset("shop", "clock").kinds == [("time",), ("time",), ("list", ("time",))]
+
+
+def test_duckdb_over_the_parquet_files(mirrored, lake):
+    """The rows of the data files by DuckDB's SQL, without those in the deletion vectors: the content hash of all columns is the source's."""
     tables, mirror = mirrored
-    lake = mirror.lake.everything()
     db = duckdb.connect()
-    for key, rows in lake.items():
-        table = rows.table
-        if table.current_snapshot() is None:
-            continue
-        data, dead = {}, {}
-        for manifest in table.current_snapshot().manifests(table.io):
-            for e in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-                f = e.data_file
-                path = f.file_path.removeprefix("file://")
-                if f.content == DataFileContent.DATA:
-                    data[path] = f.record_count
-                elif path.endswith(".puffin"):
-                    for v in deletion_vectors_from_puffin_file(PuffinFile(Path(path).read_bytes())):
-                        dead.setdefault(v.referenced_data_file.removeprefix("file://"), set()).update(v.to_vector().to_pylist())
-                else:
-                    for name, pos in db.execute("select file_path, pos from read_parquet(?)", [path]).fetchall():
-                        dead.setdefault(name.removeprefix("file://"), set()).add(pos)
-        ids = {f.field_id: f.name for f in table.schema().fields}
-        keys = [f for f in table.schema().fields if f.required]
-        count, key_values = 0, []
-        for path, records in data.items():
-            assert db.execute("select count(*) from read_parquet(?)", [path]).fetchone() == (records,)
-            assert max(dead.get(path, {-1})) < records
-            names = dict(db.execute("select field_id, name from parquet_schema(?) where field_id is not null", [path]).fetchall())
-            columns = ", ".join('"' + names[f.field_id].replace('"', '""') + '"::varchar' for f in keys)
-            found = db.execute(f"select file_row_number, {columns} from read_parquet(?, file_row_number = true)", [path]).fetchall()
-            alive = [r[1:] for r in found if r[0] not in dead.get(path, ())]
-            count += len(alive)
-            key_values += alive
-        assert count == len(rows.rows), key
-        assert len(set(key_values)) == count, f"{key}: a key is there twice"
-        assert ids
+    pointers = mirror.lake.pointers()
+    read = {key: Rows(*duckdb_read.read(db, pointers[key]), {}, None) for key in lake}
+    compare(tables, read)
+    check_hashes(tables, lake, read)
+    dead = {key: sum(map(len, duckdb_read.files(r.table)[1].values())) for key, r in lake.items() if r.table.current_snapshot()}
+    assert sum(n > 0 for n in dead.values()) >= 5, f"hardly a vector was there to be applied: {dead}"
+
+
+def test_duckdb_reads_times(as_time):
+    """Without `time_as`, DuckDB and PyIceberg read times of day as such, 24:00 included."""
+    db = duckdb.connect()
+    rows = duckdb_read.read(db, as_time.lake.pointers()["shop", "clock"])[2]
+    half = 500_000
+    day = 86_400_000_000
+    assert sorted(rows) == [(0, None, ()), (day - 1, 3_723_040_000, None), (day, day, (day, None, half))]
+    assert sorted(as_time.lake.dataset("shop", "clock").rows) == sorted(rows)
 
 
 def test_catalogless_readers(mirrored):

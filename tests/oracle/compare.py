@@ -33,13 +33,14 @@ def _compatible(expected, found):
     return False
 
 
-def _convert(text, expected, found):
+def canonical(text, expected, found):
+    """The source's text as the canonical value of a column that is of the kind `found` in the lake."""
     if text is None:
         return None
     if expected[0] == "list":
         if found[0] != "list":
             return text if isinstance(text, str) else tuple(text)
-        return tuple(_convert(t, expected[1], found[1]) for t in text)
+        return tuple(canonical(t, expected[1], found[1]) for t in text)
     if expected[0] == "any" and found[0] in ("int", "long"):
         return int(text)
     return values.from_text(text, found)
@@ -70,7 +71,7 @@ def differences(source, lake):
             out.append(f"{name}.{c}: type {found} in the lake, expected {expected}")
         else:
             pairs.append((c, source.columns.index(c), lake.columns.index(c), expected, found))
-    wanted = [tuple(_convert(r[i], e, f) for _, i, _, e, f in pairs) for r in source.rows]
+    wanted = [tuple(canonical(r[i], e, f) for _, i, _, e, f in pairs) for r in source.rows]
     found = [tuple(r[j] for _, _, j, _, _ in pairs) for r in lake.rows]
     names = [p[0] for p in pairs]
     # A decimal's scale is part of the type: 1.5 in decimal(10,2) is 1.50.

@@ -57,9 +57,8 @@ ACCOUNTS = 60
 START_BALANCE = 1000
 
 
-def create(execute, accounts=ACCOUNTS, times=True):
-    """times=False: no `time` columns (timetz instead), for readers that have no such type."""
-    execute(SCHEMA if times else SCHEMA.replace("on_since time", "on_since timetz").replace("tm time,", "tm timetz,"))
+def create(execute, accounts=ACCOUNTS):
+    execute(SCHEMA)
     for side in "ab":
         execute(f"insert into accounts_{side} select i, {START_BALANCE}, 'start' from generate_series(1, {accounts}) i")
     execute("insert into orders select (array['north','south','Öst','west'])[1 + i % 4], i, i * 1.25, 'new', "
