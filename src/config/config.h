@@ -51,7 +51,7 @@ struct dm_source_config {
     bool failover;                 /* postgres 17: create the slot with failover */
     int64_t heartbeat_interval_ms; /* default 10000; 0 off */
     int copy_workers;              /* default 2 */
-    char *time_as;                 /* postgres: "time" (default) or "string", the column type of a time of day */
+    char *time_as; /* postgres: "time" (default) or "string", the column type of a time of day */
 };
 
 struct dm_config {
@@ -68,6 +68,9 @@ struct dm_config {
     int metadata_versions;      /* default 100: metadata files kept per dataset */
     int64_t snapshot_retention_ms; /* default 7 days: older snapshots are expired */
     int64_t retry_max_ms;          /* default 60000: longest wait between two tries */
+    char *http;                    /* "127.0.0.1:8181"; NULL: no server */
+    char *http_token;              /* NULL: none wanted */
+    uint64_t http_max_body;        /* bytes; default 1 GiB */
     size_t n_sources;
     struct dm_source_config *sources;
 };

@@ -121,6 +121,30 @@ static const struct dm_option top[] = {
      .max = DAY_MS,
      .help = "The longest wait between two tries to reach a source that is away. Waits grow up to it.",
      .example = "retry_max: 10s"},
+    {.name = "http",
+     .kind = DM_OPTION_TEXT,
+     TOP(http),
+     .help = "Address and port of the HTTP server, for programs that push changes and ask for the status. "
+             "None is started "
+             "without it. There is no encryption: put a proxy in front when others than this machine are to "
+             "reach it.",
+     .example = "http: 127.0.0.1:8181"},
+    {.name = "http_token",
+     .kind = DM_OPTION_TEXT,
+     TOP(http_token),
+     .secret = true,
+     .help = "What clients have to send as `Authorization: Bearer …`. Wanted when `http` is not an address "
+             "of this machine alone.",
+     .example = "http_token: ${DATAMIRROR_TOKEN}"},
+    {.name = "http_max_body",
+     .kind = DM_OPTION_SIZE,
+     TOP(http_max_body),
+     .fallback = "1GiB",
+     .min = KIB,
+     .max = 1024 * GIB,
+     .help = "The largest body of a request. A body is kept in a file while it arrives, so memory is not "
+             "what limits it.",
+     .example = "http_max_body: 100MiB"},
 };
 
 #define SOURCE(member) .offset = offsetof(struct dm_source_config, member)
