@@ -282,6 +282,7 @@ def test_time_as_string(database):
     assert sorted(mirror.lake.dataset("shop", "by_time").rows) == [("00:00:00", 3), ("23:00:00", 2)]
     verified = mirror.with_config("verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "time_as" not in mirror.with_config("doctor").stdout
 
 
 def test_time_as_is_changed_later(database):
@@ -294,6 +295,8 @@ def test_time_as_is_changed_later(database):
     marker = Marker(database.execute, mirror)
     marker.reached()
     database.check(mirror)
+    doctor = mirror.with_config("doctor")
+    assert doctor.returncode == 0 and "public.t has columns of type time: Spark refuses" in doctor.stdout, doctor.stdout
     for n, extra, kinds, name in ((1, "    time_as: string\n", clock_kinds("t"), "str"), (2, "    time_as: time\n", {}, "time")):
         assert mirror.stop() == 0
         database.execute(f"insert into t (id, t, a) values ({2000 + n}, '01:02:03.4', '{{24:00}}'); delete from t where id = {n}")

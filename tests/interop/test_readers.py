@@ -230,6 +230,29 @@ def test_duckdb_reads_times(as_time):
     assert sorted(as_time.lake.dataset("shop", "clock").rows) == sorted(rows)
 
 
+def test_the_reading_of_vectors():
+    """duckdb_read.vector against another implementation of the bitmaps, all kinds of containers."""
+    import random
+    import struct
+    import zlib
+
+    from pyroaring import BitMap
+    r = random.Random(7)
+    sets = [[], [0], [65535, 65536], r.sample(range(65536), 4096), r.sample(range(65536), 4097), range(100, 60000),
+            r.sample(range(10**7), 5000), [*range(70000, 200000), *r.sample(range(300000, 10**6), 20000), 2**32 - 1]]
+    for high in (0, 5):
+        for optimized in (False, True):
+            for positions in sets:
+                bitmap = BitMap(positions)
+                if optimized:
+                    bitmap.run_optimize()
+                body = b"\xd1\xd3\x39\x64" + struct.pack("<QI", 1, high) + bitmap.serialize()
+                blob = struct.pack(">I", len(body)) + body + struct.pack(">I", zlib.crc32(body))
+                assert duckdb_read.vector(blob) == [high << 32 | v for v in sorted(positions)]
+                with pytest.raises(AssertionError):
+                    duckdb_read.vector(blob[:-1] + bytes([blob[-1] ^ 1]))
+
+
 def test_catalogless_readers(mirrored):
     """version-hint.text and vN.metadata.json lead to the current metadata."""
     _, mirror = mirrored

@@ -125,6 +125,29 @@ static enum dm_status check_owners(PGconn *conn, const struct pg_table_list *tab
     return status;
 }
 
+/* No fault of anything, but better known before somebody opens the table in Spark. */
+static void note_times(const struct pg_table_list *tables, struct dm_check_list *out)
+{
+    size_t n = 0;
+    const struct dm_table *first = NULL;
+    for (size_t i = 0; i < tables->n; i++) {
+        const struct dm_table *t = tables->tables[i]->table;
+        bool has = false;
+        for (size_t k = 0; k < t->columns->n_fields; k++) {
+            struct dm_type type = t->columns->fields[k].type;
+            has = has || type.id == DM_TIME || (type.id == DM_LIST && type.element == DM_TIME);
+        }
+        n += has;
+        if (has && first == NULL)
+            first = t;
+    }
+    if (first != NULL)
+        dm_check_add(out, DM_CHECK_OK, NULL,
+                     "%s.%s%s has columns of type time: Spark refuses such a table, unless time_as: string "
+                     "is set",
+                     first->schema, first->name, n > 1 ? " (and others)" : "");
+}
+
 enum dm_status pg_check(struct dm_source *s, struct dm_check_list *out, struct dm_error *err)
 {
     PGconn *conn;
@@ -141,6 +164,7 @@ enum dm_status pg_check(struct dm_source *s, struct dm_check_list *out, struct d
         pg_discover(&catalog, 0, &tables, err) != DM_OK)
         return DM_FAIL;
     enum dm_status status = check_owners(conn, &tables, out, err);
+    note_times(&tables, out);
     if (tables.n == 0)
         dm_check_add(out, DM_CHECK_WARN, "check tables: and exclude: in mirror.yaml", "no table is selected");
     pg_table_list_release(&tables);
