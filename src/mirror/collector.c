@@ -131,12 +131,16 @@ struct dm_route *dm_collector_route(struct dm_collector *c, struct dm_target *t)
     return r;
 }
 
-static void ask_for_copy(struct dm_target *t, const char *why)
+/* From here on the target's rows are left out, so the commit that moves the position beyond them must say that a copy is due: it may
+ * begin much later (another one is under way), or only in the next run. */
+static enum dm_status ask_for_copy(struct dm_collector *c, struct dm_target *t, const char *why,
+                                   struct dm_error *err)
 {
     if (t->copy_again)
-        return;
+        return DM_OK;
     t->copy_again = true;
     dm_log(DM_LOG_INFO, "%s.%s will be copied again: %s", t->state.namespace, t->state.name, why);
+    return dm_collector_set_state(c, t, "copying", NULL, err);
 }
 
 /* A column new to the dataset whose stored rows were filled without row events. The stream tells of a rewrite that it sees; this
@@ -173,18 +177,15 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
         char why[256];
         (void)snprintf(why, sizeof why,
                        "its new column \"%s\" has a default that was computed for each stored row", filled);
-        ask_for_copy(t, why);
-        return DM_OK;
+        return ask_for_copy(c, t, why, err);
     }
     struct dm_schema *next = NULL;
     int32_t last_id = t->last_column_id;
     struct dm_error why = {0};
     if (r->table->rewritten ||
-        dm_schema_evolve(t->schema, r->table->columns, &last_id, &next, &why) != DM_OK) {
-        ask_for_copy(t,
-                     r->table->rewritten ? "its rows were rewritten by a change of the table" : why.message);
-        return DM_OK;
-    }
+        dm_schema_evolve(t->schema, r->table->columns, &last_id, &next, &why) != DM_OK)
+        return ask_for_copy(
+            c, t, r->table->rewritten ? "its rows were rewritten by a change of the table" : why.message, err);
     if (dm_schema_equal(next, t->schema)) {
         dm_schema_unref(next);
         return DM_OK;
@@ -197,7 +198,6 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
     t->schema = next;
     t->last_column_id = last_id;
     dm_log(DM_LOG_INFO, "%s.%s: the columns changed", t->state.namespace, t->state.name);
-    (void)err;
     return DM_OK;
 }
 
@@ -205,8 +205,10 @@ static enum dm_status define(struct dm_collector *c, struct dm_route *r, const s
                              struct dm_error *err)
 {
     if (r->table != table) {
+        bool rewritten = r->table != NULL && r->table->rewritten; /* no copy began since that was said */
         dm_table_free(r->table);
         r->table = dm_table_copy(table);
+        r->table->rewritten = r->table->rewritten || rewritten;
     }
     r->told_at = c->open ? c->txn.visible_at : c->position;
     r->applied = false;
@@ -532,7 +534,10 @@ void dm_collector_spool(struct dm_collector *c, struct dm_target *t)
     t->spool = dm_spool_new(c->options.spool_folder, c->options.unit_bytes / 8);
     t->phase = DM_PHASE_COPYING;
     t->copy_again = false;
-    dm_collector_route(c, t)->batch = NULL;
+    struct dm_route *r = dm_collector_route(c, t);
+    r->batch = NULL;
+    if (r->table != NULL)
+        r->table->rewritten = false; /* the copy begins after it; spooled, the word would ask for one more copy */
 }
 
 /* ---- life ---- */

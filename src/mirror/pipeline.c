@@ -350,7 +350,12 @@ static enum dm_status answer(struct pipeline *p, const struct dm_request *r, str
             else
                 t->phase = DM_PHASE_WAITING;
             dm_log(DM_LOG_INFO, "%s: a new copy was asked for", r->dataset);
+            /* At once, and in the next commit: one under way could put the old state back. */
             if (dm_state_mark_waiting(db, t->state.id, err) != DM_OK)
+                return DM_FAIL;
+            if (p->collector == NULL)
+                dm_target_set_text(t, &t->state.state, "waiting");
+            else if (dm_collector_set_state(p->collector, t, "copying", NULL, err) != DM_OK)
                 return DM_FAIL;
         }
         return dm_request_remove(db, r->id, err);

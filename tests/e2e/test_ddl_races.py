@@ -60,6 +60,8 @@ CASES = {
     "default, then that column is widened": ["alter table t add column d int default 3", "update t set a = 'x' where id = 1",
                                              "alter table t alter d type bigint", "update t set a = 'x' where id = 2"],
     "default, then vacuum full": ["alter table t add column d int default 3", "vacuum full t", "update t set a = 'x' where id = 2"],
+    "type of the same kind with USING": ["update t set n = 5 where id = 1", "alter table t alter a type varchar(30) using upper(a)",
+                                         "update t set n = 6 where id = 2"],
     "made and renamed twice": ["create table made (id int primary key, v text); insert into made values (1, 'x')", "alter table made rename to made2",
                                "alter table made2 rename to made3"],
     "many at once": ["begin; alter table t add column c1 int default 1; alter table t add column c2 text default 'two'; alter table t drop column a; "
@@ -107,3 +109,32 @@ def test_ddl(database, case, running):
     database.execute("update oracle_marker set n = n")
     marker.reached()
     assert equal(), last[0]
+
+
+def test_a_copy_that_could_not_begin_yet_is_not_forgotten(database):
+    """A table is to be copied again while another copy is under way, and the mirror is killed before its turn came. Its changes were left
+    out meanwhile, so the next run must know."""
+    database.execute("create table t (id int primary key, a text); insert into t values (1, 'a')")
+    mirror = database.mirror().start()
+    marker = Marker(database.execute, mirror)
+    marker.reached()
+    holder = database.server.connect(database.name)
+    holder.execute("begin")
+    holder.execute("select txid_current()")   # the next snapshot waits for the end of this transaction
+    database.execute("create table later (id int primary key)")
+    mirror.until(lambda: (mirror.dataset_status("shop.later") or {}).get("state") == "copying", "the other copy to begin")
+    assert mirror.with_config("resync", "shop.t").returncode == 0
+    mirror.until(lambda: mirror.dataset_status("shop.t")["state"] != "streaming", "the wish to be heard")
+    database.execute("insert into t values (2, 'left to the copy')")
+    database.execute("alter table t add column b int")
+    database.execute("insert into t values (3, 'left to the copy too', 3)")
+    marker.reached()   # the position is beyond these rows now
+    mirror.kill()
+    holder.execute("rollback")
+    holder.close()
+    mirror.start()
+    marker.reached()
+    with database.snapshot() as s:
+        mirror.settled(s.tables())
+    marker.reached()
+    database.check(mirror)

@@ -196,6 +196,7 @@ static void end_streamed_relations(struct pg_decoder *d, uint64_t xid, bool comm
         r->xid = 0;
         r->message.uncommitted = false;
         if (base != NULL) {
+            r->table->rewritten = r->table->rewritten || base->table->rewritten;
             remove_relation(d, base);
             i = d->n_relations; /* the order changed: look through all again */
         }
@@ -259,6 +260,9 @@ static enum dm_status on_relation(struct pg_decoder *d, struct reader *r, struct
         pg_relation_free(rel);
         return DM_FAIL;
     }
+    /* What was not said of the relation yet (nothing but skipped changes since) is not forgotten with its old message. */
+    if (previous != NULL && previous->xid == rel->xid)
+        rel->table->rewritten = rel->table->rewritten || previous->table->rewritten;
     add_relation(d, rel);
     return DM_OK;
 }
@@ -388,6 +392,9 @@ static enum dm_status approach(struct pg_decoder *d, const struct dm_sink *sink,
     /* A table that was not wanted may have become wanted since; ask once a transaction, so that no change is
      * missed. */
     if (same && told->handle == NULL && told->asked != d->serial)
+        same = false;
+    /* The columns may be as before although their values are not (ALTER TYPE … USING): that is to be said too. */
+    if (rel->table->rewritten)
         same = false;
     *handle = same ? told->handle : NULL;
     if (same && told->handle == NULL)

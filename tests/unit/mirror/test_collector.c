@@ -331,6 +331,87 @@ static void a_copy_is_attached_with_what_came_after_its_snapshot(void **state)
     assert_int_equal(f->target->copied_at, 15);
 }
 
+static bool says_copying(const struct dm_unit *u)
+{
+    for (size_t i = 0; i < u->n_steps; i++)
+        if (u->steps[i].kind == DM_STEP_STATE && strcmp(u->steps[i].state, "copying") == 0)
+            return true;
+    return false;
+}
+
+static void attach(struct fixture *f, dm_position at)
+{
+    struct dm_copied_table *copied = dm_xzalloc(1, sizeof *copied);
+    copied->schema = two_columns(true);
+    copied->last_column_id = 2;
+    copied->at = at;
+    assert_int_equal(dm_collector_attach(f->c, f->target, copied, f->table, &err), DM_OK);
+    assert_int_equal(dm_collector_close_unit(f->c, false, &err), DM_OK);
+}
+
+/* As the sources do: the definition says so once. */
+static void *rewritten(struct fixture *f)
+{
+    f->table->rewritten = true;
+    void *h = handle_of(f);
+    f->table->rewritten = false;
+    return h;
+}
+
+static void rows_left_out_for_a_copy_are_remembered_by_their_commit(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, 1, 10);
+    void *h = rewritten(f);
+    row(f, h, DM_OP_INSERT, 1, "the copy will have it");
+    commit(f, 1, 10);
+    assert_int_equal(dm_collector_close_unit(f->c, false, &err), DM_OK);
+    assert_int_equal(rows_of(f), 0);
+    assert_true(f->target->copy_again);
+    assert_int_equal(f->units[0]->position, 11); /* so a run after a crash would not see the row again */
+    assert_true(says_copying(f->units[0]));
+}
+
+static void a_rewrite_before_the_copy_asks_for_one_copy(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, 1, 10);
+    void *h = rewritten(f);
+    commit(f, 1, 10);
+    dm_collector_spool(f->c, f->target);
+    begin(f, 2, 20);
+    row(f, h, DM_OP_INSERT, 2, "after the snapshot");
+    commit(f, 2, 20);
+    attach(f, 15);
+    assert_false(f->target->copy_again);
+    assert_int_equal(rows_of(f), 1);
+}
+
+static void a_rewrite_during_the_copy_outlives_a_later_definition(void **state)
+{
+    struct fixture *f = *state;
+    (void)handle_of(f);
+    dm_collector_spool(f->c, f->target);
+    begin(f, 1, 20);
+    (void)rewritten(f); /* and no row of the table follows */
+    commit(f, 1, 20);
+    begin(f, 2, 30);
+    struct dm_schema *renamed = dm_schema_copy(f->table->columns);
+    free(renamed->fields[1].name);
+    renamed->fields[1].name = dm_xstrdup("w");
+    struct dm_table *later = dm_table_copy(f->table);
+    dm_schema_unref(later->columns);
+    later->columns = renamed;
+    void *h = NULL;
+    assert_int_equal(f->sink->table(f->sink->ctx, later, &h, &err), DM_OK);
+    row(f, h, DM_OP_INSERT, 2, "x");
+    commit(f, 2, 30);
+    attach(f, 15);
+    assert_true(f->target->copy_again);
+    assert_true(says_copying(f->units[f->n_units - 1]));
+    dm_table_free(later);
+}
+
 static void a_pin_closes_exactly_at_its_position(void **state)
 {
     struct fixture *f = *state;
@@ -367,6 +448,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_added_column_is_a_step_before_its_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(an_aborted_definition_leaves_no_trace, setup, teardown),
         cmocka_unit_test_setup_teardown(a_copy_is_attached_with_what_came_after_its_snapshot, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(rows_left_out_for_a_copy_are_remembered_by_their_commit, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_rewrite_before_the_copy_asks_for_one_copy, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_rewrite_during_the_copy_outlives_a_later_definition, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_pin_closes_exactly_at_its_position, setup, teardown),
     };
