@@ -35,9 +35,12 @@ struct dm_intake_job {
     struct dm_change_options options; /* version_field and rules are filled in by the intake */
     const char *receipt_kind;         /* "file", "request"; NULL: none */
     const char *receipt_key;          /* unique within its kind and dataset */
-    bool dry_run;                     /* counts only; nothing is committed */
+    const char *
+        receipt_check; /* hash of the content, kept with the receipt: a receipt with another one is a CONFLICT error; NULL: not compared */
+    bool dry_run;      /* counts only; nothing is committed */
     /* out */
-    bool repeated; /* the receipt was there already; counts are those of the first time */
+    bool unknown_dataset; /* with `error`: there is no declared dataset of that name */
+    bool repeated;        /* the receipt was there already; counts are those of the first time */
     struct dm_intake_counts counts;
     size_t n_notes; /* owned texts; dm_intake_job_release */
     char **notes;

@@ -1,0 +1,46 @@
+#include "http/http_routes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+static const struct dm_http_route routes[] = {
+    {"POST", "/v1/datasets/{}/changes", true, false, dm_http_push},
+    {"GET", "/v1/health", false, true, dm_http_health},
+};
+
+static bool matches(const char *pattern, const char *path, char **parameter)
+{
+    const char *hole = strstr(pattern, "{}");
+    if (hole == NULL)
+        return strcmp(pattern, path) == 0;
+    size_t before = (size_t)(hole - pattern);
+    const char *after = hole + 2;
+    if (strncmp(pattern, path, before) != 0)
+        return false;
+    size_t segment = strcspn(path + before, "/");
+    if (segment == 0 || strcmp(path + before + segment, after) != 0)
+        return false;
+    *parameter = dm_xasprintf("%.*s", (int)segment, path + before);
+    return true;
+}
+
+const struct dm_http_route *dm_http_route_find(const char *method, const char *path, char **parameter,
+                                               bool *path_known)
+{
+    *path_known = false;
+    *parameter = NULL;
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        char *found = NULL;
+        if (!matches(routes[i].pattern, path, &found))
+            continue;
+        if (strcmp(routes[i].method, method) == 0) {
+            *parameter = found;
+            return &routes[i];
+        }
+        *path_known = true;
+        free(found);
+    }
+    return NULL;
+}

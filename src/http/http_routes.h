@@ -1,0 +1,22 @@
+/* http_routes.h — what the server answers to: one table of method, path and function. To add a route: one row in http_routes.c. */
+#ifndef DM_HTTP_HTTP_ROUTES_H
+#define DM_HTTP_HTTP_ROUTES_H
+
+#include "http/http_message.h"
+
+struct dm_http_route {
+    const char *method;
+    const char *pattern; /* "/v1/datasets/{}/changes": {} stands for one path segment */
+    bool body;           /* takes one */
+    bool open;           /* without a token */
+    void (*answer)(struct dm_http_request *r, struct dm_http_reply *reply);
+};
+
+/* The route of this request, and its parameter (malloc'ed, may be NULL). NULL: *path_known says whether another method would do. */
+const struct dm_http_route *dm_http_route_find(const char *method, const char *path, char **parameter,
+                                               bool *path_known);
+
+void dm_http_push(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_health(struct dm_http_request *r, struct dm_http_reply *reply);
+
+#endif

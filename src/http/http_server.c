@@ -1,0 +1,304 @@
+#include "http/http_server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "http/http_routes.h"
+
+enum { most_connections = 128, idle_seconds = 60, end_wait_ms = 30000 };
+
+struct dm_http_server {
+    struct dm_mirror *mirror;
+    struct MHD_Daemon *daemon;
+    struct dm_push_queue *pushes;
+    char *folder; /* of bodies */
+    atomic_ulong next_body;
+    atomic_int in_hand; /* requests */
+};
+
+/* One request from its first byte to its reply. */
+struct exchange {
+    struct dm_http_request request;
+    const struct dm_http_route *route;
+    struct dm_http_reply reply; /* status 0: not decided yet */
+    XXH3_state_t *hash;
+    int fd; /* of the body; -1: none */
+};
+
+/* ---- bodies ---- */
+
+static bool store(int fd, const char *bytes, size_t n)
+{
+    while (n > 0) {
+        ssize_t wrote = write(fd, bytes, n);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return false;
+        bytes += wrote;
+        n -= (size_t)wrote;
+    }
+    return true;
+}
+
+static void open_body(struct dm_http_server *s, struct exchange *x)
+{
+    x->request.body_path =
+        dm_xasprintf("%s/%d-%lu", s->folder, (int)getpid(), atomic_fetch_add(&s->next_body, 1));
+    x->fd = open(x->request.body_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    x->hash = XXH3_createState();
+    if (x->hash != NULL)
+        (void)XXH3_128bits_reset(x->hash);
+    if (x->fd < 0 || x->hash == NULL)
+        dm_http_refuse(&x->reply, MHD_HTTP_SERVICE_UNAVAILABLE, "no_room", "send it again later",
+                       "the body cannot be stored in %s: %s", s->folder, strerror(errno));
+}
+
+static void too_large(const struct dm_http_server *s, struct exchange *x)
+{
+    dm_http_refuse(&x->reply, MHD_HTTP_CONTENT_TOO_LARGE, "body_too_large",
+                   "send it in parts, or raise http_max_body", "the body is larger than %llu bytes",
+                   (unsigned long long)s->mirror->config->http_max_body);
+}
+
+/* What comes after a refusal is read and dropped, so that the client gets to hear the refusal. */
+static void take_bytes(struct dm_http_server *s, struct exchange *x, const char *bytes, size_t n)
+{
+    if (x->reply.status != 0 || x->fd < 0)
+        return;
+    x->request.body_bytes += n;
+    if (x->request.body_bytes > s->mirror->config->http_max_body)
+        too_large(s, x);
+    else if (!store(x->fd, bytes, n))
+        dm_http_refuse(&x->reply, MHD_HTTP_SERVICE_UNAVAILABLE, "no_room", "send it again later",
+                       "the body cannot be stored: %s", strerror(errno));
+    else
+        (void)XXH3_128bits_update(x->hash, bytes, n);
+}
+
+static void finish_body(struct exchange *x)
+{
+    if (x->fd < 0)
+        return;
+    (void)close(x->fd);
+    x->fd = -1;
+    XXH128_hash_t h = XXH3_128bits_digest(x->hash);
+    (void)snprintf(x->request.body_hash, sizeof x->request.body_hash, "%016llx%016llx",
+                   (unsigned long long)h.high64, (unsigned long long)h.low64);
+}
+
+/* ---- requests ---- */
+
+/* Takes the same time whatever differs. */
+static bool equal_secret(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b);
+    unsigned char difference = n != m;
+    for (size_t i = 0; i < n; i++)
+        difference |= (unsigned char)(a[i] ^ b[m == 0 ? 0 : i % m]);
+    return difference == 0;
+}
+
+static bool allowed(const struct dm_http_server *s, const struct exchange *x)
+{
+    const char *token = s->mirror->config->http_token;
+    static const char scheme[] = "Bearer ";
+    if (token == NULL || (x->route != NULL && x->route->open))
+        return true;
+    const char *sent = dm_http_header(&x->request, MHD_HTTP_HEADER_AUTHORIZATION);
+    return sent != NULL && strncmp(sent, scheme, sizeof scheme - 1) == 0 &&
+           equal_secret(sent + sizeof scheme - 1, token);
+}
+
+static void begin(struct dm_http_server *s, struct exchange *x)
+{
+    bool known = false;
+    x->route = dm_http_route_find(x->request.method, x->request.path, &x->request.parameter, &known);
+    if (!allowed(s, x)) {
+        dm_http_refuse(&x->reply, MHD_HTTP_UNAUTHORIZED, "unauthorized",
+                       "send the header \"Authorization: Bearer …\" with the configured http_token",
+                       "this request needs the token");
+        return;
+    }
+    if (x->route == NULL) {
+        if (known)
+            dm_http_refuse(&x->reply, MHD_HTTP_METHOD_NOT_ALLOWED, "method_not_allowed", NULL,
+                           "%s is not a method of %s", x->request.method, x->request.path);
+        else
+            dm_http_refuse(&x->reply, MHD_HTTP_NOT_FOUND, "not_found",
+                           "changes are pushed with POST /v1/datasets/{name}/changes",
+                           "there is nothing at %s", x->request.path);
+        return;
+    }
+    const char *length = dm_http_header(&x->request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (length != NULL && strtoull(length, NULL, 10) > s->mirror->config->http_max_body)
+        too_large(s, x);
+    else if (x->route->body)
+        open_body(s, x);
+}
+
+static enum MHD_Result send_reply(struct exchange *x)
+{
+    char *text = json_dumps(x->reply.body, JSON_COMPACT);
+    char *line = dm_xasprintf("%s\n", text != NULL ? text : "{}");
+    free(text);
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(strlen(line), line, MHD_RESPMEM_MUST_FREE); /* frees `line` */
+    if (r == NULL) {
+        free(line);
+        return MHD_NO;
+    }
+    (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+    if (x->reply.retry_after != NULL)
+        (void)MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, x->reply.retry_after);
+    if (x->reply.status == MHD_HTTP_UNAUTHORIZED)
+        (void)MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+    enum MHD_Result result = MHD_queue_response(x->request.connection, x->reply.status, r);
+    MHD_destroy_response(r);
+    return result;
+}
+
+static struct exchange *new_exchange(struct dm_http_server *s, struct MHD_Connection *connection,
+                                     const char *url, const char *method)
+{
+    struct exchange *x = dm_xzalloc(1, sizeof *x);
+    x->fd = -1;
+    x->request = (struct dm_http_request){.connection = connection,
+                                          .mirror = s->mirror,
+                                          .pushes = s->pushes,
+                                          .method = method,
+                                          .path = dm_xstrdup(url)};
+    atomic_fetch_add(&s->in_hand, 1);
+    return x;
+}
+
+/* libmicrohttpd calls it with the headers, then with each piece of the body, then once more without one. */
+static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, const char *url,
+                              const char *method, const char *version, const char *bytes, size_t *n,
+                              void **state)
+{
+    (void)version;
+    struct dm_http_server *s = ctx;
+    struct exchange *x = *state;
+    if (x == NULL) {
+        x = *state = new_exchange(s, connection, url, method);
+        begin(s, x);
+        return MHD_YES;
+    }
+    if (*n > 0) {
+        take_bytes(s, x, bytes, *n);
+        *n = 0;
+        return MHD_YES;
+    }
+    finish_body(x);
+    if (x->reply.status == 0)
+        x->route->answer(&x->request, &x->reply);
+    return send_reply(x);
+}
+
+static void end_exchange(void *ctx, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)connection;
+    (void)code;
+    struct dm_http_server *s = ctx;
+    struct exchange *x = *state;
+    if (x == NULL)
+        return;
+    if (x->fd >= 0)
+        (void)close(x->fd);
+    if (x->request.body_path != NULL)
+        (void)unlink(x->request.body_path);
+    XXH3_freeState(x->hash);
+    free(x->request.body_path);
+    free(x->request.path);
+    free(x->request.parameter);
+    json_decref(x->reply.body);
+    free(x);
+    *state = NULL;
+    atomic_fetch_sub(&s->in_hand, 1);
+}
+
+/* ---- the server ---- */
+
+static enum dm_status listen_at(struct dm_http_server *s, struct dm_error *err)
+{
+    const struct dm_config *config = s->mirror->config;
+    struct sockaddr_storage address;
+    bool local = false;
+    if (dm_http_address_parse(config->http, &address, &local, err) != DM_OK)
+        return DM_FAIL;
+    if (!local && config->http_token == NULL)
+        return dm_fail(err, DM_ERROR_CONFIG, "set http_token: ${NAME}, or listen on 127.0.0.1 only",
+                       "http: %s can be reached from other machines, and no http_token is set", config->http);
+    unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC;
+    if (address.ss_family == AF_INET6)
+        flags |= MHD_USE_IPv6;
+    s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, s, MHD_OPTION_SOCK_ADDR, &address,
+                                 MHD_OPTION_CONNECTION_LIMIT, (unsigned)most_connections,
+                                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)idle_seconds,
+                                 MHD_OPTION_NOTIFY_COMPLETED, end_exchange, s, MHD_OPTION_END);
+    if (s->daemon == NULL)
+        return dm_fail(err, errno == EADDRINUSE ? DM_ERROR_TRANSIENT : DM_ERROR_CONFIG,
+                       "choose another address or port for http", "http: cannot listen at %s: %s",
+                       config->http, strerror(errno));
+    return DM_OK;
+}
+
+enum dm_status dm_http_server_start(struct dm_mirror *mirror, struct dm_http_server **out,
+                                    struct dm_error *err)
+{
+    *out = NULL;
+    if (mirror->config->http == NULL)
+        return DM_OK;
+    struct dm_http_server *s = dm_xzalloc(1, sizeof *s);
+    s->mirror = mirror;
+    s->folder = dm_xasprintf("%s/.push", mirror->config->lake);
+    enum dm_status status =
+        dm_file_remove_tree(s->folder, err); /* what a killed mirror had in hand was not answered */
+    if (status == DM_OK)
+        status = dm_file_make_folders(s->folder, err);
+    if (status == DM_OK)
+        status = dm_push_queue_start(mirror, &s->pushes, err);
+    if (status == DM_OK)
+        status = listen_at(s, err);
+    if (status != DM_OK) {
+        dm_http_server_stop(s);
+        return DM_FAIL;
+    }
+    dm_log(DM_LOG_INFO, "http: listening at %s", mirror->config->http);
+    *out = s;
+    return DM_OK;
+}
+
+void dm_http_server_stop(struct dm_http_server *s)
+{
+    if (s == NULL)
+        return;
+    struct dm_error err = {0};
+    if (s->daemon != NULL) {
+        int fd = MHD_quiesce_daemon(s->daemon); /* no new connections */
+        for (int waited = 0; s->in_hand > 0 && waited < end_wait_ms; waited += 10)
+            dm_clock_sleep_ms(10);
+        MHD_stop_daemon(s->daemon);
+        if (fd >= 0)
+            (void)close(fd);
+    }
+    dm_push_queue_stop(s->pushes);
+    if (dm_file_remove_tree(s->folder, &err) != DM_OK)
+        dm_log_error(DM_LOG_WARN, "http", &err);
+    free(s->folder);
+    free(s);
+}
