@@ -141,6 +141,9 @@ static enum dm_status bad_number(struct reader *r, const struct dm_option *o, co
                               o->name, word, dm_value_duration_text(o->min, low, sizeof low),
                               dm_value_duration_text(o->max, high, sizeof high), o->fallback);
     case DM_OPTION_INT:
+        if (o->min == o->max)
+            return dm_config_fail(at, err, NULL, "%s cannot be \"%.100s\"; it must be %" PRId64, o->name,
+                                  word, o->min);
         return dm_config_fail(at, err, NULL,
                               "%s cannot be \"%.100s\"; it is a whole number from %" PRId64 " to %" PRId64,
                               o->name, word, o->min, o->max);

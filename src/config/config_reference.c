@@ -57,7 +57,10 @@ static enum dm_status write_limits(struct dm_buffer *out, const struct dm_option
             if (dm_buffer_printf(out, err, "%s `%s`", i ? "," : "", o->choices[i]) != DM_OK)
                 return DM_FAIL;
         return DM_OK;
-    case DM_OPTION_INT: return dm_buffer_printf(out, err, ", %d to %d", (int)o->min, (int)o->max);
+    case DM_OPTION_INT:
+        if (o->min == o->max)
+            return dm_buffer_printf(out, err, ", must be %d", (int)o->min);
+        return dm_buffer_printf(out, err, ", %d to %d", (int)o->min, (int)o->max);
     case DM_OPTION_SIZE:
         return dm_buffer_printf(out, err, ", %s to %s", dm_value_size_text((uint64_t)o->min, low, sizeof low),
                                 dm_value_size_text((uint64_t)o->max, high, sizeof high));

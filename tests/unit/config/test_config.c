@@ -138,7 +138,8 @@ static void test_refusals(void **state)
     refused(GOOD "memory_limit: 99999999999999999999\n", "memory_limit cannot be", NULL);
     refused(GOOD "compression: zstandard\n", "allowed are: zstd, snappy, uncompressed", NULL);
     refused(GOOD "compression: snapy\n", "compression cannot be \"snapy\"", "did you mean \"snappy\"?");
-    refused(GOOD "format_version: 4\n", "whole number from 3 to 3", NULL);
+    refused(GOOD "format_version: 4\n", "format_version cannot be \"4\"; it must be 3", NULL);
+    refused(GOOD "metadata_versions: 0\n", "it is a whole number from 1 to 100000", NULL);
     refused(GOOD "lake: a\nlake: b\n", "mirror.yaml:3: lake is given twice; the first is in line 2",
             "keep one");
     refused(GOOD "lake: [a]\n", "lake wants a single value, not a list", NULL);
@@ -191,7 +192,8 @@ static void test_source_refusals(void **state)
             "cannot be \"10\"", "\"38,10\"");
     refused("sources: {a: {type: sqlite, path: x, copy_workers: 0}}\n", "from 1 to 64", NULL);
     refused("sources: {a: {type: postgres, url: x, time_as: text}}\n", "string", NULL);
-    refused("sources: {a: {type: sqlite, path: x, time_as: string}}\n", "an option of postgres sources", NULL);
+    refused("sources: {a: {type: sqlite, path: x, time_as: string}}\n", "an option of postgres sources",
+            NULL);
 }
 
 /* A secret from the environment must not come back in a message. */
@@ -264,6 +266,7 @@ static void test_reference_names_every_option(void **state)
             (void)snprintf(heading, sizeof heading, "\n### `%s`\n", sections[s]->options[i].name);
             assert_non_null(strstr(text, heading));
         }
+    assert_non_null(strstr(text, "whole number, must be 3"));
     dm_buffer_release(&b);
 }
 
