@@ -40,7 +40,7 @@ LIBRARIES = {
     "duckdb.h": {"engine"},
     "libpq-fe.h": {"source", "cli"},  # cli: the version of the library
     "lmdb.h": {"apply"},
-    "yaml.h": {"config"},
+    "yaml.h": {"config", "registry"},
     "microhttpd.h": {"http"},
 }
 

@@ -11,22 +11,24 @@
 
 struct sqlite3;
 
+/* The functions that write call it themselves; cheap when the tables are there. */
 enum dm_status dm_registry_create_tables(struct sqlite3 *db, struct dm_error *err) DM_MUST_USE;
-/* *out NULL: there is none of that name. */
+/* *out NULL: there is none of that name. Names without a dot are completed, here and below. */
 enum dm_status dm_registry_get(struct sqlite3 *db, const char *name, struct dm_relational_schema **out,
                                struct dm_error *err) DM_MUST_USE;
 /* All, by name. A catalog without the tables gives none. */
 enum dm_status dm_registry_list(struct sqlite3 *db, struct dm_relational_schemas *out,
                                 struct dm_error *err) DM_MUST_USE;
-/* Inserts (id 0 or a new name: gives it one) or replaces; sets the times. */
+/* Inserts (a new name) or replaces; sets the ids and times. Descriptors that stay keep their ids. Checks no rules: that is schema_rules.h. */
 enum dm_status dm_registry_put(struct sqlite3 *db, struct dm_relational_schema *s,
                                struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_registry_remove(struct sqlite3 *db, const char *name, struct dm_error *err) DM_MUST_USE;
 
 struct dm_table;
 /* What a source's table says of itself, as the dataset `name` of source `origin`: columns, key, relationships from foreign keys (names of their
- * targets by `target_name`, NULL result: the target is not mirrored). Declared relationships and settings of an entry that is there already stay.
- * Writes only when something changed. */
+ * targets by `target_name`, NULL result: the target is not mirrored). Declared relationships and texts of an entry that is there already stay.
+ * An entry of that origin with the table's id and another name is renamed, and relationships to it follow. Writes only when something changed.
+ * A dataset of that name that a person declared is a CONFIG error. */
 typedef char *(*dm_target_name)(void *ctx, const char *schema, const char *table); /* malloc'ed */
 enum dm_status dm_registry_put_table(struct sqlite3 *db, const char *origin, const char *name,
                                      const struct dm_table *table, dm_target_name target_name, void *ctx,

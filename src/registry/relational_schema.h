@@ -45,10 +45,13 @@ struct dm_relational_column {
     uint32_t min_length;     /* STRING: in code points; 0: none */
     uint32_t max_length;     /* STRING: in code points (varchar(n), maxLength); 0: none */
     char *renamed_from;      /* evolution: the name it had; not kept */
+    size_t line;             /* where it was declared, for messages; 0: unknown; not kept */
 };
 
 struct dm_relationship {
-    char *name; /* unique in its schema; made of the columns and the target when not given */
+    int64_t id;  /* of its descriptor in the registry; 0: not kept yet */
+    size_t line; /* as in struct dm_relational_column */
+    char *name;  /* unique in its schema; made of the columns and the target when not given */
     struct dm_names columns;
     char *target;                   /* schema name */
     struct dm_names target_columns; /* empty until resolved: the target's primary key */
@@ -72,8 +75,9 @@ struct dm_dataset_settings {
 };
 
 struct dm_relational_schema {
-    int64_t id; /* in the registry; 0: not kept yet */
-    char *name; /* "sales.orders" */
+    int64_t id;                               /* in the registry; 0: not kept yet */
+    int64_t key_id, version_id, timestamp_id; /* of the descriptors in the registry; 0: none */
+    char *name;                               /* "sales.orders": always with its namespace */
     char *title;
     char *description;
     char *origin; /* "declared", or the source's name */
@@ -86,9 +90,20 @@ struct dm_relational_schema {
     size_t n_relationships;
     struct dm_relationship *relationships;
     struct dm_dataset_settings settings;
+    struct dm_names
+        dropped; /* evolution: columns that may go, with their values; "*": any that is missing; not kept */
+    uint64_t source_id; /* found in a source: the table's stable id there; 0: none */
     int64_t created_us, updated_us;
+    char *file; /* where it was declared, for messages; NULL: unknown; not kept */
+    size_t line;
 };
 
+#define DM_ORIGIN_DECLARED "declared"
+bool dm_relational_schema_is_declared(const struct dm_relational_schema *s);
+
+/* "orders" → "default.orders", "sales.orders" stays; malloc'ed. All names in the registry are in this form. */
+char *dm_relational_schema_name(const char *name);
+/* Origin "declared". The name is completed as by dm_relational_schema_name. */
 struct dm_relational_schema *dm_relational_schema_new(const char *name);
 void dm_relational_schema_free(struct dm_relational_schema *s); /* NULL is fine */
 struct dm_relational_schema *dm_relational_schema_copy(const struct dm_relational_schema *s);
@@ -110,7 +125,8 @@ struct dm_relational_schema *dm_relational_schemas_find(const struct dm_relation
                                                         const char *name); /* NULL: none */
 
 /* The dataset's columns for dm_schema_evolve: ids 0, required as declared, key set. `stored` are the dataset's present columns (NULL: a new
- * dataset): a column with renamed_from takes over the field of that name. One reference. */
+ * dataset): a column with renamed_from takes over the field of that name (when `stored` still has it: applying twice is fine).
+ * Each has a source_ref, a number that stays with the column through renames (the lake keeps it). One reference. */
 enum dm_status dm_relational_schema_columns(const struct dm_relational_schema *s,
                                             const struct dm_schema *stored, struct dm_schema **out,
                                             struct dm_error *err) DM_MUST_USE;
