@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "engine/duckdb_type.h"
-#include "engine/utf8.h"
+#include "base/utf8.h"
 
 void dm_fill_scratch_release(struct dm_fill_scratch *s)
 {

@@ -1,7 +1,7 @@
 #include "engine_fixture.h"
 
 #include "engine/column_stats.h"
-#include "engine/utf8.h"
+#include "base/utf8.h"
 
 static struct dm_column_stats stats_of(struct dm_type type, const void *values, const uint8_t *state,
                                        size_t n)

@@ -1,0 +1,13 @@
+/* utf8.h — is a text valid UTF-8? DuckDB replaces an invalid text by NULL without a word, and Parquet readers refuse it, so
+ * whoever brings text in asks first. */
+#ifndef DM_BASE_UTF8_H
+#define DM_BASE_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Unicode's table 3-7: no surrogates, no overlong forms, nothing above U+10FFFF. NUL is valid. */
+bool dm_utf8_valid(const uint8_t *bytes, size_t n);
+
+#endif
