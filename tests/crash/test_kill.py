@@ -132,7 +132,7 @@ def test_kill(database, seed):
         mirror.start()
         marker = Marker(database.execute, mirror)
         visited = {s: 0 for s in STEPS}
-        marker.reached()
+        marker.reached(300)
         mirror.kill()
         kills = index_gone = moments = 0
         plan = []
@@ -165,13 +165,13 @@ def test_kill(database, seed):
             if kills % 10 == 0:
                 mirror.start()
                 work.rest()
-                marker.reached()
+                marker.reached(300)  # hundreds of kills leave a backlog
                 database.check(mirror)
                 work.go_on()
                 mirror.kill()
         work.rest()
     mirror.start()
-    marker.reached()
+    marker.reached(300)
     database.check(mirror)
     assert mirror.stop() == 0, mirror.log_tail()
     p = mirror.with_config("doctor")
@@ -213,7 +213,7 @@ def test_kill_in_a_large_transaction(database):
     mirror = database.mirror(options="commit_interval: 50ms\ncommit_bytes: 1MiB")
     mirror.start()
     marker = Marker(database.execute, mirror)
-    marker.reached()
+    marker.reached(300)
     c = database.server.connect(database.name)
     c.execute("begin; update big set v = 'new'")
     for i in range(4):
