@@ -40,7 +40,7 @@ lint: build ## layers, format, static analysis, warnings as errors, generated pa
 
 format: ## rewrite the C files by .clang-format
 	@scripts/setup lint
-	@find src tests -name '*.[ch]' | xargs clang-format -i
+	@find src tests bench -name '*.[ch]' | xargs clang-format -i
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (default 60) each
 	@scripts/setup fuzz

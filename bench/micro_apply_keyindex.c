@@ -56,8 +56,10 @@ struct work {
 static void set_change(struct work *w, size_t i, uint64_t key, uint32_t file)
 {
     dm_put_be64(w->keys + i * 8, key ^ UINT64_C(1) << 63);
-    w->changes[i] = (struct dm_index_change){
-        .key = w->keys + i * 8, .key_len = 8, .row = (uint32_t)i, .place = {.file = file, .position = (uint32_t)i}};
+    w->changes[i] = (struct dm_index_change){.key = w->keys + i * 8,
+                                             .key_len = 8,
+                                             .row = (uint32_t)i,
+                                             .place = {.file = file, .position = (uint32_t)i}};
 }
 
 /* Distinct keys in order; random picks repeat, so the few doubles are dropped. */
@@ -93,7 +95,8 @@ static void bench_append(struct dm_keyindex *ix, struct work *w, uint64_t n_keys
     printf("append            %10.0f keys/s\n", (double)n_keys / seconds_since(start));
 }
 
-static void bench_batches(struct dm_keyindex *ix, struct work *w, uint64_t n_keys, size_t batch, size_t batches)
+static void bench_batches(struct dm_keyindex *ix, struct work *w, uint64_t n_keys, size_t batch,
+                          size_t batches)
 {
     struct dm_error err = {0};
     double index = 0;
@@ -111,8 +114,8 @@ static void bench_batches(struct dm_keyindex *ix, struct work *w, uint64_t n_key
             if (!dm_place_known(w->changes[i].old))
                 exit(2);
     }
-    printf("get+put           %10.0f keys/s  (with making and sorting the batch: %.0f)\n", (double)total / index,
-           (double)total / seconds_since(start));
+    printf("get+put           %10.0f keys/s  (with making and sorting the batch: %.0f)\n",
+           (double)total / index, (double)total / seconds_since(start));
 }
 
 static void bench_large(struct dm_keyindex *ix, struct work *w, uint64_t n_keys, size_t batch, uint64_t large)
@@ -128,7 +131,8 @@ static void bench_large(struct dm_keyindex *ix, struct work *w, uint64_t n_keys,
         most = now > most ? now : most;
     }
     must(dm_keyindex_commit(ix, &err), &err);
-    printf("one transaction   %10.0f keys/s  (%" PRIu64 " changes, anonymous memory %" PRIu64 " -> at most %" PRIu64 " KiB)\n",
+    printf("one transaction   %10.0f keys/s  (%" PRIu64 " changes, anonymous memory %" PRIu64
+           " -> at most %" PRIu64 " KiB)\n",
            (double)large / seconds_since(start), large, before, most);
 }
 

@@ -66,7 +66,8 @@ static void print_rate(const char *what, size_t rows, int64_t start)
     printf("%-34s %12.0f rows/s\n", what, (double)rows * 1e6 / (double)(dm_clock_monotonic_us() - start));
 }
 
-static void bench_net(const char *what, size_t rows, size_t rounds, uint64_t keys, bool text_key, bool unchanged)
+static void bench_net(const char *what, size_t rows, size_t rounds, uint64_t keys, bool text_key,
+                      bool unchanged)
 {
     struct dm_error err = {0};
     struct dm_batch *b = make_batch(rows, keys, text_key, unchanged);

@@ -60,7 +60,7 @@ static enum dm_status get_unhashed(struct dm_batch_reader *r, void *out, size_t 
     while (n > 0) {
         size_t there = r->filled - r->at;
         if (there == 0 && n >= BATCH_FILE_BUFFER) { /* large pieces need no copy */
-            size_t got;
+            size_t got = 0;
             if (read_some(r, to, n, &got, err) != DM_OK)
                 return DM_FAIL;
             to += got;

@@ -88,7 +88,7 @@ static enum dm_status raw_text(struct reader *r, const yaml_node_t *node, const 
 static enum dm_status expanded_text(struct reader *r, const yaml_node_t *node, const char *what, char **out,
                                     struct dm_error *err)
 {
-    const char *raw;
+    const char *raw = NULL;
     if (raw_text(r, node, what, &raw, err) != DM_OK)
         return DM_FAIL;
     return dm_value_expand(raw, place_of(r, node), out, err);

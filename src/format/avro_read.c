@@ -47,7 +47,7 @@ static enum dm_status read_varint(struct dm_avro_reader *r, int64_t *out, struct
 static enum dm_status read_sized(struct dm_avro_reader *r, const uint8_t **out, size_t *n,
                                  struct dm_error *err)
 {
-    int64_t length;
+    int64_t length = 0;
     if (read_varint(r, &length, err) != DM_OK)
         return DM_FAIL;
     if (length < 0 || (uint64_t)length > remaining(r))
@@ -71,7 +71,7 @@ static enum dm_status spend(struct dm_avro_reader *r, uint64_t values, struct dm
  * 0 ends the array. */
 static enum dm_status read_run(struct dm_avro_reader *r, uint64_t *count, struct dm_error *err)
 {
-    int64_t n;
+    int64_t n = 0;
     int64_t bytes;
     if (read_varint(r, &n, err) != DM_OK)
         return DM_FAIL;
@@ -242,8 +242,8 @@ static enum dm_status inflate_block(struct dm_avro_reader *r, const uint8_t *byt
 static enum dm_status next_block(struct dm_avro_reader *r, struct dm_error *err)
 {
     int64_t records;
-    const uint8_t *bytes;
-    size_t n;
+    const uint8_t *bytes = NULL;
+    size_t n = 0;
     r->at = r->file_at;
     r->end = r->file_end;
     if (read_varint(r, &records, err) != DM_OK || read_sized(r, &bytes, &n, err) != DM_OK)

@@ -182,10 +182,10 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
     struct dm_schema *next = NULL;
     int32_t last_id = t->last_column_id;
     struct dm_error why = {0};
-    if (r->table->rewritten ||
-        dm_schema_evolve(t->schema, r->table->columns, &last_id, &next, &why) != DM_OK)
+    if (r->table->rewritten || dm_schema_evolve(t->schema, r->table->columns, &last_id, &next, &why) != DM_OK)
         return ask_for_copy(
-            c, t, r->table->rewritten ? "its rows were rewritten by a change of the table" : why.message, err);
+            c, t, r->table->rewritten ? "its rows were rewritten by a change of the table" : why.message,
+            err);
     if (dm_schema_equal(next, t->schema)) {
         dm_schema_unref(next);
         return DM_OK;
@@ -537,7 +537,8 @@ void dm_collector_spool(struct dm_collector *c, struct dm_target *t)
     struct dm_route *r = dm_collector_route(c, t);
     r->batch = NULL;
     if (r->table != NULL)
-        r->table->rewritten = false; /* the copy begins after it; spooled, the word would ask for one more copy */
+        r->table->rewritten =
+            false; /* the copy begins after it; spooled, the word would ask for one more copy */
 }
 
 /* ---- life ---- */
