@@ -33,6 +33,7 @@ enum dm_behavior { DM_BEHAVIOR_RECORD = 0, DM_BEHAVIOR_TIME_SERIES };
 
 enum dm_cardinality { DM_ONE_TO_ONE = 1, DM_ONE_TO_ZERO, DM_MANY_TO_ONE, DM_MANY_TO_ZERO };
 const char *dm_cardinality_text(enum dm_cardinality c); /* "M:1" */
+bool dm_cardinality_find(const char *text, enum dm_cardinality *out);
 
 struct dm_relational_column {
     char *name;
@@ -111,6 +112,12 @@ struct dm_relational_schema *dm_relational_schema_copy(const struct dm_relationa
 struct dm_relational_column *dm_relational_schema_add(struct dm_relational_schema *s, const char *name,
                                                       struct dm_type type);
 struct dm_relationship *dm_relational_schema_relate(struct dm_relational_schema *s, const char *target);
+void dm_relational_schema_unrelate(struct dm_relational_schema *s, size_t i); /* takes relationship i out */
+void dm_relational_schema_clear_columns(struct dm_relational_schema *s);
+/* Into a new column or relationship: deep copies of all but the name, or the target. */
+void dm_relational_column_assign(struct dm_relational_column *to, const struct dm_relational_column *from);
+void dm_relationship_assign(struct dm_relationship *to, const struct dm_relationship *from);
+void dm_relationship_release(struct dm_relationship *r);
 int dm_relational_schema_find(const struct dm_relational_schema *s, const char *column); /* or -1 */
 /* "sales.orders" → namespace and table, malloc'ed; without a dot: "default". */
 void dm_relational_schema_split(const char *name, char **namespace, char **table);
