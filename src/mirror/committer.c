@@ -57,7 +57,7 @@ static void forget_commit(struct dm_committer *c)
     c->open = false;
 }
 
-static void abandon(struct dm_committer *c)
+void dm_committer_abandon(struct dm_committer *c)
 {
     if (!c->open)
         return;
@@ -70,7 +70,7 @@ void dm_committer_free(struct dm_committer *c)
 {
     if (c == NULL)
         return;
-    abandon(c);
+    dm_committer_abandon(c);
     dm_net_effect_release(&c->apply.net);
     free(c->touched);
     free(c);
@@ -91,6 +91,11 @@ static enum dm_status begin(struct dm_committer *c, struct dm_error *err)
     c->apply.commit = NULL;
     (void)pthread_mutex_unlock(&m->lake_mutex);
     return status;
+}
+
+enum dm_status dm_committer_begin(struct dm_committer *c, struct dm_error *err)
+{
+    return c->open ? DM_OK : begin(c, err);
 }
 
 static void touch(struct dm_committer *c, struct dm_target *t)
@@ -281,6 +286,14 @@ static enum dm_status apply_steps(struct dm_committer *c, struct dm_unit *unit, 
 
 /* ---- publication ---- */
 
+/* Where a bad row came from: its own place (a line of a file), or its transaction's position. */
+static const char *bad_place(const struct dm_committer *c, size_t i, char *out, size_t size)
+{
+    if (c->bad[i].row.place != NULL)
+        return c->bad[i].row.place;
+    return c->options.type != NULL ? c->options.type->position_format(c->bad_txns[i].position, out, size) : "";
+}
+
 static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error *err)
 {
     struct dm_committer *c = ctx;
@@ -288,11 +301,9 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
     char position[32];
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < c->n_bad && status == DM_OK; i++) {
-        c->options.type->position_format(c->bad_txns[i].position, position, sizeof position);
         c->bad[i].target->state.quarantined++;
-        const char *place = c->bad[i].row.place;
         status = dm_state_quarantine(db, &c->bad[i].target->state, &c->bad[i].row,
-                                     place != NULL ? place : position, err);
+                                     bad_place(c, i, position, sizeof position), err);
     }
     for (size_t i = 0; i < c->n_touched && status == DM_OK; i++)
         status = dm_state_put_dataset(db, &c->touched[i]->state, err);
@@ -301,6 +312,8 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
         status = dm_state_put_position(db, c->options.source->name, c->options.type->name, unit->position,
                                        position, unit->commit_time_us, err);
     }
+    if (status == DM_OK && c->options.extra != NULL)
+        status = c->options.extra(c->options.extra_ctx, db, err);
     return status;
 }
 
@@ -357,9 +370,11 @@ static enum dm_status compact_touched(struct dm_committer *c, const struct dm_co
 static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
 {
     char position[32];
+    bool log = unit->source == NULL;
     struct dm_commit_summary summary = {
-        .source = c->options.source->name,
-        .position = c->options.type->position_format(unit->position, position, sizeof position),
+        .source = log ? c->options.source->name : unit->source,
+        .position = log ? c->options.type->position_format(unit->position, position, sizeof position)
+                        : unit->origin,
         .commit_time_us = unit->commit_time_us};
     c->closing = unit;
     if (dm_commit_write(c->apply.commit, &summary, err) != DM_OK)
@@ -380,14 +395,19 @@ static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, stru
 enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
 {
     c->failed = 0;
-    enum dm_status status = c->open ? DM_OK : begin(c, err);
+    enum dm_status status = dm_committer_begin(c, err);
     if (status == DM_OK)
         status = apply_steps(c, unit, err);
     if (status == DM_OK && unit->closes)
         status = publish(c, unit, err);
     if (status != DM_OK)
-        abandon(c);
+        dm_committer_abandon(c);
     return status;
+}
+
+size_t dm_committer_bad_rows(const struct dm_committer *c)
+{
+    return c->n_bad;
 }
 
 uint32_t dm_committer_failed_dataset(const struct dm_committer *c)

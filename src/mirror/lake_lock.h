@@ -1,5 +1,6 @@
-/* lake_lock.h — one mirror per lake: `<lake>/.lock`, held with flock for the life of the process.
- * The kernel frees it when the process dies, however it dies. The file holds the pid for messages. */
+/* lake_lock.h — one writer per lake: `<lake>/.lock`, held for the life of the process by a lock of the open file (fcntl's OFD locks).
+ * The kernel frees it when the process dies, however it dies. The file holds the pid and what the holder does, for messages: "4711 run".
+ * Asking who holds it never takes it, so a look is never in the way of somebody who wants it. */
 #ifndef DM_MIRROR_LAKE_LOCK_H
 #define DM_MIRROR_LAKE_LOCK_H
 
@@ -11,11 +12,20 @@ struct dm_lake_lock {
     int fd; /* -1: not held */
 };
 
-/* CONFLICT error naming the holder's pid when somebody else holds it. Creates the lake folder. */
-enum dm_status dm_lake_lock_take(const char *lake, struct dm_lake_lock *lock,
-                                 struct dm_error *err) DM_MUST_USE;
+/* Who holds it: a mirror (`run`), which takes orders, or a command, which is done soon. */
+struct dm_lake_holder {
+    int pid; /* 0: unknown */
+    bool mirror;
+};
+
+/* DM_OK: held now. DM_TIMEOUT: somebody else holds it (*holder, may be NULL, says who). Creates the lake folder. */
+enum dm_status dm_lake_lock_try(const char *lake, bool mirror, struct dm_lake_lock *lock,
+                                struct dm_lake_holder *holder, struct dm_error *err) DM_MUST_USE;
+/* The CONFLICT error for a lake that is held. */
+enum dm_status dm_lake_lock_refuse(const char *lake, const struct dm_lake_holder *holder,
+                                   struct dm_error *err);
 void dm_lake_lock_release(struct dm_lake_lock *lock);
-/* Is somebody holding it, and who (pid 0: unknown)? */
-bool dm_lake_lock_held(const char *lake, int *pid);
+/* Does a mirror or a command hold it, and who (pid 0: unknown)? */
+bool dm_lake_lock_held(const char *lake, struct dm_lake_holder *holder);
 
 #endif

@@ -3,17 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
-#include "mirror/lake_lock.h"
+#include "mirror/order.h"
 #include "mirror/pipeline.h"
 
-enum { sweep_every_ms = 600 * 1000, sweep_min_age_ms = 3600 * 1000 };
+enum { sweep_every_ms = 600 * 1000, sweep_min_age_ms = 3600 * 1000, wait_for_command_ms = 10000 };
 
 /* One source's thread. */
 struct source_thread {
@@ -29,57 +27,6 @@ static enum dm_status run_source(void *ctx, struct dm_error *err)
     if (status != DM_OK)
         dm_error_prefix(err, "source %s", t->options.config->name);
     t->ended = true;
-    return status;
-}
-
-static enum dm_status open_engine(struct dm_mirror *m, struct dm_error *err)
-{
-    char *temp = dm_xasprintf("%s/.spill", m->config->lake);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    struct dm_engine_options options = {
-        .memory_limit =
-            m->config->memory_limit / 2, /* the other half: batches on their way, index pages, the rest */
-        .threads = cores > 4 ? 4 : (int)(cores > 0 ? cores : 1),
-        .temp_folder = temp,
-    };
-    enum dm_status status = dm_engine_open(&options, &m->engine, err);
-    free(temp);
-    return status;
-}
-
-/* Files that only a running mirror needs: what an earlier one left is garbage. */
-static enum dm_status remove_leftovers(const struct dm_mirror *m, struct dm_error *err)
-{
-    static const char *const names[] = {".copy", ".spool", ".spill"};
-    enum dm_status status = DM_OK;
-    for (size_t i = 0; i < sizeof names / sizeof *names && status == DM_OK; i++) {
-        char *path = dm_xasprintf("%s/%s", m->config->lake, names[i]);
-        status = dm_file_remove_tree(path, err);
-        free(path);
-    }
-    return status;
-}
-
-static enum dm_status open_lake(struct dm_mirror *m, struct dm_error *err)
-{
-    struct dm_lake_options options = {
-        .folder = m->config->lake,
-        .catalog_name = m->config->catalog_name,
-        .format_version = m->config->format_version,
-        .metadata_versions = m->config->metadata_versions,
-        .snapshot_retention_ms = m->config->snapshot_retention_ms,
-    };
-    enum dm_status status = dm_lake_open(&options, &m->lake, err);
-    return status == DM_OK ? dm_state_create_tables(dm_lake_sqlite(m->lake), err) : status;
-}
-
-static enum dm_status open_index(struct dm_mirror *m, struct dm_error *err)
-{
-    char *folder = dm_xasprintf("%s/.index", m->config->lake);
-    bool trusted =
-        true; /* an untrusted index is empty, and what is missing in it is rebuilt like anything else */
-    enum dm_status status = dm_keyindex_open(folder, &m->index, &trusted, err);
-    free(folder);
     return status;
 }
 
@@ -104,22 +51,59 @@ static bool all_ended(struct source_thread *threads, size_t n)
     return true;
 }
 
-static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_options *options,
-                                  struct dm_error *err)
+/* A mirror without sources lives for the orders; so does one whose sources are caught up until no order waits any more. */
+static bool nothing_left(const struct dm_mirror *m, const struct dm_mirror_options *options,
+                         struct source_thread *threads, const struct dm_order_desk *desk)
 {
-    size_t n = m->config->n_sources;
-    struct source_thread *threads = dm_xzalloc(n, sizeof *threads);
+    if (*m->stop > 0 || m->ending)
+        return all_ended(threads, m->config->n_sources);
+    if (m->config->n_sources == 0 && !options->until_caught_up)
+        return false;
+    return all_ended(threads, m->config->n_sources) &&
+           (!options->until_caught_up || dm_order_desk_idle(desk));
+}
+
+static enum dm_status start_sources(struct dm_mirror *m, const struct dm_mirror_options *options,
+                                    struct source_thread *threads, struct dm_error *err)
+{
     enum dm_status status = DM_OK;
-    for (size_t i = 0; i < n && status == DM_OK; i++) {
+    for (size_t i = 0; i < m->config->n_sources && status == DM_OK; i++) {
         threads[i].options = (struct dm_pipeline_options){.mirror = m,
                                                           .config = &m->config->sources[i],
                                                           .until_caught_up = options->until_caught_up,
                                                           .progress = options->progress};
         status = dm_thread_start(&threads[i].thread, "stream", run_source, &threads[i], err);
     }
+    return status;
+}
+
+static enum dm_status join_sources(struct dm_mirror *m, struct source_thread *threads, enum dm_status status,
+                                   struct dm_error *err)
+{
+    for (size_t i = 0; i < m->config->n_sources; i++) {
+        struct dm_error why = {0};
+        if (dm_thread_join(&threads[i].thread, &why) == DM_OK)
+            continue;
+        if (status == DM_OK)
+            *err = why;
+        else
+            dm_log_error(DM_LOG_ERROR, "also", &why);
+        status = DM_FAIL;
+    }
+    return status;
+}
+
+static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_options *options,
+                                  struct dm_error *err)
+{
+    struct source_thread *threads = dm_xzalloc(m->config->n_sources + 1, sizeof *threads);
+    struct dm_order_desk *desk = NULL;
+    enum dm_status status = dm_order_desk_start(m, &desk, err);
+    if (status == DM_OK)
+        status = start_sources(m, options, threads, err);
     int64_t started = dm_clock_monotonic_us();
     int64_t swept = started;
-    while (status == DM_OK && !all_ended(threads, n)) {
+    while (status == DM_OK && !nothing_left(m, options, threads, desk)) {
         dm_clock_sleep_ms(20);
         int64_t now = dm_clock_monotonic_us();
         if (options->run_for_ms > 0 && now - started >= options->run_for_ms * 1000)
@@ -130,17 +114,34 @@ static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_op
         }
     }
     m->ending = true;
-    for (size_t i = 0; i < n; i++) {
-        struct dm_error why = {0};
-        if (dm_thread_join(&threads[i].thread, &why) == DM_OK)
-            continue;
-        if (status == DM_OK)
-            *err = why;
-        else
-            dm_log_error(DM_LOG_ERROR, "also", &why);
-        status = DM_FAIL;
-    }
+    status = join_sources(m, threads, status, err);
+    dm_order_desk_stop(desk);
     free(threads);
+    return status;
+}
+
+/* Another mirror is refused at once. A command that writes is done soon, so it is waited for. */
+static enum dm_status take_lock(const struct dm_config *config, const struct dm_mirror_options *options,
+                                struct dm_lake_lock *lock, struct dm_error *err)
+{
+    struct dm_lake_holder holder;
+    int64_t until = dm_clock_monotonic_us() + (int64_t)wait_for_command_ms * 1000;
+    bool told = false;
+    int mirrors = 0; /* looks in a row that saw one: whoever has just locked the file writes its name a moment later */
+    enum dm_status status;
+    while ((status = dm_lake_lock_try(config->lake, true, lock, &holder, err)) == DM_TIMEOUT) {
+        mirrors = holder.mirror ? mirrors + 1 : 0;
+        if (mirrors == 2 || dm_clock_monotonic_us() > until || *options->stop > 0)
+            return dm_lake_lock_refuse(config->lake, &holder, err);
+        if (mirrors > 0) {
+            dm_clock_sleep_ms(20);
+            continue;
+        }
+        if (!told)
+            dm_log(DM_LOG_INFO, "waiting for a command that writes to the lake (pid %d)", holder.pid);
+        told = true;
+        dm_clock_sleep_ms(50);
+    }
     return status;
 }
 
@@ -148,27 +149,15 @@ enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mir
                              struct dm_error *err)
 {
     struct dm_lake_lock lock;
-    enum dm_status status = dm_lake_lock_take(config->lake, &lock, err);
-    if (status != DM_OK)
-        return status;
-    struct dm_mirror m = {.config = config, .stop = options->stop};
-    (void)pthread_mutex_init(&m.lake_mutex, NULL);
-    status = remove_leftovers(&m, err);
+    struct dm_opened_mirror *opened = NULL;
+    struct dm_mirror *m = NULL;
+    enum dm_status status = take_lock(config, options, &lock, err);
     if (status == DM_OK)
-        status = open_engine(&m, err);
-    if (status == DM_OK)
-        status = open_lake(&m, err);
-    if (status == DM_OK)
-        status = open_index(&m, err);
+        status = dm_mirror_open_locked(config, options->stop, &lock, &opened, &m, err);
     if (status == DM_OK) {
-        sweep(&m);
-        status = run_sources(&m, options, err);
+        sweep(m);
+        status = run_sources(m, options, err);
     }
-    if (m.index != NULL)
-        dm_keyindex_close(m.index);
-    dm_lake_close(m.lake);
-    dm_engine_close(m.engine);
-    (void)pthread_mutex_destroy(&m.lake_mutex);
-    dm_lake_lock_release(&lock);
+    dm_mirror_close(opened);
     return status;
 }

@@ -1,7 +1,7 @@
 /* mirror.h — the pipeline as the commands see it: run, verify, resync, status.
  *
- * Each call opens what it needs and closes it again. dm_mirror_run holds `<lake>/.lock` (flock) for its whole life; a second instance gets a
- * CONFLICT error that names the pid of the first. verify, resync and status work beside a running mirror (through requests in the catalog), and
+ * Each call opens what it needs and closes it again. dm_mirror_run holds `<lake>/.lock` for its whole life; a second instance gets a
+ * CONFLICT error that names the pid of the first. It also does the orders of commands (order.h), with or without sources. verify, resync and status work beside a running mirror (through requests in the catalog), and
  * verify also without one (it then catches up by itself).
  * `stop` is polled about ten times a second: 1 asks for a clean end (commit what is complete, acknowledge, close), 2 for an immediate one.
  */

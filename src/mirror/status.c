@@ -100,7 +100,9 @@ enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status
                                 struct dm_error *err)
 {
     *out = (struct dm_status_report){0};
-    out->running = dm_lake_lock_held(config->lake, &out->pid);
+    struct dm_lake_holder holder;
+    out->running = dm_lake_lock_held(config->lake, &holder) && holder.mirror;
+    out->pid = out->running ? holder.pid : 0;
     sqlite3 *db = NULL;
     enum dm_status status = dm_catalog_side_open(config->lake, &db, err);
     if (status == DM_OK)

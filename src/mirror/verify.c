@@ -404,8 +404,8 @@ static enum dm_status run_own(void *ctx, struct dm_error *err)
 
 static enum dm_status ensure_mirror(struct verify *v, struct own_mirror *own, struct dm_error *err)
 {
-    int pid = 0;
-    if (dm_lake_lock_held(v->config->lake, &pid))
+    struct dm_lake_holder holder;
+    if (dm_lake_lock_held(v->config->lake, &holder) && holder.mirror)
         return DM_OK;
     char *catalog = dm_xasprintf("%s/catalog.db", v->config->lake);
     enum dm_status status = dm_thread_start(&own->thread, "mirror", run_own, own, err);

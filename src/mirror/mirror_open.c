@@ -1,0 +1,117 @@
+#include "mirror/mirror_open.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+struct dm_opened_mirror {
+    struct dm_mirror mirror;
+    struct dm_lake_lock lock;
+};
+
+static const volatile sig_atomic_t never_stop;
+
+static enum dm_status open_engine(struct dm_mirror *m, struct dm_error *err)
+{
+    char *temp = dm_xasprintf("%s/.spill", m->config->lake);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct dm_engine_options options = {
+        .memory_limit =
+            m->config->memory_limit / 2, /* the other half: batches on their way, index pages, the rest */
+        .threads = cores > 4 ? 4 : (int)(cores > 0 ? cores : 1),
+        .temp_folder = temp,
+    };
+    enum dm_status status = dm_engine_open(&options, &m->engine, err);
+    free(temp);
+    return status;
+}
+
+/* Files that only the holder of the lake needs: what an earlier one left is garbage. */
+static enum dm_status remove_leftovers(const struct dm_mirror *m, struct dm_error *err)
+{
+    static const char *const names[] = {".copy", ".spool", ".spill"};
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names && status == DM_OK; i++) {
+        char *path = dm_xasprintf("%s/%s", m->config->lake, names[i]);
+        status = dm_file_remove_tree(path, err);
+        free(path);
+    }
+    return status;
+}
+
+static enum dm_status open_lake(struct dm_mirror *m, struct dm_error *err)
+{
+    struct dm_lake_options options = {
+        .folder = m->config->lake,
+        .catalog_name = m->config->catalog_name,
+        .format_version = m->config->format_version,
+        .metadata_versions = m->config->metadata_versions,
+        .snapshot_retention_ms = m->config->snapshot_retention_ms,
+    };
+    enum dm_status status = dm_lake_open(&options, &m->lake, err);
+    return status == DM_OK ? dm_state_create_tables(dm_lake_sqlite(m->lake), err) : status;
+}
+
+static enum dm_status open_index(struct dm_mirror *m, struct dm_error *err)
+{
+    char *folder = dm_xasprintf("%s/.index", m->config->lake);
+    bool trusted =
+        true; /* an untrusted index is empty, and what is missing in it is rebuilt like anything else */
+    enum dm_status status = dm_keyindex_open(folder, &m->index, &trusted, err);
+    free(folder);
+    return status;
+}
+
+enum dm_status dm_mirror_open_locked(const struct dm_config *config, const volatile sig_atomic_t *stop,
+                                     struct dm_lake_lock *take_lock, struct dm_opened_mirror **out,
+                                     struct dm_mirror **mirror, struct dm_error *err)
+{
+    struct dm_opened_mirror *o = dm_xzalloc(1, sizeof *o);
+    o->lock = *take_lock;
+    take_lock->fd = -1;
+    struct dm_mirror *m = &o->mirror;
+    m->config = config;
+    m->stop = stop != NULL ? stop : &never_stop;
+    (void)pthread_mutex_init(&m->lake_mutex, NULL);
+    enum dm_status status = remove_leftovers(m, err);
+    if (status == DM_OK)
+        status = open_engine(m, err);
+    if (status == DM_OK)
+        status = open_lake(m, err);
+    if (status == DM_OK)
+        status = open_index(m, err);
+    if (status != DM_OK) {
+        dm_mirror_close(o);
+        return status;
+    }
+    *out = o;
+    *mirror = m;
+    return DM_OK;
+}
+
+enum dm_status dm_mirror_open(const struct dm_config *config, const volatile sig_atomic_t *stop,
+                              struct dm_opened_mirror **out, struct dm_mirror **mirror, struct dm_error *err)
+{
+    struct dm_lake_lock lock;
+    struct dm_lake_holder holder;
+    enum dm_status status = dm_lake_lock_try(config->lake, false, &lock, &holder, err);
+    if (status == DM_TIMEOUT)
+        return dm_lake_lock_refuse(config->lake, &holder, err);
+    return status == DM_OK ? dm_mirror_open_locked(config, stop, &lock, out, mirror, err) : status;
+}
+
+void dm_mirror_close(struct dm_opened_mirror *o)
+{
+    if (o == NULL)
+        return;
+    if (o->mirror.index != NULL)
+        dm_keyindex_close(o->mirror.index);
+    if (o->mirror.lake != NULL)
+        dm_lake_close(o->mirror.lake);
+    dm_engine_close(o->mirror.engine);
+    (void)pthread_mutex_destroy(&o->mirror.lake_mutex);
+    dm_lake_lock_release(&o->lock);
+    free(o);
+}

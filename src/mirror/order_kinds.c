@@ -1,0 +1,16 @@
+/* The table of all kinds of orders. */
+#include <string.h>
+
+#include "mirror/order.h"
+
+const struct dm_order_kind *const dm_order_kinds[] = {
+    NULL,
+};
+
+const struct dm_order_kind *dm_order_kind_find(const char *name)
+{
+    for (size_t i = 0; dm_order_kinds[i] != NULL; i++)
+        if (strcmp(dm_order_kinds[i]->name, name) == 0)
+            return dm_order_kinds[i];
+    return NULL;
+}
