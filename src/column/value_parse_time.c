@@ -1,0 +1,234 @@
+#include "column/value_parse_time.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define DAY_US INT64_C(86400000000)
+
+enum { YEAR_DIGITS_MAX = 7 };
+
+/* What is left of a text. */
+struct rest {
+    const char *at, *end;
+};
+
+static bool is_digit(const struct rest *r)
+{
+    return r->at < r->end && *r->at >= '0' && *r->at <= '9';
+}
+
+static bool take(struct rest *r, char c)
+{
+    if (r->at == r->end || *r->at != c)
+        return false;
+    r->at++;
+    return true;
+}
+
+static bool take_two(struct rest *r, unsigned *out)
+{
+    if (r->end - r->at < 2)
+        return false;
+    unsigned a = (unsigned)((unsigned char)r->at[0] - '0'), b = (unsigned)((unsigned char)r->at[1] - '0');
+    if (a > 9 || b > 9)
+        return false;
+    *out = a * 10 + b;
+    r->at += 2;
+    return true;
+}
+
+/* Days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that the leap day is the last. */
+static int64_t days_of(int64_t year, unsigned month, unsigned day)
+{
+    int64_t y = month > 2 ? year : year - 1;
+    int64_t era = (y >= 0 ? y : y - 399) / 400;
+    unsigned year_of_era = (unsigned)(y - era * 400);
+    unsigned month_from_march = month > 2 ? month - 3 : month + 9;
+    unsigned day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    unsigned day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * 146097 + (int64_t)day_of_era - 719468;
+}
+
+static unsigned month_length(int64_t year, unsigned month)
+{
+    static const uint8_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return lengths[month - 1] + (month == 2 && leap ? 1u : 0u);
+}
+
+static bool take_year(struct rest *r, int64_t *year)
+{
+    bool sign = r->at < r->end && (*r->at == '+' || *r->at == '-');
+    bool negative = sign && *r->at == '-';
+    r->at += sign;
+    int64_t v = 0;
+    int digits = 0;
+    for (; is_digit(r) && digits < YEAR_DIGITS_MAX; digits++)
+        v = v * 10 + (*r->at++ - '0');
+    *year = negative ? -v : v;
+    return sign ? digits >= 4 : digits == 4;
+}
+
+static enum dm_parsed take_date(struct rest *r, int64_t *days)
+{
+    int64_t year;
+    unsigned month, day;
+    if (!take_year(r, &year) || !take(r, '-') || !take_two(r, &month) || !take(r, '-') || !take_two(r, &day))
+        return DM_PARSED_WRONG;
+    if (month < 1 || month > 12 || day < 1 || day > month_length(year, month))
+        return DM_PARSED_BEYOND;
+    *days = days_of(year, month, day);
+    return DM_PARSED;
+}
+
+/* The digits behind the point as microseconds; digits beyond must be zero. */
+static enum dm_parsed take_fraction(struct rest *r, unsigned *us)
+{
+    if (!is_digit(r))
+        return DM_PARSED_WRONG;
+    unsigned unit = 100000, v = 0;
+    bool more = false;
+    for (; is_digit(r); r->at++) {
+        unsigned digit = (unsigned)(*r->at - '0');
+        v += digit * unit;
+        more |= unit == 0 && digit != 0;
+        unit /= 10;
+    }
+    *us = v;
+    return more ? DM_PARSED_BEYOND : DM_PARSED;
+}
+
+static enum dm_parsed take_time(struct rest *r, int64_t *us)
+{
+    unsigned hour, minute, second = 0, fraction = 0;
+    if (!take_two(r, &hour) || !take(r, ':') || !take_two(r, &minute))
+        return DM_PARSED_WRONG;
+    enum dm_parsed parsed = DM_PARSED;
+    if (take(r, ':')) {
+        if (!take_two(r, &second))
+            return DM_PARSED_WRONG;
+        if (take(r, '.') || take(r, ','))
+            parsed = take_fraction(r, &fraction);
+    }
+    if (parsed == DM_PARSED_WRONG)
+        return parsed;
+    *us = ((int64_t)(hour * 60 + minute) * 60 + second) * 1000000 + fraction;
+    if (minute > 59 || second > 59 || *us > DAY_US)
+        return DM_PARSED_BEYOND;
+    return parsed;
+}
+
+/* Nothing, or a zone up to the end of the text: *offset in microseconds. */
+static enum dm_parsed take_zone(struct rest *r, bool *there, int64_t *offset)
+{
+    *offset = 0;
+    *there = r->at < r->end;
+    if (!*there)
+        return DM_PARSED;
+    if (r->end - r->at > 1)
+        (void)take(r, ' ');
+    size_t n = (size_t)(r->end - r->at);
+    if ((n == 1 && (*r->at == 'Z' || *r->at == 'z')) || (n == 3 && strncasecmp(r->at, "utc", 3) == 0)) {
+        r->at = r->end;
+        return DM_PARSED;
+    }
+    bool negative = *r->at == '-';
+    unsigned hours, minutes = 0;
+    if ((!take(r, '+') && !take(r, '-')) || !take_two(r, &hours))
+        return DM_PARSED_WRONG;
+    if (r->at < r->end) {
+        (void)take(r, ':');
+        if (!take_two(r, &minutes) || r->at != r->end)
+            return DM_PARSED_WRONG;
+    }
+    if (hours > 23 || minutes > 59)
+        return DM_PARSED_BEYOND;
+    *offset = (int64_t)(hours * 60 + minutes) * (negative ? -60000000 : 60000000);
+    return DM_PARSED;
+}
+
+/* 1, -1: an infinite moment; 0: not. */
+static int infinite(const char *text, size_t n)
+{
+    int sign = n > 0 && *text == '-' ? -1 : 1;
+    if (n > 0 && (*text == '-' || *text == '+')) {
+        text++;
+        n--;
+    }
+    return n == 8 && strncasecmp(text, "infinity", 8) == 0 ? sign : 0;
+}
+
+/* A date, or a date with a time and perhaps a zone. */
+struct moment {
+    int64_t days, us, offset;
+    bool timed, zoned;
+};
+
+static enum dm_parsed parse_moment(const char *text, size_t n, struct moment *m)
+{
+    struct rest r = {text, text + n};
+    *m = (struct moment){0};
+    enum dm_parsed date = take_date(&r, &m->days), time = DM_PARSED, zone = DM_PARSED;
+    if (date == DM_PARSED_WRONG)
+        return date;
+    if (r.at != r.end) {
+        m->timed = true;
+        if (!take(&r, 'T') && !take(&r, ' ') && !take(&r, 't'))
+            return DM_PARSED_WRONG;
+        time = take_time(&r, &m->us);
+        if (time == DM_PARSED_WRONG)
+            return time;
+        zone = take_zone(&r, &m->zoned, &m->offset);
+    }
+    if (zone == DM_PARSED_WRONG || m->us == DAY_US)
+        return zone == DM_PARSED_WRONG ? zone : DM_PARSED_BEYOND;
+    return date != DM_PARSED ? date : time != DM_PARSED ? time : zone;
+}
+
+enum dm_parsed dm_parse_date(const char *text, size_t n, int32_t *days)
+{
+    int sign = infinite(text, n);
+    if (sign != 0) {
+        *days = sign > 0 ? DM_DATE_INFINITY : DM_DATE_NEG_INFINITY;
+        return DM_PARSED;
+    }
+    struct moment m;
+    enum dm_parsed parsed = parse_moment(text, n, &m);
+    if (parsed != DM_PARSED)
+        return parsed;
+    if (m.zoned)
+        return DM_PARSED_WRONG;
+    if (m.us != 0 || m.days <= DM_DATE_NEG_INFINITY || m.days >= DM_DATE_INFINITY)
+        return DM_PARSED_BEYOND;
+    *days = (int32_t)m.days;
+    return DM_PARSED;
+}
+
+enum dm_parsed dm_parse_time(const char *text, size_t n, int64_t *us)
+{
+    struct rest r = {text, text + n};
+    enum dm_parsed parsed = take_time(&r, us);
+    return parsed != DM_PARSED_WRONG && r.at != r.end ? DM_PARSED_WRONG : parsed;
+}
+
+enum dm_parsed dm_parse_timestamp(const char *text, size_t n, bool zoned, int64_t *us)
+{
+    int sign = infinite(text, n);
+    if (sign != 0) {
+        *us = sign > 0 ? DM_TIMESTAMP_INFINITY : DM_TIMESTAMP_NEG_INFINITY;
+        return DM_PARSED;
+    }
+    struct moment m;
+    enum dm_parsed parsed = parse_moment(text, n, &m);
+    if (parsed == DM_PARSED_WRONG || (m.zoned && !zoned))
+        return DM_PARSED_WRONG;
+    if (parsed != DM_PARSED)
+        return parsed;
+    int64_t whole;
+    if (__builtin_mul_overflow(m.days, DAY_US, &whole) ||
+        __builtin_add_overflow(whole, m.us - m.offset, &whole) || whole >= DM_TIMESTAMP_INFINITY ||
+        whole <= DM_TIMESTAMP_NEG_INFINITY)
+        return DM_PARSED_BEYOND;
+    *us = whole;
+    return DM_PARSED;
+}
