@@ -52,7 +52,7 @@ static enum dm_status query_lake(struct dm_lake *lake, struct dm_engine *engine,
                                  enum dm_sql_format format, struct dm_error *err)
 {
     struct dm_sql *session = NULL;
-    if (dm_lake_query_open(lake, engine, &session, err) != DM_OK)
+    if (dm_lake_query_open(lake, engine, NULL, NULL, &session, err) != DM_OK)
         return DM_FAIL;
     enum dm_status status = dm_sql_print(session, sql, format, stdout, NULL, err);
     dm_sql_close(session);

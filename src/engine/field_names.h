@@ -1,4 +1,4 @@
-/* field_names.h — inside engine/ only: column names that DuckDB can hold together.
+/* field_names.h — column names that DuckDB can hold together; those of the views that dm_sql_add_dataset makes.
  *
  * DuckDB's names are equal without regard to (ASCII) case and never empty, and "__duckdb_field_id" means something else to its
  * Parquet writer. The first field of a name keeps it; a later one gets "_<field id>" appended until it is distinct.

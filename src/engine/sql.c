@@ -46,6 +46,7 @@ void dm_sql_close(struct dm_sql *s)
         s->datasets = d->next;
         free(d->namespace);
         free(d->table);
+        free(d->asked);
         free((void *)(uintptr_t)d->filter.positions);
         free(d);
     }
@@ -149,6 +150,7 @@ enum dm_status dm_sql_add_dataset(struct dm_sql *s, const char *namespace, const
     struct dm_sql_dataset *d = dm_xzalloc(1, sizeof *d);
     d->namespace = dm_xstrdup(namespace);
     d->table = free_name(s, namespace, table);
+    d->asked = dm_xstrdup(table);
     const roaring_bitmap_t **deleted = dm_xzalloc(n_files, sizeof *deleted);
     bool filtered = false;
     for (size_t i = 0; i < n_files; i++) {
@@ -176,6 +178,53 @@ enum dm_status dm_sql_add_dataset(struct dm_sql *s, const char *namespace, const
         dm_error_prefix(err, "dataset %s.%s", namespace, table);
     dm_buffer_release(&sql);
     return status;
+}
+
+const char *dm_sql_view_of(const struct dm_sql *s, const char *namespace, const char *table)
+{
+    for (const struct dm_sql_dataset *d = s->datasets; d != NULL; d = d->next)
+        if (strcmp(d->namespace, namespace) == 0 && strcmp(d->asked, table) == 0)
+            return d->table;
+    return NULL;
+}
+
+enum dm_status dm_sql_add_view(struct dm_sql *s, const char *namespace, const char *name, const char *select,
+                               struct dm_error *err)
+{
+    if (s->locked)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "a locked session takes no more views");
+    char *table = free_name(s, namespace, name);
+    struct dm_buffer sql;
+    dm_buffer_init(&sql, SQL_MAX);
+    enum dm_status status = create_schema(s, namespace, err);
+    if (status == DM_OK)
+        status = dm_buffer_printf(&sql, err, "CREATE VIEW ");
+    if (status == DM_OK)
+        status = dm_sql_quote(&sql, '"', namespace, err);
+    if (status == DM_OK)
+        status = dm_buffer_append_byte(&sql, '.', err);
+    if (status == DM_OK)
+        status = dm_sql_quote(&sql, '"', table, err);
+    if (status == DM_OK)
+        status = dm_buffer_append(&sql, " AS ", 4, err);
+    if (status == DM_OK)
+        status = dm_buffer_append(&sql, select, strlen(select), err);
+    if (status == DM_OK)
+        status = dm_buffer_text(&sql) != NULL
+                     ? dm_connection_run(s->connection, (const char *)sql.data, NULL, err)
+                     : dm_fail_memory(err, SQL_MAX);
+    dm_buffer_release(&sql);
+    if (status != DM_OK) {
+        free(table);
+        return status;
+    }
+    struct dm_sql_dataset *d =
+        dm_xzalloc(1, sizeof *d); /* it stands in the list of names that a query may read */
+    *d = (struct dm_sql_dataset){
+        .namespace = dm_xstrdup(namespace), .table = table, .asked = dm_xstrdup(name)};
+    d->next = s->datasets;
+    s->datasets = d;
+    return DM_OK;
 }
 
 enum dm_status dm_sql_lock(struct dm_sql *s, struct dm_error *err)

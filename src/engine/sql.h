@@ -22,6 +22,11 @@ void dm_sql_close(struct dm_sql *s);
 enum dm_status dm_sql_add_dataset(struct dm_sql *s, const char *namespace, const char *table,
                                   const struct dm_schema *schema, const struct dm_scan_file *files,
                                   size_t n_files, struct dm_error *err) DM_MUST_USE;
+/* The name of a dataset's view within its namespace (its own, or with "_2" appended). NULL: no such dataset. Borrowed. */
+const char *dm_sql_view_of(const struct dm_sql *s, const char *namespace, const char *table);
+/* A view of the caller's over datasets: "namespace"."name" AS select. A name that is taken gets "_2" appended, as with datasets. */
+enum dm_status dm_sql_add_view(struct dm_sql *s, const char *namespace, const char *name, const char *select,
+                               struct dm_error *err) DM_MUST_USE;
 /* Forbids everything but one SELECT (also WITH, FROM, DESCRIBE, SUMMARIZE, SHOW) at a time over the datasets that were added: no other
  * files, not even the raw data files, no settings, no extensions, no table functions but harmless ones. Irrevocable; a second call is fine. */
 enum dm_status dm_sql_lock(struct dm_sql *s, struct dm_error *err) DM_MUST_USE;

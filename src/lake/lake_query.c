@@ -46,7 +46,8 @@ static enum dm_status load_all(struct dm_lake *lake, struct dm_catalog_table **r
     }
 }
 
-enum dm_status dm_lake_query_open(struct dm_lake *lake, struct dm_engine *engine, struct dm_sql **out,
+enum dm_status dm_lake_query_open(struct dm_lake *lake, struct dm_engine *engine,
+                                  dm_lake_query_prepare prepare, void *ctx, struct dm_sql **out,
                                   struct dm_error *err)
 {
     struct dm_catalog_table *rows = NULL;
@@ -64,6 +65,8 @@ enum dm_status dm_lake_query_open(struct dm_lake *lake, struct dm_engine *engine
         dm_catalog_tables_free(rows, n);
     }
     lake_unlock(lake);
+    if (status == DM_OK && prepare != NULL)
+        status = prepare(ctx, sql, err);
     if (status == DM_OK)
         status = dm_sql_lock(sql, err);
     if (status != DM_OK) {

@@ -6,8 +6,12 @@
 #include "engine/sql.h"
 #include "lake/lake.h"
 
-/* The session borrows the lake and the engine. */
-enum dm_status dm_lake_query_open(struct dm_lake *lake, struct dm_engine *engine, struct dm_sql **out,
+/* Called when the datasets are in the session and it is not locked yet: for views over them. */
+typedef enum dm_status (*dm_lake_query_prepare)(void *ctx, struct dm_sql *sql, struct dm_error *err);
+
+/* The session borrows the lake and the engine. `prepare` may be NULL. */
+enum dm_status dm_lake_query_open(struct dm_lake *lake, struct dm_engine *engine,
+                                  dm_lake_query_prepare prepare, void *ctx, struct dm_sql **out,
                                   struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -431,7 +431,7 @@ static void check_query(struct life *l, struct dm_lake *lake)
     int64_t ids = 0;
     for (size_t i = 0; i < l->n; i++)
         ids += l->rows[i].id;
-    must(dm_lake_query_open(lake, l->engine, &sql, &err));
+    must(dm_lake_query_open(lake, l->engine, NULL, NULL, &sql, &err));
     must(
         dm_sql_each(sql, "SELECT count(*), coalesce(sum(id), 0) FROM shop.orders", read_totals, &seen, &err));
     dm_sql_close(sql);

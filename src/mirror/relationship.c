@@ -1,0 +1,644 @@
+#include "mirror/relationship.h"
+
+#include <jansson.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "config/nearest_word.h"
+#include "engine/sql.h"
+#include "lake/lake.h"
+#include "mirror/junction.h"
+#include "mirror/relationship_sql.h"
+#include "mirror/state.h"
+#include "registry/registry.h"
+
+enum { SQL_TEXT_MAX = 1 << 22, READ_ATTEMPTS = 4 };
+
+/* A dataset that takes part. */
+struct member {
+    const struct dm_relational_schema *schema;
+    const struct dm_dataset *dataset; /* the lake's; NULL: there is none yet */
+    char *source;                     /* NULL: nobody has told the mirror of it */
+    char *state;
+    char *view; /* as SQL; its columns are "c0", "c1", … in the order of the dataset's schema */
+};
+
+struct checker {
+    const struct dm_check_options *options;
+    struct dm_check_report *report;
+    struct dm_lake *lake;
+    struct dm_engine *engine;
+    struct dm_sql *sql;
+    struct dm_relational_schemas schemas;
+    size_t n_members;
+    struct member *members; /* one for each of `schemas` */
+};
+
+void dm_check_report_release(struct dm_check_report *report)
+{
+    for (size_t i = 0; i < report->n_positions; i++) {
+        free(report->positions[i].source);
+        free(report->positions[i].position);
+    }
+    for (size_t i = 0; i < report->n; i++) {
+        struct dm_check_result *r = &report->results[i];
+        free(r->name);
+        free(r->child);
+        free(r->parent);
+        free(r->reason);
+        dm_names_release(&r->columns);
+        dm_names_release(&r->parent_columns);
+        for (size_t k = 0; k < r->n_samples; k++) {
+            free(r->samples[k].key);
+            free(r->samples[k].reference);
+        }
+        free(r->samples);
+    }
+    for (size_t i = 0; i < report->n_junctions; i++) {
+        free(report->junctions[i].junction);
+        free(report->junctions[i].left);
+        free(report->junctions[i].right);
+        free(report->junctions[i].view);
+    }
+    free(report->positions);
+    free(report->results);
+    free(report->junctions);
+    *report = (struct dm_check_report){0};
+}
+
+/* ---- which relationships are wanted ---- */
+
+static bool is_named(const struct dm_relational_schema *s, const struct dm_relationship *r, const char *name)
+{
+    if (strcmp(name, s->name) == 0 || strcmp(name, r->target) == 0 || strcmp(name, r->name) == 0)
+        return true;
+    size_t length = strlen(s->name);
+    return strncmp(name, s->name, length) == 0 && name[length] == '.' &&
+           strcmp(name + length + 1, r->name) == 0;
+}
+
+static bool wanted(const struct checker *c, const struct dm_relational_schema *s,
+                   const struct dm_relationship *r)
+{
+    bool found = c->options->n_names == 0;
+    for (size_t i = 0; i < c->options->n_names && !found; i++)
+        found = is_named(s, r, c->options->names[i]);
+    return found;
+}
+
+static bool known_name(const struct checker *c, const char *name)
+{
+    for (size_t i = 0; i < c->schemas.n; i++) {
+        const struct dm_relational_schema *s = c->schemas.items[i];
+        if (strcmp(s->name, name) == 0)
+            return true;
+        for (size_t k = 0; k < s->n_relationships; k++)
+            if (is_named(s, &s->relationships[k], name))
+                return true;
+    }
+    return false;
+}
+
+static enum dm_status check_names(const struct checker *c, struct dm_error *err)
+{
+    for (size_t i = 0; i < c->options->n_names; i++) {
+        if (known_name(c, c->options->names[i]))
+            continue;
+        struct dm_names all = {0};
+        for (size_t k = 0; k < c->schemas.n; k++) {
+            dm_names_add(&all, c->schemas.items[k]->name);
+            for (size_t r = 0; r < c->schemas.items[k]->n_relationships; r++)
+                dm_names_add(&all, c->schemas.items[k]->relationships[r].name);
+        }
+        const char *near =
+            dm_nearest_word(c->options->names[i], (const char *const *)(void *)all.items, all.n);
+        enum dm_status status = dm_fail(err, DM_ERROR_CONFIG, "datamirror schema list shows what there is",
+                                        "there is no relationship and no dataset \"%s\"%s%s%s",
+                                        c->options->names[i], near != NULL ? "; did you mean \"" : "",
+                                        near != NULL ? near : "", near != NULL ? "\"?" : "");
+        dm_names_release(&all);
+        return status;
+    }
+    return DM_OK;
+}
+
+/* ---- one read of the catalog ---- */
+
+static struct member *member_of(struct checker *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_members; i++)
+        if (strcmp(c->members[i].schema->name, name) == 0)
+            return &c->members[i];
+    return NULL;
+}
+
+static void forget_members(struct checker *c)
+{
+    for (size_t i = 0; i < c->n_members; i++) {
+        free(c->members[i].source);
+        free(c->members[i].state);
+        free(c->members[i].view);
+    }
+    free(c->members);
+    c->members = NULL;
+    c->n_members = 0;
+    dm_relational_schemas_release(&c->schemas);
+}
+
+static enum dm_status read_position(struct checker *c, sqlite3 *db, const char *source, struct dm_error *err)
+{
+    if (source == NULL || source[0] == '\0')
+        return DM_OK;
+    struct dm_check_report *r = c->report;
+    for (size_t i = 0; i < r->n_positions; i++)
+        if (strcmp(r->positions[i].source, source) == 0)
+            return DM_OK;
+    sqlite3_stmt *st;
+    if (sqlite3_prepare_v2(db, "SELECT position_text, commit_time_us FROM dm_source WHERE name=?", -1, &st,
+                           NULL) != SQLITE_OK)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+    sqlite3_bind_text(st, 1, source, -1, SQLITE_STATIC);
+    if (sqlite3_step(st) == SQLITE_ROW) {
+        r->positions = dm_xrealloc(r->positions, r->n_positions + 1, sizeof *r->positions);
+        r->positions[r->n_positions++] =
+            (struct dm_check_position){.source = dm_xstrdup(source),
+                                       .position = dm_xstrdup((const char *)sqlite3_column_text(st, 0)),
+                                       .commit_time_us = sqlite3_column_int64(st, 1)};
+    }
+    sqlite3_finalize(st);
+    return DM_OK;
+}
+
+static enum dm_status read_member(struct checker *c, struct member *m, const struct dm_dataset_states *states,
+                                  struct dm_error *err)
+{
+    char *namespace, *table;
+    dm_relational_schema_split(m->schema->name, &namespace, &table);
+    for (size_t i = 0; i < states->n; i++)
+        if (strcmp(states->items[i].namespace, namespace) == 0 && strcmp(states->items[i].name, table) == 0) {
+            m->source = dm_xstrdup(states->items[i].source);
+            m->state = dm_xstrdup(states->items[i].state);
+        }
+    enum dm_status status = dm_lake_dataset(c->lake, namespace, table, &m->dataset, err);
+    free(namespace);
+    free(table);
+    return status;
+}
+
+/* Which schemas take part: those of wanted relationships, on either end. */
+static bool takes_part(const struct checker *c, const struct dm_relational_schema *candidate)
+{
+    for (size_t i = 0; i < c->schemas.n; i++) {
+        const struct dm_relational_schema *s = c->schemas.items[i];
+        for (size_t k = 0; k < s->n_relationships; k++)
+            if (wanted(c, s, &s->relationships[k]) &&
+                (s == candidate || strcmp(s->relationships[k].target, candidate->name) == 0))
+                return true;
+    }
+    return false;
+}
+
+static enum dm_status read_all(struct checker *c, sqlite3 *db, struct dm_error *err)
+{
+    if (dm_registry_list(db, &c->schemas, err) != DM_OK || check_names(c, err) != DM_OK)
+        return DM_FAIL;
+    struct dm_dataset_states states;
+    if (dm_state_datasets(db, NULL, &states, err) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = DM_OK;
+    c->members = dm_xzalloc(c->schemas.n + 1, sizeof *c->members);
+    for (size_t i = 0; i < c->schemas.n && status == DM_OK; i++) {
+        if (!takes_part(c, c->schemas.items[i]))
+            continue;
+        struct member *m = &c->members[c->n_members++];
+        m->schema = c->schemas.items[i];
+        status = read_member(c, m, &states, err);
+        if (status == DM_OK)
+            status = read_position(c, db, m->source, err);
+    }
+    dm_dataset_states_release(&states);
+    return status;
+}
+
+/* All in one SQLite transaction, so that it is one commit of the lake. A file of it may be swept away before it is opened: then all is read again. */
+static enum dm_status read_catalog(struct checker *c, struct dm_error *err)
+{
+    sqlite3 *db = dm_lake_sqlite(c->lake);
+    for (int attempt = 1;; attempt++) {
+        if (sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
+            return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+        c->report->checked_us = dm_clock_wall_us();
+        enum dm_status status = read_all(c, db, err);
+        (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+        if (status == DM_OK || attempt == READ_ATTEMPTS || err->class == DM_ERROR_CONFIG)
+            return status;
+        forget_members(c);
+        dm_check_report_release(c->report);
+    }
+}
+
+/* ---- views ---- */
+
+static enum dm_status add_view(struct checker *c, struct member *m, struct dm_error *err)
+{
+    if (m->dataset == NULL)
+        return DM_OK;
+    const struct dm_dataset *d = m->dataset;
+    struct dm_schema *renamed = dm_schema_copy(d->schema);
+    for (size_t i = 0; i < renamed->n_fields; i++) {
+        free(renamed->fields[i].name);
+        renamed->fields[i].name = dm_xasprintf("c%zu", i);
+    }
+    struct dm_scan_file *files = dm_xzalloc(d->n_files + 1, sizeof *files);
+    for (size_t i = 0; i < d->n_files; i++)
+        files[i] = (struct dm_scan_file){.path = d->files[i].path,
+                                         .number = d->files[i].number,
+                                         .rows = d->files[i].rows,
+                                         .deleted = d->files[i].deleted};
+    char *name = dm_xasprintf("d%zu", (size_t)(m - c->members));
+    enum dm_status status = dm_sql_add_dataset(c->sql, "lake", name, renamed, files, d->n_files, err);
+    m->view = dm_xasprintf("lake.%s", name);
+    free(name);
+    free(files);
+    dm_schema_unref(renamed);
+    return status;
+}
+
+/* ---- one relationship ---- */
+
+/* A relationship with both ends found; texts are owned. */
+struct ends {
+    struct dm_join join;
+    struct dm_join_column *columns;
+    char **texts; /* SQL names */
+    size_t n_texts;
+    const char **key;
+    const struct dm_names *key_names;
+};
+
+static void ends_release(struct ends *e)
+{
+    for (size_t i = 0; i < e->n_texts; i++)
+        free(e->texts[i]);
+    free(e->texts);
+    free(e->columns);
+    free(e->key);
+}
+
+static const char *column_name(struct ends *e, int field)
+{
+    e->texts = dm_xrealloc(e->texts, e->n_texts + 1, sizeof *e->texts);
+    e->texts[e->n_texts] = dm_xasprintf("c%d", field);
+    return e->texts[e->n_texts++];
+}
+
+/* Says why nothing can be said. */
+static bool unknown(struct dm_check_result *r, char *take_reason)
+{
+    r->verdict = DM_CHECK_UNKNOWN;
+    r->reason = take_reason;
+    return false;
+}
+
+static bool member_ready(struct dm_check_result *r, const struct member *m, const char *name)
+{
+    if (m == NULL)
+        return unknown(r, dm_xasprintf("%s is not mirrored and not declared", name));
+    if (m->dataset == NULL)
+        return unknown(r, dm_xasprintf("%s holds nothing yet (%s)", name,
+                                       m->state != NULL ? m->state : "it was never filled"));
+    return true;
+}
+
+static bool find_columns(struct ends *e, struct dm_check_result *r, const struct member *child,
+                         const struct member *parent)
+{
+    if (r->columns.n == 0 || r->columns.n != r->parent_columns.n)
+        return unknown(r, dm_xasprintf("it has %zu columns, and %s has %zu for them", r->columns.n, r->parent,
+                                       r->parent_columns.n));
+    e->columns = dm_xzalloc(r->columns.n, sizeof *e->columns);
+    for (size_t i = 0; i < r->columns.n; i++) {
+        int a = dm_schema_find(child->dataset->schema, r->columns.items[i]);
+        int b = dm_schema_find(parent->dataset->schema, r->parent_columns.items[i]);
+        if (a < 0 || b < 0)
+            return unknown(r, dm_xasprintf("%s has no column \"%s\"", a < 0 ? r->child : r->parent,
+                                           a < 0 ? r->columns.items[i] : r->parent_columns.items[i]));
+        struct dm_type child_type = child->dataset->schema->fields[a].type;
+        struct dm_type parent_type = parent->dataset->schema->fields[b].type;
+        char x[32], y[32];
+        if (!dm_join_can_compare(child_type, parent_type))
+            return unknown(r,
+                           dm_xasprintf("\"%s\" (%s) cannot be compared with \"%s\" (%s)",
+                                        r->columns.items[i], dm_type_name(child_type, x, sizeof x),
+                                        r->parent_columns.items[i], dm_type_name(parent_type, y, sizeof y)));
+        e->columns[i] = (struct dm_join_column){.child = column_name(e, a),
+                                                .parent = column_name(e, b),
+                                                .child_type = child_type,
+                                                .parent_type = parent_type};
+    }
+    return true;
+}
+
+/* Do the parent's columns hold its whole primary key? */
+static bool holds_key(const struct dm_names *columns, const struct dm_schema *schema)
+{
+    for (size_t i = 0; i < schema->n_keys; i++)
+        if (dm_names_find(columns, schema->fields[schema->keys[i]].name) < 0)
+            return false;
+    return schema->n_keys > 0;
+}
+
+static bool find_ends(struct checker *c, struct ends *e, struct dm_check_result *r)
+{
+    const struct member *child = member_of(c, r->child), *parent = member_of(c, r->parent);
+    if (!member_ready(r, child, r->child) || !member_ready(r, parent, r->parent) ||
+        !find_columns(e, r, child, parent))
+        return false;
+    const struct dm_schema *s = child->dataset->schema;
+    e->key = dm_xzalloc(s->n_keys + 1, sizeof *e->key);
+    for (size_t i = 0; i < s->n_keys; i++)
+        e->key[i] = column_name(e, (int)s->keys[i]);
+    e->join = (struct dm_join){.child = child->view,
+                               .parent = parent->view,
+                               .n = r->columns.n,
+                               .columns = e->columns,
+                               .parent_unique = holds_key(&r->parent_columns, parent->dataset->schema),
+                               .n_key = s->n_keys,
+                               .key = e->key};
+    return true;
+}
+
+struct numbers {
+    size_t n;
+    uint64_t values[4];
+};
+
+static enum dm_status take_numbers(void *ctx, size_t n, const char *const *values, struct dm_error *err)
+{
+    struct numbers *out = ctx;
+    (void)err;
+    out->n = n < 4 ? n : 4;
+    for (size_t i = 0; i < out->n; i++)
+        out->values[i] = values[i] != NULL ? strtoull(values[i], NULL, 10) : 0;
+    return DM_OK;
+}
+
+typedef enum dm_status (*build_fn)(struct dm_buffer *sql, const struct dm_join *j, struct dm_error *err);
+typedef enum dm_status (*build_samples_fn)(struct dm_buffer *sql, const struct dm_join *j, size_t limit,
+                                           struct dm_error *err);
+
+static enum dm_status run_sql(struct checker *c, struct dm_buffer *sql, dm_sql_row fn, void *ctx,
+                              struct dm_error *err)
+{
+    if (c->options->stop != NULL && *c->options->stop > 0)
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "it was ended before it was done");
+    const char *text = dm_buffer_text(sql);
+    return text != NULL ? dm_sql_each(c->sql, text, fn, ctx, err) : dm_fail_memory(err, sql->max);
+}
+
+static enum dm_status count(struct checker *c, const struct ends *e, build_fn build, struct numbers *out,
+                            struct dm_error *err)
+{
+    struct dm_buffer sql;
+    dm_buffer_init(&sql, SQL_TEXT_MAX);
+    *out = (struct numbers){0};
+    enum dm_status status = build(&sql, &e->join, err);
+    if (status == DM_OK)
+        status = run_sql(c, &sql, take_numbers, out, err);
+    dm_buffer_release(&sql);
+    return status;
+}
+
+struct sampling {
+    struct checker *c;
+    struct dm_check_result *r;
+    const struct dm_schema *child; /* its key comes first in the rows; NULL: it does not */
+    const struct dm_names *names;  /* of the columns that follow */
+    bool counted;                  /* and then a number of rows */
+    const char *what;
+};
+
+static char *json_of(size_t n, const char *const *names, const char *const *values)
+{
+    json_t *o = json_object();
+    for (size_t i = 0; i < n; i++)
+        json_object_set_new(o, names[i], values[i] != NULL ? json_string(values[i]) : json_null());
+    char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(o);
+    return text;
+}
+
+static enum dm_status take_sample(void *ctx, size_t n, const char *const *values, struct dm_error *err)
+{
+    struct sampling *s = ctx;
+    struct dm_check_sample sample = {.what = s->what, .rows = 1};
+    size_t n_key = s->child != NULL ? s->child->n_keys : 0;
+    if (n != n_key + s->names->n + s->counted)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "a sample has %zu columns", n);
+    if (n_key > 0) {
+        const char **names = dm_xzalloc(n_key, sizeof *names);
+        for (size_t i = 0; i < n_key; i++)
+            names[i] = s->child->fields[s->child->keys[i]].name;
+        sample.key = json_of(n_key, names, values);
+        free(names);
+    }
+    sample.reference = json_of(s->names->n, (const char *const *)(void *)s->names->items, values + n_key);
+    if (s->counted)
+        sample.rows = strtoull(values[n - 1], NULL, 10);
+    struct dm_check_result *r = s->r;
+    r->samples = dm_xrealloc(r->samples, r->n_samples + 1, sizeof *r->samples);
+    r->samples[r->n_samples++] = sample;
+    return DM_OK;
+}
+
+static enum dm_status take_samples(struct sampling *s, const struct ends *e, build_samples_fn build,
+                                   struct dm_error *err)
+{
+    if (s->c->options->samples == 0)
+        return DM_OK;
+    struct dm_buffer sql;
+    dm_buffer_init(&sql, SQL_TEXT_MAX);
+    enum dm_status status = build(&sql, &e->join, s->c->options->samples, err);
+    if (status == DM_OK)
+        status = run_sql(s->c, &sql, take_sample, s, err);
+    dm_buffer_release(&sql);
+    return status;
+}
+
+static enum dm_status check_children(struct checker *c, const struct ends *e, struct dm_check_result *r,
+                                     const struct dm_schema *child, struct dm_error *err)
+{
+    struct numbers n;
+    if (count(c, e, dm_join_sql_children, &n, err) != DM_OK)
+        return DM_FAIL;
+    r->children = n.values[0];
+    r->null_references = n.values[1];
+    r->orphans = n.values[2];
+    struct sampling s = {.c = c, .r = r, .child = child, .names = &r->columns, .what = "orphan"};
+    if (r->orphans > 0 && take_samples(&s, e, dm_join_sql_orphan_samples, err) != DM_OK)
+        return DM_FAIL;
+    if (r->cardinality != DM_MANY_TO_ONE && r->cardinality != DM_ONE_TO_ONE)
+        return DM_OK;
+    r->violations += r->null_references;
+    s.what = "null_reference";
+    return r->null_references > 0 ? take_samples(&s, e, dm_join_sql_null_samples, err) : DM_OK;
+}
+
+static enum dm_status check_crowded(struct checker *c, const struct ends *e, struct dm_check_result *r,
+                                    struct dm_error *err)
+{
+    if (r->cardinality != DM_ONE_TO_ONE && r->cardinality != DM_ONE_TO_ZERO)
+        return DM_OK;
+    struct numbers n;
+    if (count(c, e, dm_join_sql_crowded, &n, err) != DM_OK)
+        return DM_FAIL;
+    r->crowded_parents = n.values[0];
+    r->crowded_children = n.values[1];
+    r->violations += r->crowded_parents;
+    struct sampling s = {.c = c, .r = r, .names = &r->columns, .counted = true, .what = "crowded_parent"};
+    return r->crowded_parents > 0 ? take_samples(&s, e, dm_join_sql_crowded_samples, err) : DM_OK;
+}
+
+static enum dm_status check_parents(struct checker *c, const struct ends *e, struct dm_check_result *r,
+                                    struct dm_error *err)
+{
+    struct numbers n;
+    if (!e->join.parent_unique) {
+        if (count(c, e, dm_join_sql_ambiguous, &n, err) != DM_OK)
+            return DM_FAIL;
+        r->ambiguous_parents = n.values[0];
+        r->violations += r->ambiguous_parents;
+        struct sampling s = {
+            .c = c, .r = r, .names = &r->parent_columns, .counted = true, .what = "ambiguous_parent"};
+        if (r->ambiguous_parents > 0 && take_samples(&s, e, dm_join_sql_ambiguous_samples, err) != DM_OK)
+            return DM_FAIL;
+    }
+    if (r->cardinality != DM_ONE_TO_ONE)
+        return DM_OK;
+    if (count(c, e, dm_join_sql_childless, &n, err) != DM_OK)
+        return DM_FAIL;
+    r->childless_parents = n.values[0];
+    if (r->discovered || r->childless_parents == 0)
+        return DM_OK;
+    r->violations += r->childless_parents;
+    struct sampling s = {.c = c, .r = r, .names = &r->parent_columns, .what = "childless_parent"};
+    return take_samples(&s, e, dm_join_sql_childless_samples, err);
+}
+
+static void copy_names(struct dm_names *to, const struct dm_names *from)
+{
+    for (size_t i = 0; i < from->n; i++)
+        dm_names_add(to, from->items[i]);
+}
+
+static enum dm_status check_one(struct checker *c, const struct dm_relational_schema *schema,
+                                const struct dm_relationship *rel, struct dm_error *err)
+{
+    struct dm_check_report *report = c->report;
+    report->results = dm_xrealloc(report->results, report->n + 1, sizeof *report->results);
+    struct dm_check_result *r = &report->results[report->n++];
+    *r = (struct dm_check_result){.name = dm_xstrdup(rel->name),
+                                  .child = dm_xstrdup(schema->name),
+                                  .parent = dm_xstrdup(rel->target),
+                                  .cardinality = rel->cardinality,
+                                  .discovered = rel->discovered,
+                                  .enforced = rel->enforced};
+    copy_names(&r->columns, &rel->columns);
+    const struct dm_relational_schema *target = dm_relational_schemas_find(&c->schemas, rel->target);
+    if (rel->target_columns.n > 0)
+        copy_names(&r->parent_columns, &rel->target_columns);
+    else if (target != NULL)
+        copy_names(&r->parent_columns, &target->key);
+    struct ends e = {0};
+    enum dm_status status = DM_OK;
+    if (find_ends(c, &e, r)) {
+        status = check_children(c, &e, r, member_of(c, r->child)->dataset->schema, err);
+        if (status == DM_OK)
+            status = check_crowded(c, &e, r, err);
+        if (status == DM_OK)
+            status = check_parents(c, &e, r, err);
+        if (r->orphans > 0 || r->violations > 0)
+            r->verdict = DM_CHECK_VIOLATED;
+        if (status != DM_OK)
+            dm_error_prefix(err, "%s of %s", r->name, r->child);
+    }
+    ends_release(&e);
+    return status;
+}
+
+static enum dm_status check_all(struct checker *c, struct dm_error *err)
+{
+    for (size_t i = 0; i < c->n_members; i++)
+        if (add_view(c, &c->members[i], err) != DM_OK)
+            return DM_FAIL;
+    for (size_t i = 0; i < c->schemas.n; i++) {
+        const struct dm_relational_schema *s = c->schemas.items[i];
+        for (size_t k = 0; k < s->n_relationships; k++)
+            if (wanted(c, s, &s->relationships[k]) && check_one(c, s, &s->relationships[k], err) != DM_OK)
+                return DM_FAIL;
+    }
+    return DM_OK;
+}
+
+static void report_junctions(struct checker *c)
+{
+    struct dm_junctions found;
+    dm_junctions_find(&c->schemas, &found);
+    struct dm_check_report *r = c->report;
+    for (size_t i = 0; i < found.n; i++) {
+        const struct dm_junction *j = &found.items[i];
+        if (!wanted(c, j->schema, j->left) && !wanted(c, j->schema, j->right))
+            continue;
+        char *namespace, *table;
+        dm_relational_schema_split(j->schema->name, &namespace, &table);
+        r->junctions = dm_xrealloc(r->junctions, r->n_junctions + 1, sizeof *r->junctions);
+        r->junctions[r->n_junctions++] =
+            (struct dm_check_junction){.junction = dm_xstrdup(j->schema->name),
+                                       .left = dm_xstrdup(j->left_parent->name),
+                                       .right = dm_xstrdup(j->right_parent->name),
+                                       .view = dm_xasprintf("%s.%s", namespace, j->view)};
+        free(namespace);
+        free(table);
+    }
+    dm_junctions_release(&found);
+}
+
+enum dm_status dm_check_relationships(const struct dm_config *config, const struct dm_check_options *options,
+                                      struct dm_check_report *report, struct dm_error *err)
+{
+    *report = (struct dm_check_report){0};
+    struct checker c = {.options = options, .report = report};
+    struct dm_lake_options lake_options = {
+        .folder = config->lake, .catalog_name = config->catalog_name, .read_only = true};
+    const char *temp = getenv("TMPDIR");
+    char *spill = dm_xasprintf("%s/datamirror-check-%ld", temp != NULL && temp[0] != '\0' ? temp : "/tmp",
+                               (long)getpid());
+    struct dm_engine_options engine_options = {.memory_limit = config->memory_limit, .temp_folder = spill};
+    enum dm_status status = dm_lake_open(&lake_options, &c.lake, err);
+    if (status == DM_OK)
+        status = read_catalog(&c, err);
+    if (status == DM_OK)
+        status = dm_engine_open(&engine_options, &c.engine, err);
+    if (status == DM_OK)
+        status = dm_sql_open(c.engine, &c.sql, err);
+    if (status == DM_OK)
+        status = check_all(&c, err);
+    if (status == DM_OK)
+        report_junctions(&c);
+    dm_sql_close(c.sql);
+    dm_engine_close(c.engine);
+    forget_members(&c);
+    if (c.lake != NULL)
+        dm_lake_close(c.lake);
+    struct dm_error ignored = {0};
+    (void)!dm_file_remove_tree(spill, &ignored);
+    free(spill);
+    if (status != DM_OK)
+        dm_check_report_release(report);
+    return status;
+}
