@@ -1,6 +1,6 @@
 /* Layout in LMDB: one named database per dataset, named by its number in hex (so that clearing one is dropping its pages, bulk
  * appends work for each, and counting is reading its header), and "meta" with `secret` and one tag per dataset. A value is
- * file and position, 32 bits little endian each. A key of up to 510 bytes is stored as it is; a longer one as its first
+ * file and position, 32 bits little endian each, and the version's bytes, if the dataset has versions. A key of up to 510 bytes is stored as it is; a longer one as its first
  * 495 bytes and a 16-byte hash: 511 in all, so the two forms cannot meet. */
 #include "apply/keyindex.h"
 
@@ -213,7 +213,7 @@ static enum dm_status reserve_chunk(struct dm_keyindex *ix, struct dataset *d,
     }
     uint64_t bytes = 0;
     for (size_t i = 0; i < n; i++)
-        bytes += 32 + (changes[i].key_len < KEY_HASHED ? changes[i].key_len : KEY_HASHED);
+        bytes += 32 + changes[i].version_len + (changes[i].key_len < KEY_HASHED ? changes[i].key_len : KEY_HASHED);
     uint64_t leaves = n < pages ? n : pages;
     uint64_t chunk = leaves * 2 + leaves / 8 + bytes / 1024 + depth * 2 + 8;
     uint64_t made = trees + ix->lost_pages < ix->new_pages ? trees + ix->lost_pages : ix->new_pages;
@@ -249,19 +249,27 @@ static MDB_val stored_key(const struct dm_keyindex *ix, const struct dm_index_ch
     return (MDB_val){.mv_size = KEY_HASHED, .mv_data = room};
 }
 
-static void encode_place(uint8_t *out, struct dm_place p)
+#define VALUE_ROOM (8 + DM_INDEX_VERSION_MAX)
+
+static MDB_val stored_value(const struct dm_index_change *c, uint8_t *room)
 {
-    dm_put_le32(out, p.file);
-    dm_put_le32(out + 4, p.position);
+    dm_put_le32(room, c->place.file);
+    dm_put_le32(room + 4, c->place.position);
+    if (c->version_len > 0)
+        memcpy(room + 8, c->version, c->version_len);
+    return (MDB_val){.mv_size = 8 + c->version_len, .mv_data = room};
 }
 
-static enum dm_status decode_place(struct dm_keyindex *ix, const MDB_val *value, struct dm_place *p,
-                                   struct dm_error *err)
+/* What was there before. The version stays in LMDB's page. */
+static enum dm_status take_old(struct dm_keyindex *ix, const MDB_val *value, struct dm_index_change *c,
+                               struct dm_error *err)
 {
-    if (value->mv_size != 8)
+    if (value->mv_size < 8 || value->mv_size > VALUE_ROOM)
         return fail(ix, MDB_CORRUPTED, "a value has a wrong size", err);
-    *p = (struct dm_place){.file = dm_get_le32(value->mv_data),
-                           .position = dm_get_le32((const uint8_t *)value->mv_data + 4)};
+    const uint8_t *bytes = value->mv_data;
+    c->old = (struct dm_place){.file = dm_get_le32(bytes), .position = dm_get_le32(bytes + 4)};
+    c->old_version_len = (uint32_t)(value->mv_size - 8);
+    c->old_version = c->old_version_len > 0 ? bytes + 8 : NULL;
     return DM_OK;
 }
 
@@ -269,6 +277,8 @@ static enum dm_status check_key(const struct dm_index_change *c, struct dm_error
 {
     if (c->key_len == 0)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "an empty key cannot be indexed");
+    if (c->version_len > DM_INDEX_VERSION_MAX)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "a version of %u bytes cannot be indexed", c->version_len);
     return DM_OK;
 }
 
@@ -278,14 +288,15 @@ static enum dm_status check_key(const struct dm_index_change *c, struct dm_error
 static enum dm_status put_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
                               struct dm_index_change *c, struct dm_error *err)
 {
-    uint8_t place[8];
-    encode_place(place, c->place);
-    MDB_val value = {.mv_size = sizeof place, .mv_data = place};
+    uint8_t room[VALUE_ROOM];
+    const MDB_val mine = stored_value(c, room);
+    MDB_val value = mine;
     int rc = mdb_cursor_put(cursor, key, &value, MDB_NOOVERWRITE);
     if (rc == MDB_KEYEXIST) {
-        if (decode_place(ix, &value, &c->old, err) != DM_OK)
+        if (take_old(ix, &value, c, err) != DM_OK)
             return DM_FAIL;
-        value = (MDB_val){.mv_size = sizeof place, .mv_data = place};
+        c->old_version = NULL; /* about to be overwritten */
+        value = mine;
         rc = mdb_cursor_put(cursor, key, &value, MDB_CURRENT);
     }
     return rc == 0 ? DM_OK : fail(ix, rc, "cannot store a key", err);
@@ -300,7 +311,7 @@ static enum dm_status get_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_va
         return DM_OK;
     if (rc != 0)
         return fail(ix, rc, "cannot look up a key", err);
-    return decode_place(ix, &value, &c->old, err);
+    return take_old(ix, &value, c, err);
 }
 
 static enum dm_status delete_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
@@ -308,26 +319,51 @@ static enum dm_status delete_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB
 {
     if (get_one(ix, cursor, key, c, err) != DM_OK)
         return DM_FAIL;
-    if (!dm_place_known(c->old))
+    c->old_version = NULL;
+    if (!dm_place_known(c->old) && c->old_version_len == 0)
         return DM_OK;
     int rc = mdb_cursor_del(cursor, 0);
     return rc == 0 ? DM_OK : fail(ix, rc, "cannot delete a key", err);
+}
+
+static enum dm_status move_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
+                               struct dm_index_change *c, struct dm_error *err)
+{
+    if (get_one(ix, cursor, key, c, err) != DM_OK)
+        return DM_FAIL;
+    if (!dm_place_known(c->old))
+        return DM_OK;
+    uint8_t room[VALUE_ROOM];
+    struct dm_index_change moved = {
+        .place = c->place, .version = c->old_version, .version_len = c->old_version_len};
+    MDB_val value = stored_value(&moved, room);
+    c->old_version = NULL;
+    int rc = mdb_cursor_put(cursor, key, &value, MDB_CURRENT);
+    return rc == 0 ? DM_OK : fail(ix, rc, "cannot move a key", err);
+}
+
+static enum dm_status change_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
+                                 struct dm_index_change *c, struct dm_error *err)
+{
+    bool gone = !dm_place_known(c->place) && c->version_len == 0;
+    return gone ? delete_one(ix, cursor, key, c, err) : put_one(ix, cursor, key, c, err);
 }
 
 typedef enum dm_status (*change_fn)(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
                                     struct dm_index_change *c, struct dm_error *err);
 
 static enum dm_status walk(struct dm_keyindex *ix, MDB_cursor *cursor, struct dm_index_change *changes,
-                           size_t n, bool write, struct dm_error *err)
+                           size_t n, change_fn one, struct dm_error *err)
 {
     uint8_t room[KEY_HASHED];
     for (size_t i = 0; i < n; i++) {
         struct dm_index_change *c = &changes[i];
         c->old = (struct dm_place){0};
+        c->old_version = NULL;
+        c->old_version_len = 0;
         if (check_key(c, err) != DM_OK)
             return DM_FAIL;
         MDB_val key = stored_key(ix, c, room);
-        change_fn one = !write ? get_one : dm_place_known(c->place) ? put_one : delete_one;
         if (one(ix, cursor, &key, c, err) != DM_OK)
             return DM_FAIL;
     }
@@ -341,8 +377,8 @@ static enum dm_status open_cursor(struct dm_keyindex *ix, const struct dataset *
     return rc == 0 ? DM_OK : fail(ix, rc, "cannot open a cursor", err);
 }
 
-enum dm_status dm_keyindex_apply(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
-                                 size_t n, struct dm_error *err)
+static enum dm_status write_changes(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
+                                    size_t n, change_fn one, struct dm_error *err)
 {
     struct dataset *d;
     MDB_cursor *cursor;
@@ -354,11 +390,23 @@ enum dm_status dm_keyindex_apply(struct dm_keyindex *ix, uint32_t dataset, struc
         uint64_t depth, before = pages_of(ix, d->dbi, &depth);
         status = reserve_chunk(ix, d, changes + at, size, err);
         if (status == DM_OK)
-            status = walk(ix, cursor, changes + at, size, true, err);
+            status = walk(ix, cursor, changes + at, size, one, err);
         count_lost(ix, d, before);
     }
     mdb_cursor_close(cursor);
     return status;
+}
+
+enum dm_status dm_keyindex_apply(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
+                                 size_t n, struct dm_error *err)
+{
+    return write_changes(ix, dataset, changes, n, change_one, err);
+}
+
+enum dm_status dm_keyindex_move(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
+                                size_t n, struct dm_error *err)
+{
+    return write_changes(ix, dataset, changes, n, move_one, err);
 }
 
 enum dm_status dm_keyindex_lookup(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
@@ -368,7 +416,7 @@ enum dm_status dm_keyindex_lookup(struct dm_keyindex *ix, uint32_t dataset, stru
     MDB_cursor *cursor;
     if (find_dataset(ix, dataset, &d, err) != DM_OK || open_cursor(ix, d, &cursor, err) != DM_OK)
         return DM_FAIL;
-    enum dm_status status = walk(ix, cursor, changes, n, false, err);
+    enum dm_status status = walk(ix, cursor, changes, n, get_one, err);
     mdb_cursor_close(cursor);
     return status;
 }
@@ -377,7 +425,7 @@ enum dm_status dm_keyindex_lookup(struct dm_keyindex *ix, uint32_t dataset, stru
  * then the key goes in by an ordinary descent. */
 static int append_one(MDB_cursor *cursor, MDB_val *key, MDB_val *value)
 {
-    uint8_t *place = value->mv_data;
+    const MDB_val mine = *value;
     int rc = mdb_cursor_put(cursor, key, value, MDB_APPEND);
     if (rc != MDB_KEYEXIST)
         return rc;
@@ -389,7 +437,7 @@ static int append_one(MDB_cursor *cursor, MDB_val *key, MDB_val *value)
     if (!hashed || key->mv_size < KEY_PREFIX || last.mv_size < KEY_PREFIX ||
         memcmp(key->mv_data, last.mv_data, KEY_PREFIX) != 0)
         return MDB_KEYEXIST;
-    *value = (MDB_val){.mv_size = 8, .mv_data = place};
+    *value = mine;
     return mdb_cursor_put(cursor, key, value, MDB_NOOVERWRITE);
 }
 
@@ -402,7 +450,7 @@ enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset,
     if (find_dataset(ix, dataset, &d, err) != DM_OK || open_cursor(ix, d, &cursor, err) != DM_OK)
         return DM_FAIL;
     enum dm_status status = DM_OK;
-    uint8_t room[KEY_HASHED], place[8];
+    uint8_t room[KEY_HASHED], value_room[VALUE_ROOM];
     for (size_t i = 0; i < n && status == DM_OK; i++) {
         if (i % CHUNK == 0) {
             status = reserve_chunk(ix, d, changes + i, n - i < CHUNK ? n - i : CHUNK, err);
@@ -414,8 +462,7 @@ enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset,
         if (status != DM_OK)
             break;
         MDB_val key = stored_key(ix, c, room);
-        encode_place(place, c->place);
-        MDB_val value = {.mv_size = sizeof place, .mv_data = place};
+        MDB_val value = stored_value(c, value_room);
         bool behind =
             i > 0 && dm_key_compare(changes[i - 1].key, changes[i - 1].key_len, c->key, c->key_len) >= 0;
         int rc = behind ? MDB_KEYEXIST : append_one(cursor, &key, &value);
@@ -432,7 +479,7 @@ enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset,
 
 enum dm_status dm_keyindex_clear(struct dm_keyindex *ix, uint32_t dataset, struct dm_error *err)
 {
-    struct dataset *d;
+    struct dataset *d = NULL;
     if (find_dataset(ix, dataset, &d, err) != DM_OK)
         return DM_FAIL;
     uint64_t depth;
@@ -444,7 +491,7 @@ enum dm_status dm_keyindex_clear(struct dm_keyindex *ix, uint32_t dataset, struc
 enum dm_status dm_keyindex_count(struct dm_keyindex *ix, uint32_t dataset, uint64_t *keys,
                                  struct dm_error *err)
 {
-    struct dataset *d;
+    struct dataset *d = NULL;
     if (find_dataset(ix, dataset, &d, err) != DM_OK)
         return DM_FAIL;
     MDB_stat st;

@@ -5,6 +5,8 @@
  * machine crash it is emptied. It survives kill -9 of the process at any instant: what is found then is the last commit.
  * Each dataset carries a tag: the Iceberg snapshot id that its entries correspond to.
  * Keys over 510 bytes are stored as a prefix and a 128-bit hash salted with a random secret of this index.
+ * A key may carry a version (datasets whose changes come in any order): order-preserving bytes beside the place. A key with a version and no place
+ * is a tombstone: it was deleted by that version.
  *
  * One writer: begin … apply … commit/abort, one thread at a time; the folder is locked, so one process at a time. A write transaction may
  * take any number of changes (memory stays bounded: its pages are file pages). Readers (dm_keyindex_lookup outside a write transaction)
@@ -37,13 +39,19 @@ static inline bool dm_place_known(struct dm_place p)
     return p.file != 0;
 }
 
+#define DM_INDEX_VERSION_MAX 1024 /* bytes of a version */
+
 /* One change of the index. */
 struct dm_index_change {
     const uint8_t *key;
     uint32_t key_len;
-    uint32_t row;          /* caller's own number, handed through */
-    struct dm_place place; /* new place; file 0: delete the key */
-    struct dm_place old;   /* out: the place before; file 0: the key was not there */
+    uint32_t row;               /* caller's own number, handed through */
+    struct dm_place place;      /* new place; file 0: delete the key, or with a version: a tombstone */
+    struct dm_place old;        /* out: the place before; file 0: the key was not there, or was a tombstone */
+    const uint8_t *version;     /* in: the new version; NULL: none */
+    const uint8_t *old_version; /* out, of a lookup only: the version before; valid until the next change in the transaction */
+    uint32_t version_len;       /* at most DM_INDEX_VERSION_MAX; 0: the dataset's keys have no versions */
+    uint32_t old_version_len;   /* out: 0: no version (and, without a place, no such key) */
 };
 
 /* *trusted false: the index was new or could not be trusted; it is empty. CONFLICT when another process has it. */
@@ -58,10 +66,10 @@ void dm_keyindex_abort(struct dm_keyindex *ix); /* fine when none is open */
 
 /* All in the open write transaction: */
 
-/* Gets the old places and puts the new ones. `changes` must be sorted by key (dm_index_changes_sort), keys distinct. */
+/* Gets the old places and puts the new ones (with the new versions). `changes` must be sorted by key (dm_index_changes_sort), keys distinct. */
 enum dm_status dm_keyindex_apply(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
                                  size_t n, struct dm_error *err) DM_MUST_USE;
-/* Fills `old` only; nothing is changed. Sorted as above. */
+/* Fills `old` and `old_version` only; nothing is changed. Sorted as above. */
 enum dm_status dm_keyindex_lookup(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
                                   size_t n, struct dm_error *err) DM_MUST_USE;
 /* Appends keys that are greater than all there are, in order (bulk load; several times faster). A key out of order or already there
@@ -69,6 +77,10 @@ enum dm_status dm_keyindex_lookup(struct dm_keyindex *ix, uint32_t dataset, stru
 enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset,
                                   const struct dm_index_change *changes, size_t n, size_t *bad,
                                   struct dm_error *err) DM_MUST_USE;
+/* Gives each key its new place and leaves its version alone (rows that were moved to another file). `old` as with apply; a key that is not there, or is
+ * a tombstone, stays so, with `old` file 0. Sorted as above. */
+enum dm_status dm_keyindex_move(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
+                                size_t n, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_keyindex_clear(struct dm_keyindex *ix, uint32_t dataset, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_keyindex_count(struct dm_keyindex *ix, uint32_t dataset, uint64_t *keys,
                                  struct dm_error *err) DM_MUST_USE;

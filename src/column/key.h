@@ -43,5 +43,8 @@ enum dm_status dm_key_list_encode(struct dm_key_list *keys, const struct dm_batc
 
 /* The key as text for people: "42" or "(42, \"ab\")", cut with … when `size` is too small; returns out. */
 const char *dm_key_text(const struct dm_batch *b, size_t row, char *out, size_t size);
+/* One VALID value of a fixed-width type as text (64 bytes hold each); returns its length. Numbers are exact, floats the shortest that reads back the same
+ * (nan, inf), dates and times ISO 8601 (T, Z), infinite ones infinity and -infinity. */
+size_t dm_fixed_text(const struct dm_column *c, size_t row, char *out, size_t size);
 
 #endif

@@ -205,6 +205,14 @@ static void add_value(struct text *t, const struct dm_column *c, size_t row)
     add_bytes(t, "]", 1);
 }
 
+size_t dm_fixed_text(const struct dm_column *c, size_t row, char *out, size_t size)
+{
+    struct text t = {.out = out, .size = size};
+    add_fixed(&t, c, row);
+    out[t.len] = '\0';
+    return t.len;
+}
+
 const char *dm_key_text(const struct dm_batch *b, size_t row, char *out, size_t size)
 {
     static const char ellipsis[] = "\xe2\x80\xa6";

@@ -7,33 +7,57 @@
 #include "engine/parquet_read.h"
 #include "base/crash_point.h"
 #include "mirror/history.h"
+#include "mirror/versioned_rows.h"
 
 static struct dm_parquet_options parquet_options(const struct dm_mirror *m)
 {
     return (struct dm_parquet_options){.compression = m->config->compression};
 }
 
-/* Writes the selected rows (NULL: all) as a new data file of the dataset. *number stays 0 when there are none. */
-static enum dm_status write_file(struct dm_apply_context *a, const struct dm_target *t,
-                                 const struct dm_batch *batch, const uint32_t *rows, size_t n,
-                                 uint32_t *number, struct dm_error *err)
+enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *namespace, const char *name,
+                                   const struct dm_batch *batch, const uint32_t *rows, size_t n,
+                                   uint32_t *number, struct dm_error *err)
 {
     *number = 0;
     if ((rows != NULL ? n : batch->rows) == 0)
         return DM_OK;
     char *path = NULL;
-    if (dm_commit_new_file(a->commit, t->state.namespace, t->state.name, number, &path, err) != DM_OK)
+    if (dm_commit_new_file(a->commit, namespace, name, number, &path, err) != DM_OK)
         return DM_FAIL;
     struct dm_parquet_options options = parquet_options(a->mirror);
     struct dm_parquet_result result = {0};
     enum dm_status status = dm_parquet_write_batch(a->mirror->engine, path, batch->schema, &options, batch,
                                                    rows, n, &result, err);
     if (status == DM_OK)
-        status =
-            dm_commit_add_file(a->commit, t->state.namespace, t->state.name, *number, path, &result, err);
+        status = dm_commit_add_file(a->commit, namespace, name, *number, path, &result, err);
     dm_parquet_result_release(&result);
     free(path);
     return status;
+}
+
+static enum dm_status write_file(struct dm_apply_context *a, const struct dm_target *t,
+                                 const struct dm_batch *batch, const uint32_t *rows, size_t n,
+                                 uint32_t *number, struct dm_error *err)
+{
+    return dm_apply_write_file(a, t->state.namespace, t->state.name, batch, rows, n, number, err);
+}
+
+enum dm_status dm_apply_ensure_dataset(struct dm_apply_context *a, const char *namespace, const char *name,
+                                       const struct dm_schema *schema, struct dm_error *err)
+{
+    const struct dm_dataset *there = NULL;
+    if (dm_lake_dataset(a->mirror->lake, namespace, name, &there, err) != DM_OK)
+        return DM_FAIL;
+    if (there != NULL && dm_schema_equal(there->schema, schema))
+        return DM_OK;
+    struct dm_error missing = {0};
+    if (dm_commit_set_schema(a->commit, namespace, name, schema, &missing) == DM_OK)
+        return DM_OK; /* it is there, or this commit made it before */
+    if (there != NULL) {
+        *err = missing;
+        return DM_FAIL;
+    }
+    return dm_commit_create(a->commit, namespace, name, schema, err);
 }
 
 static int compare_places(const void *a, const void *b)
@@ -269,6 +293,8 @@ static enum dm_status apply_append_only(struct dm_apply_context *a, struct dm_ta
 static enum dm_status apply_batch(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
                                   struct dm_error *err)
 {
+    if (t->rules != NULL)
+        return dm_apply_versioned(a, t, batch, err);
     enum dm_status status =
         t->state.append_only ? apply_append_only(a, t, batch, err) : apply_keyed(a, t, batch, err);
     if (status == DM_OK && t->history)

@@ -13,6 +13,7 @@ struct dm_apply_context {
     const struct dm_txn *txns; /* of the unit; batch->txns index it */
     size_t n_bad;              /* rows that went bad here; the committer takes them */
     struct dm_kept_row *bad;   /* their txn indexes `txns` */
+    const char *origin;        /* what the unit's rows come from ("orders.csv"): bad rows get the place "<origin>:<line>"; NULL: a source's log */
 };
 
 /* Counts into the target's state. */
@@ -22,5 +23,13 @@ enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, st
 /* Old places collected by the index → deletions in the commit. Sorts `places`. */
 enum dm_status dm_apply_deletions(struct dm_commit *commit, const struct dm_target *t,
                                   struct dm_place *places, size_t n, struct dm_error *err) DM_MUST_USE;
+
+/* Writes the selected rows (NULL: all) as a new data file of a dataset; *number 0: there were none. */
+enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *namespace, const char *name,
+                                   const struct dm_batch *batch, const uint32_t *rows, size_t n,
+                                   uint32_t *number, struct dm_error *err) DM_MUST_USE;
+/* Makes sure that a side dataset (history, tombstones) is there with this schema. */
+enum dm_status dm_apply_ensure_dataset(struct dm_apply_context *a, const char *namespace, const char *name,
+                                       const struct dm_schema *schema, struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -1,11 +1,15 @@
 #include "mirror/compact.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/crash_point.h"
 #include "base/memory.h"
 #include "column/key.h"
 #include "engine/parquet_read.h"
+#include "mirror/history.h"
+#include "mirror/tombstones.h"
 
 enum {
     files_per_class = 16,
@@ -98,7 +102,7 @@ static enum dm_status move_keys(const struct dm_compact_job *job, const struct g
                                               .place = {.file = file, .position = (uint32_t)i}};
     if (status == DM_OK) {
         dm_index_changes_sort(changes, n);
-        status = dm_keyindex_apply(job->mirror->index, job->index_dataset, changes, n, err);
+        status = dm_keyindex_move(job->mirror->index, job->index_dataset, changes, n, err);
     }
     for (size_t i = 0; i < n && status == DM_OK; i++) {
         const struct dm_place *was = &g->places[changes[i].row];
@@ -114,8 +118,24 @@ static enum dm_status move_keys(const struct dm_compact_job *job, const struct g
     return status;
 }
 
+/* The merged file of a side dataset takes the time of its youngest part: tombstones expire by it (tombstones.c). */
+static void keep_time(const char *path, const struct dm_data_file **chosen, size_t n)
+{
+    struct timespec youngest = {0};
+    struct stat st;
+    for (size_t i = 0; i < n; i++)
+        if (stat(chosen[i]->path, &st) == 0 &&
+            (st.st_mtim.tv_sec > youngest.tv_sec ||
+             (st.st_mtim.tv_sec == youngest.tv_sec && st.st_mtim.tv_nsec > youngest.tv_nsec)))
+            youngest = st.st_mtim;
+    const struct timespec times[2] = {youngest, youngest};
+    if (youngest.tv_sec != 0)
+        (void)utimensat(AT_FDCWD, path, times, 0); /* when it fails, they only stay longer */
+}
+
 static enum dm_status write_merged(const struct dm_compact_job *job, struct dm_commit *commit,
-                                   const struct gathered *g, struct dm_error *err)
+                                   const struct gathered *g, const struct dm_data_file **chosen, size_t n,
+                                   struct dm_error *err)
 {
     uint32_t number = 0;
     char *path = NULL;
@@ -127,6 +147,10 @@ static enum dm_status write_merged(const struct dm_compact_job *job, struct dm_c
                                         0, &result, err);
     if (status == DM_OK)
         status = dm_commit_add_file(commit, job->namespace, job->name, number, path, &result, err);
+    if (status == DM_OK && job->files_tag != 0) {
+        keep_time(path, chosen, n);
+        status = dm_index_files_flip(job->mirror->index, job->files_tag, number, err);
+    }
     if (status == DM_OK && job->index_dataset != 0)
         status = move_keys(job, g, number, err);
     dm_parquet_result_release(&result);
@@ -151,9 +175,12 @@ static enum dm_status merge(const struct dm_compact_job *job, struct dm_commit *
     if (status == DM_OK && g.too_wide)
         status = DM_END;
     if (status == DM_OK && g.batch->rows > 0)
-        status = write_merged(job, commit, &g, err);
-    for (size_t i = 0; i < n && status == DM_OK; i++)
+        status = write_merged(job, commit, &g, chosen, n, err);
+    for (size_t i = 0; i < n && status == DM_OK; i++) {
         status = dm_commit_remove_file(commit, job->namespace, job->name, chosen[i]->number, err);
+        if (status == DM_OK && job->files_tag != 0)
+            status = dm_index_files_flip(job->mirror->index, job->files_tag, chosen[i]->number, err);
+    }
     free(files);
     free(g.places);
     dm_batch_free(g.batch);
@@ -169,7 +196,7 @@ static enum dm_status publish(const struct dm_compact_job *job, struct dm_commit
         dm_commit_publish(commit, NULL, NULL, err) != DM_OK)
         return DM_FAIL;
     dm_crash_point("compact-after-publish");
-    if (job->index_dataset != 0 &&
+    if (job->index_dataset != 0 && job->files_tag == 0 &&
         dm_keyindex_tag_set(index, job->index_dataset, dm_commit_snapshot(commit, job->namespace, job->name),
                             err) != DM_OK)
         return DM_FAIL;
@@ -209,4 +236,32 @@ enum dm_status dm_compact(const struct dm_compact_job *job, bool *did, struct dm
     if (status == DM_FAIL)
         dm_error_prefix(err, "%s.%s: merging small files", job->namespace, job->name);
     return status == DM_FAIL ? DM_FAIL : DM_OK;
+}
+
+enum dm_status dm_compact_target(struct dm_mirror *m, const struct dm_target *t,
+                                 const struct dm_commit_summary *summary, struct dm_error *err)
+{
+    const struct dm_dataset_state *state = &t->state;
+    struct dm_compact_job job = {.mirror = m,
+                                 .namespace = state->namespace,
+                                 .name = state->name,
+                                 .index_dataset = state->append_only ? 0 : state->id,
+                                 .summary = *summary};
+    bool did = false;
+    enum dm_status status = dm_compact(&job, &did, err);
+    job.index_dataset = 0;
+    if (status == DM_OK && t->history) {
+        char *name = dm_history_name(t);
+        job.name = name;
+        status = dm_compact(&job, &did, err);
+        free(name);
+    }
+    if (status == DM_OK && t->rules != NULL) {
+        char *name = dm_tombstones_name(t);
+        job.name = name;
+        job.files_tag = state->id | DM_INDEX_TOMBSTONES;
+        status = dm_compact(&job, &did, err);
+        free(name);
+    }
+    return status;
 }

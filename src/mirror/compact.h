@@ -15,10 +15,15 @@ struct dm_compact_job {
     const char *namespace;
     const char *name;
     uint32_t index_dataset;           /* 0: the dataset has no key index (append-only, history) */
+    uint32_t files_tag; /* a side dataset whose files the key index knows by this tag (tombstones.h); 0: none */
     struct dm_commit_summary summary; /* of the last commit: the position stays */
 };
 
 /* Does one portion when one is due; *did says so. Lake mutex held, no commit open. */
 enum dm_status dm_compact(const struct dm_compact_job *job, bool *did, struct dm_error *err) DM_MUST_USE;
+
+/* One portion at most of the dataset and of each of its side datasets (history, tombstones). As above. */
+enum dm_status dm_compact_target(struct dm_mirror *m, const struct dm_target *t,
+                                 const struct dm_commit_summary *summary, struct dm_error *err) DM_MUST_USE;
 
 #endif

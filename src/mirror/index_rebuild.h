@@ -1,4 +1,5 @@
 /* index_rebuild.h — the key index of a dataset made anew from the lake: the visible rows of its files, keys in order, bulk-loaded.
+ * Of a declared dataset: with the rows' versions, and then the tombstones (tombstones.h) where they win.
  * One mechanism for: after a copy, after a lost or untrusted index, and when a crash fell between publication and index commit. */
 #ifndef DM_MIRROR_INDEX_REBUILD_H
 #define DM_MIRROR_INDEX_REBUILD_H

@@ -27,6 +27,8 @@ static const char create_sql[] =
     "DEFAULT 0,"
     " deleted INTEGER NOT NULL DEFAULT 0, truncated INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL "
     "DEFAULT 0,"
+    " stale INTEGER NOT NULL DEFAULT 0, ties INTEGER NOT NULL DEFAULT 0, noop_deletes INTEGER NOT NULL DEFAULT 0,"
+    " suppressed INTEGER NOT NULL DEFAULT 0,"
     " UNIQUE(namespace, name));"
     "CREATE TABLE IF NOT EXISTS dm_quarantine("
     " id INTEGER PRIMARY KEY AUTOINCREMENT, dataset INTEGER NOT NULL, reason TEXT NOT NULL, message TEXT NOT "
@@ -48,13 +50,6 @@ static enum dm_status sqlite_fail(sqlite3 *db, const char *what, struct dm_error
     return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL,
                    code == SQLITE_FULL ? "the disk is full: free some room" : NULL, "catalog.db: %s: %s",
                    what, sqlite3_errmsg(db));
-}
-
-enum dm_status dm_state_create_tables(sqlite3 *db, struct dm_error *err)
-{
-    if (sqlite3_exec(db, create_sql, NULL, NULL, NULL) != SQLITE_OK)
-        return sqlite_fail(db, "creating the mirror's tables", err);
-    return DM_OK;
 }
 
 /* Prepares `sql` and binds by format: i int64, u uint64, t text (may be NULL). */
@@ -83,6 +78,46 @@ static enum dm_status run_once(sqlite3 *db, sqlite3_stmt *st, const char *what, 
     int code = sqlite3_step(st);
     sqlite3_finalize(st);
     return code == SQLITE_DONE || code == SQLITE_ROW ? DM_OK : sqlite_fail(db, what, err);
+}
+
+static enum dm_status has_column(sqlite3 *db, const char *column, bool *has, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (prepare(db, &st, "SELECT count(*) FROM pragma_table_info('dm_dataset') WHERE name = ?", err, "t", column) !=
+        DM_OK)
+        return DM_FAIL;
+    int code = sqlite3_step(st);
+    *has = code == SQLITE_ROW && sqlite3_column_int(st, 0) > 0;
+    sqlite3_finalize(st);
+    return code == SQLITE_ROW ? DM_OK : sqlite_fail(db, "looking at dm_dataset", err);
+}
+
+/* Columns that a catalog of an older version lacks. Another process may be adding them at the same time. */
+static enum dm_status add_columns(sqlite3 *db, struct dm_error *err)
+{
+    static const char *const added[] = {"stale", "ties", "noop_deletes", "suppressed"};
+    for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
+        bool has = false;
+        if (has_column(db, added[i], &has, err) != DM_OK)
+            return DM_FAIL;
+        if (has)
+            continue;
+        char *sql = dm_xasprintf("ALTER TABLE dm_dataset ADD COLUMN %s INTEGER NOT NULL DEFAULT 0", added[i]);
+        int code = sqlite3_exec(db, sql, NULL, NULL, NULL);
+        free(sql);
+        enum dm_status status = code == SQLITE_OK ? DM_OK : sqlite_fail(db, "adding a column to dm_dataset", err);
+        struct dm_error ignored;
+        if (status != DM_OK && (has_column(db, added[i], &has, &ignored) != DM_OK || !has))
+            return DM_FAIL;
+    }
+    return DM_OK;
+}
+
+enum dm_status dm_state_create_tables(sqlite3 *db, struct dm_error *err)
+{
+    if (sqlite3_exec(db, create_sql, NULL, NULL, NULL) != SQLITE_OK)
+        return sqlite_fail(db, "creating the mirror's tables", err);
+    return add_columns(db, err);
 }
 
 static char *column_text(sqlite3_stmt *st, int i)
@@ -114,7 +149,8 @@ enum dm_status dm_state_datasets(sqlite3 *db, const char *source, struct dm_data
     if (prepare(db, &st,
                 "SELECT id, source, namespace, name, source_schema, source_table, source_id, state, reason, "
                 "copied_at, append_only,"
-                " received, inserted, updated, deleted, truncated, quarantined, storage FROM dm_dataset"
+                " received, inserted, updated, deleted, truncated, quarantined, storage,"
+                " stale, ties, noop_deletes, suppressed FROM dm_dataset"
                 " WHERE ?1 IS NULL OR source = ?1 ORDER BY namespace, name",
                 err, "t", source) != DM_OK)
         return DM_FAIL;
@@ -140,6 +176,10 @@ enum dm_status dm_state_datasets(sqlite3 *db, const char *source, struct dm_data
             .truncated = (uint64_t)sqlite3_column_int64(st, 15),
             .quarantined = (uint64_t)sqlite3_column_int64(st, 16),
             .storage = (uint64_t)sqlite3_column_int64(st, 17),
+            .stale = (uint64_t)sqlite3_column_int64(st, 18),
+            .ties = (uint64_t)sqlite3_column_int64(st, 19),
+            .noop_deletes = (uint64_t)sqlite3_column_int64(st, 20),
+            .suppressed = (uint64_t)sqlite3_column_int64(st, 21),
         };
     }
     sqlite3_finalize(st);
@@ -169,11 +209,11 @@ enum dm_status dm_state_put_dataset(sqlite3 *db, struct dm_dataset_state *d, str
                 "source_id=?6, state=?7, reason=?8,"
                 " copied_at=?9, append_only=?10, received=?11, inserted=?12, updated=?13, deleted=?14, "
                 "truncated=?15,"
-                " quarantined=?16, storage=?17 WHERE id=?1",
-                err, "uttttuttuiuuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema,
+                " quarantined=?16, storage=?17, stale=?18, ties=?19, noop_deletes=?20, suppressed=?21 WHERE id=?1",
+                err, "uttttuttuiuuuuuuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema,
                 d->source_table, d->source_id, d->state, d->reason, d->copied_at, (int64_t)d->append_only,
                 d->received, d->inserted, d->updated, d->deleted, d->truncated, d->quarantined,
-                d->storage) != DM_OK)
+                d->storage, d->stale, d->ties, d->noop_deletes, d->suppressed) != DM_OK)
         return DM_FAIL;
     return run_once(db, st, "updating a dataset", err);
 }

@@ -26,6 +26,9 @@ struct dm_dataset_state {
     uint64_t storage;      /* of the source table when it was copied; 0: unknown */
     bool append_only;
     uint64_t received, inserted, updated, deleted, truncated, quarantined;
+    /* Datasets with versions only: dropped for a lower version; equal versions, applied or not; deletes of keys that were not there; upserts of keys whose
+     * deletion a person ordered. */
+    uint64_t stale, ties, noop_deletes, suppressed;
 };
 struct dm_dataset_states {
     size_t n;
