@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "engine/duckdb_type.h"
+#include "engine/handoff.h"
 
 static void bind(duckdb_bind_info info)
 {
@@ -30,7 +31,10 @@ static void start(duckdb_init_info info)
 static void next(duckdb_function_info info, duckdb_data_chunk chunk)
 {
     struct dm_chunk_source *source = duckdb_function_get_bind_data(info);
-    if (source->fill(source, chunk) != DM_OK)
+    dm_handoff_take(source);
+    enum dm_status status = source->fill(source, chunk);
+    dm_handoff_give(source);
+    if (status != DM_OK)
         duckdb_function_set_error(info, "the source of the rows failed");
 }
 

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "engine/connection.h"
 #include "engine/duckdb_stream.h"
+#include "engine/handoff.h"
 #include "engine/read_relation.h"
 #include "engine/scan_filter.h"
 #include "engine/vector_read.h"
@@ -197,12 +198,14 @@ enum dm_status dm_parquet_scan(struct dm_engine *e, const struct dm_scan_file *f
         filtered |= deleted[i] != NULL && !roaring_bitmap_is_empty(deleted[i]);
     }
     c->filter = &filter;
+    dm_handoff_give(&c->filter);
     struct dm_buffer sql;
     dm_buffer_init(&sql, SQL_MAX);
     enum dm_status status =
         scan_statement(&s, &sql, filtered, c->number, options != NULL && options->order_by_key, err);
     if (status == DM_OK)
         status = run_scan(&s, c, &sql, fn, ctx, err);
+    dm_handoff_take(&c->filter);
     c->filter = NULL;
     dm_buffer_release(&sql);
     free(deleted);
@@ -272,6 +275,7 @@ enum dm_status dm_parquet_fetch(struct dm_engine *e, const char *path, const uin
     const roaring_bitmap_t *list[] = {wanted};
     struct dm_scan_filter filter = {.n_files = 1, .positions = list, .keep = true};
     c->filter = &filter;
+    dm_handoff_give(&c->filter);
     struct dm_buffer sql;
     dm_buffer_init(&sql, SQL_MAX);
     size_t rows_before = out->rows;
@@ -283,6 +287,7 @@ enum dm_status dm_parquet_fetch(struct dm_engine *e, const char *path, const uin
         dm_batch_undo_row(out);
         dm_error_prefix(err, "reading %s", path);
     }
+    dm_handoff_take(&c->filter);
     c->filter = NULL;
     dm_buffer_release(&sql);
     if (wanted != NULL)

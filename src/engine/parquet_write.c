@@ -19,6 +19,7 @@
 #include "engine/chunk_source.h"
 #include "engine/connection.h"
 #include "engine/field_names.h"
+#include "engine/handoff.h"
 #include "engine/vector_fill.h"
 
 enum { DEFAULT_ROW_GROUP_ROWS = 122880, SQL_MAX = 16 << 20 };
@@ -164,8 +165,10 @@ static enum dm_status fill_chunk(struct dm_chunk_source *source, duckdb_data_chu
     for (size_t i = 0; i < w->schema->n_fields; i++) {
         const struct dm_field *f = &w->schema->fields[i];
         uint64_t nulls = w->stats[i].nulls;
+        dm_vector_write_begin();
         status = dm_vector_fill(duckdb_data_chunk_get_vector(chunk, i), &w->batch->columns[i], &range,
                                 &w->stats[i], &w->scratch, w->err);
+        dm_vector_write_end();
         if (status == DM_OK && f->required && f->type.id != DM_LIST && w->stats[i].nulls != nulls)
             status = dm_fail(w->err, DM_ERROR_DATA, NULL, "a null in a required column");
         if (status != DM_OK) {
@@ -255,7 +258,9 @@ static enum dm_status copy(struct dm_engine *e, const char *path, const struct d
     if (status == DM_OK) {
         struct dm_error duckdb_error = {0};
         c->source = &w->source;
+        dm_handoff_give(&w->source);
         status = dm_connection_run(c->handle, (const char *)sql.data, &written, &duckdb_error);
+        dm_handoff_take(&w->source);
         c->source = NULL;
         if (status != DM_OK && !w->failed)
             *err = duckdb_error;

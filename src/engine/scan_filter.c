@@ -2,14 +2,11 @@
 
 #include <stdio.h>
 
-static void visible(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
+#include "engine/handoff.h"
+
+static void look_up(const struct dm_scan_filter *filter, duckdb_function_info info, duckdb_data_chunk input,
+                    duckdb_vector output)
 {
-    const struct dm_scan_filter *const *slot = duckdb_scalar_function_get_extra_info(info);
-    const struct dm_scan_filter *filter = *slot;
-    if (filter == NULL) {
-        duckdb_scalar_function_set_error(info, "no filter");
-        return;
-    }
     bool one_file = duckdb_data_chunk_get_column_count(input) == 1;
     const uint64_t *files = one_file ? NULL : duckdb_vector_get_data(duckdb_data_chunk_get_vector(input, 0));
     const int64_t *rows = duckdb_vector_get_data(duckdb_data_chunk_get_vector(input, one_file ? 0 : 1));
@@ -17,13 +14,14 @@ static void visible(duckdb_function_info info, duckdb_data_chunk input, duckdb_v
     idx_t n = duckdb_data_chunk_get_size(input);
     uint64_t last = UINT64_MAX;
     const roaring_bitmap_t *bitmap = NULL;
+    dm_vector_write_begin();
     for (idx_t i = 0; i < n; i++) {
         uint64_t file = one_file ? 0 : files[i];
         if (file != last) {
             last = file;
             if (last >= filter->n_files) {
                 duckdb_scalar_function_set_error(info, "file index out of range");
-                return;
+                break;
             }
             bitmap = filter->positions[last];
         }
@@ -31,6 +29,18 @@ static void visible(duckdb_function_info info, duckdb_data_chunk input, duckdb_v
                       roaring_bitmap_contains(bitmap, (uint32_t)rows[i]);
         out[i] = listed == filter->keep;
     }
+    dm_vector_write_end();
+}
+
+static void visible(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
+{
+    const struct dm_scan_filter **slot = duckdb_scalar_function_get_extra_info(info);
+    dm_handoff_take(slot);
+    if (*slot == NULL)
+        duckdb_scalar_function_set_error(info, "no filter");
+    else
+        look_up(*slot, info, input, output);
+    dm_handoff_give(slot);
 }
 
 static duckdb_scalar_function function_new(const char *name, bool one_file,

@@ -8,6 +8,7 @@
 #include "engine/connection.h"
 #include "engine/duckdb_type.h"
 #include "engine/field_names.h"
+#include "engine/handoff.h"
 #include "engine/read_relation.h"
 #include "engine/sql_session.h"
 
@@ -44,6 +45,7 @@ void dm_sql_close(struct dm_sql *s)
     while (s->datasets != NULL) {
         struct dm_sql_dataset *d = s->datasets;
         s->datasets = d->next;
+        dm_handoff_take(&d->slot);
         free(d->namespace);
         free(d->table);
         free(d->asked);
@@ -159,6 +161,7 @@ enum dm_status dm_sql_add_dataset(struct dm_sql *s, const char *namespace, const
     }
     d->filter = (struct dm_scan_filter){.n_files = n_files, .positions = deleted};
     d->slot = &d->filter;
+    dm_handoff_give(&d->slot);
     d->next = s->datasets;
     s->datasets = d; /* owned by the session from here on, whatever happens */
     unsigned number = s->n_datasets++;

@@ -8,8 +8,8 @@
 
 struct dm_sql_dataset {
     char *namespace;
-    char *table; /* the view's name */
-    char *asked; /* the dataset's name */
+    char *table;                       /* the view's name */
+    char *asked;                       /* the dataset's name */
     const struct dm_scan_filter *slot; /* what its dm_visible_<number> looks into */
     struct dm_scan_filter filter;
     struct dm_sql_dataset *next;

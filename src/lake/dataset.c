@@ -276,7 +276,8 @@ static enum dm_status load_files(struct lake_dataset *ds, struct dm_error *err)
         const struct lake_manifest *lm = &ds->manifests[i];
         bool data = lm->file.content == DM_CONTENT_DATA;
         if (!data && !sorted) {
-            qsort(ds->pub.files, ds->pub.n_files, sizeof *ds->pub.files, by_number);
+            if (ds->pub.n_files > 1)
+                qsort(ds->pub.files, ds->pub.n_files, sizeof *ds->pub.files, by_number);
             sorted = true;
         }
         struct dm_manifest m = {0};

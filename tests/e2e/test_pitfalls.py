@@ -1,7 +1,7 @@
 """Cases that users of comparable systems suffered from; docs/pitfalls.md says which test covers which."""
 import pytest
 
-from oracle.mirror import Marker
+from oracle.mirror import SLOW, Marker
 
 
 @pytest.fixture
@@ -294,7 +294,8 @@ def test_p16_large_transaction_within_the_memory_limit(database):
         return mirror.lake.dataset("shop", "oracle_marker").column("n") == [marker.number]
     mirror.until(sample, "the large transaction", 120)
     database.check(mirror)
-    assert peak < 300 * 1024, f"anonymous memory reached {peak // 1024} MiB"
+    if SLOW == 1:  # sanitizers take memory of their own
+        assert peak < 300 * 1024, f"anonymous memory reached {peak // 1024} MiB"
 
 
 def test_p17_many_small_commits_do_not_blow_up_storage(database):

@@ -4,11 +4,11 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#ifdef __SANITIZE_ADDRESS__
-#define UNDER_ASAN
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNDER_SANITIZER
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UNDER_ASAN
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define UNDER_SANITIZER
 #endif
 #endif
 
@@ -334,7 +334,7 @@ static void the_file_is_small(void **state)
 static void little_address_space(void **state)
 {
     (void)state;
-#ifdef UNDER_ASAN
+#ifdef UNDER_SANITIZER
     skip(); /* its own memory is reserved address space */
 #else
     char *folder = make_folder();
