@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "mirror/quarantine_table.h"
 
 static const char create_sql[] =
     "CREATE TABLE IF NOT EXISTS dm_source("
@@ -30,11 +31,6 @@ static const char create_sql[] =
     " stale INTEGER NOT NULL DEFAULT 0, ties INTEGER NOT NULL DEFAULT 0, noop_deletes INTEGER NOT NULL DEFAULT 0,"
     " suppressed INTEGER NOT NULL DEFAULT 0,"
     " UNIQUE(namespace, name));"
-    "CREATE TABLE IF NOT EXISTS dm_quarantine("
-    " id INTEGER PRIMARY KEY AUTOINCREMENT, dataset INTEGER NOT NULL, reason TEXT NOT NULL, message TEXT NOT "
-    "NULL, key TEXT, raw TEXT,"
-    " op INTEGER NOT NULL, position TEXT, time_us INTEGER NOT NULL);"
-    "CREATE INDEX IF NOT EXISTS dm_quarantine_dataset ON dm_quarantine(dataset, id);"
     "CREATE TABLE IF NOT EXISTS dm_request("
     " id INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, state INTEGER NOT NULL, source TEXT NOT "
     "NULL,"
@@ -117,7 +113,7 @@ enum dm_status dm_state_create_tables(sqlite3 *db, struct dm_error *err)
 {
     if (sqlite3_exec(db, create_sql, NULL, NULL, NULL) != SQLITE_OK)
         return sqlite_fail(db, "creating the mirror's tables", err);
-    return add_columns(db, err);
+    return add_columns(db, err) == DM_OK ? dm_quarantine_create(db, err) : DM_FAIL;
 }
 
 static char *column_text(sqlite3_stmt *st, int i)
@@ -278,14 +274,11 @@ enum dm_status dm_state_put_health(sqlite3 *db, const char *source, const char *
 enum dm_status dm_state_quarantine(sqlite3 *db, const struct dm_dataset_state *d,
                                    const struct dm_bad_row *row, const char *position, struct dm_error *err)
 {
-    sqlite3_stmt *st;
-    if (prepare(db, &st,
-                "INSERT INTO dm_quarantine(dataset, reason, message, key, raw, op, position, time_us) "
-                "VALUES(?,?,?,?,?,?,?,?)",
-                err, "uttttiti", (uint64_t)d->id, row->reason, row->message, row->key, row->raw,
-                (int64_t)row->op, position, dm_clock_wall_us()) != DM_OK)
-        return DM_FAIL;
-    return run_once(db, st, "writing to quarantine", err);
+    struct dm_quarantine_writer writer = {0};
+    enum dm_status status =
+        dm_quarantine_add(&writer, db, d->id, row, d->source, position, NULL, err);
+    dm_quarantine_writer_release(&writer);
+    return status;
 }
 
 enum dm_status dm_request_add(sqlite3 *db, enum dm_request_kind kind, const char *source, const char *dataset,
