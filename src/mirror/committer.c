@@ -18,6 +18,7 @@
 struct dm_committer {
     struct dm_committer_options options;
     struct dm_apply_context apply;
+    bool published; /* by the last apply */
     bool open; /* a commit is in progress: lake mutex held, index transaction open */
     size_t n_touched;
     struct dm_target **touched; /* distinct targets of the commit in progress */
@@ -266,6 +267,7 @@ static enum dm_status apply_step(struct dm_committer *c, struct dm_unit *unit, s
 static enum dm_status apply_steps(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
 {
     c->apply.txns = unit->txns;
+    c->apply.origin = unit->origin;
     for (size_t i = 0; i < unit->n_steps; i++) {
         struct dm_step *step = &unit->steps[i];
         if (apply_step(c, unit, step, err) != DM_OK) {
@@ -382,6 +384,7 @@ static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, stru
     dm_crash_point("before-publish");
     if (dm_commit_publish(c->apply.commit, save_state, c, err) != DM_OK)
         return DM_FAIL;
+    c->published = true;
     dm_crash_point("after-publish");
     if (tag_index(c, err) != DM_OK || record_pins(c, unit, err) != DM_OK)
         return DM_FAIL;
@@ -395,6 +398,7 @@ static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, stru
 enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
 {
     c->failed = 0;
+    c->published = false;
     enum dm_status status = dm_committer_begin(c, err);
     if (status == DM_OK)
         status = apply_steps(c, unit, err);
@@ -403,6 +407,11 @@ enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit, 
     if (status != DM_OK)
         dm_committer_abandon(c);
     return status;
+}
+
+bool dm_committer_published(const struct dm_committer *c)
+{
+    return c->published;
 }
 
 size_t dm_committer_bad_rows(const struct dm_committer *c)

@@ -17,18 +17,32 @@ struct dm_dataset_rules {
 };
 void dm_dataset_rules_free(struct dm_dataset_rules *rules); /* NULL is fine */
 
+/* "orders" → "default.orders"; malloc'ed. */
+char *dm_declared_name(const char *name);
 /* Loads the target of a declared dataset: schema from the lake, rules from the registry. CONFIG error when there is none of that name (with the nearest
- * name). The caller frees it with dm_target_free. Lake mutex held. */
+ * name), or when it is a mirrored one. The caller frees it with dm_target_free. Lake mutex held. */
 enum dm_status dm_declared_target(struct dm_mirror *m, const char *name, struct dm_target **out,
                                   struct dm_error *err) DM_MUST_USE;
+/* Whether the registry has a declared schema of that name. Lake mutex held. */
+enum dm_status dm_declared_exists(struct dm_mirror *m, const char *name, bool *out,
+                                  struct dm_error *err) DM_MUST_USE;
+/* Brings the key indexes of all declared datasets up to date (after a crash, a lost index). Lake mutex held. */
+enum dm_status dm_declared_catch_up(struct dm_mirror *m, struct dm_error *err) DM_MUST_USE;
 
-/* One commit: the schemas go into the registry, and their datasets are made or evolved. Checks the rules (schema_rules.h), what would lose data, and for
- * changed descriptors the data itself (is the new key unique and never null?). All or nothing. Lake mutex NOT held. `told` (may be NULL) hears, for
- * people, what was done with each. */
+/* What was done with a schema, for people. */
 typedef void (*dm_declare_told)(void *ctx, const char *schema, const char *what);
-enum dm_status dm_declare(struct dm_mirror *m, const struct dm_relational_schemas *wanted,
-                          dm_declare_told told, void *ctx, struct dm_error *err) DM_MUST_USE;
-/* Removes schema and dataset (files go with the sweep). */
+struct dm_declare_options {
+    bool dry_run;           /* all checks, also against the data; nothing is changed */
+    bool drop_columns;      /* columns that hold data may go; else they are refused */
+    dm_declare_told told;   /* may be NULL */
+    void *ctx;
+};
+/* One commit: the schemas go into the registry, and their datasets are made or evolved. Resolves names and checks the rules (schema_rules.h), what would
+ * lose data (schema_diff.h), and for changed descriptors the data itself (is the new key unique and never null?). All or nothing. Lake mutex NOT held.
+ * `wanted` is resolved in place. */
+enum dm_status dm_declare(struct dm_mirror *m, struct dm_relational_schemas *wanted,
+                          const struct dm_declare_options *options, struct dm_error *err) DM_MUST_USE;
+/* Removes schema and dataset with all that belongs to it (files go with the sweep). */
 enum dm_status dm_undeclare(struct dm_mirror *m, const char *name, struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -10,6 +10,8 @@
 #ifndef DM_MIRROR_INTAKE_H
 #define DM_MIRROR_INTAKE_H
 
+#include <signal.h>
+
 #include "engine/change_reader.h"
 #include "mirror/declared.h"
 
@@ -38,6 +40,7 @@ struct dm_intake_job {
     const char *
         receipt_check; /* hash of the content, kept with the receipt: a receipt with another one is a CONFLICT error; NULL: not compared */
     bool dry_run;      /* counts only; nothing is committed */
+    const volatile sig_atomic_t *stop; /* > 0: give up (TRANSIENT); NULL: nobody asks */
     /* out */
     bool unknown_dataset; /* with `error`: there is no declared dataset of that name */
     bool repeated;        /* the receipt was there already; counts are those of the first time */

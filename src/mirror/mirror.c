@@ -156,7 +156,11 @@ enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mir
         status = dm_mirror_open_locked(config, options->stop, &lock, &opened, &m, err);
     if (status == DM_OK) {
         sweep(m);
-        status = run_sources(m, options, err);
+        status = options->opened != NULL ? options->opened(options->ctx, m, err) : DM_OK;
+        if (status == DM_OK)
+            status = run_sources(m, options, err);
+        if (options->closing != NULL)
+            options->closing(options->ctx);
     }
     dm_mirror_close(opened);
     return status;

@@ -14,11 +14,18 @@
 #include "config/config.h"
 #include "column/batch.h"
 
+struct dm_mirror;
+
 struct dm_mirror_options {
     const volatile sig_atomic_t *stop;
     bool until_caught_up; /* end once every source's position at the start of the call is in the lake */
     bool progress;        /* stderr is a terminal: progress line instead of periodic log lines */
     int64_t run_for_ms;   /* end cleanly after this long; 0: never (for the sample) */
+    /* Called when the lake is open, and before it is closed (even if `opened` failed): what else lives in a running mirror, such as
+     * the HTTP server. May be NULL. */
+    enum dm_status (*opened)(void *ctx, struct dm_mirror *m, struct dm_error *err);
+    void (*closing)(void *ctx);
+    void *ctx;
 };
 
 enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mirror_options *options,

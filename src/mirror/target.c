@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "mirror/declared.h"
 #include "mirror/spool.h"
 
 struct dm_target *dm_target_new(void)
@@ -30,6 +31,7 @@ void dm_target_free(struct dm_target *t)
     dm_schema_unref(t->schema);
     dm_table_free(t->table);
     dm_spool_free(t->spool);
+    dm_dataset_rules_free(t->rules);
     for (size_t i = 0; i < t->n_old_texts; i++)
         free(t->old_texts[i]);
     free(t->old_texts);
