@@ -106,8 +106,8 @@ struct json_t;
 /* The Iceberg schema object; initial-default and write-default only in version 3. malloc. */
 enum dm_status dm_schema_json(const struct dm_schema *s, int format_version, char **out,
                               struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_schema_from_json(const struct json_t *object, struct dm_schema **out,
-                                   struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_metadata_schema_from_json(const struct json_t *object, struct dm_schema **out,
+                                            struct dm_error *err) DM_MUST_USE;
 /* datamirror.columns and datamirror.key of a schema. malloc. */
 enum dm_status dm_schema_columns_json(const struct dm_schema *s, char **columns, char **key,
                                       struct dm_error *err) DM_MUST_USE;

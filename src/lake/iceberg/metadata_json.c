@@ -139,7 +139,7 @@ static enum dm_status parse_schemas(struct dm_metadata *m, const json_t *root, s
     size_t n = json_array_size(list);
     m->schemas = dm_xzalloc(n + 1, sizeof *m->schemas);
     for (size_t i = 0; i < n; i++) {
-        if (dm_schema_from_json(json_array_get(list, i), &m->schemas[i], err) != DM_OK)
+        if (dm_metadata_schema_from_json(json_array_get(list, i), &m->schemas[i], err) != DM_OK)
             return DM_FAIL;
         m->n_schemas++;
     }

@@ -217,7 +217,8 @@ static enum dm_status field_from_json(const json_t *o, struct dm_schema *s, stru
     return DM_OK;
 }
 
-enum dm_status dm_schema_from_json(const struct json_t *object, struct dm_schema **out, struct dm_error *err)
+enum dm_status dm_metadata_schema_from_json(const struct json_t *object, struct dm_schema **out,
+                                            struct dm_error *err)
 {
     const json_t *fields = json_object_get(object, "fields");
     const json_t *id = json_object_get(object, "schema-id");
