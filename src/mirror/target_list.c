@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "mirror/dataset_match.h"
+#include "registry/registry.h"
 
 enum { storage_settles_us = 30 * 1000000 };
 
@@ -201,6 +202,65 @@ static enum dm_status update_one(struct dm_target_list *list, const struct dm_ta
     return store(list, t, err);
 }
 
+/* ---- the registry of relational schemas follows ---- */
+
+struct registering {
+    const struct dm_target_list *list;
+    const struct dm_table_list *tables;
+};
+
+/* The dataset that a foreign key's target is mirrored into. */
+static char *dataset_of(void *ctx, const char *schema, const char *table)
+{
+    const struct registering *r = ctx;
+    for (size_t i = 0; i < r->tables->n; i++) {
+        const struct dm_table *other = r->tables->tables[i];
+        if (strcmp(other->name, table) != 0 || strcmp(other->schema, schema) != 0 || other->problem != NULL)
+            continue;
+        const struct dm_target *t = dm_target_list_find(r->list, other);
+        return t != NULL ? dm_xasprintf("%s.%s", t->state.namespace, t->state.name) : NULL;
+    }
+    return NULL;
+}
+
+/* A table whose entry is refused is mirrored all the same: the registry describes, it does not decide. */
+static enum dm_status register_one(struct dm_target_list *list, const struct dm_table_list *tables,
+                                   const struct dm_table *table, struct dm_error *err)
+{
+    struct dm_target *t = table->problem == NULL ? dm_target_list_find(list, table) : NULL;
+    if (t == NULL)
+        return DM_OK;
+    struct registering r = {list, tables};
+    struct dm_error why = {0};
+    char *name = dm_xasprintf("%s.%s", t->state.namespace, t->state.name);
+    enum dm_status status = dm_registry_put_table(dm_lake_sqlite(list->mirror->lake), list->config->name,
+                                                  name, table, dataset_of, &r, &why);
+    free(name);
+    if (status == DM_OK)
+        return DM_OK;
+    if (why.class == DM_ERROR_TRANSIENT || why.class == DM_ERROR_FATAL) {
+        *err = why;
+        return status;
+    }
+    if (!list->compared)
+        dm_log(DM_LOG_WARN, "%s%s%s", why.message, why.hint[0] != '\0' ? "; " : "", why.hint);
+    return DM_OK;
+}
+
+/* One transaction where many entries may change; in most rounds none does, and nothing is locked. */
+static enum dm_status register_tables(struct dm_target_list *list, const struct dm_table_list *tables,
+                                      bool many, struct dm_error *err)
+{
+    struct sqlite3 *db = dm_lake_sqlite(list->mirror->lake);
+    bool own = false;
+    enum dm_status status = DM_OK;
+    if (many && dm_registry_begin(db, &own, err) != DM_OK)
+        return DM_FAIL;
+    for (size_t i = 0; i < tables->n && status == DM_OK; i++)
+        status = register_one(list, tables, tables->tables[i], err);
+    return many ? dm_registry_end(db, own, status, err) : status;
+}
+
 enum dm_status dm_target_list_update(struct dm_target_list *list, const struct dm_table_list *tables,
                                      bool *changed, struct dm_error *err)
 {
@@ -208,6 +268,7 @@ enum dm_status dm_target_list_update(struct dm_target_list *list, const struct d
     for (size_t i = 0; i < tables->n; i++)
         if (update_one(list, tables->tables[i], changed, err) != DM_OK)
             return DM_FAIL;
+    enum dm_status status = register_tables(list, tables, *changed || !list->compared, err);
     list->compared = true;
-    return DM_OK;
+    return status;
 }

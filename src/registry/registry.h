@@ -24,6 +24,12 @@ enum dm_status dm_registry_put(struct sqlite3 *db, struct dm_relational_schema *
                                struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_registry_remove(struct sqlite3 *db, const char *name, struct dm_error *err) DM_MUST_USE;
 
+/* Several changes as one, also inside a transaction of the caller's: begin, puts, end with their status (which it returns; not DM_OK: all are undone).
+ * *own, for dm_registry_end: there was no transaction, and the write lock is taken from the start, so that no read grows stale. */
+enum dm_status dm_registry_begin(struct sqlite3 *db, bool *own, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_registry_end(struct sqlite3 *db, bool own, enum dm_status status,
+                               struct dm_error *err) DM_MUST_USE;
+
 struct dm_table;
 /* What a source's table says of itself, as the dataset `name` of source `origin`: columns, key, relationships from foreign keys (names of their
  * targets by `target_name`, NULL result: the target is not mirrored). Declared relationships and texts of an entry that is there already stay.
