@@ -14,6 +14,7 @@
 #include "mirror/compact.h"
 #include "mirror/history.h"
 #include "mirror/index_rebuild.h"
+#include "mirror/quarantine_table.h"
 
 struct dm_committer {
     struct dm_committer_options options;
@@ -302,11 +303,14 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
     const struct dm_unit *unit = c->closing;
     char position[32];
     enum dm_status status = DM_OK;
+    struct dm_quarantine_writer writer = {0};
     for (size_t i = 0; i < c->n_bad && status == DM_OK; i++) {
+        const char *source = unit->source != NULL || c->options.source == NULL ? unit->source : c->options.source->name;
         c->bad[i].target->state.quarantined++;
-        status = dm_state_quarantine(db, &c->bad[i].target->state, &c->bad[i].row,
-                                     bad_place(c, i, position, sizeof position), err);
+        status = dm_quarantine_add(&writer, db, c->bad[i].target->state.id, &c->bad[i].row, source,
+                                   bad_place(c, i, position, sizeof position), NULL, err);
     }
+    dm_quarantine_writer_release(&writer);
     for (size_t i = 0; i < c->n_touched && status == DM_OK; i++)
         status = dm_state_put_dataset(db, &c->touched[i]->state, err);
     if (status == DM_OK && unit->position != 0) {
@@ -349,23 +353,8 @@ static enum dm_status compact_touched(struct dm_committer *c, const struct dm_co
     dm_commit_free(c->apply.commit);
     c->apply.commit = NULL;
     enum dm_status status = DM_OK;
-    for (size_t i = 0; i < c->n_touched && status == DM_OK; i++) {
-        const struct dm_target *t = c->touched[i];
-        struct dm_compact_job job = {.mirror = c->options.mirror,
-                                     .namespace = t->state.namespace,
-                                     .name = t->state.name,
-                                     .index_dataset = t->state.append_only ? 0 : t->state.id,
-                                     .summary = *summary};
-        bool did = false;
-        status = dm_compact(&job, &did, err);
-        if (status != DM_OK || !t->history)
-            continue;
-        char *history = dm_history_name(t);
-        job.name = history;
-        job.index_dataset = 0;
-        status = dm_compact(&job, &did, err);
-        free(history);
-    }
+    for (size_t i = 0; i < c->n_touched && status == DM_OK; i++)
+        status = dm_compact_target(c->options.mirror, c->touched[i], summary, err);
     return status;
 }
 

@@ -121,8 +121,8 @@ static void add_input(struct intake *in, size_t i)
                                       .what = job,
                                       .schema = t->schema,
                                       .options = job->options,
-                                      .max_bad = settings->max_quarantined,
-                                      .max_bad_share = settings->max_quarantined_share};
+                                      .max_bad = job->no_limits ? 0 : settings->max_quarantined,
+                                      .max_bad_share = job->no_limits ? 0 : settings->max_quarantined_share};
     input->options.version_field = t->target->rules->version_field;
     input->options.rules = t->rules;
 }
@@ -190,6 +190,8 @@ static enum dm_status check_limits(const struct intake *in, size_t i, struct dm_
 {
     const struct dm_dataset_settings *s = &in->targets[i]->target->rules->schema->settings;
     const struct dm_intake_counts *c = &in->jobs[i].counts;
+    if (in->jobs[i].no_limits)
+        return DM_OK;
     bool many = s->max_quarantined > 0 && c->quarantined > s->max_quarantined;
     bool share = s->max_quarantined_share > 0 &&
                  (double)c->quarantined > s->max_quarantined_share * (double)c->received;
@@ -290,13 +292,20 @@ static enum dm_status take_parts(struct intake *in, struct dm_error *err)
     return status;
 }
 
+/* Receipts, and what the jobs want in the same transaction. */
 static enum dm_status put_receipts(void *ctx, struct sqlite3 *db, struct dm_error *err)
 {
     struct intake *in = ctx;
     enum dm_status status = DM_OK;
-    for (size_t i = 0; i < in->n && status == DM_OK; i++)
-        if (!in->out[i] && in->targets[i] != NULL && in->jobs[i].receipt_kind != NULL)
-            status = dm_receipt_put(db, &in->jobs[i], err);
+    for (size_t i = 0; i < in->n && status == DM_OK; i++) {
+        const struct dm_intake_job *job = &in->jobs[i];
+        if (in->out[i] || in->targets[i] == NULL)
+            continue;
+        if (job->receipt_kind != NULL)
+            status = dm_receipt_put(db, job, err);
+        if (status == DM_OK && job->extra != NULL)
+            status = job->extra(job->extra_ctx, db, err);
+    }
     return status;
 }
 

@@ -40,6 +40,9 @@ struct dm_intake_job {
     const char *
         receipt_check; /* hash of the content, kept with the receipt: a receipt with another one is a CONFLICT error; NULL: not compared */
     bool dry_run;      /* counts only; nothing is committed */
+    bool no_limits;    /* the dataset's max_quarantined does not count: the rows are in quarantine already */
+    dm_commit_extra extra; /* runs in the commit's catalog transaction, when its bad rows are in quarantine; NULL: nothing */
+    void *extra_ctx;
     const volatile sig_atomic_t *stop; /* > 0: give up (TRANSIENT); NULL: nobody asks */
     /* out */
     bool unknown_dataset; /* with `error`: there is no declared dataset of that name */

@@ -271,16 +271,6 @@ enum dm_status dm_state_put_health(sqlite3 *db, const char *source, const char *
     return run_once(db, st, "writing the source's health", err);
 }
 
-enum dm_status dm_state_quarantine(sqlite3 *db, const struct dm_dataset_state *d,
-                                   const struct dm_bad_row *row, const char *position, struct dm_error *err)
-{
-    struct dm_quarantine_writer writer = {0};
-    enum dm_status status =
-        dm_quarantine_add(&writer, db, d->id, row, d->source, position, NULL, err);
-    dm_quarantine_writer_release(&writer);
-    return status;
-}
-
 enum dm_status dm_request_add(sqlite3 *db, enum dm_request_kind kind, const char *source, const char *dataset,
                               int64_t *id, struct dm_error *err)
 {

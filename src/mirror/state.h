@@ -1,4 +1,4 @@
-/* state.h — the mirror's own tables in the lake's catalog.db: sources, datasets, quarantine, requests, pins.
+/* state.h — the mirror's own tables in the lake's catalog.db: sources, datasets, requests, pins (quarantine_table.h has the quarantine).
  *
  * They live beside iceberg_tables so that one SQLite transaction moves pointers, positions, counters and quarantine together
  * (the functions marked "in a commit" run inside dm_commit_publish's transaction). One connection, one thread at a time: callers hold the
@@ -62,11 +62,6 @@ enum dm_status dm_state_put_position(struct sqlite3 *db, const char *source, con
 /* What status shows; error NULL: none. Keeps error_since while an error stays. */
 enum dm_status dm_state_put_health(struct sqlite3 *db, const char *source, const char *type,
                                    const char *state, const char *error, uint64_t lag_bytes, int64_t lag_us,
-                                   struct dm_error *err) DM_MUST_USE;
-
-/* In a commit: one quarantined row. */
-enum dm_status dm_state_quarantine(struct sqlite3 *db, const struct dm_dataset_state *d,
-                                   const struct dm_bad_row *row, const char *position,
                                    struct dm_error *err) DM_MUST_USE;
 
 /* ---- requests: how other processes ask a running mirror for something ---- */
