@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "config/nearest_word.h"
 #include "lake/lake_query.h"
+#include "mirror/junction_view.h"
 
 #define SQL_MAX (16 * 1024 * 1024)
 
@@ -52,7 +53,7 @@ static enum dm_status query_lake(struct dm_lake *lake, struct dm_engine *engine,
                                  enum dm_sql_format format, struct dm_error *err)
 {
     struct dm_sql *session = NULL;
-    if (dm_lake_query_open(lake, engine, NULL, NULL, &session, err) != DM_OK)
+    if (dm_lake_query_open(lake, engine, dm_junction_views_add, lake, &session, err) != DM_OK)
         return DM_FAIL;
     enum dm_status status = dm_sql_print(session, sql, format, stdout, NULL, err);
     dm_sql_close(session);
@@ -140,10 +141,13 @@ const struct dm_command dm_command_query = {
     .arguments = "[SQL]",
     .max_arguments = 1,
     .summary = "Run SQL over the lake as it is now",
-    .about = "The SQL is DuckDB's. Every dataset is a table \"<namespace>\".\"<table>\"; all of them stand "
-             "at one transaction\n"
-             "boundary of their source. Only the datasets can be read: no other files, no writes.\n"
-             "Without SQL, or with -, it is read from standard input.",
+    .about =
+        "The SQL is DuckDB's. Every dataset is a table \"<namespace>\".\"<table>\"; all of them stand "
+        "at one transaction\n"
+        "boundary of their source. Only the datasets can be read: no other files, no writes.\n"
+        "A table whose key is two references (a junction) also gives a view \"<left>__<right>\" that joins "
+        "the three.\n"
+        "Without SQL, or with -, it is read from standard input.",
     .options = options,
     .examples = "  datamirror query \"select count(*) from shop.orders\"\n"
                 "  datamirror query --format csv \"from shop.customers\" > customers.csv\n"

@@ -2,6 +2,15 @@
 #include "cli/commands.h"
 
 const struct dm_command *const dm_commands[] = {
-    &dm_command_init,   &dm_command_run,    &dm_command_status, &dm_command_verify,  &dm_command_query,
-    &dm_command_resync, &dm_command_doctor, &dm_command_help,   &dm_command_version, NULL,
+    &dm_command_init,
+    &dm_command_run,
+    &dm_command_status,
+    &dm_command_verify,
+    &dm_command_query,
+    &dm_command_check,
+    &dm_command_resync,
+    &dm_command_doctor,
+    &dm_command_help,
+    &dm_command_version,
+    NULL,
 };
