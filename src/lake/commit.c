@@ -471,6 +471,18 @@ enum dm_status dm_commit_remove_all(struct dm_commit *c, const char *namespace, 
     return status;
 }
 
+enum dm_status dm_commit_expire_all(struct dm_commit *c, const char *namespace, const char *name,
+                                    struct dm_error *err)
+{
+    struct table_commit *t = NULL;
+    lake_lock(c->lake);
+    enum dm_status status = touch(c, namespace, name, &t, err);
+    if (status == DM_OK)
+        t->expire = true;
+    lake_unlock(c->lake);
+    return status;
+}
+
 const char *dm_commit_file_path(struct dm_commit *c, const char *namespace, const char *name, uint32_t file)
 {
     struct table_commit *t = NULL;

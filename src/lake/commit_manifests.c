@@ -2,7 +2,8 @@
  *
  * A manifest all of whose files stay is taken over as it is. One that holds a file (or vector) that goes is written anew: what stays as
  * EXISTING, what goes as DELETED. New entries go into the same new manifest. DELETED entries of earlier snapshots are left out, and a manifest that
- * has nothing else vanishes. When more than MAX_SMALL small manifests have gathered, they are merged: planning a scan reads few files, and a
+ * has nothing else vanishes. When the past is to be forgotten, every manifest with DELETED entries is written anew, and what goes leaves its
+ * statistics behind: bounds are values of rows. When more than MAX_SMALL small manifests have gathered, they are merged: planning a scan reads few files, and a
  * file is rewritten about log(n) times.
  */
 #include <inttypes.h>
@@ -78,6 +79,10 @@ static bool *choose_rewrites(const struct manifest_job *job, const struct lake_d
         rewrite[at] = true; /* one element more than there are manifests, for a key that is not there */
     }
     for (size_t i = 0; i < ds->n_manifests; i++)
+        if (job->t->expire && ds->manifests[i].file.content == job->content &&
+            ds->manifests[i].file.deleted_files > 0)
+            rewrite[i] = true;
+    for (size_t i = 0; i < ds->n_manifests; i++)
         if (ds->manifests[i].file.content == job->content && !rewrite[i] &&
             live_entries(&ds->manifests[i]) < SMALL_ENTRIES)
             small++;
@@ -116,6 +121,11 @@ static enum dm_status take_over(const struct manifest_job *job, const struct lak
         e.status = goes ? DM_ENTRY_DELETED : DM_ENTRY_EXISTING;
         if (goes)
             e.snapshot_id = job->snapshot_id;
+        if (goes && job->t->expire) {
+            free(e.stats);
+            e.stats = NULL;
+            e.n_stats = 0;
+        }
         push(out, &e);
     }
     m.n_entries = 0; /* the strings have moved */

@@ -34,9 +34,11 @@ static void add_count(struct summary *s, const char *key, uint64_t value)
         add_total(s, key, value);
 }
 
-static const char *operation(const struct snapshot_counts *n)
+static const char *operation(const struct table_commit *t, const struct snapshot_counts *n)
 {
     bool deletes = n->removed_files > 0 || n->added_vectors > 0;
+    if (t->expire) /* the visible rows stay; files were rewritten, if anything */
+        return "replace";
     if (!deletes)
         return "append";
     return n->added_files > 0 ? "overwrite" : "delete";
@@ -71,7 +73,7 @@ enum dm_status lake_snapshot_add(struct table_commit *t, const struct snapshot_c
 {
     struct summary s = {0};
     char moment[40];
-    add_text(&s, "operation", operation(n));
+    add_text(&s, "operation", operation(t, n));
     add_counters(&s, n, t->meta->format_version);
     add_text(&s, "engine-name", "Data Mirror");
     add_text(&s, "engine-version", DM_VERSION);

@@ -336,7 +336,7 @@ static void log_previous(struct table_commit *t, const struct dm_lake *lake)
     m->metadata_log = dm_xrealloc(m->metadata_log, m->n_metadata_log + 1, sizeof *m->metadata_log);
     m->metadata_log[m->n_metadata_log++] =
         (struct dm_metadata_log){m->last_updated_ms, dm_xstrdup(t->table->metadata_location)};
-    size_t keep = (size_t)lake->metadata_versions - 1; /* the current one counts too */
+    size_t keep = t->expire ? 0 : (size_t)lake->metadata_versions - 1; /* the current one counts too */
     if (m->n_metadata_log <= keep)
         return;
     t->n_pruned = m->n_metadata_log - keep;
@@ -356,7 +356,7 @@ static enum dm_status write_metadata(struct dm_commit *c, struct table_commit *t
     dm_metadata_set_property(m, "datamirror.next-file", number);
     int64_t now = dm_clock_wall_us() / 1000;
     int64_t oldest = c->lake->snapshot_retention_ms > 0 ? now - c->lake->snapshot_retention_ms : INT64_MIN;
-    dm_metadata_expire(m, (size_t)c->lake->metadata_versions, oldest);
+    dm_metadata_expire(m, (size_t)c->lake->metadata_versions, t->expire ? INT64_MAX : oldest);
     struct dm_buffer text;
     dm_buffer_init(&text, MAX_FILE_BYTES);
     enum dm_status status = dm_metadata_print(m, &text, err);
@@ -410,8 +410,9 @@ enum dm_status lake_table_write(struct dm_commit *c, struct table_commit *t,
         return DM_FAIL;
     struct table_write w = {.c = c, .t = t, .first_row_id = -1};
     count_changes(&w);
-    bool rows = w.n.added_files > 0 || w.n.removed_files > 0 || w.n.added_vectors > 0;
-    if (!rows && t->schema == NULL && t->table != NULL)
+    bool rows = w.n.added_files > 0 || w.n.removed_files > 0 || w.n.added_vectors > 0 ||
+                (t->expire && t->table != NULL && t->table->ds->pub.snapshot_id != 0);
+    if (!rows && t->schema == NULL && t->table != NULL && !t->expire)
         return DM_OK; /* nothing but perhaps a new name */
     if (begin_metadata(c, t, err) != DM_OK || (rows && write_snapshot(c, t, summary, &w, err) != DM_OK))
         return DM_FAIL;

@@ -266,6 +266,22 @@ enum dm_status dm_lake_dataset(struct dm_lake *lake, const char *namespace, cons
     return status;
 }
 
+enum dm_status dm_lake_snapshots(struct dm_lake *lake, const char *namespace, const char *name, size_t *n,
+                                 struct dm_error *err)
+{
+    struct lake_table *t = NULL;
+    struct dm_metadata *meta = NULL;
+    *n = 0;
+    lake_lock(lake);
+    enum dm_status status = lake_table_get(lake, namespace, name, &t, err);
+    if (status == DM_OK && t != NULL)
+        status = lake_table_meta(lake, t, &meta, err);
+    if (meta != NULL)
+        *n = meta->n_snapshots;
+    lake_unlock(lake);
+    return status;
+}
+
 enum dm_status dm_lake_dataset_at(struct dm_lake *lake, const char *metadata_location,
                                   struct dm_dataset **out, struct dm_error *err)
 {

@@ -145,6 +145,10 @@ enum dm_status dm_commit_remove_file(struct dm_commit *c, const char *namespace,
                                      uint32_t file, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_commit_remove_all(struct dm_commit *c, const char *namespace, const char *name,
                                     struct dm_error *err) DM_MUST_USE;
+/* After this commit nothing of the dataset's past is referred to any more (erasing): older snapshots and metadata files are forgotten, and so are the entries
+ * of removed files with their statistics. A snapshot is made also when nothing else changes. What is left over goes with dm_lake_sweep_dataset. */
+enum dm_status dm_commit_expire_all(struct dm_commit *c, const char *namespace, const char *name,
+                                    struct dm_error *err) DM_MUST_USE;
 /* Path of a file that this commit added or the dataset has; NULL: unknown number. Borrowed. */
 const char *dm_commit_file_path(struct dm_commit *c, const char *namespace, const char *name, uint32_t file);
 
@@ -165,6 +169,13 @@ enum dm_status dm_commit_publish(struct dm_commit *c, dm_commit_extra extra, voi
  * Never called while a commit is open. *removed (may be NULL). */
 enum dm_status dm_lake_sweep(struct dm_lake *lake, int64_t min_age_ms, uint64_t *removed,
                              struct dm_error *err) DM_MUST_USE;
+/* The same for one dataset, at once: readers of older snapshots lose their files. Also the folders that dropped datasets of its name left. Both
+ * counts may be NULL and are added to. */
+enum dm_status dm_lake_sweep_dataset(struct dm_lake *lake, const char *namespace, const char *name,
+                                     uint64_t *files, uint64_t *bytes, struct dm_error *err) DM_MUST_USE;
+/* Snapshots that the dataset has now; 0: there is no such dataset. */
+enum dm_status dm_lake_snapshots(struct dm_lake *lake, const char *namespace, const char *name, size_t *n,
+                                 struct dm_error *err) DM_MUST_USE;
 /* doctor: checks that every file that the current snapshots refer to is there, with its size, and can be parsed. Each finding calls fn. */
 typedef void (*dm_lake_finding)(void *ctx, const char *path, const char *what);
 enum dm_status dm_lake_check(struct dm_lake *lake, dm_lake_finding fn, void *ctx,

@@ -23,6 +23,7 @@ struct sweep {
     int64_t now_ms;
     int64_t min_age_ms;
     uint64_t removed;
+    uint64_t removed_bytes;
     struct dm_path_set used;    /* of the dataset at hand */
     struct dm_path_set garbage; /* all garbage seen and left, to clean up the table */
 };
@@ -129,9 +130,10 @@ static enum dm_status sweep_file(struct sweep *w, const char *path, struct dm_er
         (void)dm_path_set_add(&w->garbage, path);
         return DM_OK;
     }
-    if (unlink(path) == 0)
+    if (unlink(path) == 0) {
         w->removed++;
-    else if (errno != ENOENT)
+        w->removed_bytes += (uint64_t)st.st_size;
+    } else if (errno != ENOENT)
         return dm_fail_errno(err, "cannot remove %s", path);
     return DM_OK;
 }
@@ -263,6 +265,37 @@ static enum dm_status sweep_dropped(struct sweep *w, struct dm_error *err)
     return status;
 }
 
+/* Is the folder of this URI one that dm_commit_create gives to datasets of the name? "<base>" or "<base>~2" … */
+static bool is_folder_of(const char *uri, const char *base)
+{
+    char *path = dm_store_path(uri);
+    size_t n = strlen(base);
+    bool is = path != NULL && strncmp(path, base, n) == 0 && (path[n] == '\0' || path[n] == '~');
+    free(path);
+    return is;
+}
+
+static enum dm_status sweep_dropped_of(struct sweep *w, const char *namespace, const char *name,
+                                       struct dm_error *err)
+{
+    char **uris = NULL;
+    size_t n = 0;
+    char *namespace_folder = dm_store_folder_name(namespace);
+    char *name_folder = dm_store_folder_name(name);
+    char *base = dm_xasprintf("%s/%s/%s", w->lake->folder, namespace_folder, name_folder);
+    enum dm_status status = list_dropped(w, w->now_ms, &uris, &n, err);
+    for (size_t i = 0; i < n; i++) {
+        if (status == DM_OK && is_folder_of(uris[i], base))
+            status = remove_dropped(w, uris[i], err);
+        free(uris[i]);
+    }
+    free(uris);
+    free(base);
+    free(name_folder);
+    free(namespace_folder);
+    return status;
+}
+
 /* Forgets lines of datamirror_garbage whose files are gone or in use again. */
 static enum dm_status clean_garbage_table(struct sweep *w, struct dm_error *err)
 {
@@ -323,5 +356,30 @@ enum dm_status dm_lake_sweep(struct dm_lake *lake, int64_t min_age_ms, uint64_t 
     dm_path_set_release(&w.garbage);
     if (removed != NULL)
         *removed = w.removed;
+    return status;
+}
+
+enum dm_status dm_lake_sweep_dataset(struct dm_lake *lake, const char *namespace, const char *name,
+                                     uint64_t *files, uint64_t *bytes, struct dm_error *err)
+{
+    struct sweep w = {.lake = lake, .now_ms = dm_clock_wall_us() / 1000};
+    if (lake->read_only || lake->open_commit != NULL)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "a sweep of a read-only lake or while a commit is open");
+    lake_lock(lake);
+    struct dm_catalog_table *rows = NULL;
+    size_t n = 0;
+    enum dm_status status = dm_catalog_tables(&lake->catalog, namespace, name, &rows, &n, err);
+    for (size_t i = 0; i < n && status == DM_OK; i++)
+        status = sweep_table(&w, &rows[i], err);
+    dm_catalog_tables_free(rows, n);
+    if (status == DM_OK)
+        status = sweep_dropped_of(&w, namespace, name, err);
+    lake_unlock(lake);
+    dm_path_set_release(&w.used);
+    dm_path_set_release(&w.garbage);
+    if (files != NULL)
+        *files += w.removed;
+    if (bytes != NULL)
+        *bytes += w.removed_bytes;
     return status;
 }
