@@ -304,15 +304,16 @@ static enum dm_status apply_batch(struct dm_apply_context *a, struct dm_target *
     return status;
 }
 
-/* How many rows may be applied at once: stored values that come back for UNCHANGED ones must fit into memory, and how large they
+/* How many rows may be applied at once: stored values that come back for UNCHANGED ones (or for nulls that keep them) must fit into memory, and how large they
  * are is only known from what the dataset's rows take in their files (compressed, hence the factor). */
 static enum dm_status rows_at_once(struct dm_apply_context *a, const struct dm_target *t,
                                    const struct dm_batch *batch, size_t *rows, struct dm_error *err)
 {
     enum { stored_bytes_at_once = 64 << 20, compression_guess = 4, fewest_rows = 64 };
+    bool nulls_too = t->rules != NULL && t->rules->schema->settings.ignore_null_updates;
     bool unchanged = false;
     for (size_t i = 0; i < batch->n_columns; i++)
-        unchanged |= batch->columns[i].unchanged > 0;
+        unchanged |= batch->columns[i].unchanged > 0 || (nulls_too && batch->columns[i].nulls > 0);
     *rows = batch->rows;
     const struct dm_dataset *d = NULL;
     if (!unchanged)

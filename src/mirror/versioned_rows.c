@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "column/row_json.h"
 #include "mirror/history.h"
+#include "mirror/null_updates.h"
 #include "mirror/tombstones.h"
 #include "mirror/version_pass.h"
 
@@ -218,7 +219,8 @@ static enum dm_status pass(struct dm_version_pass *p, struct dm_error *err)
 {
     struct dm_key_list *keys = &p->a->net.keys;
     p->keys = keys;
-    if (p->batch->rows >= DM_NO_ROW)
+    const struct dm_dataset_settings *settings = &p->t->rules->schema->settings;
+    if (p->batch->rows >= DM_NO_ROW / 2)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "a batch of %zu rows is too large", p->batch->rows);
     if (dm_key_list_encode(keys, p->batch, err) != DM_OK ||
         dm_version_list_encode(&p->versions, p->batch, p->t->rules->version_field, err) != DM_OK ||
@@ -226,6 +228,8 @@ static enum dm_status pass(struct dm_version_pass *p, struct dm_error *err)
         return DM_FAIL;
     for (size_t k = 0; k < p->n_keys; k++)
         judge_key(p, k);
+    if (settings->ignore_null_updates && dm_null_updates_resolve(p, err) != DM_OK)
+        return DM_FAIL;
     return write_winners(p, err);
 }
 

@@ -240,7 +240,7 @@ static void compare_with_model(struct world *w, const struct model *m, char (*na
             if (!row->live)
                 continue;
             live++;
-            char expected[128], found[128];
+            char expected[512], found[512];
             (void)snprintf(expected, sizeof expected, "%d/%s %s %lld", r, names[n], row->note, (long long)row->amount);
             bool there = false;
             for (size_t i = 0; i < b->rows && !there; i++) {

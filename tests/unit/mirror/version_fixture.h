@@ -23,6 +23,7 @@
 #include "mirror/declared.h"
 #include "mirror/index_rebuild.h"
 #include "mirror/tombstones.h"
+#include "mirror/versioned_rows.h"
 
 #define must(call) \
     do { \
