@@ -239,6 +239,9 @@ enum dm_status dm_index_env_open(struct dm_index_env *e, const char *folder, boo
     struct state s;
     if (dm_file_make_folders(folder, err) != DM_OK || take_lock(e, err) != DM_OK)
         goto fail;
+    char *unfinished = path_of(e, "data.mdb.new"); /* of a rewrite that was killed */
+    (void)unlink(unfinished);
+    free(unfinished);
     read_boot(e->boot, sizeof e->boot);
     *trusted = read_state(e, &s) && state_trusted(e, &s);
     if (open_data(e, trusted, err) != DM_OK)
@@ -267,6 +270,38 @@ void dm_index_env_close(struct dm_index_env *e, bool clean)
         close(e->lock_fd);
     free(e->folder);
     *e = (struct dm_index_env){.lock_fd = -1, .data_fd = -1};
+}
+
+static enum dm_status exchange(struct dm_index_env *e, const char *new_path, const char *path,
+                               struct dm_error *err)
+{
+    mdb_env_close(e->env);
+    e->env = NULL;
+    e->data_fd = -1;
+    e->granted_bytes = 0;
+    if (rename(new_path, path) != 0)
+        return dm_fail_errno(err, "cannot rename %s to %s", new_path, path);
+    int rc = open_env(e, path);
+    if (rc != 0)
+        return dm_index_env_fail(e, rc, "cannot open it after it was written anew", err);
+    if (set_length(e, dm_index_env_used_pages(e) * e->page_size + FILE_SLACK, err) != DM_OK)
+        return DM_FAIL;
+    e->dirty = true;
+    return write_state(e, false, err); /* it knows the inode */
+}
+
+enum dm_status dm_index_env_rewrite(struct dm_index_env *e, struct dm_error *err)
+{
+    char *new_path = path_of(e, "data.mdb.new");
+    char *path = path_of(e, "data.mdb");
+    enum dm_status status = dm_index_env_write_anew(e, new_path, MAX_DATASETS, err);
+    if (status == DM_OK)
+        status = exchange(e, new_path, path, err);
+    if (status == DM_OK)
+        status = dm_file_sync(e->folder, err);
+    free(new_path);
+    free(path);
+    return status;
 }
 
 /* ---- room ---- */

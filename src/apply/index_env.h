@@ -50,6 +50,12 @@ enum dm_status dm_index_env_widen(struct dm_index_env *e, struct dm_error *err) 
 enum dm_status dm_index_env_reserve(struct dm_index_env *e, uint64_t pages, struct dm_error *err) DM_MUST_USE;
 /* Pages in use by the last committed state. */
 uint64_t dm_index_env_used_pages(const struct dm_index_env *e);
+/* Its entries, and nothing else that its pages hold, in a fresh file that takes the place of the old one (index_rewrite.c). No transaction may
+ * be open; handles of databases are invalid afterwards. When it fails after the old file was closed, env is NULL. */
+enum dm_status dm_index_env_rewrite(struct dm_index_env *e, struct dm_error *err) DM_MUST_USE;
+/* index_rewrite.c: only the new file; `path` is made. */
+enum dm_status dm_index_env_write_anew(const struct dm_index_env *e, const char *path, unsigned max_dbs,
+                                       struct dm_error *err) DM_MUST_USE;
 /* LMDB's code as an error; returns DM_FAIL. */
 enum dm_status dm_index_env_fail(const struct dm_index_env *e, int code, const char *what,
                                  struct dm_error *err);

@@ -21,7 +21,7 @@ _Static_assert(offsetof(struct dm_index_change, key) == offsetof(struct dm_keyed
                    offsetof(struct dm_index_change, key_len) == offsetof(struct dm_keyed, key_len),
                "dm_key_sort sorts index changes");
 
-#define KEY_WHOLE 510
+#define KEY_WHOLE DM_INDEX_KEY_WHOLE
 #define KEY_PREFIX 495
 #define KEY_HASHED 511
 #define SECRET_BYTES 192
@@ -112,10 +112,18 @@ void dm_keyindex_close(struct dm_keyindex *ix)
 
 /* ---- transactions ---- */
 
+static enum dm_status not_there(const struct dm_keyindex *ix, struct dm_error *err)
+{
+    return dm_fail(err, DM_ERROR_FATAL, "start the mirror again: the index is rebuilt if need be",
+                   "the key index %s could not be opened again after it was rewritten", ix->env.folder);
+}
+
 enum dm_status dm_keyindex_begin(struct dm_keyindex *ix, struct dm_error *err)
 {
     if (ix->txn != NULL)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "the key index has a write transaction open already");
+    if (ix->env.env == NULL)
+        return not_there(ix, err);
     if (dm_index_env_mark_dirty(&ix->env, err) != DM_OK || dm_index_env_widen(&ix->env, err) != DM_OK)
         return DM_FAIL;
     ix->base_pages = dm_index_env_used_pages(&ix->env);
@@ -162,6 +170,17 @@ void dm_keyindex_abort(struct dm_keyindex *ix)
     ix->txn = NULL;
     ix->n_datasets = 0; /* handles made by the transaction are gone with it; opening others again is cheap */
     ix->meta_open = false;
+}
+
+enum dm_status dm_keyindex_rewrite(struct dm_keyindex *ix, struct dm_error *err)
+{
+    if (ix->txn != NULL)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "the key index is rewritten inside a write transaction");
+    if (ix->env.env == NULL)
+        return not_there(ix, err);
+    ix->n_datasets = 0; /* handles go with the file */
+    ix->meta_open = false;
+    return dm_index_env_rewrite(&ix->env, err);
 }
 
 /* ---- datasets ---- */
@@ -473,6 +492,68 @@ enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset,
             status = fail(ix, rc, "cannot append a key", err);
         }
     }
+    mdb_cursor_close(cursor);
+    return status;
+}
+
+/* ---- neighbours ---- */
+
+/* Moves the cursor and takes the entry there when it shares the prefix. */
+static enum dm_status take_entry(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key, MDB_cursor_op op,
+                                 const uint8_t *prefix, uint32_t prefix_len, struct dm_index_entry *out,
+                                 bool *none, struct dm_error *err)
+{
+    MDB_val value;
+    int rc = mdb_cursor_get(cursor, key, &value, op);
+    if (none != NULL)
+        *none = rc == MDB_NOTFOUND;
+    if (rc == MDB_NOTFOUND)
+        return DM_OK;
+    if (rc != 0)
+        return fail(ix, rc, "cannot look for a neighbour", err);
+    if (key->mv_size < prefix_len || memcmp(key->mv_data, prefix, prefix_len) != 0)
+        return DM_OK;
+    struct dm_index_change c;
+    if (take_old(ix, &value, &c, err) != DM_OK)
+        return DM_FAIL;
+    *out = (struct dm_index_entry){.key = key->mv_data,
+                                   .key_len = (uint32_t)key->mv_size,
+                                   .version = c.old_version,
+                                   .version_len = c.old_version_len,
+                                   .place = c.old};
+    return DM_OK;
+}
+
+enum dm_status dm_keyindex_near(struct dm_keyindex *ix, uint32_t dataset, const uint8_t *key,
+                                uint32_t key_len, uint32_t prefix_len, struct dm_index_entry *before,
+                                struct dm_index_entry *same, struct dm_index_entry *after,
+                                struct dm_error *err)
+{
+    struct dataset *d;
+    MDB_cursor *cursor;
+    *before = *same = *after = (struct dm_index_entry){0};
+    if (key_len == 0 || key_len > KEY_WHOLE || prefix_len > key_len)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "a key of %u bytes has no neighbours in the index", key_len);
+    if (find_dataset(ix, dataset, &d, err) != DM_OK || open_cursor(ix, d, &cursor, err) != DM_OK)
+        return DM_FAIL;
+    const struct dm_index_change wanted = {.key = key, .key_len = key_len};
+    MDB_val at = stored_key(ix, &wanted, NULL);
+    struct dm_index_entry first = {0};
+    bool at_end = false;
+    enum dm_status status =
+        take_entry(ix, cursor, &at, MDB_SET_RANGE, key, prefix_len, &first, &at_end, err);
+    if (first.key != NULL && dm_key_compare(first.key, first.key_len, key, key_len) == 0) {
+        *same = first;
+        if (status == DM_OK)
+            status = take_entry(ix, cursor, &at, MDB_NEXT, key, prefix_len, after, NULL, err);
+        at = stored_key(ix, &wanted, NULL);
+        if (status == DM_OK)
+            status = take_entry(ix, cursor, &at, MDB_SET, key, prefix_len, same, NULL, err);
+    } else {
+        *after = first;
+    }
+    if (status == DM_OK) /* the cursor stands at the first key that is not below, if there is one */
+        status = take_entry(ix, cursor, &at, at_end ? MDB_LAST : MDB_PREV, key, prefix_len, before, NULL, err);
     mdb_cursor_close(cursor);
     return status;
 }

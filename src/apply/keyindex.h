@@ -64,6 +64,9 @@ enum dm_status dm_keyindex_begin(struct dm_keyindex *ix, struct dm_error *err) D
 enum dm_status dm_keyindex_commit(struct dm_keyindex *ix, struct dm_error *err) DM_MUST_USE;
 void dm_keyindex_abort(struct dm_keyindex *ix); /* fine when none is open */
 
+/* Outside a write transaction: writes all entries into a fresh file, so that no byte of a key that was deleted stays in it. Costs a pass over the whole index. */
+enum dm_status dm_keyindex_rewrite(struct dm_keyindex *ix, struct dm_error *err) DM_MUST_USE;
+
 /* All in the open write transaction: */
 
 /* Gets the old places and puts the new ones (with the new versions). `changes` must be sorted by key (dm_index_changes_sort), keys distinct. */
@@ -81,6 +84,22 @@ enum dm_status dm_keyindex_append(struct dm_keyindex *ix, uint32_t dataset,
  * a tombstone, stays so, with `old` file 0. Sorted as above. */
 enum dm_status dm_keyindex_move(struct dm_keyindex *ix, uint32_t dataset, struct dm_index_change *changes,
                                 size_t n, struct dm_error *err) DM_MUST_USE;
+
+/* An entry as it stands in the index; valid until the next change in the transaction. */
+struct dm_index_entry {
+    const uint8_t *key; /* NULL: there is none */
+    uint32_t key_len;
+    uint32_t version_len;
+    const uint8_t *version;
+    struct dm_place place;
+};
+#define DM_INDEX_KEY_WHOLE 510 /* bytes up to which a key is stored as it is, in order */
+/* The entry of the key, and those next to it among the keys that share its first `prefix_len` bytes. The key, and all that share the prefix, must be
+ * of at most DM_INDEX_KEY_WHOLE bytes. */
+enum dm_status dm_keyindex_near(struct dm_keyindex *ix, uint32_t dataset, const uint8_t *key,
+                                uint32_t key_len, uint32_t prefix_len, struct dm_index_entry *before,
+                                struct dm_index_entry *same, struct dm_index_entry *after,
+                                struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_keyindex_clear(struct dm_keyindex *ix, uint32_t dataset, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_keyindex_count(struct dm_keyindex *ix, uint32_t dataset, uint64_t *keys,
                                  struct dm_error *err) DM_MUST_USE;
