@@ -200,7 +200,7 @@ static int run(const struct dm_invocation *in)
     if (!dm_invocation_has(in, "watch")) {
         code = show(config, json, false);
     } else {
-        const volatile sig_atomic_t *stop = dm_stop_signal_install_quiet();
+        const atomic_int *stop = dm_stop_signal_install_quiet();
         bool clear = !json && isatty(STDOUT_FILENO);
         while (*stop == 0) {
             code = show(config, json, clear);

@@ -1,11 +1,13 @@
 #include "cli/stop_signal.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t stop;
-static volatile sig_atomic_t quiet;
+static atomic_int stop; /* read by all threads; without a lock, so a handler may write it */
+static atomic_int quiet;
 
 static _Noreturn void on_alarm(int number)
 {
@@ -21,6 +23,7 @@ static void say(const char *text)
 
 static void on_signal(int number)
 {
+    int before = errno;
     (void)number;
     if (stop == 0) {
         stop = 1;
@@ -30,9 +33,10 @@ static void on_signal(int number)
         stop = 2;
         (void)alarm(1);
     }
+    errno = before;
 }
 
-const volatile sig_atomic_t *dm_stop_signal_install_quiet(void)
+const atomic_int *dm_stop_signal_install_quiet(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
@@ -44,7 +48,7 @@ const volatile sig_atomic_t *dm_stop_signal_install_quiet(void)
     return &stop;
 }
 
-const volatile sig_atomic_t *dm_stop_signal_install(void)
+const atomic_int *dm_stop_signal_install(void)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigemptyset(&ignore.sa_mask);

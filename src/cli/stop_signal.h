@@ -5,12 +5,12 @@
 #ifndef DM_CLI_STOP_SIGNAL_H
 #define DM_CLI_STOP_SIGNAL_H
 
-#include <signal.h>
+#include <stdatomic.h>
 
 /* Installs the handlers (and ignores SIGPIPE, so that a closed connection is an error and not the end); returns the counter. */
-const volatile sig_atomic_t *dm_stop_signal_install(void);
+const atomic_int *dm_stop_signal_install(void);
 
 /* The same without words, for commands that only look: SIGPIPE keeps ending them. */
-const volatile sig_atomic_t *dm_stop_signal_install_quiet(void);
+const atomic_int *dm_stop_signal_install_quiet(void);
 
 #endif

@@ -10,7 +10,7 @@
 #ifndef DM_MIRROR_INTAKE_H
 #define DM_MIRROR_INTAKE_H
 
-#include <signal.h>
+#include <stdatomic.h>
 
 #include "engine/change_reader.h"
 #include "mirror/declared.h"
@@ -41,9 +41,10 @@ struct dm_intake_job {
         receipt_check; /* hash of the content, kept with the receipt: a receipt with another one is a CONFLICT error; NULL: not compared */
     bool dry_run;      /* counts only; nothing is committed */
     bool no_limits;    /* the dataset's max_quarantined does not count: the rows are in quarantine already */
-    dm_commit_extra extra; /* runs in the commit's catalog transaction, when its bad rows are in quarantine; NULL: nothing */
+    dm_commit_extra
+        extra; /* runs in the commit's catalog transaction, when its bad rows are in quarantine; NULL: nothing */
     void *extra_ctx;
-    const volatile sig_atomic_t *stop; /* > 0: give up (TRANSIENT); NULL: nobody asks */
+    const atomic_int *stop; /* > 0: give up (TRANSIENT); NULL: nobody asks */
     /* out */
     bool unknown_dataset; /* with `error`: there is no declared dataset of that name */
     bool repeated;        /* the receipt was there already; counts are those of the first time */

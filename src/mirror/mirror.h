@@ -8,7 +8,7 @@
 #ifndef DM_MIRROR_MIRROR_H
 #define DM_MIRROR_MIRROR_H
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "config/config.h"
@@ -17,7 +17,7 @@
 struct dm_mirror;
 
 struct dm_mirror_options {
-    const volatile sig_atomic_t *stop;
+    const atomic_int *stop;
     bool until_caught_up; /* end once every source's position at the start of the call is in the lake */
     bool progress;        /* stderr is a terminal: progress line instead of periodic log lines */
     int64_t run_for_ms;   /* end cleanly after this long; 0: never (for the sample) */
@@ -91,9 +91,8 @@ struct dm_verify_callbacks {
 /* datasets: names to verify, n 0: all. *result is the worst of all. */
 enum dm_status dm_mirror_verify(const struct dm_config *config, const char *const *datasets, size_t n,
                                 size_t max_differences, int64_t timeout_ms,
-                                const struct dm_verify_callbacks *callbacks,
-                                const volatile sig_atomic_t *stop, enum dm_verify_result *result,
-                                struct dm_error *err) DM_MUST_USE;
+                                const struct dm_verify_callbacks *callbacks, const atomic_int *stop,
+                                enum dm_verify_result *result, struct dm_error *err) DM_MUST_USE;
 
 /* ---- resync ---- */
 

@@ -11,7 +11,7 @@ struct dm_opened_mirror {
     struct dm_lake_lock lock;
 };
 
-static const volatile sig_atomic_t never_stop;
+static const atomic_int never_stop;
 
 static enum dm_status open_engine(struct dm_mirror *m, struct dm_error *err)
 {
@@ -64,7 +64,7 @@ static enum dm_status open_index(struct dm_mirror *m, struct dm_error *err)
     return status;
 }
 
-enum dm_status dm_mirror_open_locked(const struct dm_config *config, const volatile sig_atomic_t *stop,
+enum dm_status dm_mirror_open_locked(const struct dm_config *config, const atomic_int *stop,
                                      struct dm_lake_lock *take_lock, struct dm_opened_mirror **out,
                                      struct dm_mirror **mirror, struct dm_error *err)
 {
@@ -91,7 +91,7 @@ enum dm_status dm_mirror_open_locked(const struct dm_config *config, const volat
     return DM_OK;
 }
 
-enum dm_status dm_mirror_open(const struct dm_config *config, const volatile sig_atomic_t *stop,
+enum dm_status dm_mirror_open(const struct dm_config *config, const atomic_int *stop,
                               struct dm_opened_mirror **out, struct dm_mirror **mirror, struct dm_error *err)
 {
     struct dm_lake_lock lock;

@@ -16,11 +16,11 @@
 struct dm_opened_mirror;
 
 /* For a command, under the lake lock. stop NULL: nobody asks for an end. */
-enum dm_status dm_mirror_open(const struct dm_config *config, const volatile sig_atomic_t *stop,
+enum dm_status dm_mirror_open(const struct dm_config *config, const atomic_int *stop,
                               struct dm_opened_mirror **out, struct dm_mirror **mirror,
                               struct dm_error *err) DM_MUST_USE;
 /* With a lock that is held already; it is given away, also when this fails. */
-enum dm_status dm_mirror_open_locked(const struct dm_config *config, const volatile sig_atomic_t *stop,
+enum dm_status dm_mirror_open_locked(const struct dm_config *config, const atomic_int *stop,
                                      struct dm_lake_lock *take_lock, struct dm_opened_mirror **out,
                                      struct dm_mirror **mirror, struct dm_error *err) DM_MUST_USE;
 void dm_mirror_close(struct dm_opened_mirror *opened); /* NULL is fine */

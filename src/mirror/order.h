@@ -22,7 +22,7 @@
 struct dm_order_hooks {
     void (*progress)(void *ctx, uint64_t rows, uint64_t done, uint64_t total); /* may be NULL */
     void *ctx;
-    const volatile sig_atomic_t *stop; /* may be NULL; > 0: end early, leaving nothing half done */
+    const atomic_int *stop; /* may be NULL; > 0: end early, leaving nothing half done */
 };
 
 /* *result: a new object. Must leave all or nothing, and be safe to run twice. Lake mutex not held. */

@@ -21,7 +21,7 @@ struct dm_order_desk {
     /* the order in hand */
     int64_t id;
     int64_t told_us;
-    volatile sig_atomic_t stop;
+    atomic_int stop;
 };
 
 /* Also where an order learns that nobody wants it any more. */

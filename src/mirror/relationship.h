@@ -19,7 +19,7 @@
 #ifndef DM_MIRROR_RELATIONSHIP_H
 #define DM_MIRROR_RELATIONSHIP_H
 
-#include <signal.h>
+#include <stdatomic.h>
 
 #include "config/config.h"
 #include "registry/relational_schema.h"
@@ -92,8 +92,8 @@ struct dm_check_options {
     size_t
         n_names; /* relationships, "dataset.relationship", or datasets (their own and those that point at them); 0: all */
     const char *const *names;
-    size_t samples;                    /* at most this many for each kind of trouble */
-    const volatile sig_atomic_t *stop; /* may be NULL */
+    size_t samples;         /* at most this many for each kind of trouble */
+    const atomic_int *stop; /* may be NULL */
 };
 
 /* CONFIG error when a name is of nothing. Writes nothing. */

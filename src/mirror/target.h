@@ -7,7 +7,6 @@
 #define DM_MIRROR_TARGET_H
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 
 #include "apply/keyindex.h"
@@ -57,7 +56,7 @@ struct dm_mirror {
     struct dm_keyindex *index;
     pthread_mutex_t
         lake_mutex; /* held for a whole commit, and for every use of the lake's SQLite connection */
-    const volatile sig_atomic_t *stop;
+    const atomic_int *stop;
     atomic_bool ending; /* some source failed for good, or the time is over */
 };
 

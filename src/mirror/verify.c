@@ -32,7 +32,7 @@ enum { wait_step_ms = 20, settle_steps = 10, batch_rows = 16384, batch_bytes = 4
 /* A mirror in this process, when no other runs. */
 struct own_mirror {
     const struct dm_config *config;
-    volatile sig_atomic_t stop;
+    atomic_int stop;
     struct dm_thread thread;
     atomic_bool ended; /* by itself: something is wrong */
 };
@@ -45,7 +45,7 @@ struct verify {
     size_t max_differences;
     int64_t deadline_us; /* monotonic */
     const struct dm_verify_callbacks *callbacks;
-    const volatile sig_atomic_t *stop;
+    const atomic_int *stop;
     enum dm_verify_result worst;
     bool *seen; /* of wanted: reported */
     sqlite3 *db;
@@ -431,9 +431,8 @@ static enum dm_status open_sides(struct verify *v, struct dm_error *err)
 
 enum dm_status dm_mirror_verify(const struct dm_config *config, const char *const *datasets, size_t n,
                                 size_t max_differences, int64_t timeout_ms,
-                                const struct dm_verify_callbacks *callbacks,
-                                const volatile sig_atomic_t *stop, enum dm_verify_result *result,
-                                struct dm_error *err)
+                                const struct dm_verify_callbacks *callbacks, const atomic_int *stop,
+                                enum dm_verify_result *result, struct dm_error *err)
 {
     struct verify v = {.config = config,
                        .wanted = datasets,

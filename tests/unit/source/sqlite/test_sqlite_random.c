@@ -223,7 +223,8 @@ static void workload(bool history, bool schema_changes)
     }
     unsigned choice = seed, steps = 0;
     time_t end = time(NULL) + (seconds != NULL ? atoi(seconds) : 4);
-    for (unsigned round = 0; time(NULL) < end; round++) {
+    enum { least_units = 11, more_seconds = 60 }; /* a slow machine gets more time */
+    while (time(NULL) < end || (s.rec.units < least_units && time(NULL) < end + more_seconds)) {
         enum dm_status status = dm_source_sqlite.stream_poll(s.stream, &s.rec.sink, 10, &must_error);
         if (status == DM_FAIL)
             fail_msg("poll: %s", must_error.message);
@@ -247,7 +248,7 @@ static void workload(bool history, bool schema_changes)
     expect_whole_sum(&s);
     shop_compare(&s);
     print_message("%lu statements, %lu busy, %u units\n", statements, busy, s.rec.units);
-    assert_true(s.rec.units > 10);
+    assert_true(s.rec.units >= least_units);
     shop_close(&s);
 }
 
