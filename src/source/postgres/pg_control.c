@@ -90,6 +90,12 @@ bool pg_members_rewritten(const char *before, const char *now, bool *refilled)
     return false;
 }
 
+uint64_t pg_control_told_version(const struct pg_control *c, uint32_t oid)
+{
+    const struct pg_told *told = c->decoder != NULL ? pg_decoder_told(c->decoder, oid) : NULL;
+    return told != NULL ? told->version : 0;
+}
+
 enum dm_status pg_control_look(struct pg_control *c, uint32_t oid, struct pg_table **out,
                                struct dm_error *err)
 {
@@ -220,10 +226,9 @@ void pg_control_close(struct pg_control *c)
 
 /* ---- answers ---- */
 
-/* A closer look at a table whose signature is new. The look may see even later changes, so its position is
- * read after it. */
-static enum dm_status look_closer(struct pg_control *c, struct pg_known *k, const char *signature,
-                                  const char *members, struct dm_error *err)
+/* A closer look at a table. The look may see even later changes, so its position is read after it. */
+static enum dm_status look_closer(struct pg_control *c, struct pg_known *k, const char *members,
+                                  struct dm_error *err)
 {
     struct pg_table *now;
     if (pg_control_look(c, k->oid, &now, err) != DM_OK)
@@ -233,6 +238,7 @@ static enum dm_status look_closer(struct pg_control *c, struct pg_known *k, cons
         return DM_FAIL;
     }
     k->pending = c->any_pending = true;
+    k->told_version = pg_control_told_version(c, k->oid);
     k->dropped = now == NULL;
     if (now != NULL) {
         bool refilled = false;
@@ -242,9 +248,18 @@ static enum dm_status look_closer(struct pg_control *c, struct pg_known *k, cons
         pg_table_free(k->catalog);
         k->catalog = now;
     }
-    free(k->signature);
-    k->signature = dm_xstrdup(signature);
     return DM_OK;
+}
+
+static enum dm_status look_at_new_signature(struct pg_control *c, struct pg_known *k, const char *signature,
+                                            const char *members, struct dm_error *err)
+{
+    enum dm_status status = look_closer(c, k, members, err);
+    if (status == DM_OK) {
+        free(k->signature);
+        k->signature = dm_xstrdup(signature);
+    }
+    return status;
 }
 
 static enum dm_status on_watch(struct pg_control *c, const PGresult *rows, struct dm_error *err)
@@ -261,7 +276,7 @@ static enum dm_status on_watch(struct pg_control *c, const PGresult *rows, struc
         bool refilled = false;
         bool moved = pg_members_rewritten(k->members, members, &refilled);
         if (k->signature == NULL || strcmp(k->signature, signature) != 0 || moved || refilled)
-            status = look_closer(c, k, signature, members, err);
+            status = look_at_new_signature(c, k, signature, members, err);
         if (status == DM_OK) {
             free(k->members);
             k->members = dm_xstrdup(members);
@@ -269,7 +284,7 @@ static enum dm_status on_watch(struct pg_control *c, const PGresult *rows, struc
     }
     for (size_t i = 0; i < c->n_known && status == DM_OK; i++)
         if (!seen[i] && !c->known[i].dropped)
-            status = look_closer(c, &c->known[i], NULL, NULL, err);
+            status = look_at_new_signature(c, &c->known[i], NULL, NULL, err);
     free(seen);
     return status;
 }
@@ -381,6 +396,13 @@ static enum dm_status tell(struct pg_known *k, struct pg_decoder *d, const struc
     return status;
 }
 
+/* By number: an answer that comes meanwhile may move the entries. */
+static enum dm_status look_again(struct pg_control *c, size_t i, struct dm_error *err)
+{
+    enum dm_status status = pg_control_settle(c, err);
+    return status == DM_OK ? look_closer(c, &c->known[i], c->known[i].members, err) : status;
+}
+
 enum dm_status pg_control_apply(struct pg_control *c, struct pg_decoder *d, const struct dm_sink *sink,
                                 struct dm_error *err)
 {
@@ -392,6 +414,15 @@ enum dm_status pg_control_apply(struct pg_control *c, struct pg_decoder *d, cons
         left = left || (k->pending && d->position < k->at);
         if (!k->pending || d->position < k->at)
             continue;
+        /* The stream said more since the look (in a transaction that was streamed before it was committed, the look did not show it):
+         * telling the look now would take columns away, and with them their values. */
+        if (k->told_version != pg_control_told_version(c, k->oid)) {
+            enum dm_status looked = look_again(c, i, err);
+            if (looked != DM_OK)
+                return looked;
+            left = true;
+            continue;
+        }
         enum dm_status status = tell(k, d, sink, err);
         if (status != DM_OK)
             return status;

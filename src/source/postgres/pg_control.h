@@ -31,12 +31,15 @@ struct pg_known {
     bool rewritten;
     bool refilled; /* filenodes of partitions changed: rewritten, unless a truncate of the root did it */
     dm_position at;
+    uint64_t
+        told_version; /* pg_told.version when the catalog was looked at: another one now means that the look is the older of the two */
 };
 
 enum pg_control_state { PG_CONTROL_IDLE, PG_CONTROL_END, PG_CONTROL_WATCH, PG_CONTROL_HEARTBEAT };
 
 struct pg_control {
     const struct dm_source_config *config; /* borrowed */
+    const struct pg_decoder *decoder;      /* borrowed; NULL before the stream is open */
     PGconn *conn;
     struct pg_type_cache types;
     enum pg_control_state state;
@@ -68,6 +71,8 @@ bool pg_table_rewritten(const struct pg_table *before, const struct pg_table *no
 bool pg_members_rewritten(const char *before, const char *now, bool *refilled);
 /* The entry of a table, made when there is none. */
 struct pg_known *pg_control_known(struct pg_control *c, uint32_t oid);
+/* Of what the sink was told of a table; 0: nothing. */
+uint64_t pg_control_told_version(const struct pg_control *c, uint32_t oid);
 /* Waits for an answer that is under way. */
 enum dm_status pg_control_settle(struct pg_control *c, struct dm_error *err) DM_MUST_USE;
 /* Where the server's log ends now. */

@@ -188,6 +188,9 @@ static void end_streamed_relations(struct pg_decoder *d, uint64_t xid, bool comm
         struct pg_relation *r = d->relations[i];
         if (r->xid != xid)
             continue;
+        struct pg_told *told = pg_decoder_told(d, r->oid);
+        if (told != NULL)
+            told->version = ++d->versions;
         if (!committed) {
             remove_relation(d, r);
             continue;
@@ -312,6 +315,7 @@ enum dm_status pg_decoder_tell(struct pg_decoder *d, const struct dm_sink *sink,
     told->table = dm_table_copy(table);
     told->handle = handle;
     told->asked = d->serial;
+    told->version = ++d->versions;
     return DM_OK;
 }
 

@@ -36,6 +36,7 @@ struct pg_told {
     void *handle;           /* NULL: not mirrored */
     bool truncated;         /* a truncate passed since the owner last looked */
     uint64_t asked;         /* the transaction in which a NULL was answered last: the next one asks again */
+    uint64_t version; /* changes with every definition that is told, and when a streamed one takes effect */
 };
 
 /* A relation as the messages describe it. */
@@ -76,6 +77,7 @@ struct pg_decoder {
     size_t n_told;
     struct pg_told **told;
     struct pg_told *last_told;
+    uint64_t versions;        /* counts what pg_told.version counts */
     uint64_t serial;          /* counts transactions and blocks */
     struct pg_relation *last; /* the relation of the previous change: mostly it is the same again */
     size_t capacity;          /* of the two tuples */

@@ -233,6 +233,7 @@ enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m
     out->table->rewritten = known->catalog != NULL && pg_table_rewritten(known->catalog, now);
     pg_table_free(known->catalog);
     known->catalog = now;
+    known->told_version = pg_control_told_version(c, m->oid);
     known->pending = c->any_pending = true;
     return pg_control_end(c, &known->at, err);
 }

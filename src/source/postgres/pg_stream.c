@@ -118,6 +118,7 @@ enum dm_status pg_stream_open(struct dm_source *s, dm_position from, struct dm_s
         pg_stream_close(st);
         return DM_FAIL;
     }
+    st->control.decoder = &st->decoder;
     st->feedback_us = dm_clock_monotonic_us();
     *out = st;
     return DM_OK;

@@ -248,6 +248,45 @@ static void test_streamed_ddl_rolled_back(void **state)
     live_free(l);
 }
 
+/* A look at the catalog that is older than a streamed transaction must not take back the columns that the transaction brought: the
+ * column would come again later, as another one, without its values. */
+static void test_streamed_ddl_outlives_an_older_look(void **state)
+{
+    (void)state;
+    NEED_SERVER();
+    struct live *l = live_new();
+    run(l, "CREATE TABLE t (id int PRIMARY KEY, a text); CREATE TABLE w (id int PRIMARY KEY, a text)");
+    live_prepare(l);
+    live_stream(l, 0);
+    run(l, "INSERT INTO t VALUES (0, 'first')");
+    drain(l);
+    recorder_clear(&l->rec);
+    PGconn *other = PQconnectdb(live_server.url);
+    run(l, "ALTER TABLE t ADD COLUMN b int; UPDATE t SET b = 1");
+    pg_server_sql(other, "BEGIN; INSERT INTO w SELECT g, repeat('x', 100) FROM generate_series(1, 2000) g");
+    /* The mirror looks now; what it saw is told once the stream has come to where the log ends now. Nothing but the other transaction
+     * lies between, which has not added its column yet. */
+    int64_t deadline = dm_clock_monotonic_us() + 20000000;
+    while (l->rec.commits < 1) {
+        assert_int_not_equal(l->type->stream_poll(l->stream, &l->sink, 100, &l->err), DM_FAIL);
+        assert_true(dm_clock_monotonic_us() < deadline);
+    }
+    pg_server_sql(other,
+                  "ALTER TABLE t ADD COLUMN n int; INSERT INTO t SELECT g, repeat('x', 100), g, g FROM "
+                  "generate_series(1, 2000) g; COMMIT");
+    PQfinish(other);
+    l->rec.quiet = true;
+    drain(l);
+    (void)l->type->stream_poll(l->stream, &l->sink, 0, &l->err);
+    const char *last = NULL;
+    for (const char *at = l->rec.log; (at = strstr(at, "table public.t(")) != NULL; at++)
+        last = at;
+    assert_non_null(last);
+    static const char wanted[] = "table public.t(id int!, a string, b int, n int)\n";
+    assert_memory_equal(last, wanted, sizeof wanted - 1);
+    live_free(l);
+}
+
 static void test_ddl_with_rows(void **state)
 {
     (void)state;
@@ -857,6 +896,7 @@ int main(void)
         cmocka_unit_test(test_bad_rows),
         cmocka_unit_test(test_streamed_transaction),
         cmocka_unit_test(test_streamed_ddl_rolled_back),
+        cmocka_unit_test(test_streamed_ddl_outlives_an_older_look),
         cmocka_unit_test(test_ddl_with_rows),
         cmocka_unit_test(test_ddl_while_away),
         cmocka_unit_test(test_ddl_without_rows),
