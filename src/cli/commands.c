@@ -8,6 +8,7 @@ const struct dm_command *const dm_commands[] = {
     &dm_command_verify,
     &dm_command_query,
     &dm_command_check,
+    &dm_command_quarantine,
     &dm_command_resync,
     &dm_command_doctor,
     &dm_command_help,

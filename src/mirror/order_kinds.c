@@ -2,8 +2,11 @@
 #include <string.h>
 
 #include "mirror/order.h"
+#include "mirror/quarantine.h"
 
 const struct dm_order_kind *const dm_order_kinds[] = {
+    &dm_order_quarantine_replay,
+    &dm_order_quarantine_discard,
     NULL,
 };
 
