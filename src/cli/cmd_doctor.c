@@ -172,9 +172,22 @@ static void check_engine(struct doctor *d)
     dm_engine_close(engine);
 }
 
+static void check_watched_folder(struct doctor *d, const struct dm_source_config *config)
+{
+    if (access(config->path, R_OK | X_OK) == 0)
+        showf(d, config->name, DM_CHECK_OK, NULL, "the folder %s can be read", config->path);
+    else
+        showf(d, config->name, DM_CHECK_FAIL, "make it, change its permissions, or correct path:",
+              "the folder %s cannot be read: %s", config->path, strerror(errno));
+}
+
 static void check_source(struct doctor *d, const struct dm_source_config *config)
 {
     struct dm_error err = {0};
+    if (strcmp(config->type, "files") == 0) {
+        check_watched_folder(d, config);
+        return;
+    }
     const struct dm_source_type *type = dm_source_type_find(config->type);
     struct dm_source *source = NULL;
     if (type == NULL) {

@@ -77,6 +77,12 @@ static void release_source(struct dm_source_config *s)
     free(s->type);
     free(s->url);
     free(s->path);
+    free(s->dataset);
+    free(s->pattern);
+    free(s->format);
+    free(s->delimiter);
+    free(s->null_text);
+    free(s->on_bad_file);
     for (size_t i = 0; i < s->n_tables; i++)
         release_table(&s->tables[i]);
     free(s->tables);

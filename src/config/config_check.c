@@ -77,6 +77,8 @@ static bool is_identifier(const char *text, size_t longest)
 static bool names_may_meet(const struct dm_source_config *a, const struct dm_source_config *b)
 {
     size_t n = strlen(a->name);
+    if (strcmp(b->type, "files") == 0) /* its name is no namespace */
+        return false;
     return strcmp(a->type, "postgres") == 0 && strncmp(a->name, b->name, n) == 0 && b->name[n] == '_';
 }
 
@@ -93,7 +95,8 @@ static enum dm_status check_pair(const struct dm_source_config *a, const struct 
             "the names of sources \"%s\" and \"%s\" may clash: datasets of other schemas of \"%s\" are "
             "named %s_<schema>.<table>",
             a->name, b->name, outer->name, outer->name);
-    if (a->path != NULL && b->path != NULL && strcmp(a->path, b->path) == 0)
+    bool files = strcmp(a->type, "files") == 0 || strcmp(b->type, "files") == 0;
+    if (!files && a->path != NULL && b->path != NULL && strcmp(a->path, b->path) == 0)
         return dm_config_fail(at, err, "mirror a file once; tables: chooses what is taken",
                               "sources \"%s\" and \"%s\" are the same file", a->name, b->name);
     if (a->url != NULL && b->url != NULL && strcmp(a->url, b->url) == 0 &&
@@ -126,6 +129,15 @@ static enum dm_status check_local(const char *option, const char *path, struct d
     return DM_OK;
 }
 
+static enum dm_status check_files(const struct dm_source_config *s, struct dm_config_place at,
+                                  struct dm_error *err)
+{
+    if (s->delimiter != NULL && strlen(s->delimiter) != 1)
+        return dm_config_fail(at, err, "a tab is \"\\t\" in double quotes",
+                              "delimiter cannot be \"%.20s\"; it is one character", s->delimiter);
+    return DM_OK;
+}
+
 enum dm_status dm_config_check_source(struct dm_config *config, struct dm_config_place at,
                                       struct dm_error *err)
 {
@@ -150,7 +162,10 @@ enum dm_status dm_config_check_source(struct dm_config *config, struct dm_config
             return DM_FAIL;
         resolve(&s->path, config->folder);
     }
-    if (s->n_tables == 0) {
+    bool files = strcmp(s->type, "files") == 0;
+    if (files && check_files(s, at, err) != DM_OK)
+        return DM_FAIL;
+    if (s->n_tables == 0 && !files) {
         s->tables = dm_xzalloc(1, sizeof *s->tables);
         s->n_tables = 1;
         s->tables[0].glob = dm_xstrdup(strcmp(s->type, "sqlite") == 0 ? "*" : "*.*");

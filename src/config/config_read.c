@@ -365,7 +365,7 @@ static enum dm_status finish_section(const struct reader *r, const struct dm_opt
 {
     for (size_t i = 0; i < section->n; i++) {
         const struct dm_option *o = &section->options[i];
-        bool applies = o->only == NULL || (type != NULL && strcmp(o->only, type) == 0);
+        bool applies = dm_option_applies(o, type);
         if (given->line[i] != 0) {
             if (!applies)
                 return dm_config_fail((struct dm_config_place){r->file, given->line[i]}, err,
@@ -438,12 +438,14 @@ static enum dm_status read_sources(struct reader *r, yaml_node_t *node, struct d
     struct dm_config *config = r->config;
     if (check_node(r, node, err) != DM_OK)
         return DM_FAIL;
-    if (node->type != YAML_MAPPING_NODE || node->data.mapping.pairs.start == node->data.mapping.pairs.top)
-        return dm_config_fail(
-            place_of(r, node), err, "for example: sources: {shop: {type: sqlite, path: shop.db}}",
-            "sources wants at least one source by name%s", is_null(node) ? ", it has none" : "");
+    if (is_null(node))
+        return DM_OK;
+    if (node->type != YAML_MAPPING_NODE)
+        return dm_config_fail(place_of(r, node), err,
+                              "for example: sources: {shop: {type: sqlite, path: shop.db}}",
+                              "sources wants sources by name, not %s", kind_of_node(node));
     size_t n = (size_t)(node->data.mapping.pairs.top - node->data.mapping.pairs.start);
-    config->sources = dm_xzalloc(n, sizeof *config->sources);
+    config->sources = dm_xzalloc(n + 1, sizeof *config->sources);
     for (size_t i = 0; i < n; i++) {
         const yaml_node_pair_t *pair = &node->data.mapping.pairs.start[i];
         const yaml_node_t *key = node_at(r, pair->key);

@@ -11,7 +11,9 @@
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
 static const char *const compressions[] = {"zstd", "snappy", "uncompressed", NULL};
-static const char *const source_types[] = {"postgres", "sqlite", NULL};
+static const char *const source_types[] = {"postgres", "sqlite", "files", NULL};
+static const char *const file_formats[] = {"auto", "csv", "json", "parquet", NULL};
+static const char *const bad_file_rules[] = {"stop", "skip", NULL};
 static const char *const time_types[] = {"time", "string", NULL};
 
 #define TOP(member) .offset = offsetof(struct dm_config, member)
@@ -28,10 +30,11 @@ static const struct dm_option top[] = {
      .kind = DM_OPTION_SOURCES,
      TOP(sources),
      .count_offset = offsetof(struct dm_config, n_sources),
-     .required = true,
-     .help = "The databases to mirror, by name. The name becomes the namespace of the datasets, so choose it "
-             "with "
-             "care: a lower-case letter, then lower-case letters, digits and `_`, at most 40 characters.",
+     .help =
+         "Where changes come from, by name: databases to mirror, folders to watch. The name of a database's "
+         "source becomes the namespace of its datasets, so choose it with care: a lower-case letter, then "
+         "lower-case letters, digits and `_`, at most 40 characters. Without any, the lake holds declared "
+         "datasets only, which commands and the HTTP server feed.",
      .example = "sources: {shop: {type: sqlite, path: shop.db}}"},
     {.name = "commit_interval",
      .kind = DM_OPTION_DURATION,
@@ -154,7 +157,7 @@ static const struct dm_option source[] = {
      SOURCE(type),
      .choices = source_types,
      .required = true,
-     .help = "What kind of database it is.",
+     .help = "What it is: a database, or a folder of files with changes for a declared dataset.",
      .example = "type: postgres"},
     {.name = "url",
      .kind = DM_OPTION_TEXT,
@@ -169,14 +172,79 @@ static const struct dm_option source[] = {
     {.name = "path",
      .kind = DM_OPTION_TEXT,
      SOURCE(path),
-     .only = "sqlite",
+     .only = "sqlite, files",
      .required = true,
-     .help = "The database file. A relative path counts from the folder of the configuration file.",
+     .help = "The database file, or the folder to watch. A relative path counts from the folder of the "
+             "configuration file.",
      .example = "path: shop.db"},
+    {.name = "dataset",
+     .kind = DM_OPTION_TEXT,
+     SOURCE(dataset),
+     .only = "files",
+     .required = true,
+     .help = "The declared dataset (`datamirror schema apply`) that the files hold changes of. Several sources "
+             "may feed one dataset.",
+     .example = "dataset: sales.orders"},
+    {.name = "pattern",
+     .kind = DM_OPTION_TEXT,
+     SOURCE(pattern),
+     .fallback = "*",
+     .only = "files",
+     .help = "Which files of the folder are taken: a glob of their names. Names that begin with a dot or end in "
+             "`.tmp` never are, so write under such a name and rename when the file is complete.",
+     .example = "pattern: \"orders-*.csv.gz\""},
+    {.name = "format",
+     .kind = DM_OPTION_CHOICE,
+     SOURCE(format),
+     .fallback = "auto",
+     .only = "files",
+     .choices = file_formats,
+     .help = "What the files are; `auto` goes by name, else by content. `json` is one object a line, or one array.",
+     .example = "format: csv"},
+    {.name = "delimiter",
+     .kind = DM_OPTION_TEXT,
+     SOURCE(delimiter),
+     .only = "files",
+     .help = "What separates the fields of CSV: one character. Without it, it is found out.",
+     .example = "delimiter: \";\""},
+    {.name = "null_text",
+     .kind = DM_OPTION_TEXT,
+     SOURCE(null_text),
+     .only = "files",
+     .help = "A field of CSV with this text is null, besides the empty unquoted one.",
+     .example = "null_text: \"\\\\N\""},
+    {.name = "strict_columns",
+     .kind = DM_OPTION_BOOL,
+     SOURCE(strict_columns),
+     .fallback = "false",
+     .only = "files",
+     .help = "`true`: a file with a column that the dataset does not have is a bad file. `false`: the column is "
+             "left out.",
+     .example = "strict_columns: true"},
+    {.name = "poll_interval",
+     .kind = DM_OPTION_DURATION,
+     SOURCE(poll_interval_ms),
+     .fallback = "2s",
+     .min = 10,
+     .max = DAY_MS,
+     .only = "files",
+     .help = "How often the folder is looked at. A file is taken when it has not changed for that long.",
+     .example = "poll_interval: 10s"},
+    {.name = "on_bad_file",
+     .kind = DM_OPTION_CHOICE,
+     SOURCE(on_bad_file),
+     .fallback = "stop",
+     .only = "files",
+     .choices = bad_file_rules,
+     .help = "What happens at a file that cannot be read as a whole. `stop`: the files after it wait, and the "
+             "status says why; it is tried again when it changes. `skip`: the files after it are taken, and it is "
+             "tried again when it changes. (A bad row never stops a file: it goes to quarantine.)",
+     .example = "on_bad_file: skip"},
     {.name = "tables",
      .kind = DM_OPTION_TABLES,
      SOURCE(tables),
      .count_offset = offsetof(struct dm_source_config, n_tables),
+     .only = "postgres, sqlite",
      .help =
          "Which tables are mirrored: a list of globs, or of maps with `name:` and the settings of a table. "
          "The "
@@ -188,12 +256,14 @@ static const struct dm_option source[] = {
      .kind = DM_OPTION_LIST,
      SOURCE(exclude),
      .count_offset = offsetof(struct dm_source_config, n_exclude),
+     .only = "postgres, sqlite",
      .help = "Globs of tables that are not mirrored, whatever `tables` says.",
      .example = "exclude: [\"*.tmp_*\"]"},
     {.name = "history",
      .kind = DM_OPTION_BOOL,
      SOURCE(history),
      .fallback = "false",
+     .only = "postgres, sqlite",
      .help = "`true`: for each table also keep `<table>__history`, append-only, one row per change.",
      .example = "history: true"},
     {.name = "slot",
@@ -332,6 +402,17 @@ const struct dm_option_section dm_options_table = {.what = "a table",
                                                        "An entry of `tables:` is a glob, or a map of these.",
                                                    .options = table,
                                                    .n = COUNT(table)};
+
+bool dm_option_applies(const struct dm_option *o, const char *type)
+{
+    if (o->only == NULL)
+        return true;
+    size_t n = type != NULL ? strlen(type) : 0;
+    for (const char *at = n > 0 ? strstr(o->only, type) : NULL; at != NULL; at = strstr(at + 1, type))
+        if ((at == o->only || at[-1] == ' ') && (at[n] == '\0' || at[n] == ','))
+            return true;
+    return false;
+}
 
 const struct dm_option *dm_option_find(const struct dm_option_section *section, const char *name)
 {

@@ -38,7 +38,7 @@ struct dm_option {
     const char *const *choices; /* CHOICE: NULL-terminated */
     int64_t min;
     int64_t max;
-    const char *only; /* the type of source that has it; NULL: every type */
+    const char *only; /* the types of source that have it, "sqlite, files"; NULL: every type */
     bool required;
     bool secret;         /* its value is never shown */
     const char *help;    /* sentences for the reference page */
@@ -59,6 +59,8 @@ extern const struct dm_option_section dm_options_top;
 extern const struct dm_option_section dm_options_source;
 extern const struct dm_option_section dm_options_table;
 
+/* Whether a source of the type (may be NULL: no source) has the option. */
+bool dm_option_applies(const struct dm_option *o, const char *type);
 const struct dm_option *dm_option_find(const struct dm_option_section *section,
                                        const char *name); /* or NULL */
 

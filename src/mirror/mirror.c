@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "mirror/folder_watch.h"
 #include "mirror/order.h"
 #include "mirror/pipeline.h"
 
@@ -23,7 +24,8 @@ struct source_thread {
 static enum dm_status run_source(void *ctx, struct dm_error *err)
 {
     struct source_thread *t = ctx;
-    enum dm_status status = dm_pipeline_run(&t->options, err);
+    bool files = strcmp(t->options.config->type, "files") == 0;
+    enum dm_status status = files ? dm_folder_watch_run(&t->options, err) : dm_pipeline_run(&t->options, err);
     if (status != DM_OK)
         dm_error_prefix(err, "source %s", t->options.config->name);
     t->ended = true;

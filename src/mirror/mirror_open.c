@@ -5,6 +5,10 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "mirror/suppression.h"
+#include "mirror/declared.h"
+#include "mirror/order_table.h"
+#include "mirror/receipt.h"
 
 struct dm_opened_mirror {
     struct dm_mirror mirror;
@@ -50,8 +54,13 @@ static enum dm_status open_lake(struct dm_mirror *m, struct dm_error *err)
         .metadata_versions = m->config->metadata_versions,
         .snapshot_retention_ms = m->config->snapshot_retention_ms,
     };
-    enum dm_status status = dm_lake_open(&options, &m->lake, err);
-    return status == DM_OK ? dm_state_create_tables(dm_lake_sqlite(m->lake), err) : status;
+    if (dm_lake_open(&options, &m->lake, err) != DM_OK)
+        return DM_FAIL;
+    struct sqlite3 *db = dm_lake_sqlite(m->lake);
+    if (dm_state_create_tables(db, err) != DM_OK || dm_registry_create_tables(db, err) != DM_OK ||
+        dm_receipt_create_table(db, err) != DM_OK)
+        return DM_FAIL;
+    return dm_order_table_create(db, err);
 }
 
 static enum dm_status open_index(struct dm_mirror *m, struct dm_error *err)
@@ -82,6 +91,8 @@ enum dm_status dm_mirror_open_locked(const struct dm_config *config, const atomi
         status = open_lake(m, err);
     if (status == DM_OK)
         status = open_index(m, err);
+    if (status == DM_OK)
+        status = dm_declared_catch_up(m, err);
     if (status != DM_OK) {
         dm_mirror_close(o);
         return status;

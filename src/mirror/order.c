@@ -28,7 +28,9 @@ struct ask {
 
 void dm_order_remove_spooled(const struct dm_config *config, const json_t *order)
 {
-    char *folder = dm_xasprintf("%s/.orders/", config->lake);
+    char *lake = realpath(config->lake, NULL);
+    char *folder = dm_xasprintf("%s/.orders/", lake != NULL ? lake : config->lake);
+    free(lake);
     const json_t *list = json_object_get(order, "spooled");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *path = json_string_value(json_array_get(list, i));

@@ -1,10 +1,13 @@
 /* The table of all kinds of orders. */
 #include <string.h>
 
-#include "mirror/order.h"
+#include "mirror/order_kinds.h"
 #include "mirror/quarantine.h"
 
 const struct dm_order_kind *const dm_order_kinds[] = {
+    &dm_order_ingest,
+    &dm_order_schema_apply,
+    &dm_order_schema_drop,
     &dm_order_quarantine_replay,
     &dm_order_quarantine_discard,
     NULL,

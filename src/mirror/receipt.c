@@ -108,14 +108,23 @@ enum dm_status dm_receipt_put(sqlite3 *db, const struct dm_intake_job *job, stru
     return status;
 }
 
-enum dm_status dm_receipt_exists(sqlite3 *db, const char *kind, const char *dataset, const char *key,
-                                 bool *out, struct dm_error *err)
+enum dm_status dm_receipt_keys(sqlite3 *db, const char *kind, const char *dataset, const char *prefix,
+                               dm_receipt_key_fn fn, void *ctx, struct dm_error *err)
 {
     sqlite3_stmt *st = NULL;
-    enum dm_status status = find(db, kind, dataset, key, &st, err);
-    *out = st != NULL;
+    if (sqlite3_prepare_v2(db,
+                           "SELECT key FROM dm_receipt WHERE kind=?1 AND dataset=?2 AND key>=?3 AND "
+                           "substr(key, 1, length(?3))=?3 AND key<?3||char(1114111)",
+                           -1, &st, NULL) != SQLITE_OK)
+        return fail(db, err);
+    sqlite3_bind_text(st, 1, kind, -1, SQLITE_STATIC);
+    sqlite3_bind_text(st, 2, dm_declared_name(dataset), -1, free);
+    sqlite3_bind_text(st, 3, prefix, -1, SQLITE_STATIC);
+    int code;
+    while ((code = sqlite3_step(st)) == SQLITE_ROW)
+        fn(ctx, (const char *)sqlite3_column_text(st, 0));
     sqlite3_finalize(st);
-    return status;
+    return code == SQLITE_DONE ? DM_OK : fail(db, err);
 }
 
 enum dm_status dm_receipt_remove_old(sqlite3 *db, struct dm_error *err)

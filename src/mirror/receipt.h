@@ -16,9 +16,10 @@ enum dm_status dm_receipt_look(struct sqlite3 *db, struct dm_intake_job *job, st
 /* In a commit: the receipt of the job. */
 enum dm_status dm_receipt_put(struct sqlite3 *db, const struct dm_intake_job *job,
                               struct dm_error *err) DM_MUST_USE;
-/* Whether a receipt of the kind and key is there. */
-enum dm_status dm_receipt_exists(struct sqlite3 *db, const char *kind, const char *dataset, const char *key,
-                                 bool *out, struct dm_error *err) DM_MUST_USE;
+/* Calls fn with every key of the kind that begins with `prefix`. */
+typedef void (*dm_receipt_key_fn)(void *ctx, const char *key);
+enum dm_status dm_receipt_keys(struct sqlite3 *db, const char *kind, const char *dataset, const char *prefix,
+                               dm_receipt_key_fn fn, void *ctx, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_receipt_remove_old(struct sqlite3 *db, struct dm_error *err) DM_MUST_USE;
 
 #endif

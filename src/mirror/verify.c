@@ -448,7 +448,8 @@ enum dm_status dm_mirror_verify(const struct dm_config *config, const char *cons
     if (status == DM_OK)
         status = open_sides(&v, err);
     for (size_t i = 0; i < config->n_sources && status == DM_OK; i++)
-        status = verify_source(&v, &config->sources[i], err);
+        if (dm_source_type_find(config->sources[i].type) != NULL) /* a watched folder has no rows to compare with */
+            status = verify_source(&v, &config->sources[i], err);
     for (size_t i = 0; i < n && status == DM_OK; i++)
         if (!v.seen[i])
             status = dm_fail(err, DM_ERROR_CONFIG,
