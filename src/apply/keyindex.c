@@ -513,7 +513,7 @@ static enum dm_status take_entry(struct dm_keyindex *ix, MDB_cursor *cursor, MDB
         return fail(ix, rc, "cannot look for a neighbour", err);
     if (key->mv_size < prefix_len || memcmp(key->mv_data, prefix, prefix_len) != 0)
         return DM_OK;
-    struct dm_index_change c;
+    struct dm_index_change c = {0};
     if (take_old(ix, &value, &c, err) != DM_OK)
         return DM_FAIL;
     *out = (struct dm_index_entry){.key = key->mv_data,

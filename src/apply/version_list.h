@@ -21,4 +21,11 @@ static inline const uint8_t *dm_version_at(const struct dm_key_list *list, size_
     return list->bytes.data + list->offsets[row];
 }
 
+/* The other way: appends the value that such bytes stand for, as the last column of a key that has others before it (text raw). Integers, decimals, dates,
+ * times and text; other types are FATAL. */
+enum dm_status dm_version_append(struct dm_column *c, const uint8_t *bytes, size_t n,
+                                 struct dm_error *err) DM_MUST_USE;
+/* How many bytes the column's VALID value takes in that form. */
+size_t dm_version_bytes(const struct dm_column *c, size_t row);
+
 #endif

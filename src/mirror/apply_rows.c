@@ -43,9 +43,11 @@ static enum dm_status write_file(struct dm_apply_context *a, const struct dm_tar
 }
 
 enum dm_status dm_apply_ensure_dataset(struct dm_apply_context *a, const char *namespace, const char *name,
-                                       const struct dm_schema *schema, struct dm_error *err)
+                                       const struct dm_schema *schema, bool *made, struct dm_error *err)
 {
     const struct dm_dataset *there = NULL;
+    if (made != NULL)
+        *made = false;
     if (dm_lake_dataset(a->mirror->lake, namespace, name, &there, err) != DM_OK)
         return DM_FAIL;
     if (there != NULL && dm_schema_equal(there->schema, schema))
@@ -57,6 +59,8 @@ enum dm_status dm_apply_ensure_dataset(struct dm_apply_context *a, const char *n
         *err = missing;
         return DM_FAIL;
     }
+    if (made != NULL)
+        *made = true;
     return dm_commit_create(a->commit, namespace, name, schema, err);
 }
 
@@ -69,7 +73,7 @@ static int compare_places(const void *a, const void *b)
     return x->position < y->position ? -1 : x->position > y->position;
 }
 
-enum dm_status dm_apply_deletions(struct dm_commit *commit, const struct dm_target *t,
+enum dm_status dm_apply_deletions(struct dm_commit *commit, const char *namespace, const char *name,
                                   struct dm_place *places, size_t n, struct dm_error *err)
 {
     qsort(places, n, sizeof *places, compare_places);
@@ -80,7 +84,7 @@ enum dm_status dm_apply_deletions(struct dm_commit *commit, const struct dm_targ
         uint32_t file = places[i].file;
         for (; i < n && places[i].file == file; i++)
             positions[k++] = places[i].position;
-        status = dm_commit_delete_rows(commit, t->state.namespace, t->state.name, file, positions, k, err);
+        status = dm_commit_delete_rows(commit, namespace, name, file, positions, k, err);
     }
     free(positions);
     return status;
@@ -234,7 +238,7 @@ static enum dm_status index_changes(struct dm_apply_context *a, struct dm_target
         for (size_t i = 0; i < net->n_changes; i++)
             if (dm_place_known(changes[i].old))
                 places[n++] = changes[i].old;
-        status = dm_apply_deletions(a->commit, t, places, n, err);
+        status = dm_apply_deletions(a->commit, t->state.namespace, t->state.name, places, n, err);
         free(places);
     }
     free(changes);

@@ -20,16 +20,17 @@ struct dm_apply_context {
 enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
                              struct dm_error *err) DM_MUST_USE;
 
-/* Old places collected by the index → deletions in the commit. Sorts `places`. */
-enum dm_status dm_apply_deletions(struct dm_commit *commit, const struct dm_target *t,
+/* Old places collected by the index → deletions of the dataset in the commit. Sorts `places`. */
+enum dm_status dm_apply_deletions(struct dm_commit *commit, const char *namespace, const char *name,
                                   struct dm_place *places, size_t n, struct dm_error *err) DM_MUST_USE;
 
 /* Writes the selected rows (NULL: all) as a new data file of a dataset; *number 0: there were none. */
 enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *namespace, const char *name,
                                    const struct dm_batch *batch, const uint32_t *rows, size_t n,
                                    uint32_t *number, struct dm_error *err) DM_MUST_USE;
-/* Makes sure that a side dataset (history, tombstones) is there with this schema. */
+/* Makes sure that a side dataset (history, tombstones) is there with this schema; *made (may be NULL): it was not. */
 enum dm_status dm_apply_ensure_dataset(struct dm_apply_context *a, const char *namespace, const char *name,
-                                       const struct dm_schema *schema, struct dm_error *err) DM_MUST_USE;
+                                       const struct dm_schema *schema, bool *made,
+                                       struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -9,6 +9,7 @@
 #include "column/key.h"
 #include "engine/parquet_read.h"
 #include "mirror/history.h"
+#include "mirror/interval_history.h"
 #include "mirror/tombstones.h"
 
 enum {
@@ -238,6 +239,24 @@ enum dm_status dm_compact(const struct dm_compact_job *job, bool *did, struct dm
     return status == DM_FAIL ? DM_FAIL : DM_OK;
 }
 
+static enum dm_status compact_history(struct dm_compact_job *job, const struct dm_target *t, struct dm_error *err)
+{
+    char *name = dm_history_name(t);
+    const struct dm_dataset *d = NULL;
+    bool did = false;
+    enum dm_status status = dm_lake_dataset(job->mirror->lake, job->namespace, name, &d, err);
+    if (status == DM_OK && d != NULL) {
+        job->name = name;
+        if (dm_interval_history_has(d->schema))
+            job->index_dataset = job->files_tag = t->state.id | DM_INDEX_HISTORY;
+        /* A history by version that is not kept any more is not kept in the index either. */
+        if (!dm_interval_history_has(d->schema) || dm_interval_history_kept(t))
+            status = dm_compact(job, &did, err);
+    }
+    free(name);
+    return status;
+}
+
 enum dm_status dm_compact_target(struct dm_mirror *m, const struct dm_target *t,
                                  const struct dm_commit_summary *summary, struct dm_error *err)
 {
@@ -250,15 +269,12 @@ enum dm_status dm_compact_target(struct dm_mirror *m, const struct dm_target *t,
     bool did = false;
     enum dm_status status = dm_compact(&job, &did, err);
     job.index_dataset = 0;
-    if (status == DM_OK && t->history) {
-        char *name = dm_history_name(t);
-        job.name = name;
-        status = dm_compact(&job, &did, err);
-        free(name);
-    }
+    if (status == DM_OK && (t->history || t->rules != NULL))
+        status = compact_history(&job, t, err);
     if (status == DM_OK && t->rules != NULL) {
         char *name = dm_tombstones_name(t);
         job.name = name;
+        job.index_dataset = 0;
         job.files_tag = state->id | DM_INDEX_TOMBSTONES;
         status = dm_compact(&job, &did, err);
         free(name);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "column/key.h"
+#include "mirror/interval_history.h"
 #include "mirror/tombstones.h"
 
 struct load {
@@ -150,6 +151,8 @@ static enum dm_status catch_up_one(struct dm_mirror *m, const struct dm_target *
     free(files);
     if (status == DM_OK && t->rules != NULL)
         status = dm_tombstones_load(m, t, err);
+    if (status == DM_OK && dm_interval_history_kept(t))
+        status = dm_interval_history_load(m, t, err);
     if (status == DM_OK)
         status = dm_keyindex_tag_set(m->index, t->state.id, d->snapshot_id, err);
     if (status == DM_OK)

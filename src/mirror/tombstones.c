@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "engine/parquet_read.h"
+#include "mirror/interval_history.h"
 
 enum { first_added_id = 1000000 };
 #define DEFAULT_RETENTION_MS (INT64_C(7) * 86400 * 1000)
@@ -88,7 +89,7 @@ enum dm_status dm_tombstones_indexed(struct dm_mirror *m, const struct dm_target
         dm_keyindex_tag_get(m->index, t->state.id | DM_INDEX_TOMBSTONES, &tag, err) != DM_OK)
         return DM_FAIL;
     *same = tag == dm_index_files_tag(d);
-    return DM_OK;
+    return *same && dm_interval_history_kept(t) ? dm_interval_history_indexed(m, t, same, err) : DM_OK;
 }
 
 /* ---- a commit's deletes ---- */
@@ -112,7 +113,7 @@ enum dm_status dm_tombstones_append(struct dm_apply_context *a, struct dm_target
     }
     view->rows = batch->rows;
     uint32_t file = 0;
-    enum dm_status status = dm_apply_ensure_dataset(a, t->state.namespace, name, schema, err);
+    enum dm_status status = dm_apply_ensure_dataset(a, t->state.namespace, name, schema, NULL, err);
     if (status == DM_OK)
         status = dm_apply_write_file(a, t->state.namespace, name, view, rows, n, &file, err);
     if (status == DM_OK)

@@ -23,7 +23,8 @@ struct dm_schema *dm_tombstones_schema(const struct dm_schema *schema, int versi
 enum dm_status dm_tombstones_append(struct dm_apply_context *a, struct dm_target *t,
                                     const struct dm_batch *batch, const uint32_t *rows, size_t n,
                                     struct dm_error *err) DM_MUST_USE;
-/* In an open index transaction: do the lake and the index hold the same tombstone files? */
+/* In an open index transaction: do the lake and the index hold the same files of the side datasets that the index knows (tombstones, and the history
+ * by version when one is kept)? */
 enum dm_status dm_tombstones_indexed(struct dm_mirror *m, const struct dm_target *t, bool *same,
                                      struct dm_error *err) DM_MUST_USE;
 /* In an open index transaction, after the rows were loaded: all tombstones of the lake into the index, where they win. */

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "column/row_json.h"
 #include "mirror/history.h"
+#include "mirror/interval_history.h"
 #include "mirror/null_updates.h"
 #include "mirror/tombstones.h"
 #include "mirror/version_pass.h"
@@ -63,6 +64,13 @@ static bool check_row(struct dm_version_pass *p, uint32_t row, size_t key_len)
         (void)snprintf(message, sizeof message, "the version in \"%.200s\" has %u bytes; %d are allowed", version,
                        version_len, DM_INDEX_VERSION_MAX);
         keep_bad(p, row, "version_too_long", message);
+        return false;
+    }
+    if (dm_interval_history_kept(p->t) && !dm_interval_history_fits(p, row, key_len)) {
+        (void)snprintf(message, sizeof message,
+                       "key and version have more than %d bytes, and the dataset keeps its history by version (history: scd2)",
+                       DM_INDEX_KEY_WHOLE);
+        keep_bad(p, row, "history_key_too_long", message);
         return false;
     }
     return true;
@@ -189,7 +197,7 @@ static enum dm_status index_winners(const struct dm_version_pass *p, uint32_t fi
     }
     enum dm_status status = dm_keyindex_apply(p->a->mirror->index, p->t->state.id, changes, n, err);
     if (status == DM_OK)
-        status = dm_apply_deletions(p->a->commit, p->t, places, n_places, err);
+        status = dm_apply_deletions(p->a->commit, p->t->state.namespace, p->t->state.name, places, n_places, err);
     free(places);
     free(changes);
     return status;
@@ -230,7 +238,14 @@ static enum dm_status pass(struct dm_version_pass *p, struct dm_error *err)
         judge_key(p, k);
     if (settings->ignore_null_updates && dm_null_updates_resolve(p, err) != DM_OK)
         return DM_FAIL;
-    return write_winners(p, err);
+    if (write_winners(p, err) != DM_OK)
+        return DM_FAIL;
+    switch (settings->history) {
+    case DM_HISTORY_NONE: return DM_OK;
+    case DM_HISTORY_CHANGES: return dm_history_append_applied(p, err);
+    case DM_HISTORY_SCD2: return dm_interval_history_append(p, err);
+    }
+    return DM_OK;
 }
 
 enum dm_status dm_apply_versioned(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
