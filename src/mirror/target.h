@@ -24,6 +24,7 @@ enum dm_phase {
 };
 
 struct dm_spool;
+struct dm_suppression;
 struct dm_dataset_rules;
 
 struct dm_target {
@@ -54,6 +55,7 @@ struct dm_mirror {
     struct dm_lake *lake;
     struct dm_engine *engine;
     struct dm_keyindex *index;
+    struct dm_suppression *suppression; /* keys that must not come back (suppression.h); NULL: none */
     pthread_mutex_t
         lake_mutex; /* held for a whole commit, and for every use of the lake's SQLite connection */
     const atomic_int *stop;

@@ -1,0 +1,79 @@
+/* suppression.h — keys that a person ordered deleted, and that no source may bring back.
+ *
+ * Remembered in catalog.db (dm_suppression) as 128-bit keyed hashes of the key's order-preserving bytes (column/key.h), with a random secret of the lake, so
+ * that no byte of the key itself has to stay. Loaded when the lake is opened; a dataset without suppressed keys costs one look at an empty list.
+ *
+ * struct dm_suppressed is the set of one dataset at one time: immutable, shared by reference, so that a copy may use it without any lock. The functions of
+ * struct dm_suppression may be called from any thread.
+ *
+ * Changes: dm_suppression_stage puts a new set in place at once; dm_suppression_save (in the catalog transaction of the commit) makes it durable, and
+ * dm_suppression_settle says how that ended. All three under the lake mutex: whoever does not hold it never sees what was given up, except that a copy may
+ * have left out a row for nothing, which the next check of the generation notices.
+ *
+ *     struct dm_suppressed *set = dm_suppression_of(m->suppression, dataset);     // NULL: none
+ *     if (dm_suppressed_has(set, key, len)) …
+ *     dm_suppressed_unref(set);
+ */
+#ifndef DM_MIRROR_SUPPRESSION_H
+#define DM_MIRROR_SUPPRESSION_H
+
+#include "column/batch.h"
+#include "column/key.h"
+
+struct sqlite3;
+struct dm_suppression;
+struct dm_suppressed;
+struct dm_mirror;
+struct dm_target;
+
+struct dm_key_hash {
+    uint8_t bytes[16];
+};
+
+/* Makes the tables when they are not there, and loads all sets. A connection that may not write: `create` false, and a lake without the tables has none. */
+enum dm_status dm_suppression_open(struct sqlite3 *db, bool create, struct dm_suppression **out,
+                                   struct dm_error *err) DM_MUST_USE;
+void dm_suppression_close(struct dm_suppression *s); /* NULL is fine */
+
+/* A reference to the dataset's set; NULL: nothing of it is suppressed. s may be NULL. */
+struct dm_suppressed *dm_suppression_of(struct dm_suppression *s, uint32_t dataset);
+void dm_suppressed_unref(struct dm_suppressed *set); /* NULL is fine */
+bool dm_suppressed_has(const struct dm_suppressed *set, const uint8_t *key, size_t len);
+size_t dm_suppressed_count(const struct dm_suppressed *set); /* NULL: 0 */
+/* A number that is never the same for two sets of a process; 0: NULL. */
+uint64_t dm_suppressed_generation(const struct dm_suppressed *set);
+
+void dm_suppression_hash(const struct dm_suppression *s, const uint8_t *key, size_t len,
+                         struct dm_key_hash *out);
+/* A set of its own with these hashes (the keys of one order); a reference. */
+struct dm_suppressed *dm_suppressed_new(const struct dm_suppression *s, const struct dm_key_hash *hashes, size_t n);
+
+/* ---- changes; see above ---- */
+
+/* `order`: the work order that it comes from; 0: a key that a suppressed row took on. Hashes that are there already are fine. */
+void dm_suppression_stage(struct dm_suppression *s, uint32_t dataset, const struct dm_key_hash *hashes,
+                          size_t n, int64_t order);
+void dm_suppression_stage_removal(struct dm_suppression *s, uint32_t dataset, const struct dm_key_hash *hashes,
+                                  size_t n);
+enum dm_status dm_suppression_save(struct dm_suppression *s, struct sqlite3 *db, struct dm_error *err) DM_MUST_USE;
+void dm_suppression_settle(struct dm_suppression *s, bool committed); /* s may be NULL; nothing staged is fine */
+/* The hashes of one order; *out malloc'ed. */
+enum dm_status dm_suppression_of_order(struct sqlite3 *db, int64_t order, uint32_t dataset,
+                                       struct dm_key_hash **out, size_t *n, struct dm_error *err) DM_MUST_USE;
+
+/* ---- where rows come in ---- */
+
+/* Takes the rows of suppressed keys out of a batch of changes; *kept: a new batch without them, or NULL when there are none (the usual case). Counts them
+ * as received and suppressed in the target's state. A suppressed row that takes on another key takes its suppression along. Under the lake mutex, in a
+ * commit whose owner calls save and settle. */
+enum dm_status dm_suppress_rows(struct dm_mirror *m, struct dm_target *t, const struct dm_batch *batch,
+                                struct dm_batch **kept, struct dm_error *err) DM_MUST_USE;
+/* Chooses the rows of a batch (of a copy) that are not suppressed: `selection` has room for all. *n: how many. *suppressed is added to. */
+enum dm_status dm_suppress_select(const struct dm_suppressed *set, const struct dm_batch *batch,
+                                  uint32_t *selection, size_t *n, uint64_t *suppressed,
+                                  struct dm_error *err) DM_MUST_USE;
+/* Is this bad row one of a suppressed key? By its raw content (JSON by column name), else by its key as text. */
+bool dm_suppressed_bad_row(const struct dm_suppressed *set, const struct dm_schema *schema, const char *raw,
+                           const char *key);
+
+#endif
