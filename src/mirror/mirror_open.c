@@ -9,6 +9,7 @@
 #include "mirror/declared.h"
 #include "mirror/order_table.h"
 #include "mirror/receipt.h"
+#include "mirror/suppression.h"
 
 struct dm_opened_mirror {
     struct dm_mirror mirror;
@@ -58,7 +59,8 @@ static enum dm_status open_lake(struct dm_mirror *m, struct dm_error *err)
         return DM_FAIL;
     struct sqlite3 *db = dm_lake_sqlite(m->lake);
     if (dm_state_create_tables(db, err) != DM_OK || dm_registry_create_tables(db, err) != DM_OK ||
-        dm_receipt_create_table(db, err) != DM_OK)
+        dm_receipt_create_table(db, err) != DM_OK ||
+        dm_suppression_open(db, true, &m->suppression, err) != DM_OK)
         return DM_FAIL;
     return dm_order_table_create(db, err);
 }
@@ -119,6 +121,7 @@ void dm_mirror_close(struct dm_opened_mirror *o)
         return;
     if (o->mirror.index != NULL)
         dm_keyindex_close(o->mirror.index);
+    dm_suppression_close(o->mirror.suppression);
     if (o->mirror.lake != NULL)
         dm_lake_close(o->mirror.lake);
     dm_engine_close(o->mirror.engine);
