@@ -374,12 +374,136 @@ static void little_address_space(void **state)
 #endif
 }
 
+/* ---- versions ---- */
+
+static struct dm_index_change versioned(const char *key, uint32_t file, const char *version)
+{
+    return (struct dm_index_change){.key = (const uint8_t *)key,
+                                    .key_len = (uint32_t)strlen(key),
+                                    .place = {.file = file, .position = file * 10},
+                                    .version = (const uint8_t *)version,
+                                    .version_len = version == NULL ? 0 : (uint32_t)strlen(version)};
+}
+
+static void expect_entry(struct dm_keyindex *ix, const char *key, uint32_t file, const char *version)
+{
+    struct dm_error err = {0};
+    struct dm_index_change c = versioned(key, 0, NULL);
+    assert_ok(dm_keyindex_lookup(ix, 5, &c, 1, &err), &err);
+    assert_int_equal(c.old.file, file);
+    assert_int_equal(c.old_version_len, version == NULL ? 0 : strlen(version));
+    if (version != NULL)
+        assert_memory_equal(c.old_version, version, strlen(version));
+}
+
+static void versions_beside_the_places(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    char *folder = make_folder();
+    struct dm_keyindex *ix = open_index(folder, false);
+    char longest[DM_INDEX_VERSION_MAX + 2];
+    memset(longest, 'v', sizeof longest);
+    longest[DM_INDEX_VERSION_MAX] = 0;
+    assert_ok(dm_keyindex_begin(ix, &err), &err);
+    struct dm_index_change first[] = {versioned("a", 1, "v1"), versioned("b", 2, "v1"), versioned("c", 0, "v1"),
+                                      versioned("d", 4, longest)};
+    size_t bad = 0;
+    assert_ok(dm_keyindex_append(ix, 5, first, 4, &bad, &err), &err);
+    expect_entry(ix, "a", 1, "v1");
+    expect_entry(ix, "c", 0, "v1"); /* a tombstone */
+    expect_entry(ix, "d", 4, longest);
+    expect_entry(ix, "e", 0, NULL);
+    /* longer, shorter, a tombstone, gone */
+    struct dm_index_change second[] = {versioned("a", 11, longest), versioned("b", 0, "v22"), versioned("c", 13, "v2"),
+                                       versioned("d", 0, NULL)};
+    assert_ok(dm_keyindex_apply(ix, 5, second, 4, &err), &err);
+    assert_int_equal(second[0].old.file, 1);
+    assert_int_equal(second[2].old.file, 0);
+    expect_entry(ix, "a", 11, longest);
+    expect_entry(ix, "b", 0, "v22");
+    expect_entry(ix, "c", 13, "v2");
+    expect_entry(ix, "d", 0, NULL);
+    /* Moved rows keep their versions; tombstones do not move. */
+    struct dm_index_change moved[] = {versioned("a", 21, NULL), versioned("b", 22, NULL), versioned("x", 23, NULL)};
+    assert_ok(dm_keyindex_move(ix, 5, moved, 3, &err), &err);
+    assert_int_equal(moved[0].old.file, 11);
+    assert_int_equal(moved[1].old.file, 0);
+    expect_entry(ix, "a", 21, longest);
+    expect_entry(ix, "b", 0, "v22");
+    expect_entry(ix, "x", 0, NULL);
+    struct dm_index_change gone[] = {versioned("b", 0, NULL)}; /* a tombstone is forgotten */
+    assert_ok(dm_keyindex_apply(ix, 5, gone, 1, &err), &err);
+    expect_entry(ix, "b", 0, NULL);
+    uint64_t count = 0;
+    assert_ok(dm_keyindex_count(ix, 5, &count, &err), &err);
+    assert_int_equal(count, 2);
+    longest[DM_INDEX_VERSION_MAX] = 'v';
+    longest[DM_INDEX_VERSION_MAX + 1] = 0;
+    struct dm_index_change too_long[] = {versioned("z", 1, longest)};
+    assert_int_equal(dm_keyindex_apply(ix, 5, too_long, 1, &err), DM_FAIL);
+    dm_keyindex_abort(ix);
+    dm_keyindex_close(ix);
+    drop_folder(folder);
+}
+
+static void expect_near(struct dm_keyindex *ix, const char *key, uint32_t prefix, const char *before, const char *same,
+                        const char *after)
+{
+    struct dm_error err = {0};
+    struct dm_index_entry found[3];
+    const char *const expected[3] = {before, same, after};
+    assert_ok(dm_keyindex_near(ix, 5, (const uint8_t *)key, (uint32_t)strlen(key), prefix, &found[0], &found[1],
+                               &found[2], &err),
+              &err);
+    for (int i = 0; i < 3; i++) {
+        if (expected[i] == NULL) {
+            assert_null(found[i].key);
+            continue;
+        }
+        assert_non_null(found[i].key);
+        assert_int_equal(found[i].key_len, strlen(expected[i]));
+        assert_memory_equal(found[i].key, expected[i], found[i].key_len);
+        assert_int_equal(found[i].place.position, found[i].place.file * 10);
+        assert_int_equal(found[i].version_len, 1);
+    }
+}
+
+static void neighbours(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    char *folder = make_folder();
+    struct dm_keyindex *ix = open_index(folder, false);
+    assert_ok(dm_keyindex_begin(ix, &err), &err);
+    expect_near(ix, "k1", 1, NULL, NULL, NULL); /* of nothing */
+    struct dm_index_change entries[] = {versioned("a9", 1, "u"), versioned("k3", 2, "u"), versioned("k5", 3, "d"),
+                                        versioned("k7", 4, "u"), versioned("m1", 5, "u")};
+    assert_ok(dm_keyindex_apply(ix, 5, entries, 5, &err), &err);
+    expect_near(ix, "k1", 1, NULL, NULL, "k3");
+    expect_near(ix, "k3", 1, NULL, "k3", "k5");
+    expect_near(ix, "k4", 1, "k3", NULL, "k5");
+    expect_near(ix, "k5", 1, "k3", "k5", "k7");
+    expect_near(ix, "k7", 1, "k5", "k7", NULL);
+    expect_near(ix, "k8", 1, "k7", NULL, NULL);
+    expect_near(ix, "m0", 1, NULL, NULL, "m1");
+    expect_near(ix, "m1", 1, NULL, "m1", NULL);
+    expect_near(ix, "m2", 1, "m1", NULL, NULL); /* behind the last one */
+    expect_near(ix, "z", 1, NULL, NULL, NULL);
+    expect_near(ix, "m2", 0, "m1", NULL, NULL); /* no prefix: all keys */
+    dm_keyindex_abort(ix);
+    dm_keyindex_close(ix);
+    drop_folder(folder);
+}
+
 int main(void)
 {
     random_start();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_changes_equal_the_model),
         cmocka_unit_test(appends),
+        cmocka_unit_test(versions_beside_the_places),
+        cmocka_unit_test(neighbours),
         cmocka_unit_test(trust_after_death),
         cmocka_unit_test(a_dirty_copy_is_not_trusted),
         cmocka_unit_test(garbage_is_started_anew),
