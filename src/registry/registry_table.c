@@ -25,30 +25,6 @@ static void take_columns(const struct dm_table *table, struct dm_relational_sche
         dm_names_add(&s->key, table->columns->fields[table->columns->keys[i]].name);
 }
 
-static bool same_columns(const struct dm_foreign_key *fk, const struct dm_names *key)
-{
-    if (fk->n_columns != key->n)
-        return false;
-    for (size_t i = 0; i < fk->n_columns; i++)
-        if (dm_names_find(key, fk->columns[i]) < 0)
-            return false;
-    return true;
-}
-
-/* A nullable reference may point nowhere, which is what the 0 says; a reference by the whole key is one to one. */
-static enum dm_cardinality cardinality_of(const struct dm_foreign_key *fk,
-                                          const struct dm_relational_schema *s)
-{
-    bool one = same_columns(fk, &s->key), required = true;
-    for (size_t i = 0; i < fk->n_columns; i++) {
-        int at = dm_relational_schema_find(s, fk->columns[i]);
-        required = required && at >= 0 && s->columns[at].required;
-    }
-    if (one)
-        return required ? DM_ONE_TO_ONE : DM_ONE_TO_ZERO;
-    return required ? DM_MANY_TO_ONE : DM_MANY_TO_ZERO;
-}
-
 static bool name_taken(const struct dm_relational_schema *s, const char *name)
 {
     for (size_t i = 0; i < s->n_relationships; i++)
@@ -88,16 +64,15 @@ static void take_foreign_keys(const struct dm_table *table, const struct naming 
             mirrored = mirrored && dm_relational_schema_find(s, fk->columns[k]) >= 0;
         if (mirrored) {
             char *name = relationship_name(fk, s);
-            enum dm_cardinality cardinality = cardinality_of(fk, s);
             struct dm_relationship *r = dm_relational_schema_relate(s, target);
             r->name = name;
-            r->cardinality = cardinality;
             r->discovered = true;
             for (size_t k = 0; k < fk->n_columns; k++) {
                 dm_names_add(&r->columns, fk->columns[k]);
                 if (fk->target_columns != NULL && fk->target_columns[k] != NULL)
                     dm_names_add(&r->target_columns, fk->target_columns[k]);
             }
+            r->cardinality = dm_relational_schema_cardinality(s, &r->columns);
         }
         free(target);
     }

@@ -189,6 +189,20 @@ struct dm_relationship *dm_relational_schema_relate(struct dm_relational_schema 
     return r;
 }
 
+enum dm_cardinality dm_relational_schema_cardinality(const struct dm_relational_schema *s,
+                                                     const struct dm_names *columns)
+{
+    bool one = columns->n == s->key.n, required = true;
+    for (size_t i = 0; i < columns->n; i++) {
+        int at = dm_relational_schema_find(s, columns->items[i]);
+        one = one && dm_names_find(&s->key, columns->items[i]) >= 0;
+        required = required && at >= 0 && s->columns[at].required;
+    }
+    if (one)
+        return required ? DM_ONE_TO_ONE : DM_ONE_TO_ZERO;
+    return required ? DM_MANY_TO_ONE : DM_MANY_TO_ZERO;
+}
+
 void dm_relational_schema_unrelate(struct dm_relational_schema *s, size_t i)
 {
     dm_relationship_release(&s->relationships[i]);

@@ -112,6 +112,9 @@ struct dm_relational_schema *dm_relational_schema_copy(const struct dm_relationa
 struct dm_relational_column *dm_relational_schema_add(struct dm_relational_schema *s, const char *name,
                                                       struct dm_type type);
 struct dm_relationship *dm_relational_schema_relate(struct dm_relational_schema *s, const char *target);
+/* What a foreign key over these columns says: many to one, unless they are the key; a nullable reference may point nowhere (…:0). */
+enum dm_cardinality dm_relational_schema_cardinality(const struct dm_relational_schema *s,
+                                                     const struct dm_names *columns);
 void dm_relational_schema_unrelate(struct dm_relational_schema *s, size_t i); /* takes relationship i out */
 void dm_relational_schema_clear_columns(struct dm_relational_schema *s);
 /* Into a new column or relationship: deep copies of all but the name, or the target. */
