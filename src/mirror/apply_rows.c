@@ -7,6 +7,7 @@
 #include "engine/parquet_read.h"
 #include "base/crash_point.h"
 #include "mirror/history.h"
+#include "mirror/suppression.h"
 #include "mirror/versioned_rows.h"
 
 static struct dm_parquet_options parquet_options(const struct dm_mirror *m)
@@ -336,8 +337,8 @@ static enum dm_status rows_at_once(struct dm_apply_context *a, const struct dm_t
     return DM_OK;
 }
 
-enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
-                             struct dm_error *err)
+static enum dm_status apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                 struct dm_error *err)
 {
     size_t at_once = 0;
     if (batch->rows == 0)

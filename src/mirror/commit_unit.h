@@ -33,6 +33,8 @@ struct dm_copied_table {
     uint64_t rows;
     size_t n_bad;
     struct dm_kept_row *bad;
+    uint64_t suppression; /* generation of the suppressed keys whose rows were left out … */
+    uint64_t suppressed;  /* … and how many these were */
 };
 void dm_copied_table_free(struct dm_copied_table *c); /* also removes files that nobody took */
 

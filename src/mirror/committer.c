@@ -14,6 +14,7 @@
 #include "mirror/compact.h"
 #include "mirror/history.h"
 #include "mirror/index_rebuild.h"
+#include "mirror/suppression.h"
 #include "mirror/quarantine_table.h"
 
 struct dm_committer {
@@ -47,6 +48,7 @@ static void forget_applied_bad(struct dm_committer *c)
 
 static void forget_commit(struct dm_committer *c)
 {
+    dm_suppression_settle(c->options.mirror->suppression, c->published);
     forget_applied_bad(c);
     dm_commit_free(c->apply.commit);
     c->apply.commit = NULL;
@@ -112,6 +114,8 @@ static void touch(struct dm_committer *c, struct dm_target *t)
 static void keep_bad(struct dm_committer *c, const struct dm_kept_row *row, const struct dm_txn *txn)
 {
     touch(c, row->target);
+    if (dm_suppress_bad_row(c->options.mirror, row->target, &row->row))
+        return;
     dm_kept_rows_add(&c->bad, &c->n_bad, row->target, 0, &row->row);
     c->bad_txns = dm_xrealloc(c->bad_txns, c->n_bad, sizeof *c->bad_txns);
     c->bad_txns[c->n_bad - 1] = *txn;
@@ -168,6 +172,8 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
 {
     struct dm_target *t = step->target;
     struct dm_copied_table *copied = step->copied;
+    if (dm_suppress_copied(c->options.mirror, t, copied, err) != DM_OK)
+        return DM_FAIL;
     if (prepare_dataset(c, t, copied->schema, err) != DM_OK)
         return DM_FAIL;
     if (t->history && dm_history_set_schema(&c->apply, t, copied->schema, err) != DM_OK)
@@ -318,6 +324,8 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
         status = dm_state_put_position(db, c->options.source->name, c->options.type->name, unit->position,
                                        position, unit->commit_time_us, err);
     }
+    if (status == DM_OK)
+        status = dm_suppression_save(c->options.mirror->suppression, db, err);
     if (status == DM_OK && c->options.extra != NULL)
         status = c->options.extra(c->options.extra_ctx, db, err);
     return status;

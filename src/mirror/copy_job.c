@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "mirror/dataset_match.h"
+#include "mirror/suppression.h"
 
 enum { batch_rows = 16384, batch_bytes = 4 << 20 };
 
@@ -19,6 +20,7 @@ struct job_table {
     struct dm_copy_want want;
     struct dm_table *table; /* as the snapshot sees it; NULL: not there any more */
     struct dm_copied_table *copied;
+    struct dm_suppressed *suppressed; /* keys whose rows are left out; NULL: none */
     size_t parts;
     size_t parts_left;
     enum table_status status;
@@ -56,6 +58,9 @@ struct part_reader {
     struct job_table *jt;
     struct dm_copy_reader *reader;
     struct dm_batch *batch;
+    uint32_t *selection; /* of the batch: the rows that are not suppressed */
+    size_t selection_room;
+    uint64_t left_out;
     bool ended;
 };
 
@@ -67,6 +72,17 @@ static enum dm_status keep_bad_row(void *ctx, const struct dm_bad_row *row, stru
     dm_kept_rows_add(&p->jt->copied->bad, &p->jt->copied->n_bad, p->jt->want.target, 0, row);
     (void)pthread_mutex_unlock(&p->job->mutex);
     return DM_OK;
+}
+
+static enum dm_status leave_out(struct part_reader *p, const uint32_t **selection, size_t *n,
+                                struct dm_error *err)
+{
+    if (p->selection_room < p->batch->rows) {
+        p->selection_room = p->batch->rows;
+        p->selection = dm_xrealloc(p->selection, p->selection_room, sizeof *p->selection);
+    }
+    *selection = p->selection;
+    return dm_suppress_select(p->jt->suppressed, p->batch, p->selection, n, &p->left_out, err);
 }
 
 static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint32_t **selection, size_t *n,
@@ -88,6 +104,8 @@ static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint3
     p->ended = status == DM_END;
     atomic_fetch_add(&p->job->rows, p->batch->rows);
     *n = p->batch->rows;
+    if (p->jt->suppressed != NULL && leave_out(p, selection, n, err) != DM_OK)
+        return DM_FAIL;
     return p->ended && p->batch->rows == 0 ? DM_END : DM_OK;
 }
 
@@ -128,6 +146,10 @@ static enum dm_status copy_part(struct dm_copy_job *job, struct job_table *jt, s
     bool more = true;
     while (more && status == DM_OK)
         status = write_part_file(&p, &more, err);
+    (void)pthread_mutex_lock(&job->mutex);
+    jt->copied->suppressed += p.left_out;
+    (void)pthread_mutex_unlock(&job->mutex);
+    free(p.selection);
     dm_batch_free(p.batch);
     job->type->copy_reader_close(p.reader);
     return status;
@@ -230,6 +252,8 @@ static enum dm_status plan_table(struct dm_copy_job *job, struct job_table *jt,
     }
     struct dm_copied_table *c = dm_xzalloc(1, sizeof *c);
     jt->copied = c;
+    jt->suppressed = dm_suppression_of(job->mirror->suppression, jt->want.target->state.id);
+    c->suppression = dm_suppressed_generation(jt->suppressed);
     c->at = at;
     c->last_column_id = jt->want.last_column_id;
     struct dm_schema *base =
