@@ -361,3 +361,14 @@ static enum dm_status apply_rows(struct dm_apply_context *a, struct dm_target *t
     dm_batch_free(slice);
     return status;
 }
+
+enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                             struct dm_error *err)
+{
+    struct dm_batch *kept = NULL;
+    enum dm_status status = dm_suppress_rows(a->mirror, t, batch, &kept, err);
+    if (status == DM_OK)
+        status = apply_rows(a, t, kept != NULL ? kept : batch, err);
+    dm_batch_free(kept);
+    return status;
+}

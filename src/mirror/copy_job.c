@@ -408,6 +408,7 @@ void dm_copy_job_free(struct dm_copy_job *job)
         dm_schema_unref(job->tables[i].want.current);
         dm_table_free(job->tables[i].table);
         dm_copied_table_free(job->tables[i].copied);
+        dm_suppressed_unref(job->tables[i].suppressed);
     }
     free(job->tables);
     free(job->tasks);
