@@ -72,6 +72,13 @@ enum dm_status dm_suppress_rows(struct dm_mirror *m, struct dm_target *t, const 
 enum dm_status dm_suppress_select(const struct dm_suppressed *set, const struct dm_batch *batch,
                                   uint32_t *selection, size_t *n, uint64_t *suppressed,
                                   struct dm_error *err) DM_MUST_USE;
+/* The files of a finished copy: when keys were suppressed since it chose its rows, their rows are taken out (the files are written anew). Counts in the
+ * target's state. Under the lake mutex. */
+struct dm_copied_table;
+enum dm_status dm_suppress_copied(struct dm_mirror *m, struct dm_target *t, struct dm_copied_table *copied,
+                                  struct dm_error *err) DM_MUST_USE;
+/* On its way to quarantine: is it one of a suppressed key (then it is counted, and must not be kept)? Under the lake mutex. */
+bool dm_suppress_bad_row(struct dm_mirror *m, struct dm_target *t, const struct dm_bad_row *row);
 /* Is this bad row one of a suppressed key? By its raw content (JSON by column name), else by its key as text. */
 bool dm_suppressed_bad_row(const struct dm_suppressed *set, const struct dm_schema *schema, const char *raw,
                            const char *key);

@@ -240,3 +240,17 @@ bool dm_suppressed_bad_row(const struct dm_suppressed *set, const struct dm_sche
     dm_schema_unref(keys);
     return is;
 }
+
+bool dm_suppress_bad_row(struct dm_mirror *m, struct dm_target *t, const struct dm_bad_row *row)
+{
+    struct dm_suppressed *set = dm_suppression_of(m->suppression, t->state.id);
+    if (set == NULL)
+        return false;
+    const struct dm_dataset *d = NULL;
+    struct dm_error ignored = {0};
+    bool is = dm_lake_dataset(m->lake, t->state.namespace, t->state.name, &d, &ignored) == DM_OK && d != NULL &&
+              dm_suppressed_bad_row(set, d->schema, row->raw, row->key);
+    t->state.suppressed += is;
+    dm_suppressed_unref(set);
+    return is;
+}
