@@ -14,6 +14,7 @@
 #include "mirror/compact.h"
 #include "mirror/history.h"
 #include "mirror/index_rebuild.h"
+#include "mirror/orphan.h"
 #include "mirror/suppression.h"
 #include "mirror/quarantine_table.h"
 
@@ -50,6 +51,8 @@ static void forget_commit(struct dm_committer *c)
 {
     dm_suppression_settle(c->options.mirror->suppression, c->published);
     forget_applied_bad(c);
+    dm_orphans_free(c->apply.orphans);
+    c->apply.orphans = NULL;
     dm_commit_free(c->apply.commit);
     c->apply.commit = NULL;
     c->n_touched = 0;
@@ -317,6 +320,8 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
                                    bad_place(c, i, position, sizeof position), NULL, err);
     }
     dm_quarantine_writer_release(&writer);
+    if (status == DM_OK)
+        status = dm_orphans_save(c->apply.orphans, db, unit->source, err);
     for (size_t i = 0; i < c->n_touched && status == DM_OK; i++)
         status = dm_state_put_dataset(db, &c->touched[i]->state, err);
     if (status == DM_OK && unit->position != 0) {
@@ -413,7 +418,12 @@ bool dm_committer_published(const struct dm_committer *c)
 
 size_t dm_committer_bad_rows(const struct dm_committer *c)
 {
-    return c->n_bad;
+    return c->n_bad + dm_orphans_count(c->apply.orphans);
+}
+
+size_t dm_committer_waiting_rows(const struct dm_committer *c)
+{
+    return dm_orphans_waiting(c->apply.orphans);
 }
 
 uint32_t dm_committer_failed_dataset(const struct dm_committer *c)

@@ -41,6 +41,8 @@ enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit,
 bool dm_committer_published(const struct dm_committer *c);
 /* Rows that the commit in progress has for quarantine so far. */
 size_t dm_committer_bad_rows(const struct dm_committer *c);
+/* Of these: children that wait for their parent. */
+size_t dm_committer_waiting_rows(const struct dm_committer *c);
 /* The dataset whose step made the last dm_committer_apply fail; 0: the failure was not one dataset's. */
 uint32_t dm_committer_failed_dataset(const struct dm_committer *c);
 

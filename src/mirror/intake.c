@@ -8,6 +8,7 @@
 #include "mirror/committer.h"
 #include "mirror/intake_reader.h"
 #include "mirror/intake_target.h"
+#include "mirror/orphan.h"
 #include "mirror/receipt.h"
 #include "mirror/tombstones.h"
 
@@ -174,7 +175,7 @@ static enum dm_status begin(struct intake *in, struct dm_error *err)
 }
 
 static void count(struct dm_intake_counts *c, const struct dm_dataset_state *before,
-                  const struct dm_dataset_state *now, size_t bad)
+                  const struct dm_dataset_state *now, size_t bad, size_t waiting)
 {
     c->received += now->received - before->received;
     c->upserted += now->inserted - before->inserted + (now->updated - before->updated);
@@ -184,6 +185,7 @@ static void count(struct dm_intake_counts *c, const struct dm_dataset_state *bef
     c->noop_deletes += now->noop_deletes - before->noop_deletes;
     c->suppressed += now->suppressed - before->suppressed;
     c->quarantined += bad;
+    c->waiting += waiting;
 }
 
 static enum dm_status check_limits(const struct intake *in, size_t i, struct dm_error *err)
@@ -192,14 +194,14 @@ static enum dm_status check_limits(const struct intake *in, size_t i, struct dm_
     const struct dm_intake_counts *c = &in->jobs[i].counts;
     if (in->jobs[i].no_limits)
         return DM_OK;
-    bool many = s->max_quarantined > 0 && c->quarantined > s->max_quarantined;
-    bool share = s->max_quarantined_share > 0 &&
-                 (double)c->quarantined > s->max_quarantined_share * (double)c->received;
+    uint64_t bad = c->quarantined - c->waiting;
+    bool many = s->max_quarantined > 0 && bad > s->max_quarantined;
+    bool share = s->max_quarantined_share > 0 && (double)bad > s->max_quarantined_share * (double)c->received;
     if (!many && !share)
         return DM_OK;
     return dm_fail(err, DM_ERROR_DATA, "mend the input, or raise max_quarantined of the schema",
                    "%s: %llu of %llu rows cannot be used (max_quarantined)", in->jobs[i].origin,
-                   (unsigned long long)c->quarantined, (unsigned long long)c->received);
+                   (unsigned long long)bad, (unsigned long long)c->received);
 }
 
 static enum dm_status apply_part(struct intake *in, struct dm_intake_part *part, struct dm_error *err)
@@ -216,14 +218,15 @@ static enum dm_status apply_part(struct intake *in, struct dm_intake_part *part,
     for (size_t i = 0; i < unit->n_bad; i++)
         unit->bad[i].target = t;
     struct dm_dataset_state before = t->state;
-    size_t bad = dm_committer_bad_rows(in->committer);
+    size_t bad = dm_committer_bad_rows(in->committer), waiting = dm_committer_waiting_rows(in->committer);
     in->applied[part->job] = true;
     t->state.received += unit->n_bad;
     if (dm_committer_apply(in->committer, unit, err) != DM_OK) {
         in->begun = false; /* it has abandoned the commit */
         return DM_FAIL;
     }
-    count(&job->counts, &before, &t->state, dm_committer_bad_rows(in->committer) - bad);
+    count(&job->counts, &before, &t->state, dm_committer_bad_rows(in->committer) - bad,
+          dm_committer_waiting_rows(in->committer) - waiting);
     return DM_OK;
 }
 
@@ -461,6 +464,17 @@ static enum dm_status pass(struct dm_mirror *m, struct dm_intake_job *jobs, size
     return status;
 }
 
+/* Somebody may have waited for what has come. What is committed stays so when this fails; a later intake looks again. */
+static void release_children(struct dm_mirror *m, const struct dm_intake_job *jobs, size_t n)
+{
+    bool wanted = false; /* a replay is part of a release, or followed by one */
+    for (size_t i = 0; i < n; i++)
+        wanted |= !jobs[i].dry_run && jobs[i].extra == NULL;
+    struct dm_error why = {0};
+    if (wanted && dm_orphans_release(m, &why) != DM_OK)
+        dm_log_error(DM_LOG_WARN, "children that wait for their parent", &why);
+}
+
 enum dm_status dm_intake(struct dm_mirror *m, struct dm_intake_job *jobs, size_t n, dm_intake_progress told,
                          void *ctx, struct dm_error *err)
 {
@@ -471,5 +485,7 @@ enum dm_status dm_intake(struct dm_mirror *m, struct dm_intake_job *jobs, size_t
         jobs[i].unknown_dataset = false;
     }
     enum dm_status status = pass(m, jobs, n, false, told, ctx, err);
+    if (status == DM_OK)
+        release_children(m, jobs, n);
     return status == DM_OK ? pass(m, jobs, n, true, told, ctx, err) : status;
 }

@@ -10,6 +10,7 @@
 #include "mirror/order_table.h"
 #include "mirror/receipt.h"
 #include "mirror/suppression.h"
+#include "mirror/orphan.h"
 
 struct dm_opened_mirror {
     struct dm_mirror mirror;
@@ -125,6 +126,7 @@ void dm_mirror_close(struct dm_opened_mirror *o)
     if (o->mirror.lake != NULL)
         dm_lake_close(o->mirror.lake);
     dm_engine_close(o->mirror.engine);
+    dm_orphan_watch_free(o->mirror.orphan_watch);
     (void)pthread_mutex_destroy(&o->mirror.lake_mutex);
     dm_lake_lock_release(&o->lock);
     free(o);

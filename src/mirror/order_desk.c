@@ -9,8 +9,9 @@
 #include "mirror/catalog_side.h"
 #include "mirror/order.h"
 #include "mirror/order_table.h"
+#include "mirror/orphan.h"
 
-enum { poll_ms = 20, tell_every_ms = 250, tidy_every_ms = 600 * 1000, wait_after_trouble_ms = 1000 };
+enum { poll_ms = 20, tell_every_ms = 250, release_every_ms = 1000, tidy_every_ms = 600 * 1000, wait_after_trouble_ms = 1000 };
 
 struct dm_order_desk {
     struct dm_mirror *m;
@@ -93,13 +94,17 @@ static enum dm_status one_round(struct dm_order_desk *d, struct dm_error *err)
 static enum dm_status do_orders(void *ctx, struct dm_error *err)
 {
     struct dm_order_desk *d = ctx;
-    int64_t tidied = 0;
+    int64_t tidied = 0, released = 0;
     while (!d->ending) {
         enum dm_status status = one_round(d, err);
         int64_t now = dm_clock_monotonic_us();
         if (status == DM_OK && (tidied == 0 || now - tidied > (int64_t)tidy_every_ms * 1000)) {
             tidied = now;
             status = dm_order_remove_old(d->db, err);
+        }
+        if (status == DM_OK && now - released > (int64_t)release_every_ms * 1000) {
+            released = now; /* a source may have brought what declared children wait for */
+            status = dm_orphans_release(d->m, err);
         }
         if (status != DM_OK) { /* a full disk, a locked catalog: orders wait in the table meanwhile */
             dm_log_error(DM_LOG_WARN, "orders", err);

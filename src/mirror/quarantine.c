@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "config/nearest_word.h"
 #include "mirror/dataset_match.h"
+#include "mirror/orphan.h"
 #include "registry/relational_schema.h"
 
 void dm_quarantine_dataset_release(struct dm_dataset_state *d)
@@ -134,6 +135,8 @@ static enum dm_status replay(struct dm_mirror *m, const json_t *order, const str
     choice.dataset = dataset.id;
     if (status == DM_OK)
         status = dm_quarantine_replay(m, &dataset, &choice, hooks, &done, err);
+    if (status == DM_OK) /* parents may have been among them */
+        status = dm_orphans_release(m, err);
     if (status == DM_OK)
         *result = json_pack("{s:I, s:I, s:I, s:I, s:I}", "replayed", (json_int_t)done.replayed, "applied",
                             (json_int_t)done.applied, "stale", (json_int_t)done.stale, "stayed",

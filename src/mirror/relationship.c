@@ -28,6 +28,12 @@ struct member {
     char *view; /* as SQL; its columns are "c0", "c1", … in the order of the dataset's schema */
 };
 
+struct waiting {
+    char *child;
+    char *relationship;
+    uint64_t rows;
+};
+
 struct checker {
     const struct dm_check_options *options;
     struct dm_check_report *report;
@@ -37,6 +43,8 @@ struct checker {
     struct dm_relational_schemas schemas;
     size_t n_members;
     struct member *members; /* one for each of `schemas` */
+    size_t n_waiting;
+    struct waiting *waiting;
 };
 
 void dm_check_report_release(struct dm_check_report *report)
@@ -145,6 +153,13 @@ static void forget_members(struct checker *c)
         free(c->members[i].view);
     }
     free(c->members);
+    for (size_t i = 0; i < c->n_waiting; i++) {
+        free(c->waiting[i].child);
+        free(c->waiting[i].relationship);
+    }
+    free(c->waiting);
+    c->waiting = NULL;
+    c->n_waiting = 0;
     c->members = NULL;
     c->n_members = 0;
     dm_relational_schemas_release(&c->schemas);
@@ -203,9 +218,33 @@ static bool takes_part(const struct checker *c, const struct dm_relational_schem
     return false;
 }
 
+/* How many children wait for their parent, by child and relationship. */
+static enum dm_status read_waiting(struct checker *c, sqlite3 *db, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    if (sqlite3_prepare_v2(
+            db,
+            "SELECT d.namespace || '.' || d.name, q.relationship, count(*) FROM dm_quarantine q"
+            " JOIN dm_dataset d ON d.id = q.dataset WHERE q.waits_for IS NOT NULL GROUP BY 1, 2",
+            -1, &st, NULL) != SQLITE_OK)
+        return DM_OK; /* a catalog of an older version: nothing can wait in it */
+    int code;
+    while ((code = sqlite3_step(st)) == SQLITE_ROW) {
+        c->waiting = dm_xrealloc(c->waiting, c->n_waiting + 1, sizeof *c->waiting);
+        c->waiting[c->n_waiting++] =
+            (struct waiting){.child = dm_xstrdup((const char *)sqlite3_column_text(st, 0)),
+                             .relationship = dm_xstrdup((const char *)sqlite3_column_text(st, 1)),
+                             .rows = (uint64_t)sqlite3_column_int64(st, 2)};
+    }
+    sqlite3_finalize(st);
+    return code == SQLITE_DONE ? DM_OK
+                               : dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+}
+
 static enum dm_status read_all(struct checker *c, sqlite3 *db, struct dm_error *err)
 {
-    if (dm_registry_list(db, &c->schemas, err) != DM_OK || check_names(c, err) != DM_OK)
+    if (dm_registry_list(db, &c->schemas, err) != DM_OK || check_names(c, err) != DM_OK ||
+        read_waiting(c, db, err) != DM_OK)
         return DM_FAIL;
     struct dm_dataset_states states;
     if (dm_state_datasets(db, NULL, &states, err) != DM_OK)
@@ -549,6 +588,9 @@ static enum dm_status check_one(struct checker *c, const struct dm_relational_sc
                                   .discovered = rel->discovered,
                                   .enforced = rel->enforced};
     copy_names(&r->columns, &rel->columns);
+    for (size_t i = 0; i < c->n_waiting; i++)
+        if (strcmp(c->waiting[i].child, r->child) == 0 && strcmp(c->waiting[i].relationship, r->name) == 0)
+            r->waiting = c->waiting[i].rows;
     const struct dm_relational_schema *target = dm_relational_schemas_find(&c->schemas, rel->target);
     if (rel->target_columns.n > 0)
         copy_names(&r->parent_columns, &rel->target_columns);

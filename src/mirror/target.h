@@ -23,6 +23,7 @@ enum dm_phase {
     DM_PHASE_STOPPED,   /* refused, stopped or dropped: changes are not wanted */
 };
 
+struct dm_orphan_watch;
 struct dm_spool;
 struct dm_suppression;
 struct dm_dataset_rules;
@@ -55,6 +56,7 @@ struct dm_mirror {
     struct dm_lake *lake;
     struct dm_engine *engine;
     struct dm_keyindex *index;
+    struct dm_orphan_watch *orphan_watch; /* of dm_orphans_release (orphan.h), under the lake mutex; NULL at first */
     struct dm_suppression *suppression; /* keys that must not come back (suppression.h); NULL: none */
     pthread_mutex_t
         lake_mutex; /* held for a whole commit, and for every use of the lake's SQLite connection */

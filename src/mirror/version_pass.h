@@ -36,6 +36,7 @@ struct dm_version_pass {
     const struct dm_key_list *keys;
     struct dm_key_list versions;
     uint8_t *outcome; /* enum dm_row_outcome, per batch row */
+    bool *waits; /* per batch row: it waits for its parent and takes no part (orphan.h); NULL: none does */
     size_t n_rows;
     struct dm_row_key *rows; /* the good ones, by key, then by arrival */
     size_t n_keys;

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "column/row_json.h"
 #include "mirror/history.h"
+#include "mirror/orphan.h"
 #include "mirror/interval_history.h"
 #include "mirror/null_updates.h"
 #include "mirror/tombstones.h"
@@ -130,6 +131,8 @@ static void judge_key(struct dm_version_pass *p, size_t k)
     p->winner[k] = DM_NO_ROW;
     for (size_t i = first; i < end; i++) {
         uint32_t row = p->rows[i].row, len;
+        if (p->waits != NULL && p->waits[row])
+            continue;
         const uint8_t *version = dm_version_at(&p->versions, row, &len);
         bool gone = dm_version_pass_deletes(p, row);
         enum dm_verdict verdict = dm_version_decide(&state, version, len);
@@ -232,7 +235,7 @@ static enum dm_status pass(struct dm_version_pass *p, struct dm_error *err)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "a batch of %zu rows is too large", p->batch->rows);
     if (dm_key_list_encode(keys, p->batch, err) != DM_OK ||
         dm_version_list_encode(&p->versions, p->batch, p->t->rules->version_field, err) != DM_OK ||
-        collect_rows(p, err) != DM_OK || look_up(p, err) != DM_OK)
+        collect_rows(p, err) != DM_OK || look_up(p, err) != DM_OK || dm_orphans_find(p, err) != DM_OK)
         return DM_FAIL;
     for (size_t k = 0; k < p->n_keys; k++)
         judge_key(p, k);
@@ -257,6 +260,7 @@ enum dm_status dm_apply_versioned(struct dm_apply_context *a, struct dm_target *
         t->state.received += batch->rows;
     dm_key_list_release(&p.versions);
     free(p.outcome);
+    free(p.waits);
     free(p.rows);
     free(p.stored);
     free(p.winner);
