@@ -12,8 +12,7 @@
 
 enum { SHOWN_BYTES = 60 };
 
-/* The value in quotes, cut, with everything that is not printable as \xNN. */
-static void show(const char *text, size_t n, char *out, size_t size)
+const char *dm_value_show(const char *text, size_t n, char *out, size_t size)
 {
     bool cut = n > SHOWN_BYTES;
     if (cut) {
@@ -32,13 +31,14 @@ static void show(const char *text, size_t n, char *out, size_t size)
             out[len++] = (char)c;
     }
     (void)snprintf(out + len, size - len, cut ? "…\"" : "\"");
+    return out;
 }
 
 static bool refuse(struct dm_value_problem *problem, const char *reason, const char *text, size_t n,
                    const char *what)
 {
     char shown[SHOWN_BYTES * 2];
-    show(text, n, shown, sizeof shown);
+    (void)dm_value_show(text, n, shown, sizeof shown);
     problem->reason = reason;
     (void)snprintf(problem->message, sizeof problem->message, "%s %s", shown, what);
     return false;

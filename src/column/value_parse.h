@@ -20,4 +20,7 @@ struct dm_value_problem {
 /* Appends one value, or appends nothing and fills `problem` (returns false). */
 bool dm_value_parse(struct dm_column *c, const char *text, size_t n, struct dm_value_problem *problem);
 
+/* The value in quotes for a message: cut to 60 bytes, what cannot be printed as \xNN; valid UTF-8. `size` of at least 80. Returns out. */
+const char *dm_value_show(const char *text, size_t n, char *out, size_t size);
+
 #endif

@@ -5,8 +5,10 @@
  * 2 delete, 4 upsert), `_CHANGE_TYPE` (INSERT, UPDATE/UPSERT, DELETE); a Debezium envelope (before/after/op, also inside "payload") is unwrapped.
  * Batch rows are DM_OP_UPDATE (upsert) or DM_OP_DELETE; batch->subxids[row] is the row's line (text formats) or number (others), from 1.
  * A row that cannot be read as a change of this schema goes to `bad_row` with reason, line and raw content, and reading goes on:
- *   corrupt_row, ragged_row, wrong_type, value_out_of_range, invalid_utf8, missing_required, null_key, unknown_change_type, row_too_large, not_allowed_value,
- *   value_too_long
+ *   corrupt_row, ragged_row, wrong_type, value_out_of_range, invalid_utf8, missing_required, null_key, missing_version, unknown_change_type,
+ *   row_too_large, not_allowed_value, value_too_long, value_too_short
+ * Its raw content is JSON that reads back as a change of the same meaning (through this reader): an object of the values as they were spelled;
+ * where there is no such object, an array (ragged row) or a text (corrupt, too large: cut) that stays bad. Bytes that are not UTF-8 stand in it as \udcXX.
  * A delete needs its key (and version, when `version_field` is set) only; its other values may be absent or malformed.
  * A file that cannot be read as a whole (truncated gzip, not the format, a required column is missing from the header) fails with a DATA error that names file
  * and remedy; rows delivered before are the caller's to discard.
@@ -58,6 +60,11 @@ enum dm_status dm_change_reader_open(struct dm_engine *e, const char *path, cons
 enum dm_status dm_change_reader_query(struct dm_sql *sql, const char *query, const struct dm_schema *schema,
                                       const struct dm_change_options *options, struct dm_change_reader **out,
                                       struct dm_error *err) DM_MUST_USE;
+/* CSV or JSON in memory (a request, a row of the quarantine); the bytes are copied, `name` is for messages. */
+enum dm_status dm_change_reader_open_memory(const char *name, const void *bytes, size_t n,
+                                            const struct dm_schema *schema,
+                                            const struct dm_change_options *options,
+                                            struct dm_change_reader **out, struct dm_error *err) DM_MUST_USE;
 /* Appends up to max_rows rows or about max_bytes. DM_OK: there may be more; DM_END: the input is done (the batch may hold rows). */
 enum dm_status dm_change_reader_next(struct dm_change_reader *r, struct dm_batch *batch, size_t max_rows,
                                      size_t max_bytes, dm_bad_change_fn bad, void *ctx,

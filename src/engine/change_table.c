@@ -1,0 +1,473 @@
+/* Parquet files and query results as changes: whole vectors at a time. Rows that do not fit are found by column, kept in mind, and taken
+ * out in the end; only a vector that has such rows is copied. DuckDB reads the file: there is no other good reader of Parquet in C. */
+#include "engine/change_table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "column/key.h"
+#include "column/value_parse.h"
+#include "column/value_parse_number.h"
+#include "engine/change_format.h"
+#include "engine/connection.h"
+#include "engine/sql_session.h"
+
+enum { TEXT_MAX = 256 << 20 };
+
+/* What is wrong with a row of the present vector; the first thing found. */
+struct trouble {
+    const char *reason; /* NULL: nothing */
+    char *message;      /* owned */
+};
+
+struct table {
+    struct dm_sql *own; /* Parquet: a session that keeps the order of the rows, which the engine's does not */
+    struct dm_stream stream;
+    bool open;
+    size_t n;
+    char **names;
+    struct dm_value_type *types;
+    bool *printable;
+    struct dm_change_columns columns;
+    int *sources;              /* per field: column of the result, -1: none */
+    enum dm_table_mode *modes; /* per field */
+    int control;               /* column of the result, -1: none */
+    duckdb_data_chunk chunk;
+    size_t at, size; /* in the chunk: rows taken; rows there */
+    uint64_t before; /* rows of the chunks before */
+    size_t raw_row;  /* row of the chunk that write_raw writes */
+    uint8_t *ops;    /* of the rows being taken */
+    struct trouble *troubles;
+    size_t n_troubles, capacity;
+    struct dm_batch *kept; /* rows on their way around bad ones */
+    struct dm_buffer text;
+};
+
+static void forget_troubles(struct table *t)
+{
+    for (size_t i = 0; i < t->capacity && t->n_troubles > 0; i++) {
+        free(t->troubles[i].message);
+        t->troubles[i] = (struct trouble){0};
+    }
+    t->n_troubles = 0;
+}
+
+static void table_close(struct dm_change_reader *r)
+{
+    struct table *t = r->state;
+    if (t->chunk != NULL)
+        duckdb_destroy_data_chunk(&t->chunk);
+    if (t->open)
+        dm_stream_close(&t->stream);
+    dm_sql_close(t->own);
+    for (size_t i = 0; i < t->n; i++) {
+        free(t->names[i]);
+        dm_value_type_release(&t->types[i]);
+    }
+    forget_troubles(t);
+    free(t->names);
+    free(t->types);
+    free(t->printable);
+    free(t->sources);
+    free(t->modes);
+    free(t->ops);
+    free(t->troubles);
+    dm_change_columns_release(&t->columns);
+    dm_batch_free(t->kept);
+    dm_buffer_release(&t->text);
+    free(t);
+}
+
+/* ---- one vector ---- */
+
+static void add_trouble(struct table *t, size_t row, const char *reason, const char *column,
+                        const char *message)
+{
+    if (t->troubles[row].reason != NULL)
+        return;
+    char *text = column != NULL ? dm_xasprintf("column %.200s: %s", column, message) : dm_xstrdup(message);
+    t->troubles[row] = (struct trouble){.reason = reason, .message = text};
+    t->n_troubles++;
+}
+
+static duckdb_vector vector_of(const struct table *t, int column)
+{
+    return duckdb_data_chunk_get_vector(t->chunk, (uint64_t)column);
+}
+
+/* The value's text, or its JSON, in t->text. */
+static enum dm_status spell(struct table *t, int column, size_t row, bool json, struct dm_error *err)
+{
+    dm_buffer_clear(&t->text);
+    return json ? dm_value_json(&t->text, &t->types[column], vector_of(t, column), row, err)
+                : dm_value_plain(&t->text, &t->types[column], vector_of(t, column), row, err);
+}
+
+static bool is_null(const struct table *t, int column, size_t row)
+{
+    return t->types[column].id == DUCKDB_TYPE_SQLNULL || dm_value_is_null(vector_of(t, column), row);
+}
+
+static enum dm_status find_ops(struct dm_change_reader *r, size_t from, size_t n, struct dm_error *err)
+{
+    struct table *t = r->state;
+    memset(t->ops, DM_OP_UPDATE, n);
+    for (size_t i = 0; i < n && t->control >= 0; i++) {
+        if (is_null(t, t->control, from + i))
+            continue;
+        if (spell(t, t->control, from + i, false, err) != DM_OK)
+            return DM_FAIL;
+        const char *text = t->text.len != 0 ? (const char *)t->text.data : "";
+        enum dm_op op = dm_change_op(t->columns.control, text, t->text.len);
+        if (op != 0) {
+            t->ops[i] = (uint8_t)op;
+            continue;
+        }
+        char shown[128], message[192];
+        (void)snprintf(message, sizeof message, "%s is no kind of change",
+                       dm_value_show(text, t->text.len, shown, sizeof shown));
+        add_trouble(t, i, "unknown_change_type", NULL, message);
+    }
+    return DM_OK;
+}
+
+/* Values that DuckDB has in another type, one by one through their text. */
+static enum dm_status parse_column(struct dm_change_reader *r, size_t field, size_t from, size_t n,
+                                   struct dm_column *column, struct dm_error *err)
+{
+    struct table *t = r->state;
+    int source = t->sources[field];
+    bool needed_by_deletes = (r->row.fields[field] & (DM_FIELD_KEY | DM_FIELD_VERSION)) != 0;
+    for (size_t i = 0; i < n; i++) {
+        if (is_null(t, source, from + i)) {
+            dm_column_append_null(column);
+            continue;
+        }
+        if (spell(t, source, from + i, t->modes[field] == DM_TABLE_JSON, err) != DM_OK)
+            return DM_FAIL;
+        struct dm_value_problem problem;
+        const char *text = t->text.len != 0 ? (const char *)t->text.data : "";
+        if (dm_value_parse(column, text, t->text.len, &problem))
+            continue;
+        dm_column_append_null(column);
+        if (t->ops[i] != DM_OP_DELETE || needed_by_deletes)
+            add_trouble(t, i, problem.reason, r->row.schema->fields[field].name, problem.message);
+    }
+    return DM_OK;
+}
+
+/* Nulls where there must be none, and texts that the field's rule does not allow, among the column's last n values. */
+static void check_column(struct dm_change_reader *r, size_t field, size_t n, const struct dm_column *column)
+{
+    struct table *t = r->state;
+    unsigned flags = r->row.fields[field];
+    const char *name = r->row.schema->fields[field].name;
+    size_t base = column->length - n;
+    for (size_t i = 0; i < n && flags != 0; i++) {
+        bool delete = t->ops[i] == DM_OP_DELETE;
+        if (delete &&(flags & (DM_FIELD_KEY | DM_FIELD_VERSION)) == 0)
+            continue;
+        if (column->state[base + i] != DM_VALID) {
+            if ((flags & (DM_FIELD_KEY | DM_FIELD_VERSION | DM_FIELD_REQUIRED)) != 0)
+                add_trouble(t, i,
+                            flags & DM_FIELD_KEY       ? "null_key"
+                            : flags & DM_FIELD_VERSION ? "missing_version"
+                                                       : "missing_required",
+                            name, "is null");
+        } else if ((flags & DM_FIELD_RULE) != 0 && !delete) {
+            const char *reason;
+            char message[256];
+            size_t len;
+            const uint8_t *bytes = dm_column_bytes_at(column, base + i, &len);
+            if (!dm_change_rule(&r->options.rules[field], (const char *)bytes, len, &reason, message,
+                                sizeof message))
+                add_trouble(t, i, reason, name, message);
+        }
+    }
+}
+
+static enum dm_status take_column(struct dm_change_reader *r, size_t field, size_t from, size_t n,
+                                  struct dm_column *column, struct dm_error *err)
+{
+    struct table *t = r->state;
+    size_t nulls = column->nulls;
+    int source = t->sources[field];
+    enum dm_status status = DM_OK;
+    if (source < 0) {
+        for (size_t i = 0; i < n; i++)
+            dm_column_append_null(column);
+    } else if (t->modes[field] == DM_TABLE_TEXT || t->modes[field] == DM_TABLE_JSON) {
+        status = parse_column(r, field, from, n, column, err);
+    } else {
+        status =
+            dm_table_read(t->modes[field], &t->types[source], vector_of(t, source), from, n, column, err);
+    }
+    if (status != DM_OK)
+        return DM_FAIL;
+    if (column->nulls != nulls || (r->row.fields[field] & DM_FIELD_RULE) != 0)
+        check_column(r, field, n, column);
+    return DM_OK;
+}
+
+/* ---- bad rows ---- */
+
+/* {"column": value, …} of the row as DuckDB has it. */
+static enum dm_status write_row(void *ctx, struct dm_buffer *out, struct dm_error *err)
+{
+    const struct table *t = ctx;
+    if (dm_buffer_append_byte(out, '{', err) != DM_OK)
+        return DM_FAIL;
+    bool first = true;
+    for (size_t i = 0; i < t->n; i++) {
+        if (!t->printable[i])
+            continue;
+        if ((!first && dm_buffer_append_byte(out, ',', err) != DM_OK) ||
+            dm_json_string(out, t->names[i], strlen(t->names[i]), err) != DM_OK ||
+            dm_buffer_append_byte(out, ':', err) != DM_OK ||
+            dm_value_json(out, &t->types[i], vector_of(t, (int)i), t->raw_row, err) != DM_OK)
+            return DM_FAIL;
+        first = false;
+    }
+    return dm_buffer_append_byte(out, '}', err);
+}
+
+static const char *key_of(const struct dm_batch *batch, size_t row, char *out, size_t size)
+{
+    const struct dm_schema *schema = batch->schema;
+    for (size_t i = 0; i < schema->n_keys; i++)
+        if (batch->columns[schema->keys[i]].state[row] != DM_VALID)
+            return NULL;
+    return schema->n_keys == 0 ? NULL : dm_key_text(batch, row, out, size);
+}
+
+/* The batch's last n rows without the bad ones, which are reported. */
+static enum dm_status sort_out(struct dm_change_reader *r, struct dm_batch *batch, size_t from, size_t n,
+                               struct dm_error *err)
+{
+    struct table *t = r->state;
+    size_t base = batch->rows - n;
+    if (t->kept == NULL)
+        t->kept = dm_batch_new(batch->schema);
+    dm_batch_clear(t->kept);
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < n && status == DM_OK; i++) {
+        if (t->troubles[i].reason == NULL) {
+            status = dm_batch_append_row(t->kept, batch, base + i, err);
+            continue;
+        }
+        char key[256];
+        r->row.line = t->before + from + i + 1;
+        t->raw_row = from + i;
+        status =
+            dm_change_row_report(&r->row, t->troubles[i].reason, key_of(batch, base + i, key, sizeof key),
+                                 (enum dm_op)t->ops[i], t->troubles[i].message, err);
+    }
+    batch->rows = base;
+    dm_batch_undo_row(batch);
+    for (size_t i = 0; i < t->kept->rows && status == DM_OK; i++)
+        status = dm_batch_append_row(batch, t->kept, i, err);
+    forget_troubles(t);
+    return status;
+}
+
+/* As dm_batch_end_row for rows whose values are all there already, which that does not expect. */
+static void end_rows(struct dm_batch *batch, uint64_t line, size_t n, const uint8_t *ops)
+{
+    if (batch->capacity < batch->rows + n) {
+        batch->capacity = (batch->rows + n) * 2;
+        batch->ops = dm_xrealloc(batch->ops, batch->capacity, sizeof *batch->ops);
+        batch->txns = dm_xrealloc(batch->txns, batch->capacity, sizeof *batch->txns);
+        batch->subxids = dm_xrealloc(batch->subxids, batch->capacity, sizeof *batch->subxids);
+    }
+    for (size_t i = 0; i < n; i++) {
+        batch->ops[batch->rows + i] = ops[i];
+        batch->txns[batch->rows + i] = batch->txn;
+        batch->subxids[batch->rows + i] = line + i < UINT32_MAX ? (uint32_t)(line + i) : UINT32_MAX;
+    }
+    batch->rows += n;
+}
+
+static enum dm_status take_rows(struct dm_change_reader *r, struct dm_batch *batch, size_t from, size_t n,
+                                struct dm_error *err)
+{
+    struct table *t = r->state;
+    if (n > t->capacity) {
+        t->ops = dm_xrealloc(t->ops, n, sizeof *t->ops);
+        t->troubles = dm_xrealloc(t->troubles, n, sizeof *t->troubles);
+        memset(t->troubles + t->capacity, 0, (n - t->capacity) * sizeof *t->troubles);
+        t->capacity = n;
+    }
+    if (find_ops(r, from, n, err) != DM_OK)
+        return DM_FAIL;
+    for (size_t i = 0; i < batch->n_columns; i++)
+        if (take_column(r, i, from, n, &batch->columns[i], err) != DM_OK)
+            return DM_FAIL;
+    end_rows(batch, t->before + from + 1, n, t->ops);
+    return t->n_troubles != 0 ? sort_out(r, batch, from, n, err) : DM_OK;
+}
+
+static enum dm_status table_next(struct dm_change_reader *r, struct dm_batch *batch,
+                                 struct dm_change_limits limits, struct dm_error *err)
+{
+    struct table *t = r->state;
+    size_t end = batch->rows + limits.rows, bytes = dm_batch_bytes(batch);
+    while (batch->rows < end && dm_batch_bytes(batch) - bytes < limits.bytes) {
+        if (t->at == t->size) {
+            if (t->chunk != NULL)
+                duckdb_destroy_data_chunk(&t->chunk);
+            t->before += t->size;
+            t->at = t->size = 0;
+            enum dm_status status = dm_stream_next(&t->stream, &t->chunk, err);
+            if (status != DM_OK)
+                return status;
+            t->size = duckdb_data_chunk_get_size(t->chunk);
+            continue;
+        }
+        size_t n = t->size - t->at < end - batch->rows ? t->size - t->at : end - batch->rows;
+        if (take_rows(r, batch, t->at, n, err) != DM_OK)
+            return DM_FAIL;
+        t->at += n;
+        r->rows_done += n;
+    }
+    return DM_OK;
+}
+
+/* ---- opening ---- */
+
+static enum dm_status take_columns(struct dm_change_reader *r, struct dm_error *err)
+{
+    struct table *t = r->state;
+    size_t n = duckdb_column_count(&t->stream.result);
+    t->names = dm_xzalloc(n, sizeof *t->names);
+    t->types = dm_xzalloc(n, sizeof *t->types);
+    t->printable = dm_xzalloc(n, sizeof *t->printable);
+    for (; t->n < n; t->n++) {
+        struct dm_error ignored;
+        t->names[t->n] = dm_xstrdup(duckdb_column_name(&t->stream.result, t->n));
+        t->printable[t->n] =
+            dm_value_type_init(&t->types[t->n], duckdb_column_logical_type(&t->stream.result, t->n),
+                               &ignored) == DM_OK;
+    }
+    if (dm_change_columns_init(&t->columns, &r->row, n, (const char *const *)t->names, &r->notes, err) !=
+        DM_OK)
+        return DM_FAIL;
+    t->control = -1;
+    const struct dm_schema *schema = r->row.schema;
+    t->sources = dm_xzalloc(schema->n_fields, sizeof *t->sources);
+    t->modes = dm_xzalloc(schema->n_fields, sizeof *t->modes);
+    memset(t->sources, -1, schema->n_fields * sizeof *t->sources);
+    for (size_t i = 0; i < n; i++) {
+        int field = t->columns.targets[i];
+        if (field == DM_COLUMN_CONTROL)
+            t->control = (int)i;
+        if (field < 0)
+            continue;
+        t->sources[field] = (int)i;
+        t->modes[field] =
+            t->printable[i] ? dm_table_mode(&t->types[i], schema->fields[field].type) : DM_TABLE_NEVER;
+        char wanted[32];
+        if (t->modes[field] == DM_TABLE_NEVER)
+            return dm_fail(err, DM_ERROR_DATA, "cast the column where the data comes from",
+                           "column \"%.200s\" is %s; the dataset's is %s", t->names[i],
+                           dm_table_type_name(&t->types[i]),
+                           dm_type_name(schema->fields[field].type, wanted, sizeof wanted));
+    }
+    return DM_OK;
+}
+
+static struct table *table_new(struct dm_change_reader *r)
+{
+    static const struct dm_change_format_type type = {.next = table_next, .close = table_close};
+    struct table *t = dm_xzalloc(1, sizeof *t);
+    r->format = &type;
+    r->state = t;
+    r->row.raw_ctx = t;
+    r->row.write_raw = write_row;
+    dm_buffer_init(&t->text, TEXT_MAX);
+    return t;
+}
+
+enum dm_status dm_change_query_open(struct dm_change_reader *r, struct dm_sql *sql, const char *query,
+                                    struct dm_error *err)
+{
+    struct table *t = table_new(r);
+    if (dm_sql_start(sql, query, &t->stream, err) != DM_OK)
+        return DM_FAIL;
+    t->open = true;
+    return take_columns(r, err);
+}
+
+static enum dm_status take_count(void *ctx, size_t n, const char *const *values, struct dm_error *err)
+{
+    (void)err;
+    int64_t rows = 0;
+    if (n == 1 && values[0] != NULL && dm_parse_int64(values[0], strlen(values[0]), &rows) == DM_PARSED)
+        *(uint64_t *)ctx = (uint64_t)rows;
+    return DM_OK;
+}
+
+/* What DuckDB says of a file that is cut off or damaged is not a matter of waiting. */
+static enum dm_status damaged(struct dm_error *err)
+{
+    if (err->class == DM_ERROR_TRANSIENT && strstr(err->message, "emory") == NULL)
+        err->class = DM_ERROR_DATA;
+    if (err->class == DM_ERROR_DATA)
+        dm_error_hint(err, "is the file cut off? write or fetch it again; nothing of it was taken");
+    return DM_FAIL;
+}
+
+/* The path as DuckDB must be told it, which takes *, ? and [ for patterns. */
+static enum dm_status append_path(struct dm_buffer *sql, const char *path, struct dm_error *err)
+{
+    struct dm_buffer plain;
+    dm_buffer_init(&plain, 1 << 16);
+    enum dm_status status = DM_OK;
+    for (; *path != 0 && status == DM_OK; path++) {
+        bool pattern = *path == '*' || *path == '?' || *path == '[';
+        status = pattern ? dm_buffer_printf(&plain, err, "[%c]", *path)
+                         : dm_buffer_append_byte(&plain, (uint8_t)*path, err);
+    }
+    if (status == DM_OK)
+        status = dm_buffer_text(&plain) != NULL ? dm_sql_quote(sql, '\'', (const char *)plain.data, err)
+                                                : dm_fail_memory(err, plain.max);
+    dm_buffer_release(&plain);
+    return status;
+}
+
+/* `before` path `after` as one statement. */
+static const char *statement(struct dm_buffer *sql, const char *before, const char *path, const char *after,
+                             struct dm_error *err)
+{
+    dm_buffer_clear(sql);
+    if (dm_buffer_printf(sql, err, "%s", before) != DM_OK || append_path(sql, path, err) != DM_OK ||
+        dm_buffer_printf(sql, err, "%s", after) != DM_OK)
+        return NULL;
+    const char *text = dm_buffer_text(sql);
+    if (text == NULL)
+        (void)dm_fail_memory(err, sql->max);
+    return text;
+}
+
+enum dm_status dm_change_parquet_open(struct dm_change_reader *r, struct dm_engine *e, const char *path,
+                                      struct dm_error *err)
+{
+    struct table *t = table_new(r);
+    if (dm_sql_open(e, &t->own, err) != DM_OK)
+        return DM_FAIL;
+    struct dm_buffer sql;
+    dm_buffer_init(&sql, 1 << 17);
+    const char *text = statement(&sql, "SELECT num_rows FROM parquet_file_metadata(", path, ")", err);
+    enum dm_status status =
+        text != NULL ? dm_sql_each(t->own, text, take_count, &r->rows_total, err) : DM_FAIL;
+    if (status == DM_OK)
+        text = statement(&sql, "FROM read_parquet(", path, ", hive_partitioning = false)", err);
+    if (status == DM_OK)
+        status =
+            text != NULL ? dm_stream_open(&t->stream, t->own->connection, text, DM_ERROR_DATA, err) : DM_FAIL;
+    dm_buffer_release(&sql);
+    if (status != DM_OK)
+        return damaged(err);
+    t->open = true;
+    return take_columns(r, err);
+}
