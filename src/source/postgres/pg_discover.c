@@ -56,11 +56,12 @@ static enum dm_status read_relations(const struct pg_catalog *catalog, uint32_t 
             " has_schema_privilege(n.oid, 'USAGE') AND (has_table_privilege(c.oid, 'SELECT') OR"
             " has_any_column_privilege(c.oid, 'SELECT')), row_security_active(c.oid),"
             " CASE WHEN c.relkind = 'p' THEN s.leaf_rows ELSE c.reltuples END::int8,"
-            " CASE WHEN c.relkind = 'p' THEN s.bytes WHEN c.relkind = 'r' THEN pg_table_size(c.oid) END,"
+            " CASE WHEN c.relkind = 'p' THEN s.bytes ELSE greatest(c.relpages, 0) END * "
+            "current_setting('block_size')::int8,"
             " CASE WHEN c.relkind = 'p' THEN s.storage ELSE c.relfilenode::int8 END, coalesce(s.bad, false)"
             " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
             " LEFT JOIN LATERAL (SELECT sum(greatest(l.reltuples, 0)) AS leaf_rows, "
-            "sum(pg_table_size(l.oid)) AS bytes,"
+            "sum(greatest(l.relpages, 0))::int8 AS bytes,"
             " sum(hashint8extended(l.oid::int8 << 32 | l.relfilenode::int8, 7) %% 1000000007)::int8 AS "
             "storage,"
             " bool_or(l.relkind = 'f' OR l.relpersistence <> 'p') AS bad"
@@ -268,10 +269,9 @@ static enum dm_status read_foreign_keys(const struct pg_catalog *catalog, struct
     return DM_OK;
 }
 
-enum dm_status pg_discover(const struct pg_catalog *catalog, uint32_t only_oid, struct pg_table_list *out,
-                           struct dm_error *err)
+static enum dm_status discover(const struct pg_catalog *catalog, uint32_t only_oid, struct pg_table_list *out,
+                               struct dm_error *err)
 {
-    *out = (struct pg_table_list){0};
     enum dm_status status = read_relations(catalog, only_oid, out, err);
     if (status == DM_OK && out->n > 0) {
         char *oids = oid_array(out);
@@ -282,7 +282,25 @@ enum dm_status pg_discover(const struct pg_catalog *catalog, uint32_t only_oid, 
             status = read_foreign_keys(catalog, out, oids, err);
         free(oids);
     }
+    return status;
+}
+
+/* All queries see one moment: storage from before a rewrite with columns from after it would hide the rewrite. */
+enum dm_status pg_discover(const struct pg_catalog *catalog, uint32_t only_oid, struct pg_table_list *out,
+                           struct dm_error *err)
+{
+    *out = (struct pg_table_list){0};
+    bool own = PQtransactionStatus(catalog->conn) == PQTRANS_IDLE; /* else the caller's snapshot */
+    enum dm_status status =
+        own ? pg_execute(catalog->conn, err, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") : DM_OK;
+    if (status == DM_OK)
+        status = discover(catalog, only_oid, out, err);
+    if (own && status == DM_OK)
+        status = pg_execute(catalog->conn, err, "COMMIT");
     if (status != DM_OK) {
+        struct dm_error ignored = {0};
+        if (own && pg_execute(catalog->conn, &ignored, "ROLLBACK") != DM_OK)
+            own = false; /* the connection is gone; err says why */
         dm_error_prefix(err, "reading the catalog");
         pg_table_list_release(out);
     }
