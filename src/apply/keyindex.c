@@ -537,7 +537,8 @@ enum dm_status dm_keyindex_near(struct dm_keyindex *ix, uint32_t dataset, const 
     if (find_dataset(ix, dataset, &d, err) != DM_OK || open_cursor(ix, d, &cursor, err) != DM_OK)
         return DM_FAIL;
     const struct dm_index_change wanted = {.key = key, .key_len = key_len};
-    MDB_val at = stored_key(ix, &wanted, NULL);
+    uint8_t room[KEY_HASHED];
+    MDB_val at = stored_key(ix, &wanted, room);
     struct dm_index_entry first = {0};
     bool at_end = false;
     enum dm_status status =
@@ -546,7 +547,7 @@ enum dm_status dm_keyindex_near(struct dm_keyindex *ix, uint32_t dataset, const 
         *same = first;
         if (status == DM_OK)
             status = take_entry(ix, cursor, &at, MDB_NEXT, key, prefix_len, after, NULL, err);
-        at = stored_key(ix, &wanted, NULL);
+        at = stored_key(ix, &wanted, room);
         if (status == DM_OK)
             status = take_entry(ix, cursor, &at, MDB_SET, key, prefix_len, same, NULL, err);
     } else {

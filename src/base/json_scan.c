@@ -188,7 +188,7 @@ static bool scan_key(struct dm_json_scan *s)
 /* A whole array or object without recursion: `open` remembers the kind of bracket of each level. */
 static bool scan_nested(struct dm_json_scan *s, struct dm_json_slice *out)
 {
-    char open[DM_JSON_DEPTH];
+    char open[DM_JSON_DEPTH] = {0};
     size_t depth = 0;
     const char *start = s->at;
     for (;;) {

@@ -139,11 +139,12 @@ static char *ids_json(const struct dm_quarantine_choice *c)
 {
     if (c->n_ids == 0)
         return NULL;
-    char *text = dm_xalloc(c->n_ids * 22 + 3);
+    size_t size = c->n_ids * 22 + 3;
+    char *text = dm_xalloc(size);
     char *at = text;
     *at++ = '[';
     for (size_t i = 0; i < c->n_ids; i++)
-        at += sprintf(at, "%s%lld", i > 0 ? "," : "", (long long)c->ids[i]);
+        at += snprintf(at, size - (size_t)(at - text), "%s%lld", i > 0 ? "," : "", (long long)c->ids[i]);
     *at++ = ']';
     *at = '\0';
     return text;

@@ -80,7 +80,7 @@ enum dm_status dm_yaml_text(struct dm_yaml *y, const yaml_node_t *node, const ch
 enum dm_status dm_yaml_take_text(struct dm_yaml *y, const yaml_node_t *node, const char *what, char **out,
                                  struct dm_error *err)
 {
-    const char *text;
+    const char *text = NULL;
     if (dm_yaml_text(y, node, what, &text, err) != DM_OK)
         return DM_FAIL;
     if (*out != NULL)
@@ -93,7 +93,7 @@ enum dm_status dm_yaml_take_text(struct dm_yaml *y, const yaml_node_t *node, con
 enum dm_status dm_yaml_names(struct dm_yaml *y, const yaml_node_t *node, const char *what,
                              struct dm_names *out, struct dm_error *err)
 {
-    const char *text;
+    const char *text = NULL;
     if (out->n > 0)
         return dm_yaml_fail(y, node, err, "keep one of the two", "%s is given twice", what);
     if (node->type != YAML_SEQUENCE_NODE) {
@@ -119,7 +119,7 @@ enum dm_status dm_yaml_names(struct dm_yaml *y, const yaml_node_t *node, const c
 enum dm_status dm_yaml_bool(struct dm_yaml *y, const yaml_node_t *node, const char *what, bool *out,
                             struct dm_error *err)
 {
-    const char *text;
+    const char *text = NULL;
     if (dm_yaml_text(y, node, what, &text, err) != DM_OK)
         return DM_FAIL;
     if (dm_value_bool(text, out))
@@ -130,7 +130,7 @@ enum dm_status dm_yaml_bool(struct dm_yaml *y, const yaml_node_t *node, const ch
 enum dm_status dm_yaml_count(struct dm_yaml *y, const yaml_node_t *node, const char *what, int64_t max,
                              int64_t *out, struct dm_error *err)
 {
-    const char *text;
+    const char *text = NULL;
     if (dm_yaml_text(y, node, what, &text, err) != DM_OK)
         return DM_FAIL;
     if (dm_value_int(text, out) && *out >= 0 && *out <= max)
@@ -144,9 +144,9 @@ static enum dm_status unknown_option(const struct dm_yaml *y, const yaml_node_t 
                                      struct dm_error *err)
 {
     const char *names[options_max];
-    char allowed[400];
+    char allowed[400] = "";
     size_t n = 0, len = 0;
-    for (; options[n].name != NULL && n < options_max; n++) {
+    for (; n < options_max && options[n].name != NULL; n++) {
         names[n] = options[n].name;
         if (len < sizeof allowed)
             len += (size_t)snprintf(allowed + len, sizeof allowed - len, "%s%s", n ? ", " : "", names[n]);
