@@ -31,7 +31,7 @@ LAYERS = {
     "registry": REGISTRY,
     "mirror": MIRROR,
     "http": MIRROR | {"http"},
-    "cli": MIRROR | {"cli"},
+    "cli": MIRROR | {"cli", "http"},
     ".": MIRROR | {"cli", "http"},  # main.c
 }
 

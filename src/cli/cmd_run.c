@@ -5,10 +5,24 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/stop_signal.h"
+#include "http/http_server.h"
 #include "mirror/mirror.h"
+
+static enum dm_status start_http(void *ctx, struct dm_mirror *m, struct dm_error *err)
+{
+    return dm_http_server_start(m, ctx, err);
+}
+
+static void stop_http(void *ctx)
+{
+    struct dm_http_server **server = ctx;
+    dm_http_server_stop(*server);
+    *server = NULL;
+}
 
 static int run(const struct dm_invocation *in)
 {
+    struct dm_http_server *server = NULL;
     struct dm_config *config = NULL;
     int code = 0;
     int64_t run_for_ms = 0;
@@ -21,6 +35,9 @@ static int run(const struct dm_invocation *in)
         .until_caught_up = dm_invocation_has(in, "until-caught-up"),
         .progress = !json && isatty(STDERR_FILENO),
         .run_for_ms = run_for_ms,
+        .opened = start_http,
+        .closing = stop_http,
+        .ctx = &server,
     };
     struct dm_error err = {0};
     enum dm_status status = dm_mirror_run(config, &options, &err);
