@@ -232,7 +232,8 @@ static enum dm_status reserve_chunk(struct dm_keyindex *ix, struct dataset *d,
     }
     uint64_t bytes = 0;
     for (size_t i = 0; i < n; i++)
-        bytes += 32 + changes[i].version_len + (changes[i].key_len < KEY_HASHED ? changes[i].key_len : KEY_HASHED);
+        bytes +=
+            32 + changes[i].version_len + (changes[i].key_len < KEY_HASHED ? changes[i].key_len : KEY_HASHED);
     uint64_t leaves = n < pages ? n : pages;
     uint64_t chunk = leaves * 2 + leaves / 8 + bytes / 1024 + depth * 2 + 8;
     uint64_t made = trees + ix->lost_pages < ix->new_pages ? trees + ix->lost_pages : ix->new_pages;
@@ -533,7 +534,8 @@ enum dm_status dm_keyindex_near(struct dm_keyindex *ix, uint32_t dataset, const 
     MDB_cursor *cursor;
     *before = *same = *after = (struct dm_index_entry){0};
     if (key_len == 0 || key_len > KEY_WHOLE || prefix_len > key_len)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "a key of %u bytes has no neighbours in the index", key_len);
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "a key of %u bytes has no neighbours in the index",
+                       key_len);
     if (find_dataset(ix, dataset, &d, err) != DM_OK || open_cursor(ix, d, &cursor, err) != DM_OK)
         return DM_FAIL;
     const struct dm_index_change wanted = {.key = key, .key_len = key_len};
@@ -541,8 +543,7 @@ enum dm_status dm_keyindex_near(struct dm_keyindex *ix, uint32_t dataset, const 
     MDB_val at = stored_key(ix, &wanted, room);
     struct dm_index_entry first = {0};
     bool at_end = false;
-    enum dm_status status =
-        take_entry(ix, cursor, &at, MDB_SET_RANGE, key, prefix_len, &first, &at_end, err);
+    enum dm_status status = take_entry(ix, cursor, &at, MDB_SET_RANGE, key, prefix_len, &first, &at_end, err);
     if (first.key != NULL && dm_key_compare(first.key, first.key_len, key, key_len) == 0) {
         *same = first;
         if (status == DM_OK)
@@ -554,7 +555,8 @@ enum dm_status dm_keyindex_near(struct dm_keyindex *ix, uint32_t dataset, const 
         *after = first;
     }
     if (status == DM_OK) /* the cursor stands at the first key that is not below, if there is one */
-        status = take_entry(ix, cursor, &at, at_end ? MDB_LAST : MDB_PREV, key, prefix_len, before, NULL, err);
+        status =
+            take_entry(ix, cursor, &at, at_end ? MDB_LAST : MDB_PREV, key, prefix_len, before, NULL, err);
     mdb_cursor_close(cursor);
     return status;
 }

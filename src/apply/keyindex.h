@@ -45,13 +45,14 @@ static inline bool dm_place_known(struct dm_place p)
 struct dm_index_change {
     const uint8_t *key;
     uint32_t key_len;
-    uint32_t row;               /* caller's own number, handed through */
-    struct dm_place place;      /* new place; file 0: delete the key, or with a version: a tombstone */
-    struct dm_place old;        /* out: the place before; file 0: the key was not there, or was a tombstone */
-    const uint8_t *version;     /* in: the new version; NULL: none */
-    const uint8_t *old_version; /* out, of a lookup only: the version before; valid until the next change in the transaction */
-    uint32_t version_len;       /* at most DM_INDEX_VERSION_MAX; 0: the dataset's keys have no versions */
-    uint32_t old_version_len;   /* out: 0: no version (and, without a place, no such key) */
+    uint32_t row;           /* caller's own number, handed through */
+    struct dm_place place;  /* new place; file 0: delete the key, or with a version: a tombstone */
+    struct dm_place old;    /* out: the place before; file 0: the key was not there, or was a tombstone */
+    const uint8_t *version; /* in: the new version; NULL: none */
+    const uint8_t *
+        old_version; /* out, of a lookup only: the version before; valid until the next change in the transaction */
+    uint32_t version_len;     /* at most DM_INDEX_VERSION_MAX; 0: the dataset's keys have no versions */
+    uint32_t old_version_len; /* out: 0: no version (and, without a place, no such key) */
 };
 
 /* *trusted false: the index was new or could not be trusted; it is empty. CONFLICT when another process has it. */

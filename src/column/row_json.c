@@ -107,8 +107,9 @@ enum dm_status dm_row_json(const struct dm_batch *b, size_t row, struct dm_buffe
     enum dm_status status = DM_OK;
     /* A column of the dataset's own with that name is data, and then the kind of change cannot be told beside it. */
     if (dm_schema_find(b->schema, DM_CHANGE_TYPE_COLUMN) < 0)
-        status = put(out, gone ? "{\"" DM_CHANGE_TYPE_COLUMN "\": \"d\"" : "{\"" DM_CHANGE_TYPE_COLUMN "\": \"u\"",
-                     err);
+        status =
+            put(out, gone ? "{\"" DM_CHANGE_TYPE_COLUMN "\": \"d\"" : "{\"" DM_CHANGE_TYPE_COLUMN "\": \"u\"",
+                err);
     else
         status = put(out, "{", err);
     bool first = out->len > 0 && out->data[out->len - 1] == '{';

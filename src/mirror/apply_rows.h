@@ -15,8 +15,10 @@ struct dm_apply_context {
     const struct dm_txn *txns; /* of the unit; batch->txns index it */
     size_t n_bad;              /* rows that went bad here; the committer takes them */
     struct dm_kept_row *bad;   /* their txn indexes `txns` */
-    struct dm_orphans *orphans; /* children that wait for their parent, of this commit (orphan.h); NULL: none */
-    const char *origin;        /* what the unit's rows come from ("orders.csv"): bad rows get the place "<origin>:<line>"; NULL: a source's log */
+    struct dm_orphans
+        *orphans; /* children that wait for their parent, of this commit (orphan.h); NULL: none */
+    const char *
+        origin; /* what the unit's rows come from ("orders.csv"): bad rows get the place "<origin>:<line>"; NULL: a source's log */
 };
 
 /* Counts into the target's state. */

@@ -239,7 +239,8 @@ enum dm_status dm_compact(const struct dm_compact_job *job, bool *did, struct dm
     return status == DM_FAIL ? DM_FAIL : DM_OK;
 }
 
-static enum dm_status compact_history(struct dm_compact_job *job, const struct dm_target *t, struct dm_error *err)
+static enum dm_status compact_history(struct dm_compact_job *job, const struct dm_target *t,
+                                      struct dm_error *err)
 {
     char *name = dm_history_name(t);
     const struct dm_dataset *d = NULL;

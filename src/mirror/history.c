@@ -167,7 +167,8 @@ enum dm_status dm_history_truncate(struct dm_apply_context *a, struct dm_target 
 
 static bool same_column(const struct dm_schema *a, const struct dm_schema *b, int added)
 {
-    int in_a = dm_schema_find_id(a, first_added_id + added), in_b = dm_schema_find_id(b, first_added_id + added);
+    int in_a = dm_schema_find_id(a, first_added_id + added),
+        in_b = dm_schema_find_id(b, first_added_id + added);
     if (in_a < 0 || in_b < 0)
         return in_a == in_b;
     return dm_type_widens(a->fields[in_a].type, b->fields[in_b].type);
@@ -254,8 +255,7 @@ enum dm_status dm_history_append_applied(struct dm_version_pass *p, struct dm_er
     }
     for (size_t i = own; i < view->n_columns; i++) { /* borrowed, so they are taken out again below */
         dm_column_release(&view->columns[i]);
-        view->columns[i] =
-            batch->columns[i == own ? (size_t)p->t->rules->version_field : i - own - 1];
+        view->columns[i] = batch->columns[i == own ? (size_t)p->t->rules->version_field : i - own - 1];
     }
     view->rows = batch->rows;
     char *name = dm_history_name(p->t);
@@ -263,8 +263,9 @@ enum dm_status dm_history_append_applied(struct dm_version_pass *p, struct dm_er
     if (status == DM_OK && n > 0)
         status = dm_history_ensure(p->a, p->t, schema, NULL, err);
     if (status == DM_OK)
-        status = n == 0 ? DM_OK
-                        : dm_apply_write_file(p->a, p->t->state.namespace, name, view, selection, n, &file, err);
+        status = n == 0
+                     ? DM_OK
+                     : dm_apply_write_file(p->a, p->t->state.namespace, name, view, selection, n, &file, err);
     for (size_t i = own; i < view->n_columns; i++)
         view->columns[i] = (struct dm_column){0};
     view->rows = 0;

@@ -31,18 +31,26 @@ enum dm_status dm_history_truncate(struct dm_apply_context *a, struct dm_target 
                                    const struct dm_schema *schema, const struct dm_txn *txn,
                                    struct dm_error *err) DM_MUST_USE;
 
-
 /* ---- declared datasets ---- */
 
-#define DM_HISTORY_FIRST_ID 1000000 /* field ids of the added columns; each name has its own in all kinds of history */
-enum { DM_HISTORY_OP, DM_HISTORY_POSITION, DM_HISTORY_COMMITTED_AT, DM_HISTORY_XID, DM_HISTORY_VERSION,
-       DM_HISTORY_VALID_FROM, DM_HISTORY_VALID_TO };
+#define DM_HISTORY_FIRST_ID \
+    1000000 /* field ids of the added columns; each name has its own in all kinds of history */
+enum {
+    DM_HISTORY_OP,
+    DM_HISTORY_POSITION,
+    DM_HISTORY_COMMITTED_AT,
+    DM_HISTORY_XID,
+    DM_HISTORY_VERSION,
+    DM_HISTORY_VALID_FROM,
+    DM_HISTORY_VALID_TO
+};
 
 /* The dataset's columns behind the added ones, all optional. */
 void dm_history_add_columns(struct dm_schema *s, const struct dm_schema *schema);
 /* The history is there with the schema `wanted` (see above what happens to one of another kind); *made (may be NULL): it begins now. */
 enum dm_status dm_history_ensure(struct dm_apply_context *a, const struct dm_target *t,
-                                 const struct dm_schema *wanted, bool *made, struct dm_error *err) DM_MUST_USE;
+                                 const struct dm_schema *wanted, bool *made,
+                                 struct dm_error *err) DM_MUST_USE;
 struct dm_version_pass;
 /* settings.history == DM_HISTORY_CHANGES: the applied changes of the batch. */
 enum dm_status dm_history_append_applied(struct dm_version_pass *p, struct dm_error *err) DM_MUST_USE;

@@ -92,8 +92,9 @@ static struct dm_schema *key_schema(const struct dm_schema *schema, int version)
     return s;
 }
 
-static enum dm_status rebuild(struct dm_mirror *m, uint32_t dataset, const struct dm_schema *schema, int version,
-                              const struct dm_scan_file *files, size_t n_files, struct dm_error *err)
+static enum dm_status rebuild(struct dm_mirror *m, uint32_t dataset, const struct dm_schema *schema,
+                              int version, const struct dm_scan_file *files, size_t n_files,
+                              struct dm_error *err)
 {
     if (dm_keyindex_clear(m->index, dataset, err) != DM_OK)
         return DM_FAIL;
@@ -145,8 +146,7 @@ static enum dm_status catch_up_one(struct dm_mirror *m, const struct dm_target *
                                          .deleted = d->files[i].deleted};
     /* The version is found by its field id: the target's schema may be about to change. */
     int version =
-        t->rules == NULL ? -1
-                         : dm_schema_find_id(d->schema, t->schema->fields[t->rules->version_field].id);
+        t->rules == NULL ? -1 : dm_schema_find_id(d->schema, t->schema->fields[t->rules->version_field].id);
     status = rebuild(m, t->state.id, d->schema, version, files, d->n_files, err);
     free(files);
     if (status == DM_OK && t->rules != NULL)

@@ -53,7 +53,8 @@ static struct dm_schema *history_schema(const struct dm_schema *schema, int vers
 /* ---- the index: the history's own keys ---- */
 
 /* Keys of the batch's rows as the history has them: primary key and version. */
-static enum dm_status encode_keys(const struct dm_version_pass *p, struct dm_key_list *out, struct dm_error *err)
+static enum dm_status encode_keys(const struct dm_version_pass *p, struct dm_key_list *out,
+                                  struct dm_error *err)
 {
     struct dm_schema *with_version = dm_schema_copy(p->batch->schema);
     dm_schema_add_key(with_version, (uint32_t)p->t->rules->version_field);
@@ -90,8 +91,8 @@ bool dm_interval_history_fits(const struct dm_version_pass *p, uint32_t row, siz
 struct item {
     uint32_t row; /* of the batch; DM_NO_ROW: the stored row at `old` again */
     uint32_t key_len, to_len;
-    size_t key, to;       /* to_len 0: still valid */
-    struct dm_place old;  /* the row that this one replaces; file 0: none */
+    size_t key, to;        /* to_len 0: still valid */
+    struct dm_place old;   /* the row that this one replaces; file 0: none */
     struct dm_place place; /* where it was written */
     uint8_t op;
 };
@@ -164,7 +165,8 @@ static size_t collect_versions(const struct writing *w, size_t k, struct version
     dm_version_pass_group(p, k, &first, &end);
     for (size_t i = first; i < end; i++) {
         uint32_t row = p->rows[i].row;
-        out[n] = (struct version){.row = row, .arrival = (uint32_t)i, .gone = dm_version_pass_deletes(p, row)};
+        out[n] =
+            (struct version){.row = row, .arrival = (uint32_t)i, .gone = dm_version_pass_deletes(p, row)};
         out[n].key = dm_version_at(&w->keys, row, &out[n].key_len);
         n++;
     }
@@ -172,8 +174,8 @@ static size_t collect_versions(const struct writing *w, size_t k, struct version
         qsort(out, n, sizeof *out, compare_versions);
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        bool same = kept > 0 && dm_key_compare(out[kept - 1].key, out[kept - 1].key_len, out[i].key,
-                                               out[i].key_len) == 0;
+        bool same = kept > 0 &&
+                    dm_key_compare(out[kept - 1].key, out[kept - 1].key_len, out[i].key, out[i].key_len) == 0;
         out[same ? kept - 1 : kept++] = out[i]; /* the last of equals wins */
     }
     return kept;
@@ -187,8 +189,8 @@ static enum dm_status look_up(const struct writing *w, struct version *v, size_t
     size_t kept = 0;
     for (size_t i = 0; i < *n; i++) {
         *prefix = v[i].key_len - (uint32_t)dm_version_bytes(version, v[i].row);
-        if (dm_keyindex_near(w->p->a->mirror->index, w->dataset, v[i].key, v[i].key_len, *prefix, &v[i].before,
-                             &v[i].same, &v[i].after, err) != DM_OK)
+        if (dm_keyindex_near(w->p->a->mirror->index, w->dataset, v[i].key, v[i].key_len, *prefix,
+                             &v[i].before, &v[i].same, &v[i].after, err) != DM_OK)
             return DM_FAIL;
         if (v[i].same.key == NULL || v[i].same.version_len != 1 || v[i].same.version[0] != OP_DELETE)
             v[kept++] = v[i];
@@ -198,8 +200,8 @@ static enum dm_status look_up(const struct writing *w, struct version *v, size_t
 }
 
 /* The item of change i, and that of the stored row before it when its interval ends now. */
-static enum dm_status add_change(struct writing *w, const struct version *v, size_t i, size_t n, uint32_t prefix,
-                                 struct dm_error *err)
+static enum dm_status add_change(struct writing *w, const struct version *v, size_t i, size_t n,
+                                 uint32_t prefix, struct dm_error *err)
 {
     const struct version *c = &v[i];
     const uint8_t *next = c->after.key;
@@ -317,15 +319,16 @@ static int compare_stored(const void *a, const void *b)
 }
 
 /* Stored rows of one file again, with their new ends. */
-static enum dm_status put_stored(struct writing *w, const struct stored_item *list, size_t n, struct dm_error *err)
+static enum dm_status put_stored(struct writing *w, const struct stored_item *list, size_t n,
+                                 struct dm_error *err)
 {
     const char *namespace = w->p->t->state.namespace;
     const char *path = dm_commit_file_path(w->p->a->commit, namespace, w->name, list[0].place.file);
     if (path == NULL)
         return dm_fail(err, DM_ERROR_FATAL,
                        "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
-                       "%s.%s: the key index names data file %u, which the dataset does not have", namespace, w->name,
-                       list[0].place.file);
+                       "%s.%s: the key index names data file %u, which the dataset does not have", namespace,
+                       w->name, list[0].place.file);
     uint32_t positions[fetch_rows];
     struct dm_batch *stored = dm_batch_new(w->schema);
     for (size_t i = 0; i < n; i++)
@@ -385,7 +388,8 @@ static enum dm_status index_items(struct writing *w, struct dm_error *err)
 static enum dm_status begin_anew(const struct writing *w, struct dm_error *err)
 {
     struct dm_keyindex *ix = w->p->a->mirror->index;
-    return dm_keyindex_clear(ix, w->dataset, err) == DM_OK ? dm_keyindex_tag_set(ix, w->dataset, 0, err) : DM_FAIL;
+    return dm_keyindex_clear(ix, w->dataset, err) == DM_OK ? dm_keyindex_tag_set(ix, w->dataset, 0, err)
+                                                           : DM_FAIL;
 }
 
 static enum dm_status write_batch(struct writing *w, struct dm_error *err)
@@ -423,8 +427,8 @@ enum dm_status dm_interval_history_append(struct dm_version_pass *p, struct dm_e
 
 /* ---- the index from the lake ---- */
 
-static enum dm_status find_dataset(struct dm_mirror *m, const struct dm_target *t, const struct dm_dataset **out,
-                                   struct dm_error *err)
+static enum dm_status find_dataset(struct dm_mirror *m, const struct dm_target *t,
+                                   const struct dm_dataset **out, struct dm_error *err)
 {
     char *name = dm_history_name(t);
     enum dm_status status = dm_lake_dataset(m->lake, t->state.namespace, name, out, err);

@@ -158,8 +158,8 @@ static enum dm_status fetch_stored(struct chains *c, struct dm_error *err)
 /* ---- filling ---- */
 
 /* Where each row's value comes from: below `rows` a row of the batch, from there on one of `stored`; its own row when it has one, or nobody does. */
-static bool find_origins(const struct chains *c, const struct dm_column *column, const struct dm_column *stored,
-                         uint32_t *origin)
+static bool find_origins(const struct chains *c, const struct dm_column *column,
+                         const struct dm_column *stored, uint32_t *origin)
 {
     const struct dm_version_pass *p = c->p;
     uint32_t rows = (uint32_t)p->batch->rows;

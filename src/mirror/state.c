@@ -28,7 +28,8 @@ static const char create_sql[] =
     "DEFAULT 0,"
     " deleted INTEGER NOT NULL DEFAULT 0, truncated INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL "
     "DEFAULT 0,"
-    " stale INTEGER NOT NULL DEFAULT 0, ties INTEGER NOT NULL DEFAULT 0, noop_deletes INTEGER NOT NULL DEFAULT 0,"
+    " stale INTEGER NOT NULL DEFAULT 0, ties INTEGER NOT NULL DEFAULT 0, noop_deletes INTEGER NOT NULL "
+    "DEFAULT 0,"
     " suppressed INTEGER NOT NULL DEFAULT 0,"
     " UNIQUE(namespace, name));"
     "CREATE TABLE IF NOT EXISTS dm_request("
@@ -79,8 +80,8 @@ static enum dm_status run_once(sqlite3 *db, sqlite3_stmt *st, const char *what, 
 static enum dm_status has_column(sqlite3 *db, const char *column, bool *has, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, "SELECT count(*) FROM pragma_table_info('dm_dataset') WHERE name = ?", err, "t", column) !=
-        DM_OK)
+    if (prepare(db, &st, "SELECT count(*) FROM pragma_table_info('dm_dataset') WHERE name = ?", err, "t",
+                column) != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     *has = code == SQLITE_ROW && sqlite3_column_int(st, 0) > 0;
@@ -101,7 +102,8 @@ static enum dm_status add_columns(sqlite3 *db, struct dm_error *err)
         char *sql = dm_xasprintf("ALTER TABLE dm_dataset ADD COLUMN %s INTEGER NOT NULL DEFAULT 0", added[i]);
         int code = sqlite3_exec(db, sql, NULL, NULL, NULL);
         free(sql);
-        enum dm_status status = code == SQLITE_OK ? DM_OK : sqlite_fail(db, "adding a column to dm_dataset", err);
+        enum dm_status status =
+            code == SQLITE_OK ? DM_OK : sqlite_fail(db, "adding a column to dm_dataset", err);
         struct dm_error ignored;
         if (status != DM_OK && (has_column(db, added[i], &has, &ignored) != DM_OK || !has))
             return DM_FAIL;
@@ -205,11 +207,12 @@ enum dm_status dm_state_put_dataset(sqlite3 *db, struct dm_dataset_state *d, str
                 "source_id=?6, state=?7, reason=?8,"
                 " copied_at=?9, append_only=?10, received=?11, inserted=?12, updated=?13, deleted=?14, "
                 "truncated=?15,"
-                " quarantined=?16, storage=?17, stale=?18, ties=?19, noop_deletes=?20, suppressed=?21 WHERE id=?1",
+                " quarantined=?16, storage=?17, stale=?18, ties=?19, noop_deletes=?20, suppressed=?21 WHERE "
+                "id=?1",
                 err, "uttttuttuiuuuuuuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema,
                 d->source_table, d->source_id, d->state, d->reason, d->copied_at, (int64_t)d->append_only,
-                d->received, d->inserted, d->updated, d->deleted, d->truncated, d->quarantined,
-                d->storage, d->stale, d->ties, d->noop_deletes, d->suppressed) != DM_OK)
+                d->received, d->inserted, d->updated, d->deleted, d->truncated, d->quarantined, d->storage,
+                d->stale, d->ties, d->noop_deletes, d->suppressed) != DM_OK)
         return DM_FAIL;
     return run_once(db, st, "updating a dataset", err);
 }

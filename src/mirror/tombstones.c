@@ -220,8 +220,8 @@ static struct dm_scan_file scan_of(const struct dm_data_file *f)
         .path = f->path, .number = f->number, .rows = f->rows, .deleted = f->deleted};
 }
 
-static enum dm_status read_files(struct reading *r, const struct dm_dataset *d, const struct dm_scan_file *files,
-                                 size_t n, struct dm_error *err)
+static enum dm_status read_files(struct reading *r, const struct dm_dataset *d,
+                                 const struct dm_scan_file *files, size_t n, struct dm_error *err)
 {
     struct dm_schema *schema = reading_schema(d, r->t->schema);
     struct dm_scan_options options = {.order_by_key = true};
@@ -247,8 +247,7 @@ enum dm_status dm_tombstones_load(struct dm_mirror *m, const struct dm_target *t
         free(files);
     }
     if (status == DM_OK)
-        status =
-            dm_keyindex_tag_set(m->index, t->state.id | DM_INDEX_TOMBSTONES, dm_index_files_tag(d), err);
+        status = dm_keyindex_tag_set(m->index, t->state.id | DM_INDEX_TOMBSTONES, dm_index_files_tag(d), err);
     return status;
 }
 
@@ -271,7 +270,8 @@ static enum dm_status youngest(void *ctx, const struct dm_batch *batch, const ui
 static bool written_after(const char *path, int64_t limit_us)
 {
     struct stat st;
-    return stat(path, &st) == 0 && (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 > limit_us;
+    return stat(path, &st) == 0 &&
+           (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 > limit_us;
 }
 
 /* Files all of whose tombstones were made at or before the limit. */
@@ -305,8 +305,7 @@ static enum dm_status drop_files(struct dm_mirror *m, const struct dm_target *t,
     for (size_t i = 0; i < n && status == DM_OK; i++) {
         status = dm_commit_remove_file(commit, d->namespace, d->name, files[i].number, err);
         if (status == DM_OK)
-            status =
-                dm_index_files_flip(m->index, t->state.id | DM_INDEX_TOMBSTONES, files[i].number, err);
+            status = dm_index_files_flip(m->index, t->state.id | DM_INDEX_TOMBSTONES, files[i].number, err);
     }
     if (status == DM_OK)
         status = dm_commit_write(commit, summary, err);
@@ -335,8 +334,7 @@ enum dm_status dm_tombstones_expire(struct dm_mirror *m, const struct dm_target 
     if (d == NULL || d->n_files == 0 || retention_ms > INT64_MAX / 2000)
         return DM_OK;
     struct dm_scan_file *files = dm_xzalloc(d->n_files, sizeof *files);
-    enum dm_status status =
-        choose_expired(m, d, dm_clock_wall_us() - retention_ms * 1000, files, &n, err);
+    enum dm_status status = choose_expired(m, d, dm_clock_wall_us() - retention_ms * 1000, files, &n, err);
     struct dm_commit *commit = NULL;
     if (status == DM_OK && n > 0) {
         status = dm_commit_begin(m->lake, &commit, err);

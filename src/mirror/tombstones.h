@@ -39,7 +39,7 @@ enum dm_status dm_tombstones_expire(struct dm_mirror *m, const struct dm_target 
 /* The tag that says which files of a side dataset (tombstones, history by version) the key index knows: a data file came or went. In an open index
  * transaction. */
 #define DM_INDEX_TOMBSTONES UINT32_C(0x40000000) /* | dataset number: the tombstone files' tag */
-#define DM_INDEX_HISTORY UINT32_C(0x20000000)    /* | dataset number: keys and tag of the history by version */
+#define DM_INDEX_HISTORY UINT32_C(0x20000000) /* | dataset number: keys and tag of the history by version */
 enum dm_status dm_index_files_flip(struct dm_keyindex *ix, uint32_t side, uint32_t file,
                                    struct dm_error *err) DM_MUST_USE;
 int64_t dm_index_files_tag(const struct dm_dataset *d); /* what the tag is for these files; NULL: 0 */

@@ -41,11 +41,12 @@ struct dm_version_pass {
     struct dm_row_key *rows; /* the good ones, by key, then by arrival */
     size_t n_keys;
     struct dm_index_change *stored; /* per distinct key, as the index has it; row: its first in `rows` */
-    uint32_t *winner;               /* per distinct key: the batch row that decides; DM_NO_ROW: nothing changes */
+    uint32_t *winner; /* per distinct key: the batch row that decides; DM_NO_ROW: nothing changes */
 };
 
 /* The rows of distinct key k: rows[*first … *end). */
-static inline void dm_version_pass_group(const struct dm_version_pass *p, size_t k, size_t *first, size_t *end)
+static inline void dm_version_pass_group(const struct dm_version_pass *p, size_t k, size_t *first,
+                                         size_t *end)
 {
     *first = p->stored[k].row;
     *end = k + 1 < p->n_keys ? p->stored[k + 1].row : p->n_rows;

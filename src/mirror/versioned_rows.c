@@ -62,14 +62,15 @@ static bool check_row(struct dm_version_pass *p, uint32_t row, size_t key_len)
         return false;
     }
     if (version_len > DM_INDEX_VERSION_MAX) {
-        (void)snprintf(message, sizeof message, "the version in \"%.200s\" has %u bytes; %d are allowed", version,
-                       version_len, DM_INDEX_VERSION_MAX);
+        (void)snprintf(message, sizeof message, "the version in \"%.200s\" has %u bytes; %d are allowed",
+                       version, version_len, DM_INDEX_VERSION_MAX);
         keep_bad(p, row, "version_too_long", message);
         return false;
     }
     if (dm_interval_history_kept(p->t) && !dm_interval_history_fits(p, row, key_len)) {
         (void)snprintf(message, sizeof message,
-                       "key and version have more than %d bytes, and the dataset keeps its history by version (history: scd2)",
+                       "key and version have more than %d bytes, and the dataset keeps its history by "
+                       "version (history: scd2)",
                        DM_INDEX_KEY_WHOLE);
         keep_bad(p, row, "history_key_too_long", message);
         return false;
@@ -86,7 +87,8 @@ static enum dm_status collect_rows(struct dm_version_pass *p, struct dm_error *e
     p->outcome = dm_xzalloc(b->rows + 1, sizeof *p->outcome);
     for (uint32_t i = 0; i < b->rows; i++) {
         if (b->ops[i] == DM_OP_REKEY)
-            return dm_fail(err, DM_ERROR_FATAL, NULL, "row %u of the batch is a REKEY of a declared dataset", i);
+            return dm_fail(err, DM_ERROR_FATAL, NULL, "row %u of the batch is a REKEY of a declared dataset",
+                           i);
         size_t len = p->keys->offsets[i + 1] - p->keys->offsets[i];
         if (check_row(p, i, len))
             p->rows[p->n_rows++] = (struct dm_row_key){
@@ -110,10 +112,11 @@ static enum dm_status look_up(struct dm_version_pass *p, struct dm_error *err)
         dm_keyindex_lookup(p->a->mirror->index, p->t->state.id, p->stored, p->n_keys, err);
     for (size_t k = 0; k < p->n_keys && status == DM_OK; k++)
         if (dm_place_known(p->stored[k].old) && p->stored[k].old_version_len == 0)
-            status = dm_fail(err, DM_ERROR_FATAL,
-                             "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
-                             "%s.%s: the key index holds a key without its version", p->t->state.namespace,
-                             p->t->state.name);
+            status =
+                dm_fail(err, DM_ERROR_FATAL,
+                        "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
+                        "%s.%s: the key index holds a key without its version", p->t->state.namespace,
+                        p->t->state.name);
     return status;
 }
 
@@ -123,9 +126,8 @@ static void judge_key(struct dm_version_pass *p, size_t k)
 {
     const struct dm_index_change *stored = &p->stored[k];
     struct dm_dataset_state *count = &p->t->state;
-    struct dm_version_state state = {.version = stored->old_version,
-                                     .len = stored->old_version_len,
-                                     .live = dm_place_known(stored->old)};
+    struct dm_version_state state = {
+        .version = stored->old_version, .len = stored->old_version_len, .live = dm_place_known(stored->old)};
     size_t first, end;
     dm_version_pass_group(p, k, &first, &end);
     p->winner[k] = DM_NO_ROW;
@@ -200,7 +202,8 @@ static enum dm_status index_winners(const struct dm_version_pass *p, uint32_t fi
     }
     enum dm_status status = dm_keyindex_apply(p->a->mirror->index, p->t->state.id, changes, n, err);
     if (status == DM_OK)
-        status = dm_apply_deletions(p->a->commit, p->t->state.namespace, p->t->state.name, places, n_places, err);
+        status =
+            dm_apply_deletions(p->a->commit, p->t->state.namespace, p->t->state.name, places, n_places, err);
     free(places);
     free(changes);
     return status;
@@ -270,7 +273,8 @@ enum dm_status dm_apply_versioned(struct dm_apply_context *a, struct dm_target *
 enum dm_status dm_versioned_forget(struct dm_keyindex *ix, const struct dm_target *t, struct dm_error *err)
 {
     uint32_t id = t->state.id;
-    if (dm_keyindex_clear(ix, id, err) != DM_OK || dm_keyindex_clear(ix, id | DM_INDEX_HISTORY, err) != DM_OK ||
+    if (dm_keyindex_clear(ix, id, err) != DM_OK ||
+        dm_keyindex_clear(ix, id | DM_INDEX_HISTORY, err) != DM_OK ||
         dm_keyindex_tag_set(ix, id, 0, err) != DM_OK ||
         dm_keyindex_tag_set(ix, id | DM_INDEX_TOMBSTONES, 0, err) != DM_OK)
         return DM_FAIL;

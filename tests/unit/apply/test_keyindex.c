@@ -406,8 +406,8 @@ static void versions_beside_the_places(void **state)
     memset(longest, 'v', sizeof longest);
     longest[DM_INDEX_VERSION_MAX] = 0;
     assert_ok(dm_keyindex_begin(ix, &err), &err);
-    struct dm_index_change first[] = {versioned("a", 1, "v1"), versioned("b", 2, "v1"), versioned("c", 0, "v1"),
-                                      versioned("d", 4, longest)};
+    struct dm_index_change first[] = {versioned("a", 1, "v1"), versioned("b", 2, "v1"),
+                                      versioned("c", 0, "v1"), versioned("d", 4, longest)};
     size_t bad = 0;
     assert_ok(dm_keyindex_append(ix, 5, first, 4, &bad, &err), &err);
     expect_entry(ix, "a", 1, "v1");
@@ -415,8 +415,8 @@ static void versions_beside_the_places(void **state)
     expect_entry(ix, "d", 4, longest);
     expect_entry(ix, "e", 0, NULL);
     /* longer, shorter, a tombstone, gone */
-    struct dm_index_change second[] = {versioned("a", 11, longest), versioned("b", 0, "v22"), versioned("c", 13, "v2"),
-                                       versioned("d", 0, NULL)};
+    struct dm_index_change second[] = {versioned("a", 11, longest), versioned("b", 0, "v22"),
+                                       versioned("c", 13, "v2"), versioned("d", 0, NULL)};
     assert_ok(dm_keyindex_apply(ix, 5, second, 4, &err), &err);
     assert_int_equal(second[0].old.file, 1);
     assert_int_equal(second[2].old.file, 0);
@@ -425,7 +425,8 @@ static void versions_beside_the_places(void **state)
     expect_entry(ix, "c", 13, "v2");
     expect_entry(ix, "d", 0, NULL);
     /* Moved rows keep their versions; tombstones do not move. */
-    struct dm_index_change moved[] = {versioned("a", 21, NULL), versioned("b", 22, NULL), versioned("x", 23, NULL)};
+    struct dm_index_change moved[] = {versioned("a", 21, NULL), versioned("b", 22, NULL),
+                                      versioned("x", 23, NULL)};
     assert_ok(dm_keyindex_move(ix, 5, moved, 3, &err), &err);
     assert_int_equal(moved[0].old.file, 11);
     assert_int_equal(moved[1].old.file, 0);
@@ -447,14 +448,14 @@ static void versions_beside_the_places(void **state)
     drop_folder(folder);
 }
 
-static void expect_near(struct dm_keyindex *ix, const char *key, uint32_t prefix, const char *before, const char *same,
-                        const char *after)
+static void expect_near(struct dm_keyindex *ix, const char *key, uint32_t prefix, const char *before,
+                        const char *same, const char *after)
 {
     struct dm_error err = {0};
     struct dm_index_entry found[3];
     const char *const expected[3] = {before, same, after};
-    assert_ok(dm_keyindex_near(ix, 5, (const uint8_t *)key, (uint32_t)strlen(key), prefix, &found[0], &found[1],
-                               &found[2], &err),
+    assert_ok(dm_keyindex_near(ix, 5, (const uint8_t *)key, (uint32_t)strlen(key), prefix, &found[0],
+                               &found[1], &found[2], &err),
               &err);
     for (int i = 0; i < 3; i++) {
         if (expected[i] == NULL) {
@@ -477,8 +478,9 @@ static void neighbours(void **state)
     struct dm_keyindex *ix = open_index(folder, false);
     assert_ok(dm_keyindex_begin(ix, &err), &err);
     expect_near(ix, "k1", 1, NULL, NULL, NULL); /* of nothing */
-    struct dm_index_change entries[] = {versioned("a9", 1, "u"), versioned("k3", 2, "u"), versioned("k5", 3, "d"),
-                                        versioned("k7", 4, "u"), versioned("m1", 5, "u")};
+    struct dm_index_change entries[] = {versioned("a9", 1, "u"), versioned("k3", 2, "u"),
+                                        versioned("k5", 3, "d"), versioned("k7", 4, "u"),
+                                        versioned("m1", 5, "u")};
     assert_ok(dm_keyindex_apply(ix, 5, entries, 5, &err), &err);
     expect_near(ix, "k1", 1, NULL, NULL, "k3");
     expect_near(ix, "k3", 1, NULL, "k3", "k5");

@@ -27,7 +27,8 @@ static void test_all_cases(void **state)
         assert_int_equal(decide(live, longer, sizeof longer), DM_VERDICT_APPLY);
         assert_int_equal(decide(live, two, 1), DM_VERDICT_STALE); /* a prefix is lower */
     }
-    assert_int_equal(decide(true, two, sizeof two), DM_VERDICT_TIE_APPLY); /* the delete, or the later upsert */
+    assert_int_equal(decide(true, two, sizeof two),
+                     DM_VERDICT_TIE_APPLY); /* the delete, or the later upsert */
     assert_int_equal(decide(false, two, sizeof two), DM_VERDICT_TIE_DROP); /* a delete has been */
     assert_true(dm_verdict_applies(DM_VERDICT_APPLY));
     assert_true(dm_verdict_applies(DM_VERDICT_TIE_APPLY));
@@ -62,6 +63,7 @@ static void test_every_order_of_four(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_cases), cmocka_unit_test(test_every_order_of_four)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_cases),
+                                       cmocka_unit_test(test_every_order_of_four)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

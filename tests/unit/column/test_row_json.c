@@ -35,8 +35,9 @@ static void test_every_type(void **state)
 {
     (void)state;
     struct dm_schema *s = dm_schema_new();
-    static const enum dm_type_id ids[] = {DM_BOOL, DM_INT32, DM_INT64,     DM_FLOAT32,     DM_FLOAT64, DM_DATE,
-                                          DM_TIME, DM_STRING, DM_TIMESTAMP, DM_TIMESTAMPTZ, DM_BINARY,  DM_UUID};
+    static const enum dm_type_id ids[] = {DM_BOOL,      DM_INT32,       DM_INT64,  DM_FLOAT32,
+                                          DM_FLOAT64,   DM_DATE,        DM_TIME,   DM_STRING,
+                                          DM_TIMESTAMP, DM_TIMESTAMPTZ, DM_BINARY, DM_UUID};
     static const char *const names[] = {"b", "i", "l", "f", "d", "day", "time", "s", "ts", "tz", "bin", "id"};
     for (size_t i = 0; i < 12; i++)
         dm_schema_add(s, names[i], dm_type_of(ids[i]));
@@ -81,7 +82,8 @@ static void test_every_type(void **state)
                 dm_column_append_unchanged(&b->columns[c]);
         dm_batch_end_row(b, DM_OP_DELETE);
         char expected[128];
-        (void)snprintf(expected, sizeof expected, "{\"_change_request_type\": \"d\", \"d\": \"%s\"}", odd_text[n]);
+        (void)snprintf(expected, sizeof expected, "{\"_change_request_type\": \"d\", \"d\": \"%s\"}",
+                       odd_text[n]);
         expect(b, n + 1, expected);
     }
     dm_batch_free(b);

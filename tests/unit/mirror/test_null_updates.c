@@ -52,7 +52,8 @@ static void test_values_follow_the_versions_within_a_batch(void **state)
     struct world *w = keeping_world();
     COMMIT(UP(1, "a", 1, "one", 1));
     /* By arrival 5 comes first, by version last; 0 is too old to count. */
-    COMMIT(UP(1, "a", 5, NULL, -1), UP(1, "a", 3, "three", -1), UP(1, "a", 4, NULL, 4), UP(1, "a", 0, "zero", 0));
+    COMMIT(UP(1, "a", 5, NULL, -1), UP(1, "a", 3, "three", -1), UP(1, "a", 4, NULL, 4),
+           UP(1, "a", 0, "zero", 0));
     expect_rows(w, "1/a three 4");
     free_world(w);
 }

@@ -18,7 +18,8 @@
     } while (0)
 
 /* One visible row of a dataset as text: the named columns with blanks between. Integers and texts. */
-static void named_text(const struct dm_batch *b, size_t row, const char *const *columns, size_t n, char *out, size_t size)
+static void named_text(const struct dm_batch *b, size_t row, const char *const *columns, size_t n, char *out,
+                       size_t size)
 {
     size_t len = 0;
     out[0] = 0;
@@ -31,12 +32,14 @@ static void named_text(const struct dm_batch *b, size_t row, const char *const *
         if (c->state[row] != DM_VALID)
             len += (size_t)snprintf(out + len, size - len, "%s-", blank);
         else if (c->width == 8)
-            len += (size_t)snprintf(out + len, size - len, "%s%lld", blank, (long long)dm_column_int64(c, row));
+            len +=
+                (size_t)snprintf(out + len, size - len, "%s%lld", blank, (long long)dm_column_int64(c, row));
         else if (c->width == 4)
             len += (size_t)snprintf(out + len, size - len, "%s%d", blank, dm_column_int32(c, row));
         else {
             const uint8_t *text = dm_column_bytes_at(c, row, &text_len);
-            len += (size_t)snprintf(out + len, size - len, "%s%.*s", blank, (int)text_len, (const char *)text);
+            len +=
+                (size_t)snprintf(out + len, size - len, "%s%.*s", blank, (int)text_len, (const char *)text);
         }
     }
 }
@@ -88,9 +91,12 @@ static void test_applied_changes(void **state)
 {
     (void)state;
     struct world *w = history_world(dm_type_of(DM_INT64), DM_HISTORY_CHANGES);
-    COMMIT(UP(1, "a", 505, "one", 1), UP(1, "a", 503, "stale", 0), UP(1, "a", 505, "again", 2), DEL(1, "b", 501));
-    COMMIT(UP(1, "b", 500, "stale", 0), UP(1, "a", 506, "two", 3), DEL(1, "a", 506), UP(1, "a", 506, "lost", 4));
-    EXPECT("t__history", "a delete 6 - - 1; a insert 5 one 1 1; a update 5 again 2 1; a update 6 two 3 1; b delete 1 - - 1",
+    COMMIT(UP(1, "a", 505, "one", 1), UP(1, "a", 503, "stale", 0), UP(1, "a", 505, "again", 2),
+           DEL(1, "b", 501));
+    COMMIT(UP(1, "b", 500, "stale", 0), UP(1, "a", 506, "two", 3), DEL(1, "a", 506),
+           UP(1, "a", 506, "lost", 4));
+    EXPECT("t__history",
+           "a delete 6 - - 1; a insert 5 one 1 1; a update 5 again 2 1; a update 6 two 3 1; b delete 1 - - 1",
            "name", "_op", "_version", "note", "amount", "_position");
     for (int i = 0; i < 20; i++)
         COMMIT(UP(2, "many", 600 + i, "m", i));
@@ -105,8 +111,8 @@ static void test_null_updates_in_history(void **state)
     w->t->rules->schema->settings.ignore_null_updates = true;
     COMMIT(UP(1, "a", 501, "one", 1), UP(1, "a", 502, NULL, 2));
     COMMIT(UP(1, "a", 503, NULL, -1), UP(1, "a", 504, "four", -1));
-    EXPECT("t__history", "insert 1 one 1; update 2 one 2; update 3 one 2; update 4 four 2", "_op", "_version", "note",
-           "amount");
+    EXPECT("t__history", "insert 1 one 1; update 2 one 2; update 3 one 2; update 4 four 2", "_op", "_version",
+           "note", "amount");
     free_world(w);
 }
 
@@ -117,15 +123,21 @@ static void test_intervals(void **state)
     COMMIT(UP(1, "a", 505, "five", 5), UP(2, "a", 505, "other", 5));
     COMMIT(UP(1, "a", 509, "nine", 9));
     COMMIT(UP(1, "a", 507, "late", 7), UP(1, "a", 503, "first", 3)); /* stale both: they split */
-    EXPECT("t__history", "1 a upsert 3 5 first 3; 1 a upsert 5 7 five 5; 1 a upsert 7 9 late 7; 1 a upsert 9 - nine 9; 2 a upsert 5 - other 5",
+    EXPECT("t__history",
+           "1 a upsert 3 5 first 3; 1 a upsert 5 7 five 5; 1 a upsert 7 9 late 7; 1 a upsert 9 - nine 9; 2 a "
+           "upsert 5 - other 5",
            "region", "name", "_op", "_valid_from", "_valid_to", "note", "amount");
     COMMIT(DEL(1, "a", 506), UP(1, "a", 509, "nine again", 9), UP(1, "a", 506, "loses", 0));
     COMMIT(UP(1, "a", 506, "loses", 0), DEL(1, "a", 509));
-    EXPECT("t__history", "1 delete 6 7 - -; 1 delete 9 - - -; 1 upsert 3 5 first 3; 1 upsert 5 6 five 5; 1 upsert 7 9 late 7; 2 upsert 5 - other 5",
+    EXPECT("t__history",
+           "1 delete 6 7 - -; 1 delete 9 - - -; 1 upsert 3 5 first 3; 1 upsert 5 6 five 5; 1 upsert 7 9 late "
+           "7; 2 upsert 5 - other 5",
            "region", "_op", "_valid_from", "_valid_to", "note", "amount");
     lose_index(w);
     COMMIT(UP(1, "a", 508, "eight", 8));
-    EXPECT("t__history", "1 delete 6 7 -; 1 delete 9 - -; 1 upsert 3 5 first; 1 upsert 5 6 five; 1 upsert 7 8 late; 1 upsert 8 9 eight; 2 upsert 5 - other",
+    EXPECT("t__history",
+           "1 delete 6 7 -; 1 delete 9 - -; 1 upsert 3 5 first; 1 upsert 5 6 five; 1 upsert 7 8 late; 1 "
+           "upsert 8 9 eight; 2 upsert 5 - other",
            "region", "_op", "_valid_from", "_valid_to", "note");
     free_world(w);
 }
@@ -200,8 +212,8 @@ static char *oracle(struct cell (*cells)[n_versions], const char (*names)[4])
             char to[24] = "-";
             if (next < n_versions)
                 (void)snprintf(to, sizeof to, "%06d%.*s", next, next % 5, "zzzzz");
-            rows[n] = dm_xasprintf("%s %s %06d%.*s %s %s", names[k], cells[k][v].gone ? "delete" : "upsert", v, v % 5,
-                                   "zzzzz", to, cells[k][v].gone ? "-" : cells[k][v].note);
+            rows[n] = dm_xasprintf("%s %s %06d%.*s %s %s", names[k], cells[k][v].gone ? "delete" : "upsert",
+                                   v, v % 5, "zzzzz", to, cells[k][v].gone ? "-" : cells[k][v].note);
             size += strlen(rows[n++]) + 2;
         }
     qsort(rows, n, sizeof *rows, compare_texts);
@@ -229,11 +241,13 @@ static void test_random_intervals(void **state)
             for (uint64_t batches = 1 + random_next(&random) % 3; batches > 0; batches--) {
                 size_t n = 1 + random_next(&random) % 12;
                 for (size_t i = 0; i < n; i++) {
-                    int name = (int)(random_next(&random) % n_names), v = (int)(random_next(&random) % n_versions);
+                    int name = (int)(random_next(&random) % n_names),
+                        v = (int)(random_next(&random) % n_versions);
                     bool gone = random_next(&random) % 4 == 0;
-                    (void)snprintf(notes[i], sizeof notes[i], "n%llu", (unsigned long long)random_next(&random) % 1000);
-                    changes[i] =
-                        (struct change){.region = 1, .name = names[name], .version = v, .gone = gone, .note = notes[i]};
+                    (void)snprintf(notes[i], sizeof notes[i], "n%llu",
+                                   (unsigned long long)random_next(&random) % 1000);
+                    changes[i] = (struct change){
+                        .region = 1, .name = names[name], .version = v, .gone = gone, .note = notes[i]};
                     struct cell *c = &cells[name][v];
                     if (c->known && c->gone)
                         continue;
@@ -260,9 +274,9 @@ static void test_random_intervals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_applied_changes),    cmocka_unit_test(test_null_updates_in_history),
-        cmocka_unit_test(test_intervals),          cmocka_unit_test(test_history_key_too_long),
-        cmocka_unit_test(test_kind_changes),       cmocka_unit_test(test_random_intervals),
+        cmocka_unit_test(test_applied_changes), cmocka_unit_test(test_null_updates_in_history),
+        cmocka_unit_test(test_intervals),       cmocka_unit_test(test_history_key_too_long),
+        cmocka_unit_test(test_kind_changes),    cmocka_unit_test(test_random_intervals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,8 +23,9 @@ static void test_order_within_a_batch(void **state)
 {
     (void)state;
     struct world *w = new_world(dm_type_of(DM_INT64));
-    COMMIT(UP(1, "a", 5, "five", 5), UP(1, "a", 3, "three", 3), UP(1, "a", 7, "seven", 7), UP(1, "b", 1, "b", 1),
-           DEL(1, "b", 1), UP(1, "b", 1, "again", 1), DEL(1, "c", 9), UP(1, "c", 8, "late", 8));
+    COMMIT(UP(1, "a", 5, "five", 5), UP(1, "a", 3, "three", 3), UP(1, "a", 7, "seven", 7),
+           UP(1, "b", 1, "b", 1), DEL(1, "b", 1), UP(1, "b", 1, "again", 1), DEL(1, "c", 9),
+           UP(1, "c", 8, "late", 8));
     expect_rows(w, "1/a seven 7");
     const struct dm_dataset_state *s = &w->t->state;
     assert_int_equal(s->received, 8);
@@ -94,9 +95,11 @@ static void test_bad_rows(void **state)
     (void)state;
     struct world *w = new_world(dm_type_of(DM_STRING));
     char *name = dm_xzalloc(1, 2000);
-    struct dm_batch *b = batch_of(w, (const struct change[]){UP(1, "good", 1, "g", 1), UP(-1, "x", 1, "nokey", 1),
-                                                             UP(1, "y", -1, "nover", 1), DEL(1, "z", -1)},
-                                  4);
+    struct dm_batch *b =
+        batch_of(w,
+                 (const struct change[]){UP(1, "good", 1, "g", 1), UP(-1, "x", 1, "nokey", 1),
+                                         UP(1, "y", -1, "nover", 1), DEL(1, "z", -1)},
+                 4);
     /* a fifth one with a version that is too long */
     memset(name, 'v', 1999);
     int32_t region = 1;
@@ -114,18 +117,21 @@ static void test_bad_rows(void **state)
     free(name);
     expect_rows(w, "1/good g 1");
     assert_int_equal(w->a.n_bad, 4);
-    static const char *const reasons[] = {"null_key", "missing_version", "missing_version", "version_too_long"};
+    static const char *const reasons[] = {"null_key", "missing_version", "missing_version",
+                                          "version_too_long"};
     static const char *const places[] = {"test.csv:2", "test.csv:3", "test.csv:4", "test.csv:5"};
     for (size_t i = 0; i < 4; i++) {
         assert_string_equal(w->a.bad[i].row.reason, reasons[i]);
         assert_string_equal(w->a.bad[i].row.place, places[i]);
     }
-    assert_string_equal(w->a.bad[0].row.raw,
-                        "{\"_change_request_type\": \"u\", \"region\": null, \"name\": \"x\", \"ver\": \"000001z\", "
-                        "\"note\": \"nokey\", \"amount\": 1}");
-    assert_string_equal(w->a.bad[2].row.raw,
-                        "{\"_change_request_type\": \"d\", \"region\": 1, \"name\": \"z\", \"ver\": null, \"note\": "
-                        "null, \"amount\": null}");
+    assert_string_equal(
+        w->a.bad[0].row.raw,
+        "{\"_change_request_type\": \"u\", \"region\": null, \"name\": \"x\", \"ver\": \"000001z\", "
+        "\"note\": \"nokey\", \"amount\": 1}");
+    assert_string_equal(
+        w->a.bad[2].row.raw,
+        "{\"_change_request_type\": \"d\", \"region\": 1, \"name\": \"z\", \"ver\": null, \"note\": "
+        "null, \"amount\": null}");
     free_world(w);
 }
 
@@ -155,7 +161,8 @@ static void test_retention(void **state)
     must(dm_tombstones_expire(&w->m, w->t, &w->summary, &dropped, &w->err));
     assert_int_equal(dropped, 2);
     assert_int_equal(tombstone_rows(w), 1);
-    COMMIT(UP(1, "young", 4, "dead", 0), UP(1, "a", 3, "risen", 3), UP(1, "b", 4, "risen", 4), UP(1, "c", 8, "old", 8));
+    COMMIT(UP(1, "young", 4, "dead", 0), UP(1, "a", 3, "risen", 3), UP(1, "b", 4, "risen", 4),
+           UP(1, "c", 8, "old", 8));
     expect_rows(w, "1/a risen 3; 1/b risen 4; 1/c alive 1");
     bool same = false;
     must(dm_keyindex_begin(w->m.index, &w->err));
@@ -173,7 +180,8 @@ static void test_merging_keeps_versions_and_tombstones(void **state)
     (void)state;
     struct world *w = new_world(dm_type_decimal(38, 2));
     for (int i = 0; i < 40; i++)
-        COMMIT(UP(1, "same", 100 + i, "n", i), DEL(2, "gone", 100 + i), UP(3, i % 2 ? "odd" : "even", 50 + i, "v", i));
+        COMMIT(UP(1, "same", 100 + i, "n", i), DEL(2, "gone", 100 + i),
+               UP(3, i % 2 ? "odd" : "even", 50 + i, "v", i));
     assert_true(dataset_of(w, "t")->n_files < 20);
     assert_true(dataset_of(w, "t__tombstones")->n_files < 20);
     COMMIT(UP(1, "same", 138, "stale", 0), UP(2, "gone", 138, "stale", 0), UP(3, "even", 87, "stale", 0));
@@ -241,7 +249,8 @@ static void compare_with_model(struct world *w, const struct model *m, char (*na
                 continue;
             live++;
             char expected[512], found[512];
-            (void)snprintf(expected, sizeof expected, "%d/%s %s %lld", r, names[n], row->note, (long long)row->amount);
+            (void)snprintf(expected, sizeof expected, "%d/%s %s %lld", r, names[n], row->note,
+                           (long long)row->amount);
             bool there = false;
             for (size_t i = 0; i < b->rows && !there; i++) {
                 row_text(b, i, found, sizeof found);
@@ -279,7 +288,8 @@ static void random_round(uint64_t seed, struct dm_type version)
             size_t n = 1 + random_next(&random) % 64;
             for (size_t i = 0; i < n; i++) {
                 int name = (int)(random_next(&random) % n_names);
-                (void)snprintf(notes[i], sizeof notes[i], "note %llu", (unsigned long long)random_next(&random) % 100);
+                (void)snprintf(notes[i], sizeof notes[i], "note %llu",
+                               (unsigned long long)random_next(&random) % 100);
                 changes[i] = (struct change){.region = (int)(random_next(&random) % n_regions),
                                              .name = names[name],
                                              .version = (int64_t)(random_next(&random) % versions),
