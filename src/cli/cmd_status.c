@@ -77,7 +77,20 @@ static void print_sources(const struct dm_status_report *r, FILE *out)
             (void)fprintf(out, "  %s: %s\n", r->sources[i].name, r->sources[i].error);
 }
 
-static void print_datasets(const struct dm_status_report *r, FILE *out)
+static bool is_declared(const struct dm_dataset_status *d)
+{
+    return d->source[0] == '\0';
+}
+
+static size_t count_declared(const struct dm_status_report *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_datasets; i++)
+        n += is_declared(&r->datasets[i]);
+    return n;
+}
+
+static void print_mirrored(const struct dm_status_report *r, FILE *out)
 {
     struct dm_report_table t = {.n_columns = 9};
     for (size_t i = 2; i < t.n_columns; i++)
@@ -87,6 +100,8 @@ static void print_datasets(const struct dm_status_report *r, FILE *out)
     for (size_t i = 0; i < r->n_datasets; i++) {
         const struct dm_dataset_status *d = &r->datasets[i];
         char n[6][32], size[32];
+        if (is_declared(d))
+            continue;
         dm_report_table_row(&t, (const char *[]){d->dataset, d->state,
                                                  dm_progress_count(d->rows, n[0], sizeof n[0]),
                                                  dm_progress_count(d->inserted, n[1], sizeof n[1]),
@@ -98,6 +113,45 @@ static void print_datasets(const struct dm_status_report *r, FILE *out)
     }
     dm_report_table_print(&t, out);
     dm_report_table_release(&t);
+}
+
+/* Their changes may come in any order, so there is more to count. */
+static void print_declared(const struct dm_status_report *r, FILE *out)
+{
+    struct dm_report_table t = {.n_columns = 10};
+    for (size_t i = 1; i < t.n_columns; i++)
+        t.right[i] = true;
+    dm_report_table_row(&t, (const char *[]){"DECLARED DATASET", "ROWS", "UPSERTED", "DELETED", "STALE", "TIES",
+                                             "NO-OP DELETES", "QUARANTINED", "FILES", "SIZE"});
+    for (size_t i = 0; i < r->n_datasets; i++) {
+        const struct dm_dataset_status *d = &r->datasets[i];
+        char n[8][32], size[32];
+        if (!is_declared(d))
+            continue;
+        dm_report_table_row(
+            &t, (const char *[]){d->dataset, dm_progress_count(d->rows, n[0], sizeof n[0]),
+                                 dm_progress_count(d->inserted + d->updated, n[1], sizeof n[1]),
+                                 dm_progress_count(d->deleted, n[2], sizeof n[2]),
+                                 dm_progress_count(d->stale, n[3], sizeof n[3]),
+                                 dm_progress_count(d->ties, n[4], sizeof n[4]),
+                                 dm_progress_count(d->noop_deletes, n[5], sizeof n[5]),
+                                 dm_progress_count(d->quarantined, n[6], sizeof n[6]),
+                                 dm_progress_count(d->files, n[7], sizeof n[7]),
+                                 bytes_text(d->bytes, size, sizeof size)});
+    }
+    dm_report_table_print(&t, out);
+    dm_report_table_release(&t);
+}
+
+static void print_datasets(const struct dm_status_report *r, FILE *out)
+{
+    size_t declared = count_declared(r);
+    if (declared < r->n_datasets)
+        print_mirrored(r, out);
+    if (declared > 0 && declared < r->n_datasets)
+        (void)fputc('\n', out);
+    if (declared > 0)
+        print_declared(r, out);
     for (size_t i = 0; i < r->n_datasets; i++)
         if (r->datasets[i].reason != NULL)
             (void)fprintf(out, "  %s is %s: %s\n", r->datasets[i].dataset, r->datasets[i].state,
@@ -139,7 +193,7 @@ static json_t *dataset_json(const struct dm_dataset_status *d)
 {
     json_t *o = json_object();
     dm_json_text(o, "dataset", d->dataset);
-    dm_json_text(o, "source", d->source);
+    dm_json_text(o, "source", is_declared(d) ? NULL : d->source);
     dm_json_text(o, "state", d->state);
     dm_json_text(o, "reason", d->reason);
     dm_json_count(o, "rows", d->rows);
@@ -148,6 +202,13 @@ static json_t *dataset_json(const struct dm_dataset_status *d)
     dm_json_count(o, "updated", d->updated);
     dm_json_count(o, "deleted", d->deleted);
     dm_json_count(o, "truncated", d->truncated);
+    if (is_declared(d)) {
+        dm_json_count(o, "upserted", d->inserted + d->updated);
+        dm_json_count(o, "stale", d->stale);
+        dm_json_count(o, "ties", d->ties);
+        dm_json_count(o, "noop_deletes", d->noop_deletes);
+        dm_json_count(o, "suppressed", d->suppressed);
+    }
     dm_json_count(o, "quarantined", d->quarantined);
     dm_json_count(o, "files", d->files);
     dm_json_count(o, "deleted_in_files", d->deleted_in_files);
@@ -235,7 +296,7 @@ const struct dm_command dm_command_status = {
     .about = "Works beside a running mirror and without one. Counters count since the dataset was made.\n"
              "A dataset is waiting, copying, streaming, append-only, stopped, refused or dropped; what is "
              "stopped or refused\n"
-             "says why and what to do. The lag is what the source has and the lake has not.",
+             "says why and what to do. Declared datasets (datamirror schema) stand in a table of their own. The lag is what the source has and the lake has not.",
     .options = options,
     .examples = "  datamirror status\n"
                 "  datamirror status --watch\n"

@@ -35,11 +35,12 @@ enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mir
 
 struct dm_dataset_status {
     char *dataset; /* "shop.orders" */
-    char *source;
-    char *state;   /* waiting, copying, streaming, append-only, stopped, refused, dropped */
+    char *source;  /* "": declared by people */
+    char *state;   /* waiting, copying, streaming, append-only, stopped, refused, dropped; declared */
     char *reason;  /* why stopped or refused, with the remedy; NULL otherwise */
     uint64_t rows; /* live rows */
     uint64_t received, inserted, updated, deleted, truncated, quarantined; /* since the dataset was made */
+    uint64_t stale, ties, noop_deletes, suppressed;                        /* of declared ones */
     uint64_t files, deleted_in_files, bytes;
 };
 struct dm_source_status {

@@ -88,6 +88,10 @@ static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db,
             .deleted = s->deleted,
             .truncated = s->truncated,
             .quarantined = s->quarantined,
+            .stale = s->stale,
+            .ties = s->ties,
+            .noop_deletes = s->noop_deletes,
+            .suppressed = s->suppressed,
         };
         status = read_files(lake, d, s, err);
     }
