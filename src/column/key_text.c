@@ -108,10 +108,10 @@ static void add_timestamp(struct text *t, int64_t us, bool zone)
         add(t, us > 0 ? "infinity" : "-infinity");
         return;
     }
-    int64_t day = us / 86400000000 - (us % 86400000000 < 0);
+    int64_t of_day = us % 86400000000, day = us / 86400000000 - (of_day < 0);
     add_date(t, day);
     add_bytes(t, "T", 1);
-    add_time(t, us - day * 86400000000);
+    add_time(t, of_day < 0 ? of_day + 86400000000 : of_day);
     if (zone)
         add_bytes(t, "Z", 1);
 }

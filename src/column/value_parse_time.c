@@ -238,11 +238,10 @@ enum dm_parsed dm_parse_timestamp(const char *text, size_t n, bool zoned, int64_
         return DM_PARSED_WRONG;
     if (parsed != DM_PARSED)
         return parsed;
-    int64_t whole;
-    if (__builtin_mul_overflow(m.days, DAY_US, &whole) ||
-        __builtin_add_overflow(whole, m.us - m.offset, &whole) || whole >= DM_TIMESTAMP_INFINITY ||
-        whole <= DM_TIMESTAMP_NEG_INFINITY)
+    dm_int128 whole =
+        (dm_int128)m.days * DAY_US + m.us - m.offset; /* the first day begins before 64 bits do */
+    if (whole >= DM_TIMESTAMP_INFINITY || whole <= DM_TIMESTAMP_NEG_INFINITY)
         return DM_PARSED_BEYOND;
-    *us = whole;
+    *us = (int64_t)whole;
     return DM_PARSED;
 }
