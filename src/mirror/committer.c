@@ -22,12 +22,14 @@ struct dm_committer {
     struct dm_committer_options options;
     struct dm_apply_context apply;
     bool published; /* by the last apply */
-    bool open; /* a commit is in progress: lake mutex held, index transaction open */
+    bool open;      /* a commit is in progress: lake mutex held, index transaction open */
     size_t n_touched;
     struct dm_target **touched; /* distinct targets of the commit in progress */
     size_t n_bad;
     struct dm_kept_row *bad; /* of all its units */
     struct dm_txn *bad_txns; /* transaction of each */
+    size_t n_copied;
+    uint32_t *copied;        /* datasets that this commit replaces by a copy */
     struct dm_unit *closing; /* during publication */
     uint32_t failed;         /* dataset whose step failed last */
 };
@@ -61,6 +63,7 @@ static void forget_commit(struct dm_committer *c)
     c->bad = NULL;
     c->bad_txns = NULL;
     c->n_bad = 0;
+    c->n_copied = 0;
     c->open = false;
 }
 
@@ -80,6 +83,7 @@ void dm_committer_free(struct dm_committer *c)
     dm_committer_abandon(c);
     dm_net_effect_release(&c->apply.net);
     free(c->touched);
+    free(c->copied);
     free(c);
 }
 
@@ -190,6 +194,8 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
         return status;
     for (size_t i = 0; i < copied->n_bad; i++)
         keep_bad(c, &copied->bad[i], &(struct dm_txn){.position = copied->at});
+    c->copied = dm_xrealloc(c->copied, c->n_copied + 1, sizeof *c->copied);
+    c->copied[c->n_copied++] = t->state.id;
     t->state.copied_at = copied->at;
     t->state.storage = step->table->storage;
     t->state.received += copied->rows;
@@ -303,7 +309,8 @@ static const char *bad_place(const struct dm_committer *c, size_t i, char *out, 
 {
     if (c->bad[i].row.place != NULL)
         return c->bad[i].row.place;
-    return c->options.type != NULL ? c->options.type->position_format(c->bad_txns[i].position, out, size) : "";
+    return c->options.type != NULL ? c->options.type->position_format(c->bad_txns[i].position, out, size)
+                                   : "";
 }
 
 static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error *err)
@@ -313,8 +320,12 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
     char position[32];
     enum dm_status status = DM_OK;
     struct dm_quarantine_writer writer = {0};
+    /* A copy has read all rows again: what is still bad is among its own bad rows. */
+    for (size_t i = 0; i < c->n_copied && status == DM_OK; i++)
+        status = dm_quarantine_remove(db, &(struct dm_quarantine_choice){.dataset = c->copied[i]}, NULL, err);
     for (size_t i = 0; i < c->n_bad && status == DM_OK; i++) {
-        const char *source = unit->source != NULL || c->options.source == NULL ? unit->source : c->options.source->name;
+        const char *source =
+            unit->source != NULL || c->options.source == NULL ? unit->source : c->options.source->name;
         c->bad[i].target->state.quarantined++;
         status = dm_quarantine_add(&writer, db, c->bad[i].target->state.id, &c->bad[i].row, source,
                                    bad_place(c, i, position, sizeof position), NULL, err);
@@ -377,8 +388,8 @@ static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, stru
     bool log = unit->source == NULL;
     struct dm_commit_summary summary = {
         .source = log ? c->options.source->name : unit->source,
-        .position = log ? c->options.type->position_format(unit->position, position, sizeof position)
-                        : unit->origin,
+        .position =
+            log ? c->options.type->position_format(unit->position, position, sizeof position) : unit->origin,
         .commit_time_us = unit->commit_time_us};
     c->closing = unit;
     if (dm_commit_write(c->apply.commit, &summary, err) != DM_OK)
