@@ -53,3 +53,26 @@ bool pg_align(const struct pg_message_column *columns, size_t n, const struct pg
     free(best);
     return true;
 }
+
+bool pg_align_guessed(const struct pg_message_column *columns, size_t n,
+                      const struct pg_attribute *attributes, size_t m, const int32_t *attnums)
+{
+    for (size_t i = 0, j = 0; i < n; i++) {
+        /* The attributes between the neighbours' own are those that this column could be. */
+        int32_t end = i + 1 < n ? attnums[i + 1] : INT32_MAX;
+        bool named = false;
+        size_t others = 0;
+        for (; j < m && attributes[j].attnum < end; j++) {
+            const struct pg_attribute *a = &attributes[j];
+            if (a->attnum == attnums[i])
+                named = same(columns[i].name, a->name_before) || same(columns[i].name, a->name_now);
+            else if (a->changed_since && (i == 0 || a->attnum > attnums[i - 1]))
+                others++;
+        }
+        if (!named && others > 0)
+            return true;
+        while (j > 0 && attributes[j - 1].attnum > attnums[i]) /* the next column could be them too */
+            j--;
+    }
+    return false;
+}

@@ -35,5 +35,9 @@ struct pg_message_column {
  * message has more columns than there can be. */
 bool pg_align(const struct pg_message_column *columns, size_t n, const struct pg_attribute *attributes,
               size_t m, bool uncommitted, int32_t *attnums);
+/* Is one of the columns known by its place alone while another attribute, changed since too, could be it as well? (A column that was
+ * renamed after the message, and beside it one that was dropped.) */
+bool pg_align_guessed(const struct pg_message_column *columns, size_t n,
+                      const struct pg_attribute *attributes, size_t m, const int32_t *attnums);
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "source/postgres/pg_control.h"
 
@@ -189,7 +190,8 @@ static enum dm_status make_table(struct pg_control *c, const struct pg_relation_
 }
 
 static enum dm_status align(struct pg_control *c, const struct pg_relation_message *m,
-                            const struct pg_relation *previous, int32_t *attnums, struct dm_error *err)
+                            const struct pg_relation *previous, int32_t *attnums, bool *guessed,
+                            struct dm_error *err)
 {
     PGresult *rows;
     struct pg_attribute *attributes;
@@ -202,9 +204,25 @@ static enum dm_status align(struct pg_control *c, const struct pg_relation_messa
     else if (!pg_align(m->columns, m->n, attributes, n, m->uncommitted, attnums))
         status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "%s.%s has fewer columns than the stream says",
                          m->schema, m->name);
+    *guessed = status == DM_OK && n > 0 && pg_align_guessed(m->columns, m->n, attributes, n, attnums);
     free(attributes);
     PQclear(rows);
     return status;
+}
+
+/* A wrong guess would come out with a later message, as a column that goes and another one that comes, without its values: a copy is
+ * the sure way. */
+static void distrust(struct pg_control *c, const struct pg_relation_message *m, struct pg_relation *out)
+{
+    dm_log(DM_LOG_INFO, "%s: the columns of %s.%s changed several times since the stream told of them",
+           c->config->name, m->schema, m->name);
+    if (!m->uncommitted) {
+        out->table->rewritten = true;
+        return;
+    }
+    struct pg_known *known = pg_control_known(c, m->oid); /* the transaction may be rolled back: after it */
+    known->rewritten = known->pending = c->any_pending = true;
+    known->told_version = UINT64_MAX; /* not the look at hand */
 }
 
 enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m,
@@ -216,7 +234,8 @@ enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m
     if (pg_control_settle(c, err) != DM_OK || pg_control_look(c, m->oid, &now, err) != DM_OK)
         return DM_FAIL;
     int32_t *attnums = dm_xzalloc(m->n + 1, sizeof *attnums);
-    enum dm_status status = align(c, m, previous, attnums, err);
+    bool guessed = false;
+    enum dm_status status = align(c, m, previous, attnums, &guessed, err);
     if (status == DM_OK)
         status = make_table(c, m, attnums, now, previous, out, err);
     free(attnums);
@@ -224,13 +243,16 @@ enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m
         pg_table_free(now);
         return status;
     }
+    if (guessed)
+        distrust(c, m, out);
     if (now == NULL || m->uncommitted) {
         pg_table_free(now);
         return DM_OK;
     }
     /* The look may show what the stream has not reached yet: the sink hears of it when it has. */
     struct pg_known *known = pg_control_known(c, m->oid);
-    out->table->rewritten = known->catalog != NULL && pg_table_rewritten(known->catalog, now);
+    out->table->rewritten =
+        out->table->rewritten || (known->catalog != NULL && pg_table_rewritten(known->catalog, now));
     pg_table_free(known->catalog);
     known->catalog = now;
     known->told_version = pg_control_told_version(c, m->oid);

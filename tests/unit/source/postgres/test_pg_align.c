@@ -37,6 +37,41 @@ static void test_far_ahead(void **state)
     assert_true(pg_align(m, COUNT(m), now, COUNT(now), false, out));
     assert_int_equal(out[1], 2);
     assert_int_equal(out[2], 3);
+    assert_true(pg_align_guessed(m, COUNT(m), now, COUNT(now), out)); /* b could be the new one as well */
+}
+
+/* d was renamed since, and no other attribute changed: by its place it can only be that one. */
+static void test_one_renamed_is_no_guess(void **state)
+{
+    (void)state;
+    const struct pg_message_column m[] = {
+        {"id", INT, -1, true}, {"a", TEXT, -1, false}, {"d", INT, -1, false}};
+    const struct pg_attribute now[] = {{1, "id", "id", INT, INT, false},
+                                       {2, "a", "a", TEXT, TEXT, false},
+                                       {3, NULL, NULL, 0, 0, false},
+                                       {4, "e", NULL, INT, 0, true}};
+    int32_t out[3];
+    assert_true(pg_align(m, COUNT(m), now, COUNT(now), false, out));
+    assert_int_equal(out[2], 4);
+    assert_false(pg_align_guessed(m, COUNT(m), now, COUNT(now), out));
+}
+
+/* The last column of the message was renamed since, or it is the one beside it that was added and dropped since. */
+static void test_renamed_beside_dropped_is_a_guess(void **state)
+{
+    (void)state;
+    const struct pg_message_column m[] = {{"id", INT, -1, true}, {"d", INT, -1, false}};
+    const struct pg_attribute now[] = {
+        {1, "id", "id", INT, INT, false}, {2, "e", NULL, INT, 0, true}, {3, NULL, NULL, 0, 0, true}};
+    int32_t out[2];
+    assert_true(pg_align(m, COUNT(m), now, COUNT(now), false, out));
+    assert_true(pg_align_guessed(m, COUNT(m), now, COUNT(now), out));
+    /* with the name it was known by before, it is none */
+    const struct pg_attribute known[] = {
+        {1, "id", "id", INT, INT, false}, {2, "e", "d", INT, INT, true}, {3, NULL, NULL, 0, 0, true}};
+    assert_true(pg_align(m, COUNT(m), known, COUNT(known), false, out));
+    assert_int_equal(out[1], 2);
+    assert_false(pg_align_guessed(m, COUNT(m), known, COUNT(known), out));
 }
 
 /* What was dropped before the message is not in it. */
@@ -84,7 +119,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_changed),  cmocka_unit_test(test_far_ahead),
         cmocka_unit_test(test_dropped_long_ago), cmocka_unit_test(test_names_moved_on),
-        cmocka_unit_test(test_uncommitted),
+        cmocka_unit_test(test_uncommitted),      cmocka_unit_test(test_one_renamed_is_no_guess),
+        cmocka_unit_test(test_renamed_beside_dropped_is_a_guess),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
