@@ -173,11 +173,12 @@ static void print_file(const json_t *file)
     const char *name = json_string_value(json_object_get(file, "file"));
     const json_t *error = json_object_get(file, "error");
     if (!json_is_null(error)) {
-        (void)printf("%s: FAILED, nothing of it is in: %s\n", name,
-                     json_string_value(json_object_get(error, "message")));
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "error: %s: nothing of it is in: %s\n", name,
+                      json_string_value(json_object_get(error, "message")));
         const char *hint = json_string_value(json_object_get(error, "hint"));
         if (hint != NULL && hint[0] != '\0')
-            (void)printf("  hint: %s\n", hint);
+            (void)fprintf(stderr, "hint: %s\n", hint);
         return;
     }
     uint64_t received = count_of(file, "received");
@@ -194,8 +195,9 @@ static void print_file(const json_t *file)
     print_part(file, "quarantined", "quarantined", true, &first);
     (void)printf("; %s rows/s\n",
                  dm_progress_count((uint64_t)(seconds > 0 ? (double)received / seconds : 0), speed, sizeof speed));
-    if (received > 0 && count_of(file, "stale") + count_of(file, "ties") == received)
-        (void)printf("  nothing new: every row is stale or equal to what is there\n");
+    uint64_t old = count_of(file, "stale") + count_of(file, "ties");
+    if (old > 0 && old + count_of(file, "quarantined") == received)
+        (void)printf("  nothing new: %s stale or of an equal version\n", old == 1 ? "the row is" : "all rows are");
     const json_t *notes = json_object_get(file, "notes");
     for (size_t i = 0; i < json_array_size(notes); i++)
         (void)printf("  note: %s\n", json_string_value(json_array_get(notes, i)));

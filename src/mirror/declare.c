@@ -21,6 +21,7 @@ struct work {
     bool mirrored; /* only its registry entry is ours */
     bool is_new;   /* no dataset yet */
     bool reindex;
+    bool recreate; /* it never had a row, so even what evolution refuses is fine: made anew */
     struct dm_target *target; /* as it was; NULL: new or mirrored */
     char *namespace;
     char *name;
@@ -79,11 +80,11 @@ static enum dm_status check_new_name(const struct declare *d, const struct work 
 
 /* ---- planning ---- */
 
-static enum dm_status plan_columns(struct declare *d, struct work *w, struct dm_error *err)
+static enum dm_status plan_columns(struct work *w, struct dm_error *err)
 {
-    (void)d;
-    const struct dm_schema *stored = w->target != NULL ? w->target->schema : NULL;
-    int32_t last = w->target != NULL ? w->target->last_column_id : 0;
+    bool evolves = w->target != NULL && !w->recreate;
+    const struct dm_schema *stored = evolves ? w->target->schema : NULL;
+    int32_t last = evolves ? w->target->last_column_id : 0;
     struct dm_schema *wanted = NULL, *evolved = NULL;
     enum dm_status status = dm_relational_schema_columns(w->schema, stored, &wanted, err);
     if (status == DM_OK)
@@ -107,8 +108,7 @@ static enum dm_status check_plan(struct declare *d, struct work *w, struct dm_er
     for (size_t i = 0; i < w->plan.n; i++) {
         const struct dm_schema_change *c = &w->plan.items[i];
         w->reindex |= c->reindex;
-        if (c->verdict != DM_CHANGE_CHECKED || w->target == NULL ||
-            (c->kind == DM_CHANGE_DROP_COLUMN && d->options->drop_columns))
+        if (c->verdict != DM_CHANGE_CHECKED || w->target == NULL || w->recreate)
             continue;
         if (dm_declare_check(d->m, w->target, c, err) != DM_OK)
             return DM_FAIL;
@@ -116,16 +116,27 @@ static enum dm_status check_plan(struct declare *d, struct work *w, struct dm_er
     return DM_OK;
 }
 
+static enum dm_status never_had_rows(struct declare *d, const struct work *w, bool *out, struct dm_error *err)
+{
+    const struct dm_dataset *dataset = NULL;
+    *out = false;
+    if (w->target == NULL)
+        return DM_OK;
+    enum dm_status status = dm_lake_dataset(d->m->lake, w->namespace, w->name, &dataset, err);
+    *out = status == DM_OK && dataset != NULL && dataset->snapshot_id == 0;
+    return status;
+}
+
 static enum dm_status plan_one(struct declare *d, struct work *w, struct dm_error *err)
 {
     const struct dm_relational_schema *known = dm_relational_schemas_find(&d->known, w->schema->name);
     w->mirrored = w->schema->origin != NULL && strcmp(w->schema->origin, "declared") != 0;
     dm_relational_schema_split(w->schema->name, &w->namespace, &w->name);
+    if (d->options->drop_columns)
+        dm_names_add(&w->schema->dropped, "*");
     dm_schema_diff(known, w->schema, &w->plan);
-    if (dm_schema_changes_refused(&w->plan, w->schema, err) != DM_OK)
-        return DM_FAIL;
     if (w->mirrored)
-        return DM_OK;
+        return dm_schema_changes_refused(&w->plan, w->schema, err);
     w->is_new = known == NULL;
     if (w->is_new) {
         if (check_new_name(d, w, err) != DM_OK)
@@ -133,7 +144,16 @@ static enum dm_status plan_one(struct declare *d, struct work *w, struct dm_erro
     } else if (dm_declared_target(d->m, w->schema->name, &w->target, err) != DM_OK) {
         return DM_FAIL;
     }
-    return check_plan(d, w, err) == DM_OK ? plan_columns(d, w, err) : DM_FAIL;
+    if (dm_schema_changes_refused(&w->plan, w->schema, err) != DM_OK) {
+        bool empty = false;
+        struct dm_error why = {0};
+        if (never_had_rows(d, w, &empty, &why) != DM_OK || !empty)
+            return DM_FAIL;
+        *err = (struct dm_error){0};
+        w->recreate = true;
+        w->reindex = true;
+    }
+    return check_plan(d, w, err) == DM_OK ? plan_columns(w, err) : DM_FAIL;
 }
 
 static enum dm_status plan(struct declare *d, struct dm_relational_schemas *wanted, struct dm_error *err)
@@ -202,6 +222,10 @@ static enum dm_status stage(struct declare *d, struct dm_commit *commit, struct 
         return dm_commit_create(commit, w->namespace, w->name, w->columns, err);
     if (w->reindex && drop_tombstones(d, commit, w, err) != DM_OK)
         return DM_FAIL;
+    if (w->recreate)
+        return dm_commit_drop(commit, w->namespace, w->name, err) == DM_OK
+                   ? dm_commit_create(commit, w->namespace, w->name, w->columns, err)
+                   : DM_FAIL;
     return w->columns != NULL ? dm_commit_set_schema(commit, w->namespace, w->name, w->columns, err) : DM_OK;
 }
 

@@ -32,14 +32,14 @@ enum dm_status dm_declared_catch_up(struct dm_mirror *m, struct dm_error *err) D
 /* What was done with a schema, for people. */
 typedef void (*dm_declare_told)(void *ctx, const char *schema, const char *what);
 struct dm_declare_options {
-    bool dry_run;           /* all checks, also against the data; nothing is changed */
-    bool drop_columns;      /* columns that hold data may go; else they are refused */
-    dm_declare_told told;   /* may be NULL */
+    bool dry_run;         /* all checks, also against the data; nothing is changed */
+    bool drop_columns;    /* every column that a schema lacks may go with its values; else the schema has to name it */
+    dm_declare_told told; /* may be NULL */
     void *ctx;
 };
 /* One commit: the schemas go into the registry, and their datasets are made or evolved. Resolves names and checks the rules (schema_rules.h), what would
- * lose data (schema_diff.h), and for changed descriptors the data itself (is the new key unique and never null?). All or nothing. Lake mutex NOT held.
- * `wanted` is resolved in place. */
+ * lose data (schema_diff.h), and for changed descriptors the data itself (is the new key unique and never null?). A dataset that never had a
+ * row may change in any way. All or nothing. Lake mutex NOT held. `wanted` is resolved in place. */
 enum dm_status dm_declare(struct dm_mirror *m, struct dm_relational_schemas *wanted,
                           const struct dm_declare_options *options, struct dm_error *err) DM_MUST_USE;
 /* Removes schema and dataset with all that belongs to it (files go with the sweep). */
