@@ -45,6 +45,17 @@ static enum dm_status put_binary(struct dm_buffer *out, const uint8_t *bytes, si
     return put(out, "\"", err);
 }
 
+/* Dates and moments; ISO 8601 wants a sign in front of years of more than four digits. */
+static enum dm_status put_date(struct dm_buffer *out, const char *text, size_t n, struct dm_error *err)
+{
+    char with_sign[80] = "+";
+    size_t year = strspn(text, "0123456789");
+    if (year <= 4 || text[year] != '-')
+        return put_string(out, (const uint8_t *)text, n, err);
+    memcpy(with_sign + 1, text, n + 1);
+    return put_string(out, (const uint8_t *)with_sign, n + 1, err);
+}
+
 static enum dm_status put_fixed(struct dm_buffer *out, const struct dm_column *c, size_t row,
                                 struct dm_error *err)
 {
@@ -63,9 +74,9 @@ static enum dm_status put_fixed(struct dm_buffer *out, const struct dm_column *c
             return put(out, text[0] == '-' ? "\"-Infinity\"" : "\"Infinity\"", err);
         return dm_buffer_append(out, text, n, err);
     case DM_DATE:
-    case DM_TIME:
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ:
+    case DM_TIMESTAMPTZ: return put_date(out, text, n, err);
+    case DM_TIME:
     case DM_UUID:
     case DM_STRING:
     case DM_BINARY:

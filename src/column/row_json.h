@@ -3,7 +3,7 @@
  *     {"_change_request_type": "u", "id": 17, "amount": 12.30, "at": "2024-05-01T10:00:00Z", "tags": ["a", null]}
  *
  * Integers and decimals are exact numbers, floats the shortest number that reads back the same or "NaN", "Infinity", "-Infinity"; dates and times ISO 8601
- * (infinite ones "infinity", "-infinity"); binary "\\x" and hexadecimal digits; uuid text; lists arrays. UNCHANGED values are left out.
+ * (years beyond 9999 with a sign; infinite ones "infinity", "-infinity"); binary "\\x" and hexadecimal digits; uuid text; lists arrays. UNCHANGED values are left out.
  * These are spellings that column/value_parse.h takes. Threads: no state. Failure: `out` is full.
  *
  *     struct dm_buffer out;
