@@ -11,6 +11,7 @@ extern const struct dm_command dm_command_verify;
 extern const struct dm_command dm_command_query;
 extern const struct dm_command dm_command_check;
 extern const struct dm_command dm_command_quarantine;
+extern const struct dm_command dm_command_schema;
 extern const struct dm_command dm_command_ingest;
 extern const struct dm_command dm_command_resync;
 extern const struct dm_command dm_command_doctor;
