@@ -193,6 +193,8 @@ static void print_file(const json_t *file)
     print_part(file, "noop_deletes", "deletes of rows that were not there", false, &first);
     print_part(file, "suppressed", "suppressed", false, &first);
     print_part(file, "quarantined", "quarantined", true, &first);
+    if (count_of(file, "waiting") > 0)
+        (void)printf(" (%" PRIu64 " until their parent comes)", count_of(file, "waiting"));
     (void)printf("; %s rows/s\n",
                  dm_progress_count((uint64_t)(seconds > 0 ? (double)received / seconds : 0), speed, sizeof speed));
     uint64_t old = count_of(file, "stale") + count_of(file, "ties");
@@ -219,7 +221,7 @@ static int code_of(const json_t *result)
         const json_t *error = json_object_get(file, "error");
         if (!json_is_null(error))
             return code_of_class((int)json_integer_value(json_object_get(error, "class")));
-        if (count_of(file, "quarantined") > 0)
+        if (count_of(file, "quarantined") > count_of(file, "waiting"))
             code = DM_EXIT_QUARANTINED;
     }
     return code;

@@ -113,8 +113,8 @@ static json_t *counts_json(const struct dm_intake_job *job)
                      "received", (json_int_t)c->received, "upserted", (json_int_t)c->upserted, "deleted",
                      (json_int_t)c->deleted, "stale", (json_int_t)c->stale, "ties", (json_int_t)c->ties,
                      "noop_deletes", (json_int_t)c->noop_deletes, "suppressed", (json_int_t)c->suppressed,
-                     "quarantined", (json_int_t)c->quarantined, "repeated", (int)job->repeated, "dry_run",
-                     (int)job->dry_run, "notes", notes);
+                     "quarantined", (json_int_t)c->quarantined, "waiting", (json_int_t)c->waiting, "repeated",
+                     (int)job->repeated, "dry_run", (int)job->dry_run, "notes", notes);
 }
 
 static void answer_of(const struct dm_http_request *r, struct dm_intake_job *job, struct dm_http_reply *reply)

@@ -65,6 +65,7 @@ static json_t *file_json(const struct dm_intake_job *job, double seconds)
     put_count(o, "noop_deletes", c->noop_deletes);
     put_count(o, "suppressed", c->suppressed);
     put_count(o, "quarantined", c->quarantined);
+    put_count(o, "waiting", c->waiting);
     json_object_set_new(o, "seconds", json_real(seconds));
     json_t *notes = json_array();
     for (size_t i = 0; i < job->n_notes; i++)
