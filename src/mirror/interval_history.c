@@ -19,6 +19,8 @@ enum {
     piece_bytes = 32 << 20, /* of one file written at once */
     fetch_rows = 4096,
 };
+#define most_key_bytes \
+    (UINT64_C(8) << 30) /* of one batch: each of its rows may take DM_INDEX_KEY_WHOLE twice */
 #define OP_UPSERT ((uint8_t)'u')
 #define OP_DELETE ((uint8_t)'d')
 
@@ -413,7 +415,7 @@ enum dm_status dm_interval_history_append(struct dm_version_pass *p, struct dm_e
     w.schema = history_schema(p->batch->schema, p->t->rules->version_field);
     w.name = dm_history_name(p->t);
     w.piece = dm_batch_new(w.schema);
-    dm_buffer_init(&w.bytes, SIZE_MAX / 2);
+    dm_buffer_init(&w.bytes, most_key_bytes);
     enum dm_status status = write_batch(&w, err);
     dm_batch_free(w.piece);
     dm_schema_unref(w.schema);
