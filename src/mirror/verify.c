@@ -3,6 +3,8 @@
  * 1. A pin request holds the running mirror's stream (without a running mirror, one is started in this process for the time being).
  * 2. A source snapshot is pinned: it stands at some position X beyond everything that the mirror has received.
  * 3. The mirror is told X, goes on, and closes a commit exactly at X; the metadata files of that commit are recorded.
+ *    (A source that reads states instead of a log can stop at X only while nobody writes: its writers are held until the commit, for two
+ *    seconds at most, then the pin is tried again.)
  * 4. Each table's rows under the snapshot are written to a Parquet file; one SQL full outer join by key against the dataset at the pin
  *    finds every difference, out of core.
  */
@@ -27,7 +29,7 @@
 #include "mirror/verify_sql.h"
 #include "source/source.h"
 
-enum { wait_step_ms = 20, settle_steps = 10, batch_rows = 16384, batch_bytes = 4 << 20 };
+enum { wait_step_ms = 20, settle_steps = 10, batch_rows = 16384, batch_bytes = 4 << 20, hold_writers_us = 2000000 };
 
 /* A mirror in this process, when no other runs. */
 struct own_mirror {
@@ -341,20 +343,53 @@ static enum dm_status wait_until_settled(struct verify *v, const char *source, s
     return status;
 }
 
-static enum dm_status pin(struct verify *v, const char *source, struct dm_error *err)
+/* Where writers are held this waits for a moment only; DM_TIMEOUT: they were let go, try again. */
+static enum dm_status wait_for_commit(struct verify *v, struct dm_error *err)
+{
+    static const char what[] = "the lake to reach the pinned position";
+    if (v->type->copy_let_writers == NULL)
+        return wait_request(v, DM_REQUEST_DONE, what, err);
+    int64_t deadline_us = v->deadline_us, hold_until_us = dm_clock_monotonic_us() + hold_writers_us;
+    bool last = hold_until_us >= deadline_us;
+    if (!last)
+        v->deadline_us = hold_until_us;
+    enum dm_status status = wait_request(v, DM_REQUEST_DONE, what, err);
+    v->deadline_us = deadline_us;
+    v->type->copy_let_writers(v->copy);
+    if (status == DM_OK || last || dm_clock_monotonic_us() < hold_until_us)
+        return status;
+    v->type->copy_close(v->copy);
+    v->copy = NULL;
+    return dm_request_remove(v->db, v->request, err) == DM_OK ? DM_TIMEOUT : DM_FAIL;
+}
+
+static enum dm_status pin_once(struct verify *v, const char *source, struct dm_error *err)
 {
     dm_position at = 0;
+    bool held = v->type->copy_open_held != NULL;
     enum dm_status status = dm_request_add(v->db, DM_REQUEST_PIN, source, "", &v->request, err);
     if (status == DM_OK)
         status = wait_request(v, DM_REQUEST_HELD, "the mirror to hold its stream", err);
     if (status == DM_OK)
-        status = v->type->copy_open(v->source, &v->copy, &at, err);
+        status = (held ? v->type->copy_open_held : v->type->copy_open)(v->source, &v->copy, &at, err);
     if (status == DM_OK)
         status = dm_request_set(v->db, v->request, DM_REQUEST_POSITIONED, at, err);
     if (status == DM_OK)
-        status = wait_request(v, DM_REQUEST_DONE, "the lake to reach the pinned position", err);
+        status = wait_for_commit(v, err);
     if (status == DM_OK)
         v->type->position_format(at, v->position, sizeof v->position);
+    return status;
+}
+
+static enum dm_status pin(struct verify *v, const char *source, struct dm_error *err)
+{
+    enum dm_status status = pin_once(v, source, err);
+    while (status == DM_TIMEOUT) {
+        for (int i = 0; i < settle_steps; i++) /* writers catch their breath, the mirror catches up */
+            if (wait_step(v, "the lake to reach the pinned position", err) != DM_OK)
+                return DM_FAIL;
+        status = pin_once(v, source, err);
+    }
     return status;
 }
 

@@ -145,6 +145,11 @@ struct dm_source_type {
     enum dm_status (*copy_open)(struct dm_source *s, struct dm_copy **out, dm_position *at,
                                 struct dm_error *err);
     void (*copy_close)(struct dm_copy *c);
+    /* For a source whose stream can stand at a copy's position only while nobody writes (it reads states, not a log of them): as
+     * copy_open, but writers wait until copy_let_writers or copy_close. NULL: not needed. */
+    enum dm_status (*copy_open_held)(struct dm_source *s, struct dm_copy **out, dm_position *at,
+                                     struct dm_error *err);
+    void (*copy_let_writers)(struct dm_copy *c);
     /* The tables as the snapshot sees them (same selection as tables()). */
     enum dm_status (*copy_tables)(struct dm_copy *c, struct dm_table_list *out, struct dm_error *err);
     /* Into how many parts the table is best cut for `workers` readers (>= 1). */

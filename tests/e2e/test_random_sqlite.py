@@ -264,6 +264,40 @@ def test_copy_and_stream_agree(base):
     assert copied == streamed and len(copied) == 5
 
 
+def test_verify_beside_writers(base):
+    """The stream reads states, not a log, so it must be made to stop exactly where the snapshot of verify stands."""
+    base.execute("create table t (id integer primary key, v int); create table u (id integer primary key, v int)")
+    base.db.executemany("insert into t values (?, 0)", [(i,) for i in range(2000)])
+    mirror = base.mirror().start()
+    marker = Marker(base.execute, mirror)
+    marker.reached()
+    over = threading.Event()
+    written = [0]
+
+    def write():
+        db = base.connect()
+        while not over.wait(0.001):
+            written[0] += 1
+            db.execute("begin immediate")
+            db.execute("update t set v = v + 1 where id = ?", (written[0] * 7 % 2000,))
+            db.execute("insert into u (v) values (?)", (written[0],))
+            db.execute("commit")
+        db.close()
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    try:
+        for _ in range(5):
+            before = written[0]
+            p = mirror.with_config("verify")
+            assert p.returncode == 0, p.stdout + p.stderr
+            assert written[0] > before + 5, "the writer was held"
+    finally:
+        over.set()
+        thread.join(30)
+    marker.reached()
+    base.check(mirror)
+
+
 def test_values_that_do_not_fit_go_to_quarantine(base):
     for table in ("copied", "streamed"):
         base.execute(f"create table {table} (id integer primary key, i int, r real, b blob, o boolean)")

@@ -24,6 +24,7 @@ struct dm_copy {
     size_t n;
     sqlite3 *connections[most_connections]; /* each in its read transaction */
     atomic_size_t next;                     /* readers take connections in turn */
+    sqlite3 *writer;                        /* holds the write lock; NULL: nobody is held */
     struct dm_sqlite_tables set;
 };
 
@@ -32,10 +33,18 @@ struct dm_copy_reader {
     struct dm_sqlite_row_mapper mapper;
 };
 
+void dm_sqlite_copy_let_writers(struct dm_copy *c)
+{
+    dm_sqlite_rollback(c->writer);
+    sqlite3_close_v2(c->writer);
+    c->writer = NULL;
+}
+
 void dm_sqlite_copy_close(struct dm_copy *c)
 {
     if (c == NULL)
         return;
+    dm_sqlite_copy_let_writers(c);
     for (size_t i = 0; i < c->n; i++) {
         dm_sqlite_rollback(c->connections[i]);
         sqlite3_close_v2(c->connections[i]);
@@ -56,15 +65,14 @@ static enum dm_status open_readers(struct dm_copy *c, const struct dm_source_con
 }
 
 /* Under the write lock: capture complete and committed, then all readers in. */
-static enum dm_status enter_snapshot(struct dm_copy *c, sqlite3 *writer,
-                                     const struct dm_source_config *config, dm_position *at,
-                                     struct dm_error *err)
+static enum dm_status enter_snapshot(struct dm_copy *c, const struct dm_source_config *config,
+                                     dm_position *at, struct dm_error *err)
 {
     bool changed = true;
     while (changed) {
-        if (dm_sqlite_exec(writer, err, "BEGIN IMMEDIATE") != DM_OK ||
-            dm_sqlite_capture_sync_locked(writer, config, 0, &changed, err) != DM_OK ||
-            (changed && dm_sqlite_exec(writer, err, "COMMIT") != DM_OK))
+        if (dm_sqlite_exec(c->writer, err, "BEGIN IMMEDIATE") != DM_OK ||
+            dm_sqlite_capture_sync_locked(c->writer, config, 0, &changed, err) != DM_OK ||
+            (changed && dm_sqlite_exec(c->writer, err, "COMMIT") != DM_OK))
             return DM_FAIL;
     }
     for (size_t i = 0; i < c->n; i++)
@@ -74,18 +82,15 @@ static enum dm_status enter_snapshot(struct dm_copy *c, sqlite3 *writer,
     return DM_OK;
 }
 
-enum dm_status dm_sqlite_copy_open(struct dm_source *s, struct dm_copy **out, dm_position *at,
-                                   struct dm_error *err)
+enum dm_status dm_sqlite_copy_open_held(struct dm_source *s, struct dm_copy **out, dm_position *at,
+                                        struct dm_error *err)
 {
     struct dm_copy *c = dm_xzalloc(1, sizeof *c);
-    sqlite3 *writer = NULL;
     enum dm_status status = open_readers(c, s->config, err);
     if (status == DM_OK)
-        status = dm_sqlite_open(s->config->path, DM_SQLITE_WRITE, &writer, err);
+        status = dm_sqlite_open(s->config->path, DM_SQLITE_WRITE, &c->writer, err);
     if (status == DM_OK)
-        status = enter_snapshot(c, writer, s->config, at, err);
-    dm_sqlite_rollback(writer);
-    sqlite3_close_v2(writer);
+        status = enter_snapshot(c, s->config, at, err);
     if (status == DM_OK)
         status = dm_sqlite_tables_load(c->connections[0], s->config, &c->set, err);
     if (status != DM_OK) {
@@ -94,6 +99,15 @@ enum dm_status dm_sqlite_copy_open(struct dm_source *s, struct dm_copy **out, dm
     }
     *out = c;
     return DM_OK;
+}
+
+enum dm_status dm_sqlite_copy_open(struct dm_source *s, struct dm_copy **out, dm_position *at,
+                                   struct dm_error *err)
+{
+    enum dm_status status = dm_sqlite_copy_open_held(s, out, at, err);
+    if (status == DM_OK)
+        dm_sqlite_copy_let_writers(*out);
+    return status;
 }
 
 enum dm_status dm_sqlite_copy_tables(struct dm_copy *c, struct dm_table_list *out, struct dm_error *err)

@@ -13,6 +13,9 @@ struct dm_source {
     const struct dm_source_config *config; /* borrowed, lives as long as the source */
 };
 
+enum dm_status dm_sqlite_copy_open_held(struct dm_source *s, struct dm_copy **out, dm_position *at,
+                                        struct dm_error *err) DM_MUST_USE;
+void dm_sqlite_copy_let_writers(struct dm_copy *c);
 enum dm_status dm_sqlite_copy_open(struct dm_source *s, struct dm_copy **out, dm_position *at,
                                    struct dm_error *err);
 void dm_sqlite_copy_close(struct dm_copy *c);
