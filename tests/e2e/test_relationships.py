@@ -1,6 +1,5 @@
 """Relationships: what `check` counts, many-to-many views, children that wait for their parent."""
 import json
-import os
 import random
 import sqlite3
 import threading
@@ -10,7 +9,7 @@ import pytest
 
 from oracle.mirror import Marker, Mirror
 
-KILLED = -9
+KILLED, QUARANTINED = -9, 7
 
 
 class Shop:
@@ -375,7 +374,7 @@ def test_on_orphan_newest_version_waits(declared):
     declared.ingest("crm.parents", [{"id": 10, "v": 1}, {"id": 30, "v": 1}])
     assert declared.rows("crm.children") == []
     declared.ingest("crm.parents", [{"id": 20, "v": 1}])
-    assert [(r["id"], r["v"]) for r in declared.rows("crm.children")] == [("1", "7")] or [(r["id"], r["v"]) for r in declared.rows("crm.children")] == [(1, 7)]
+    assert [(r["id"], r["v"]) for r in declared.rows("crm.children")] == [(1, 7)]
 
 
 def test_on_orphan_a_newer_version_with_a_parent_ends_the_wait(declared):
@@ -387,7 +386,7 @@ def test_on_orphan_a_newer_version_with_a_parent_ends_the_wait(declared):
     declared.ingest("crm.children", [{"id": 2, "v": 5, "parent": 20}, {"id": 2, "v": 6, "parent": 10}, {"id": 3, "v": 6, "parent": 10}, {"id": 3, "v": 5, "parent": 20}])
     assert declared.quarantine("crm.children") == [], "also within one file, in either order"
     declared.ingest("crm.parents", [{"id": 20, "v": 1}])
-    assert {str(r["v"]) for r in declared.rows("crm.children")} == {"6"}
+    assert [r["v"] for r in declared.rows("crm.children")] == [6, 6]
 
 
 def test_on_orphan_delete_of_a_waiting_child(declared):
@@ -396,13 +395,13 @@ def test_on_orphan_delete_of_a_waiting_child(declared):
     declared.ingest("crm.children", [{"id": 1, "v": 5, "_change_request_type": "d"}, {"id": 2, "v": 4, "_change_request_type": "d"}])
     assert [w["key"] for w in declared.quarantine("crm.children")] == ["2"], "an older delete does not reach it"
     declared.ingest("crm.parents", [{"id": 10, "v": 1}])
-    assert declared.column("crm.children") in ([2], ["2"])
+    assert declared.column("crm.children") == [2]
 
 
 @pytest.mark.parametrize("cardinality", ["M:0", "1:0", "M:1", "1:1"])
 def test_on_orphan_null_reference(declared, cardinality):
     family(declared, cardinality, more=WAITS)
-    declared.ingest("crm.children", [{"id": 1, "v": 1, "parent": None}])
+    declared.ingest("crm.children", [{"id": 1, "v": 1, "parent": None}], code=0 if cardinality.endswith("0") else QUARANTINED)
     if cardinality.endswith("0"):
         assert len(declared.rows("crm.children")) == 1 and declared.quarantine("crm.children") == []
     else:
@@ -449,7 +448,7 @@ def test_on_orphan_waits_for_each_of_its_parents(declared):
     declared.apply(TWO)
     row = {"id": 1, "v": 1, "a": "p", "x": "q", "y": 3}
     declared.ingest("s.c", [row, {"id": 2, "v": 1, "a": None, "x": "q", "y": None}])
-    assert declared.column("s.c") in ([2], ["2"])
+    assert declared.column("s.c") == [2]
     declared.ingest("s.a", [{"id": "p", "v": 1}])
     waiting = declared.quarantine("s.c")
     assert len(waiting) == 1 and "to_b" in waiting[0]["message"], "the next parent is what it waits for now"
@@ -508,7 +507,7 @@ def test_on_orphan_any_order_ends_alike(declared, seed):
             mine = [x for k, x in piece if k == level]
             if mine:
                 declared.ingest(f"t.l{level}", mine)
-    assert {int(x) for x in declared.column("t.l1")} == level1
-    assert {int(x) for x in declared.column("t.l2")} == level2
+    assert set(declared.column("t.l1")) == level1
+    assert set(declared.column("t.l2")) == level2
     assert {w["reason"] for level in (1, 2) for w in declared.quarantine(f"t.l{level}")} <= {"orphan"}
     assert len(declared.quarantine("t.l2")) == 40 - len(level2)
