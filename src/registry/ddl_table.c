@@ -251,6 +251,27 @@ static enum dm_status column_reference(struct dm_ddl_parser *p, struct dm_relati
     return status;
 }
 
+/* CHECK (status IN ('A', 'B')) says what an enum says. The present token is the parenthesis; what follows is passed over by the caller if this is
+ * anything else. */
+static void read_check(const struct dm_ddl_parser *p, struct dm_relational_column *c)
+{
+    struct dm_ddl_parser ahead = *p; /* a look ahead: nothing of it stays */
+    struct dm_names values = {0};
+    struct dm_error ignored = {0};
+    char *name = NULL;
+    ahead.notes = NULL;
+    dm_ddl_advance(&ahead);
+    bool same = dm_ddl_is_name(&ahead) && dm_ddl_read_name(&ahead, "a column", &name, &ignored) == DM_OK &&
+                strcasecmp(name, c->name) == 0;
+    if (same && dm_ddl_accept(&ahead, "in") && dm_ddl_read_strings(&ahead, &values, &ignored) == DM_OK &&
+        dm_ddl_sign(&ahead, ')') && c->type.id == DM_STRING && c->allowed.n == 0) {
+        c->allowed = values;
+        values = (struct dm_names){0};
+    }
+    dm_names_release(&values);
+    free(name);
+}
+
 /* One constraint or property behind the type; what is not known is passed over word by word. */
 static enum dm_status read_property(struct dm_ddl_parser *p, struct dm_relational_schema *s, size_t column,
                                     struct dm_error *err)
@@ -285,6 +306,10 @@ static enum dm_status read_property(struct dm_ddl_parser *p, struct dm_relationa
             dm_ddl_skip_group(p);
         else
             dm_ddl_advance(p);
+    } else if (dm_ddl_word(p, "check") && next.kind == DM_DDL_SIGN && next.sign == '(') {
+        dm_ddl_advance(p);
+        read_check(p, &s->columns[column]);
+        dm_ddl_skip_group(p);
     } else if (dm_ddl_sign(p, '(')) {
         dm_ddl_skip_group(p);
     } else {
@@ -456,6 +481,7 @@ enum dm_status dm_ddl_create_table(struct dm_ddl_parser *p, struct dm_error *err
     free(name);
     s->file = dm_xstrdup(p->o->file);
     s->line = line;
+    s->partial = true;
     enum dm_status status = read_body(p, s, err);
     if (status == DM_OK && p->out->n - p->first >= DM_SCHEMAS_MAX)
         status = dm_ddl_fail(p, line, err, "split it", "more than %d tables", DM_SCHEMAS_MAX);

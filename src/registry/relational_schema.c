@@ -247,6 +247,7 @@ struct dm_relational_schema *dm_relational_schema_copy(const struct dm_relationa
         .timestamp = dm_xstrdup(s->timestamp),
         .settings = s->settings,
         .dropped = names_copy(&s->dropped),
+        .partial = s->partial,
         .source_id = s->source_id,
         .created_us = s->created_us,
         .updated_us = s->updated_us,

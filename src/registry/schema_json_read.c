@@ -305,6 +305,7 @@ static enum dm_status read_own(const struct place *at, const json_t *body, struc
         read_text(at, body, "datamirror:file", &s->file, err) != DM_OK ||
         read_text(at, body, "description", &s->description, err) != DM_OK)
         return DM_FAIL;
+    s->partial = json_object_get(body, "datamirror:settings") == NULL;
     if (dm_settings_from_json(json_object_get(body, "datamirror:settings"), &s->settings, err) != DM_OK) {
         dm_error_prefix(err, "%s: %s", at->o->file != NULL ? at->o->file : "the body", at->path);
         return DM_FAIL;

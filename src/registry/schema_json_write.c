@@ -94,13 +94,14 @@ static void put_time(json_t *o, const char *key, int64_t us)
         json_object_set_new(o, key, json_integer(us));
 }
 
-/* What only we know of it; nothing when there is nothing. */
+/* What only we know of it. Settings are written even when there are none: a body without them leaves those that there are. */
 static void put_own(json_t *o, const struct dm_relational_schema *s)
 {
     json_t *settings = dm_settings_to_json(&s->settings);
-    if (json_object_size(settings) > 0)
-        json_object_set(o, "datamirror:settings", settings);
-    json_decref(settings);
+    if (s->partial && json_object_size(settings) == 0)
+        json_decref(settings);
+    else
+        json_object_set_new(o, "datamirror:settings", settings);
     if (!dm_relational_schema_is_declared(s))
         put_text(o, "datamirror:origin", s->origin);
     if (s->title != NULL)

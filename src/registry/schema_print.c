@@ -201,7 +201,13 @@ static void put_constraints(struct output *o, const struct dm_relational_schema 
     }
     for (size_t i = 0; i < s->n_relationships; i++) {
         const struct dm_relationship *r = &s->relationships[i];
-        put(o, ",\n    FOREIGN KEY ");
+        put(o, ",\n    ");
+        if (r->name != NULL && is_plain(r->name)) { /* one that was not made of columns and target */
+            put(o, "CONSTRAINT ");
+            put_name(o, r->name);
+            put(o, " ");
+        }
+        put(o, "FOREIGN KEY ");
         put_names(o, &r->columns);
         put(o, " REFERENCES ");
         put_table(o, r->target);
@@ -274,17 +280,27 @@ enum dm_status dm_schema_print_ddl(const struct dm_relational_schema *s, enum dm
 
 /* ---- Mermaid ---- */
 
-/* Mermaid's attribute words have no spaces and few signs. */
+/* Mermaid's attribute words have no spaces, and of signs - _ ( ) [ ] only. */
 static void put_word(struct output *o, const char *text)
 {
     for (; *text != '\0'; text++) {
         bool fine = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-                    (*text >= '0' && *text <= '9') || *text == '_' || *text == '-' ||
+                    (*text >= '0' && *text <= '9') || strchr("_-()[]", *text) != NULL ||
                     (unsigned char)*text >= 0x80;
-        if (*text == ' ' && (text[1] == ' ' || text[1] == '\0'))
-            continue;
         put(o, "%c", fine ? *text : '_');
     }
+}
+
+static void put_type_word(struct output *o, struct dm_type type)
+{
+    char text[48];
+    struct dm_type scalar = type.id == DM_LIST ? dm_type_element(type) : type;
+    if (scalar.id == DM_DECIMAL)
+        put(o, "decimal(%u_%u)", scalar.precision, scalar.scale);
+    else
+        put_word(o, dm_type_words_yaml(scalar, text, sizeof text));
+    if (type.id == DM_LIST)
+        put(o, "[]");
 }
 
 /* In quotes; what is inside may not be a quote. */
@@ -303,12 +319,11 @@ static void put_entity(struct output *o, const struct dm_relational_schema *s)
     put(o, " {\n");
     for (size_t i = 0; i < s->n_columns; i++) {
         const struct dm_relational_column *c = &s->columns[i];
-        char type[48];
         bool key = dm_names_find(&s->key, c->name) >= 0, foreign = false;
         for (size_t k = 0; k < s->n_relationships; k++)
             foreign = foreign || dm_names_find(&s->relationships[k].columns, c->name) >= 0;
         put(o, "        ");
-        put_word(o, dm_type_words_yaml(c->type, type, sizeof type));
+        put_type_word(o, c->type);
         put(o, " ");
         put_word(o, c->name);
         put(o, "%s", key && foreign ? " PK, FK" : key ? " PK" : foreign ? " FK" : "");

@@ -159,6 +159,74 @@ static enum dm_status merge_mirrored(struct dm_relational_schema *s, const struc
     return DM_OK;
 }
 
+/* ---- forms that cannot say all ---- */
+
+static void keep_text(char **text, const char *old)
+{
+    if (*text == NULL)
+        *text = dm_xstrdup(old);
+}
+
+static void keep_column_texts(struct dm_relational_schema *s, const struct dm_relational_schema *old)
+{
+    for (size_t i = 0; i < s->n_columns; i++) {
+        struct dm_relational_column *c = &s->columns[i];
+        int at = dm_relational_schema_find(old, c->renamed_from != NULL ? c->renamed_from : c->name);
+        if (at < 0)
+            continue;
+        keep_text(&c->title, old->columns[at].title);
+        keep_text(&c->description, old->columns[at].description);
+        keep_text(&c->format, old->columns[at].format);
+        if (c->min_length == 0 && c->type.id == DM_STRING)
+            c->min_length = old->columns[at].min_length;
+    }
+}
+
+static void keep_role(const struct dm_relational_schema *s, char **role, const char *old)
+{
+    if (*role == NULL && old != NULL && dm_relational_schema_find(s, old) >= 0)
+        *role = dm_xstrdup(old);
+}
+
+/* All relationships when none is said; else of those that are still there what the form has no words for. */
+static void keep_relationships(struct dm_relational_schema *s, const struct dm_relational_schema *old)
+{
+    bool none = s->n_relationships == 0;
+    for (size_t i = 0; i < old->n_relationships; i++) {
+        const struct dm_relationship *r = &old->relationships[i];
+        if (none)
+            dm_relationship_assign(dm_relational_schema_relate(s, r->target), r);
+        for (size_t k = 0; !none && k < s->n_relationships; k++) {
+            struct dm_relationship *now = &s->relationships[k];
+            if (!dm_names_equal(&now->columns, &r->columns) || strcmp(now->target, r->target) != 0)
+                continue;
+            now->enforced = now->enforced || r->enforced;
+            now->cardinality = r->cardinality;
+            keep_text(&now->name, r->name);
+            keep_text(&now->forward_name, r->forward_name);
+            keep_text(&now->backward_name, r->backward_name);
+        }
+    }
+}
+
+static void merge_partial(struct dm_relational_schema *s, const struct dm_relational_schema *old)
+{
+    keep_text(&s->title, old->title);
+    keep_text(&s->description, old->description);
+    keep_column_texts(s, old);
+    for (size_t i = 0, given = s->key.n; given == 0 && i < old->key.n; i++)
+        dm_names_add(&s->key, old->key.items[i]);
+    keep_role(s, &s->version, old->version);
+    keep_role(s, &s->timestamp, old->timestamp);
+    if (s->timestamp != NULL)
+        s->behavior = old->timestamp != NULL ? old->behavior : s->behavior;
+    keep_relationships(s, old);
+    free(s->settings.expire);
+    s->settings = old->settings;
+    s->settings.expire = dm_xstrdup(old->settings.expire);
+    s->partial = false;
+}
+
 /* ---- all ---- */
 
 static void take_ids(struct dm_relational_schema *s, const struct dm_relational_schema *old)
@@ -179,6 +247,9 @@ static void take_ids(struct dm_relational_schema *s, const struct dm_relational_
 enum dm_status dm_schemas_resolve(struct dm_relational_schemas *wanted,
                                   const struct dm_relational_schemas *known, struct dm_error *err)
 {
+    for (size_t i = 0; i < wanted->n; i++)
+        for (size_t k = 0; k < wanted->items[i]->n_relationships; k++)
+            complete_target(wanted->items[i], &wanted->items[i]->relationships[k], wanted, known);
     for (size_t i = 0; i < wanted->n; i++) {
         struct dm_relational_schema *s = wanted->items[i];
         const struct dm_relational_schema *old =
@@ -190,11 +261,12 @@ enum dm_status dm_schemas_resolve(struct dm_relational_schemas *wanted,
             free(s->origin);
             s->origin = dm_xstrdup(DM_ORIGIN_DECLARED);
         }
+        if (!mirrored && old != NULL && s->partial)
+            merge_partial(s, old);
     }
     for (size_t i = 0; i < wanted->n; i++) {
         struct dm_relational_schema *s = wanted->items[i];
         for (size_t k = 0; k < s->n_relationships; k++) {
-            complete_target(s, &s->relationships[k], wanted, known);
             complete_target_columns(&s->relationships[k], wanted, known);
             complete_name(s, &s->relationships[k]);
         }
