@@ -1,0 +1,52 @@
+/* record_delete_search.h — which rows an order of deletion means: keys typed by the dataset's schema, and the keys of what depends on them.
+ *
+ * Keys come as texts (value_parse.h), or from a SQL condition over the dataset (it may ask other datasets in subqueries; it runs in a locked session).
+ * Dependents are found through the registry's relationships, from parent to child, on and on. Called with the lake mutex held; the lake stands still.
+ */
+#ifndef DM_MIRROR_RECORD_DELETE_SEARCH_H
+#define DM_MIRROR_RECORD_DELETE_SEARCH_H
+
+#include <jansson.h>
+
+#include "mirror/target.h"
+
+/* The rows of one dataset. */
+struct dm_delete_part {
+    char *name;                       /* "shop.orders" */
+    struct dm_dataset_state state;    /* owned texts */
+    struct dm_target *declared;       /* declared datasets; owned; NULL: a mirrored one */
+    const struct dm_dataset *dataset; /* the lake's, before the commit */
+    struct dm_batch *keys;            /* batch of the key columns: each key once; also such as have no live row */
+    uint64_t live;                    /* rows of them that are visible now */
+    char *via;                        /* the relationship that led here; NULL: asked for */
+};
+
+/* Rows that refer to what is deleted, and stay. */
+struct dm_delete_reference {
+    char *child;
+    char *relationship;
+    uint64_t rows;
+};
+
+struct dm_delete_hits {
+    size_t n;
+    struct dm_delete_part *parts; /* the one asked for, then its dependents */
+    size_t n_references;
+    struct dm_delete_reference *references;
+    json_t *notes; /* array of texts for people */
+};
+void dm_delete_hits_release(struct dm_delete_hits *h);
+
+struct dm_delete_wanted {
+    const char *dataset;
+    const json_t *keys; /* each an array of texts, one a key column, or one text ("a,b" when the key has several); NULL: where */
+    const char *where;
+    bool related;
+};
+enum dm_status dm_delete_search(struct dm_mirror *m, const struct dm_delete_wanted *wanted,
+                                struct dm_delete_hits *out, struct dm_error *err) DM_MUST_USE;
+/* Only the dataset and the keys as they were given. */
+enum dm_status dm_delete_search_keys(struct dm_mirror *m, const struct dm_delete_wanted *wanted,
+                                     struct dm_delete_hits *out, struct dm_error *err) DM_MUST_USE;
+
+#endif
