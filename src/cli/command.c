@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "config/config_value.h"
 #include "config/nearest_word.h"
 
@@ -155,7 +156,9 @@ static int take_value(struct parse *p, size_t index, const char *word, const cha
             return dm_command_usage_error(p->in->command, "%s needs a value: %s", word, o->value);
         attached = p->words[p->next++];
     }
-    p->in->values[index] = attached;
+    size_t n = strlen(o->value);
+    bool repeats = n > 3 && strcmp(o->value + n - 3, "...") == 0 && p->in->values[index] != NULL;
+    p->in->values[index] = repeats ? dm_xasprintf("%s\x1e%s", p->in->values[index], attached) : attached;
     return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "mirror/order_kinds.h"
 #include "mirror/quarantine.h"
+#include "mirror/record_delete.h"
 
 const struct dm_order_kind *const dm_order_kinds[] = {
     &dm_order_ingest,
@@ -10,6 +11,8 @@ const struct dm_order_kind *const dm_order_kinds[] = {
     &dm_order_schema_drop,
     &dm_order_quarantine_replay,
     &dm_order_quarantine_discard,
+    &dm_order_delete,
+    &dm_order_unsuppress,
     NULL,
 };
 
