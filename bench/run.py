@@ -1,7 +1,7 @@
 """The benchmark: the mirror against the server's own tools, side by side in one run on one throw-away PostgreSQL.
 
     python bench/run.py            DM_BENCH_SCALE=20 (2 M rows of pgbench_accounts), DM_BENCH_ROWS=10000000,
-                                     DM_BENCH_SECONDS=20 (pgbench), DM_BENCH_ROUNDS=2 (best of), DM_BENCH_ONLY=snapshot,large,small,memory
+                                     DM_BENCH_SECONDS=20 (pgbench), DM_BENCH_ROUNDS=2 (best of), DM_BENCH_ONLY=snapshot,large,small,memory,ingest
 
 Prints a Markdown table. Ratios above 1 are better than the yardstick. Yardsticks and the mirror do the same work one after
 the other, so the machine is the same; what it is stands above the table.
@@ -13,76 +13,25 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from ingest import Ingest  # noqa: E402
 from oracle import process  # noqa: E402
 from oracle.mirror import BINARY, Marker, Mirror  # noqa: E402
 from oracle.postgres import Server, Snapshot, _find  # noqa: E402
+from report import Watch, number, row, table  # noqa: E402
 
 SCALE = int(os.environ.get("DM_BENCH_SCALE", "20"))
 ROWS = int(os.environ.get("DM_BENCH_ROWS", "10000000"))
 LARGE = int(os.environ.get("DM_BENCH_LARGE", "1000000"))
 SECONDS = int(os.environ.get("DM_BENCH_SECONDS", "20"))
 ROUNDS = int(os.environ.get("DM_BENCH_ROUNDS", "2"))
-ONLY = set(os.environ.get("DM_BENCH_ONLY", "snapshot,large,small,memory").split(","))
+ONLY = set(os.environ.get("DM_BENCH_ONLY", "snapshot,large,small,memory,ingest").split(","))
 MEMORY_LIMIT = 512
-
-table = []
-
-
-def row(what, mirror, yardstick, ratio, aim):
-    table.append((what, mirror, yardstick, ratio, aim))
-    print(f"  {what}: {mirror}; {yardstick}; {ratio} (aim {aim})", file=sys.stderr, flush=True)
-
-
-def number(n):
-    return f"{n:,.0f}".replace(",", " ")
-
-
-class Watch:
-    """Samples a process: peak of anonymous memory, peak resident, bytes written, processor time."""
-
-    def __init__(self, pid):
-        self.pid = pid
-        self.anon = self.resident = self.written = 0
-        self.cpu = 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._loop, daemon=True)
-        self._thread.start()
-
-    def sample(self):
-        try:
-            with open(f"/proc/{self.pid}/status") as f:
-                for line in f:
-                    if line.startswith("RssAnon:"):
-                        self.anon = max(self.anon, int(line.split()[1]) * 1024)
-                    elif line.startswith("VmHWM:"):
-                        self.resident = max(self.resident, int(line.split()[1]) * 1024)
-            with open(f"/proc/{self.pid}/io") as f:
-                for line in f:
-                    if line.startswith("write_bytes:"):
-                        self.written = max(self.written, int(line.split()[1]))
-            with open(f"/proc/{self.pid}/stat") as f:
-                fields = f.read().rsplit(")", 1)[1].split()
-                self.cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-
-    def _loop(self):
-        while not self._over.wait(0.02):
-            self.sample()
-
-    def stop(self):
-        self.sample()
-        self._over.set()
-        self._thread.join()
-        return self
-
 
 class Bench:
     def __init__(self):
@@ -263,6 +212,8 @@ def main():
         for name in ("snapshot", "large", "small", "memory"):
             if name in ONLY:
                 getattr(bench, name)()
+        if "ingest" in ONLY:
+            Ingest(bench.folder).run()
     finally:
         bench.close()
         print(f"{description}\n\n| what | mirror | yardstick | ratio | aim |\n|---|---|---|---|---|")

@@ -109,12 +109,26 @@ static json_t *counts_json(const struct dm_intake_job *job)
     json_t *notes = json_array();
     for (size_t i = 0; i < job->n_notes; i++)
         (void)json_array_append_new(notes, json_string(job->notes[i]));
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:o}", "dataset", job->dataset,
-                     "received", (json_int_t)c->received, "upserted", (json_int_t)c->upserted, "deleted",
-                     (json_int_t)c->deleted, "stale", (json_int_t)c->stale, "ties", (json_int_t)c->ties,
-                     "noop_deletes", (json_int_t)c->noop_deletes, "suppressed", (json_int_t)c->suppressed,
-                     "quarantined", (json_int_t)c->quarantined, "waiting", (json_int_t)c->waiting, "repeated",
-                     (int)job->repeated, "dry_run", (int)job->dry_run, "notes", notes);
+    const struct {
+        const char *name;
+        uint64_t count;
+    } counts[] = {{"received", c->received},
+                  {"upserted", c->upserted},
+                  {"deleted", c->deleted},
+                  {"stale", c->stale},
+                  {"ties", c->ties},
+                  {"noop_deletes", c->noop_deletes},
+                  {"suppressed", c->suppressed},
+                  {"quarantined", c->quarantined},
+                  {"waiting", c->waiting}};
+    json_t *o = json_object();
+    (void)json_object_set_new(o, "dataset", json_string(job->dataset));
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        (void)json_object_set_new(o, counts[i].name, json_integer((json_int_t)counts[i].count));
+    (void)json_object_set_new(o, "repeated", json_boolean(job->repeated));
+    (void)json_object_set_new(o, "dry_run", json_boolean(job->dry_run));
+    (void)json_object_set_new(o, "notes", notes);
+    return o;
 }
 
 static void answer_of(const struct dm_http_request *r, struct dm_intake_job *job, struct dm_http_reply *reply)
