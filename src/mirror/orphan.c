@@ -356,13 +356,39 @@ static void add_waiting(struct search *s, uint32_t row)
     e->parent_key_len = keys->offsets[row + 1] - keys->offsets[row];
     e->parent_key = dm_xalloc(e->parent_key_len + 1);
     memcpy(e->parent_key, keys->bytes.data + keys->offsets[row], e->parent_key_len);
-    s->child->any_waiting = true;
+    dm_orphan_keys_add(&s->child->keys, e->row_key, e->row_key_len);
 }
 
-static void sort_out(struct search *s)
+/* Does a row of this key wait? */
+static enum dm_status key_waits(struct search *s, uint32_t row, bool *waits, struct dm_error *err)
+{
+    struct dm_orphan_child *c = s->child;
+    const struct dm_index_change *key = &s->p->stored[s->group[row]];
+    *waits = dm_orphan_keys_has(&c->keys, key->key, key->key_len);
+    if (*waits || !c->any_waiting)
+        return DM_OK;
+    sqlite3 *db = dm_lake_sqlite(s->p->a->mirror->lake);
+    if (c->find_waiting == NULL &&
+        sqlite3_prepare_v2(
+            db, "SELECT 1 FROM dm_quarantine WHERE waits_for IS NOT NULL AND dataset=? AND row_key=? LIMIT 1",
+            -1, &c->find_waiting, NULL) != SQLITE_OK)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+    sqlite3_bind_int64(c->find_waiting, 1, (sqlite3_int64)c->target->state.id);
+    sqlite3_bind_blob64(c->find_waiting, 2, key->key, key->key_len, SQLITE_STATIC);
+    int code = sqlite3_step(c->find_waiting);
+    *waits = code == SQLITE_ROW;
+    sqlite3_reset(c->find_waiting);
+    sqlite3_clear_bindings(c->find_waiting);
+    return code == SQLITE_ROW || code == SQLITE_DONE
+               ? DM_OK
+               : dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+}
+
+static enum dm_status sort_out(struct search *s, struct dm_error *err)
 {
     struct dm_version_pass *p = s->p;
-    for (uint32_t i = 0; i < p->batch->rows; i++) {
+    enum dm_status status = DM_OK;
+    for (uint32_t i = 0; i < p->batch->rows && status == DM_OK; i++) {
         if (s->group[i] == DM_NO_ROW)
             continue;
         bool waits = s->missing[i] != NOT_MISSING;
@@ -375,10 +401,14 @@ static void sort_out(struct search *s)
             p->t->state.stale++;
         } else if (waits) {
             add_waiting(s, i);
-        } else if (s->child->any_waiting) {
-            (void)add_event(s, i); /* what waits of this key, and is not newer, need not wait any more */
+        } else {
+            bool behind = false;
+            status = key_waits(s, i, &behind, err);
+            if (behind)
+                (void)add_event(s, i); /* what waits of this key, and is not newer, need not wait any more */
         }
     }
+    return status;
 }
 
 static void find_groups(struct search *s)
@@ -423,7 +453,7 @@ enum dm_status dm_orphans_find(struct dm_version_pass *p, struct dm_error *err)
         if (child->parents[i].dataset == p->t->state.id)
             find_in_batch(&s, i);
     if (status == DM_OK)
-        sort_out(&s);
+        status = sort_out(&s, err);
     for (size_t i = 0; i < child->n_parents; i++)
         dm_key_list_release(&s.references[i]);
     free(s.references);

@@ -4,6 +4,8 @@
 
 #include "mirror/orphan.h"
 
+struct sqlite3_stmt;
+
 /* A parent of an enforced relationship. */
 struct dm_orphan_parent {
     const struct dm_relationship *relationship;
@@ -13,10 +15,20 @@ struct dm_orphan_parent {
     uint32_t *columns;      /* of the child's schema, per column of the view */
 };
 
+/* A set of key hashes. That two keys share one only costs a statement that finds nothing. */
+struct dm_orphan_keys {
+    size_t n, capacity;
+    uint64_t *slots;
+};
+void dm_orphan_keys_add(struct dm_orphan_keys *keys, const uint8_t *key, size_t n);
+bool dm_orphan_keys_has(const struct dm_orphan_keys *keys, const uint8_t *key, size_t n);
+
 struct dm_orphan_child {
     struct dm_target *target;
-    const struct dm_schema *schema; /* that of its batches; owned reference */
-    bool any_waiting;
+    const struct dm_schema *schema;    /* that of its batches; owned reference */
+    bool any_waiting;                  /* in the catalog, before this commit */
+    struct sqlite3_stmt *find_waiting; /* … of one key; NULL until needed */
+    struct dm_orphan_keys keys;        /* that wait since this commit */
     size_t n_parents;
     struct dm_orphan_parent *parents;
 };

@@ -2,13 +2,57 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/memory.h"
 #include "mirror/orphan_list.h"
 #include "mirror/quarantine_table.h"
 
+static uint64_t hash_of(const uint8_t *key, size_t n)
+{
+    uint64_t hash = XXH3_64bits(key, n);
+    return hash != 0 ? hash : 1; /* 0 is a free slot */
+}
+
+static void put(uint64_t *slots, size_t capacity, uint64_t hash)
+{
+    size_t i = hash & (capacity - 1);
+    while (slots[i] != 0 && slots[i] != hash)
+        i = (i + 1) & (capacity - 1);
+    slots[i] = hash;
+}
+
+void dm_orphan_keys_add(struct dm_orphan_keys *keys, const uint8_t *key, size_t n)
+{
+    if ((keys->n + 1) * 2 > keys->capacity) {
+        size_t capacity = keys->capacity == 0 ? 256 : keys->capacity * 2;
+        uint64_t *slots = dm_xzalloc(capacity, sizeof *slots);
+        for (size_t i = 0; i < keys->capacity; i++)
+            if (keys->slots[i] != 0)
+                put(slots, capacity, keys->slots[i]);
+        free(keys->slots);
+        keys->slots = slots;
+        keys->capacity = capacity;
+    }
+    put(keys->slots, keys->capacity, hash_of(key, n));
+    keys->n++;
+}
+
+bool dm_orphan_keys_has(const struct dm_orphan_keys *keys, const uint8_t *key, size_t n)
+{
+    if (keys->n == 0)
+        return false;
+    uint64_t hash = hash_of(key, n);
+    size_t i = hash & (keys->capacity - 1);
+    while (keys->slots[i] != 0 && keys->slots[i] != hash)
+        i = (i + 1) & (keys->capacity - 1);
+    return keys->slots[i] == hash;
+}
+
 static void free_child(struct dm_orphan_child *c)
 {
+    sqlite3_finalize(c->find_waiting);
+    free(c->keys.slots);
     for (size_t i = 0; i < c->n_parents; i++) {
         dm_schema_unref(c->parents[i].view);
         free(c->parents[i].columns);

@@ -1,6 +1,5 @@
 #include "mirror/relationship.h"
 
-#include <jansson.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,20 +12,11 @@
 #include "engine/sql.h"
 #include "lake/lake.h"
 #include "mirror/junction.h"
-#include "mirror/relationship_sql.h"
+#include "mirror/relationship_check.h"
 #include "mirror/state.h"
 #include "registry/registry.h"
 
-enum { SQL_TEXT_MAX = 1 << 22, READ_ATTEMPTS = 4 };
-
-/* A dataset that takes part. */
-struct member {
-    const struct dm_relational_schema *schema;
-    const struct dm_dataset *dataset; /* the lake's; NULL: there is none yet */
-    char *source;                     /* NULL: nobody has told the mirror of it */
-    char *state;
-    char *view; /* as SQL; its columns are "c0", "c1", … in the order of the dataset's schema */
-};
+enum { READ_ATTEMPTS = 4 };
 
 struct waiting {
     char *child;
@@ -42,7 +32,7 @@ struct checker {
     struct dm_sql *sql;
     struct dm_relational_schemas schemas;
     size_t n_members;
-    struct member *members; /* one for each of `schemas` */
+    struct dm_check_end *members; /* one for each of `schemas` */
     size_t n_waiting;
     struct waiting *waiting;
 };
@@ -137,7 +127,7 @@ static enum dm_status check_names(const struct checker *c, struct dm_error *err)
 
 /* ---- one read of the catalog ---- */
 
-static struct member *member_of(struct checker *c, const char *name)
+static struct dm_check_end *member_of(struct checker *c, const char *name)
 {
     for (size_t i = 0; i < c->n_members; i++)
         if (strcmp(c->members[i].schema->name, name) == 0)
@@ -189,8 +179,8 @@ static enum dm_status read_position(struct checker *c, sqlite3 *db, const char *
     return DM_OK;
 }
 
-static enum dm_status read_member(struct checker *c, struct member *m, const struct dm_dataset_states *states,
-                                  struct dm_error *err)
+static enum dm_status read_member(struct checker *c, struct dm_check_end *m,
+                                  const struct dm_dataset_states *states, struct dm_error *err)
 {
     char *namespace, *table;
     dm_relational_schema_split(m->schema->name, &namespace, &table);
@@ -254,7 +244,7 @@ static enum dm_status read_all(struct checker *c, sqlite3 *db, struct dm_error *
     for (size_t i = 0; i < c->schemas.n && status == DM_OK; i++) {
         if (!takes_part(c, c->schemas.items[i]))
             continue;
-        struct member *m = &c->members[c->n_members++];
+        struct dm_check_end *m = &c->members[c->n_members++];
         m->schema = c->schemas.items[i];
         status = read_member(c, m, &states, err);
         if (status == DM_OK)
@@ -283,7 +273,7 @@ static enum dm_status read_catalog(struct checker *c, struct dm_error *err)
 
 /* ---- views ---- */
 
-static enum dm_status add_view(struct checker *c, struct member *m, struct dm_error *err)
+static enum dm_status add_view(struct checker *c, struct dm_check_end *m, struct dm_error *err)
 {
     if (m->dataset == NULL)
         return DM_OK;
@@ -309,265 +299,6 @@ static enum dm_status add_view(struct checker *c, struct member *m, struct dm_er
 }
 
 /* ---- one relationship ---- */
-
-/* A relationship with both ends found; texts are owned. */
-struct ends {
-    struct dm_join join;
-    struct dm_join_column *columns;
-    char **texts; /* SQL names */
-    size_t n_texts;
-    const char **key;
-    const struct dm_names *key_names;
-};
-
-static void ends_release(struct ends *e)
-{
-    for (size_t i = 0; i < e->n_texts; i++)
-        free(e->texts[i]);
-    free(e->texts);
-    free(e->columns);
-    free(e->key);
-}
-
-static const char *column_name(struct ends *e, int field)
-{
-    e->texts = dm_xrealloc(e->texts, e->n_texts + 1, sizeof *e->texts);
-    e->texts[e->n_texts] = dm_xasprintf("c%d", field);
-    return e->texts[e->n_texts++];
-}
-
-/* Says why nothing can be said. */
-static bool unknown(struct dm_check_result *r, char *take_reason)
-{
-    r->verdict = DM_CHECK_UNKNOWN;
-    r->reason = take_reason;
-    return false;
-}
-
-static bool member_ready(struct dm_check_result *r, const struct member *m, const char *name)
-{
-    if (m == NULL)
-        return unknown(r, dm_xasprintf("%s is not mirrored and not declared", name));
-    if (m->dataset == NULL)
-        return unknown(r, dm_xasprintf("%s holds nothing yet (%s)", name,
-                                       m->state != NULL ? m->state : "it was never filled"));
-    return true;
-}
-
-static bool find_columns(struct ends *e, struct dm_check_result *r, const struct member *child,
-                         const struct member *parent)
-{
-    if (r->columns.n == 0 || r->columns.n != r->parent_columns.n)
-        return unknown(r, dm_xasprintf("it has %zu columns, and %s has %zu for them", r->columns.n, r->parent,
-                                       r->parent_columns.n));
-    e->columns = dm_xzalloc(r->columns.n, sizeof *e->columns);
-    for (size_t i = 0; i < r->columns.n; i++) {
-        int a = dm_schema_find(child->dataset->schema, r->columns.items[i]);
-        int b = dm_schema_find(parent->dataset->schema, r->parent_columns.items[i]);
-        if (a < 0 || b < 0)
-            return unknown(r, dm_xasprintf("%s has no column \"%s\"", a < 0 ? r->child : r->parent,
-                                           a < 0 ? r->columns.items[i] : r->parent_columns.items[i]));
-        struct dm_type child_type = child->dataset->schema->fields[a].type;
-        struct dm_type parent_type = parent->dataset->schema->fields[b].type;
-        char x[32], y[32];
-        if (!dm_join_can_compare(child_type, parent_type))
-            return unknown(r,
-                           dm_xasprintf("\"%s\" (%s) cannot be compared with \"%s\" (%s)",
-                                        r->columns.items[i], dm_type_name(child_type, x, sizeof x),
-                                        r->parent_columns.items[i], dm_type_name(parent_type, y, sizeof y)));
-        e->columns[i] = (struct dm_join_column){.child = column_name(e, a),
-                                                .parent = column_name(e, b),
-                                                .child_type = child_type,
-                                                .parent_type = parent_type};
-    }
-    return true;
-}
-
-/* Do the parent's columns hold its whole primary key? */
-static bool holds_key(const struct dm_names *columns, const struct dm_schema *schema)
-{
-    for (size_t i = 0; i < schema->n_keys; i++)
-        if (dm_names_find(columns, schema->fields[schema->keys[i]].name) < 0)
-            return false;
-    return schema->n_keys > 0;
-}
-
-static bool find_ends(struct checker *c, struct ends *e, struct dm_check_result *r)
-{
-    const struct member *child = member_of(c, r->child), *parent = member_of(c, r->parent);
-    if (!member_ready(r, child, r->child) || !member_ready(r, parent, r->parent) ||
-        !find_columns(e, r, child, parent))
-        return false;
-    const struct dm_schema *s = child->dataset->schema;
-    e->key = dm_xzalloc(s->n_keys + 1, sizeof *e->key);
-    for (size_t i = 0; i < s->n_keys; i++)
-        e->key[i] = column_name(e, (int)s->keys[i]);
-    e->join = (struct dm_join){.child = child->view,
-                               .parent = parent->view,
-                               .n = r->columns.n,
-                               .columns = e->columns,
-                               .parent_unique = holds_key(&r->parent_columns, parent->dataset->schema),
-                               .n_key = s->n_keys,
-                               .key = e->key};
-    return true;
-}
-
-struct numbers {
-    size_t n;
-    uint64_t values[4];
-};
-
-static enum dm_status take_numbers(void *ctx, size_t n, const char *const *values, struct dm_error *err)
-{
-    struct numbers *out = ctx;
-    (void)err;
-    out->n = n < 4 ? n : 4;
-    for (size_t i = 0; i < out->n; i++)
-        out->values[i] = values[i] != NULL ? strtoull(values[i], NULL, 10) : 0;
-    return DM_OK;
-}
-
-typedef enum dm_status (*build_fn)(struct dm_buffer *sql, const struct dm_join *j, struct dm_error *err);
-typedef enum dm_status (*build_samples_fn)(struct dm_buffer *sql, const struct dm_join *j, size_t limit,
-                                           struct dm_error *err);
-
-static enum dm_status run_sql(struct checker *c, struct dm_buffer *sql, dm_sql_row fn, void *ctx,
-                              struct dm_error *err)
-{
-    if (c->options->stop != NULL && *c->options->stop > 0)
-        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "it was ended before it was done");
-    const char *text = dm_buffer_text(sql);
-    return text != NULL ? dm_sql_each(c->sql, text, fn, ctx, err) : dm_fail_memory(err, sql->max);
-}
-
-static enum dm_status count(struct checker *c, const struct ends *e, build_fn build, struct numbers *out,
-                            struct dm_error *err)
-{
-    struct dm_buffer sql;
-    dm_buffer_init(&sql, SQL_TEXT_MAX);
-    *out = (struct numbers){0};
-    enum dm_status status = build(&sql, &e->join, err);
-    if (status == DM_OK)
-        status = run_sql(c, &sql, take_numbers, out, err);
-    dm_buffer_release(&sql);
-    return status;
-}
-
-struct sampling {
-    struct checker *c;
-    struct dm_check_result *r;
-    const struct dm_schema *child; /* its key comes first in the rows; NULL: it does not */
-    const struct dm_names *names;  /* of the columns that follow */
-    bool counted;                  /* and then a number of rows */
-    const char *what;
-};
-
-static char *json_of(size_t n, const char *const *names, const char *const *values)
-{
-    json_t *o = json_object();
-    for (size_t i = 0; i < n; i++)
-        json_object_set_new(o, names[i], values[i] != NULL ? json_string(values[i]) : json_null());
-    char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    json_decref(o);
-    return text;
-}
-
-static enum dm_status take_sample(void *ctx, size_t n, const char *const *values, struct dm_error *err)
-{
-    struct sampling *s = ctx;
-    struct dm_check_sample sample = {.what = s->what, .rows = 1};
-    size_t n_key = s->child != NULL ? s->child->n_keys : 0;
-    if (n != n_key + s->names->n + s->counted)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "a sample has %zu columns", n);
-    if (n_key > 0) {
-        const char **names = dm_xzalloc(n_key, sizeof *names);
-        for (size_t i = 0; i < n_key; i++)
-            names[i] = s->child->fields[s->child->keys[i]].name;
-        sample.key = json_of(n_key, names, values);
-        free(names);
-    }
-    sample.reference = json_of(s->names->n, (const char *const *)(void *)s->names->items, values + n_key);
-    if (s->counted)
-        sample.rows = strtoull(values[n - 1], NULL, 10);
-    struct dm_check_result *r = s->r;
-    r->samples = dm_xrealloc(r->samples, r->n_samples + 1, sizeof *r->samples);
-    r->samples[r->n_samples++] = sample;
-    return DM_OK;
-}
-
-static enum dm_status take_samples(struct sampling *s, const struct ends *e, build_samples_fn build,
-                                   struct dm_error *err)
-{
-    if (s->c->options->samples == 0)
-        return DM_OK;
-    struct dm_buffer sql;
-    dm_buffer_init(&sql, SQL_TEXT_MAX);
-    enum dm_status status = build(&sql, &e->join, s->c->options->samples, err);
-    if (status == DM_OK)
-        status = run_sql(s->c, &sql, take_sample, s, err);
-    dm_buffer_release(&sql);
-    return status;
-}
-
-static enum dm_status check_children(struct checker *c, const struct ends *e, struct dm_check_result *r,
-                                     const struct dm_schema *child, struct dm_error *err)
-{
-    struct numbers n;
-    if (count(c, e, dm_join_sql_children, &n, err) != DM_OK)
-        return DM_FAIL;
-    r->children = n.values[0];
-    r->null_references = n.values[1];
-    r->orphans = n.values[2];
-    struct sampling s = {.c = c, .r = r, .child = child, .names = &r->columns, .what = "orphan"};
-    if (r->orphans > 0 && take_samples(&s, e, dm_join_sql_orphan_samples, err) != DM_OK)
-        return DM_FAIL;
-    if (r->cardinality != DM_MANY_TO_ONE && r->cardinality != DM_ONE_TO_ONE)
-        return DM_OK;
-    r->violations += r->null_references;
-    s.what = "null_reference";
-    return r->null_references > 0 ? take_samples(&s, e, dm_join_sql_null_samples, err) : DM_OK;
-}
-
-static enum dm_status check_crowded(struct checker *c, const struct ends *e, struct dm_check_result *r,
-                                    struct dm_error *err)
-{
-    if (r->cardinality != DM_ONE_TO_ONE && r->cardinality != DM_ONE_TO_ZERO)
-        return DM_OK;
-    struct numbers n;
-    if (count(c, e, dm_join_sql_crowded, &n, err) != DM_OK)
-        return DM_FAIL;
-    r->crowded_parents = n.values[0];
-    r->crowded_children = n.values[1];
-    r->violations += r->crowded_parents;
-    struct sampling s = {.c = c, .r = r, .names = &r->columns, .counted = true, .what = "crowded_parent"};
-    return r->crowded_parents > 0 ? take_samples(&s, e, dm_join_sql_crowded_samples, err) : DM_OK;
-}
-
-static enum dm_status check_parents(struct checker *c, const struct ends *e, struct dm_check_result *r,
-                                    struct dm_error *err)
-{
-    struct numbers n;
-    if (!e->join.parent_unique) {
-        if (count(c, e, dm_join_sql_ambiguous, &n, err) != DM_OK)
-            return DM_FAIL;
-        r->ambiguous_parents = n.values[0];
-        r->violations += r->ambiguous_parents;
-        struct sampling s = {
-            .c = c, .r = r, .names = &r->parent_columns, .counted = true, .what = "ambiguous_parent"};
-        if (r->ambiguous_parents > 0 && take_samples(&s, e, dm_join_sql_ambiguous_samples, err) != DM_OK)
-            return DM_FAIL;
-    }
-    if (r->cardinality != DM_ONE_TO_ONE)
-        return DM_OK;
-    if (count(c, e, dm_join_sql_childless, &n, err) != DM_OK)
-        return DM_FAIL;
-    r->childless_parents = n.values[0];
-    if (r->discovered || r->childless_parents == 0)
-        return DM_OK;
-    r->violations += r->childless_parents;
-    struct sampling s = {.c = c, .r = r, .names = &r->parent_columns, .what = "childless_parent"};
-    return take_samples(&s, e, dm_join_sql_childless_samples, err);
-}
 
 static void copy_names(struct dm_names *to, const struct dm_names *from)
 {
@@ -596,21 +327,11 @@ static enum dm_status check_one(struct checker *c, const struct dm_relational_sc
         copy_names(&r->parent_columns, &rel->target_columns);
     else if (target != NULL)
         copy_names(&r->parent_columns, &target->key);
-    struct ends e = {0};
-    enum dm_status status = DM_OK;
-    if (find_ends(c, &e, r)) {
-        status = check_children(c, &e, r, member_of(c, r->child)->dataset->schema, err);
-        if (status == DM_OK)
-            status = check_crowded(c, &e, r, err);
-        if (status == DM_OK)
-            status = check_parents(c, &e, r, err);
-        if (r->orphans > 0 || r->violations > 0)
-            r->verdict = DM_CHECK_VIOLATED;
-        if (status != DM_OK)
-            dm_error_prefix(err, "%s of %s", r->name, r->child);
-    }
-    ends_release(&e);
-    return status;
+    struct dm_checking checking = {.sql = c->sql,
+                                   .options = c->options,
+                                   .child = member_of(c, r->child),
+                                   .parent = member_of(c, r->parent)};
+    return dm_relationship_check(&checking, r, err);
 }
 
 static enum dm_status check_all(struct checker *c, struct dm_error *err)
