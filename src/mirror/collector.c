@@ -182,6 +182,8 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
     struct dm_schema *next = NULL;
     int32_t last_id = t->last_column_id;
     struct dm_error why = {0};
+    if (r->table->uncertain)
+        return ask_for_copy(c, t, "its columns changed several times since the stream told of them", err);
     if (r->table->rewritten || dm_schema_evolve(t->schema, r->table->columns, &last_id, &next, &why) != DM_OK)
         return ask_for_copy(
             c, t, r->table->rewritten ? "its rows were rewritten by a change of the table" : why.message,

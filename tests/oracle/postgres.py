@@ -200,9 +200,12 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind, c.relreplident,
 class Snapshot:
     """The source at one instant: a repeatable-read transaction that stays open until close()."""
 
-    def __init__(self, server, database):
+    def __init__(self, server, database, exported=None):
+        """exported: the name of a snapshot of another session, instead of one of this moment."""
         self.connection = psycopg.connect(server.dsn(database))
         self.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        if exported is not None:
+            self.connection.execute(f"set transaction snapshot '{exported}'")
         self.connection.execute("set local datestyle = 'ISO, YMD'; set local intervalstyle = 'postgres'; "
                                 "set local timezone = 'UTC'; set local extra_float_digits = 3; "
                                 "set local bytea_output = 'hex'")

@@ -253,7 +253,7 @@ static enum dm_status on_relation(struct pg_decoder *d, struct reader *r, struct
     rel->message.xid = (uint32_t)d->txn.xid;
     d->last = NULL;
     struct pg_relation *previous = current_relation(d, rel->oid);
-    if (previous != NULL && same_message(&previous->message, &rel->message)) {
+    if (previous != NULL && !previous->table->uncertain && same_message(&previous->message, &rel->message)) {
         pg_relation_free(rel); /* sent again after an invalidation that changed nothing */
         return DM_OK;
     }
@@ -275,7 +275,8 @@ static enum dm_status on_relation(struct pg_decoder *d, struct reader *r, struct
 bool pg_same_table(const struct dm_table *a, const struct dm_table *b)
 {
     const struct dm_schema *x = a->columns, *y = b->columns;
-    if (strcmp(a->schema, b->schema) != 0 || strcmp(a->name, b->name) != 0 || x->n_fields != y->n_fields ||
+    if (strcmp(a->schema, b->schema) != 0 || strcmp(a->name, b->name) != 0 || a->uncertain != b->uncertain ||
+        x->n_fields != y->n_fields ||
         x->n_keys != y->n_keys || (a->problem == NULL) != (b->problem == NULL))
         return false;
     for (size_t i = 0; i < x->n_fields; i++)

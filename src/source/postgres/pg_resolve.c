@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/memory.h"
 #include "source/postgres/pg_control.h"
 
@@ -210,21 +209,6 @@ static enum dm_status align(struct pg_control *c, const struct pg_relation_messa
     return status;
 }
 
-/* A wrong guess would come out with a later message, as a column that goes and another one that comes, without its values: a copy is
- * the sure way. */
-static void distrust(struct pg_control *c, const struct pg_relation_message *m, struct pg_relation *out)
-{
-    dm_log(DM_LOG_INFO, "%s: the columns of %s.%s changed several times since the stream told of them",
-           c->config->name, m->schema, m->name);
-    if (!m->uncommitted) {
-        out->table->rewritten = true;
-        return;
-    }
-    struct pg_known *known = pg_control_known(c, m->oid); /* the transaction may be rolled back: after it */
-    known->rewritten = known->pending = c->any_pending = true;
-    known->told_version = UINT64_MAX; /* not the look at hand */
-}
-
 enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m,
                                   const struct pg_relation *previous, struct pg_relation *out,
                                   struct dm_error *err)
@@ -235,7 +219,8 @@ enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m
         return DM_FAIL;
     int32_t *attnums = dm_xzalloc(m->n + 1, sizeof *attnums);
     bool guessed = false;
-    enum dm_status status = align(c, m, previous, attnums, &guessed, err);
+    const struct pg_relation *trusted = previous != NULL && !previous->table->uncertain ? previous : NULL;
+    enum dm_status status = align(c, m, trusted, attnums, &guessed, err);
     if (status == DM_OK)
         status = make_table(c, m, attnums, now, previous, out, err);
     free(attnums);
@@ -243,16 +228,15 @@ enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m
         pg_table_free(now);
         return status;
     }
-    if (guessed)
-        distrust(c, m, out);
+    /* A wrong guess would come out with a later message, as a column that goes and another one that comes, without its values. */
+    out->table->uncertain = guessed;
     if (now == NULL || m->uncommitted) {
         pg_table_free(now);
         return DM_OK;
     }
     /* The look may show what the stream has not reached yet: the sink hears of it when it has. */
     struct pg_known *known = pg_control_known(c, m->oid);
-    out->table->rewritten =
-        out->table->rewritten || (known->catalog != NULL && pg_table_rewritten(known->catalog, now));
+    out->table->rewritten = known->catalog != NULL && pg_table_rewritten(known->catalog, now);
     pg_table_free(known->catalog);
     known->catalog = now;
     known->told_version = pg_control_told_version(c, m->oid);

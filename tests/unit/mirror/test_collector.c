@@ -412,6 +412,32 @@ static void a_rewrite_during_the_copy_outlives_a_later_definition(void **state)
     dm_table_free(later);
 }
 
+static void a_guessed_definition_is_never_followed(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, 1, 10);
+    f->table->uncertain = true;
+    void *h = handle_of(f);
+    row(f, h, DM_OP_INSERT, 1, "x");
+    commit(f, 1, 10);
+    assert_true(f->target->copy_again);
+    dm_collector_spool(f->c, f->target);
+    begin(f, 2, 20);
+    row(f, h, DM_OP_INSERT, 2, "y");
+    commit(f, 2, 20);
+    f->table->uncertain = false; /* as the copy's snapshot has it */
+    attach(f, 15);
+    assert_true(f->target->copy_again); /* the row at 20 still came by the guess: once more */
+    assert_int_equal(rows_of(f), 0);
+    dm_collector_spool(f->c, f->target);
+    begin(f, 3, 30);
+    row(f, handle_of(f), DM_OP_INSERT, 3, "z");
+    commit(f, 3, 30);
+    attach(f, 25);
+    assert_false(f->target->copy_again);
+    assert_int_equal(rows_of(f), 1);
+}
+
 static void a_pin_closes_exactly_at_its_position(void **state)
 {
     struct fixture *f = *state;
@@ -454,6 +480,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_rewrite_before_the_copy_asks_for_one_copy, setup, teardown),
         cmocka_unit_test_setup_teardown(a_rewrite_during_the_copy_outlives_a_later_definition, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_guessed_definition_is_never_followed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pin_closes_exactly_at_its_position, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
