@@ -145,14 +145,26 @@ static enum dm_status csv_next(struct dm_change_reader *r, struct dm_batch *batc
 
 /* ---- header ---- */
 
+/* A name in the header; space around it means nothing unless it is quoted. */
+static struct dm_csv_field header_name(struct dm_csv_field f)
+{
+    while (!f.quoted && f.n > 0 && *f.text == ' ') {
+        f.text++;
+        f.n--;
+    }
+    while (!f.quoted && f.n > 0 && f.text[f.n - 1] == ' ')
+        f.n--;
+    return f;
+}
+
 /* How many fields of the present row name a column. */
 static size_t names_found(const struct dm_csv *split, const struct dm_schema *schema)
 {
     size_t found = 0;
     for (size_t i = 0; i < split->n_fields && i < DM_CSV_FIELDS_MAX; i++) {
         enum dm_change_control control;
-        const struct dm_csv_field *f = &split->fields[i];
-        found += dm_change_column(schema, f->text, f->n, &control) != DM_COLUMN_LEFT_OUT;
+        struct dm_csv_field f = header_name(split->fields[i]);
+        found += dm_change_column(schema, f.text, f.n, &control) != DM_COLUMN_LEFT_OUT;
     }
     return found;
 }
@@ -236,19 +248,6 @@ static enum dm_status first_row(struct dm_change_reader *r, bool *header, struct
     return most > 0 || fits ? DM_OK : no_header(r, err);
 }
 
-static char *header_name(const struct dm_csv_field *f)
-{
-    const char *text = f->text;
-    size_t n = f->n;
-    while (!f->quoted && n > 0 && *text == ' ') {
-        text++;
-        n--;
-    }
-    while (!f->quoted && n > 0 && text[n - 1] == ' ')
-        n--;
-    return dm_xstrndup(text, n);
-}
-
 static enum dm_status take_names(struct dm_change_reader *r, bool header, struct dm_error *err)
 {
     struct csv *c = r->state;
@@ -259,10 +258,10 @@ static enum dm_status take_names(struct dm_change_reader *r, bool header, struct
     c->names = dm_xzalloc(n, sizeof *c->names);
     c->n_names = n;
     for (size_t i = 0; i < n; i++) {
-        const struct dm_csv_field *f = &c->split.fields[i];
-        if (header && !dm_utf8_valid((const uint8_t *)f->text, f->n))
+        struct dm_csv_field f = header_name(c->split.fields[i]);
+        if (header && !dm_utf8_valid((const uint8_t *)f.text, f.n))
             return dm_fail(err, DM_ERROR_DATA, "write the file in UTF-8", "the header is not UTF-8");
-        c->names[i] = header ? header_name(f) : dm_xstrdup(schema->fields[i].name);
+        c->names[i] = header ? dm_xstrndup(f.text, f.n) : dm_xstrdup(schema->fields[i].name);
     }
     if (!header)
         dm_change_note(&r->notes, "the file has no header line; its columns are taken in the schema's order");
