@@ -36,8 +36,10 @@ static enum family family_of(struct dm_type type)
 
 bool dm_join_can_compare(struct dm_type a, struct dm_type b)
 {
-    enum family family = family_of(a);
-    return family != FAMILY_NONE && family == family_of(b);
+    enum family x = family_of(a), y = family_of(b);
+    bool numbers = (x == FAMILY_EXACT || x == FAMILY_FLOAT) && (y == FAMILY_EXACT || y == FAMILY_FLOAT);
+    bool moments = (x == FAMILY_DATE || x == FAMILY_TIMESTAMP) && (y == FAMILY_DATE || y == FAMILY_TIMESTAMP);
+    return x != FAMILY_NONE && (x == y || numbers || moments);
 }
 
 /* Column `name` of `alias`, of type `type`, in the form in which it is compared with one of type `other`. */
@@ -45,7 +47,8 @@ static enum dm_status comparable(struct dm_buffer *sql, const char *alias, const
                                  struct dm_type type, struct dm_type other, struct dm_error *err)
 {
     bool decimal = type.id == DM_DECIMAL || other.id == DM_DECIMAL;
-    if (decimal && !dm_type_equal(type, other)) {
+    bool exact = family_of(type) == FAMILY_EXACT && family_of(other) == FAMILY_EXACT;
+    if (decimal && exact && !dm_type_equal(type, other)) {
         /* By value; a number that this form cannot hold equals none of the other side's that it can. */
         unsigned scale = type.scale > other.scale ? type.scale : other.scale;
         return dm_buffer_printf(sql, err, "TRY_CAST(%s.%s AS DECIMAL(38, %u))", alias, name, scale);

@@ -442,6 +442,42 @@ static enum dm_status check_target(const struct dm_relational_schema *s, const s
     return DM_OK;
 }
 
+/* Keys of the two types have the same bytes, so that a child finds its parent in the key index. */
+static bool same_key_bytes(struct dm_type a, struct dm_type b)
+{
+    bool integers = (a.id == DM_INT32 || a.id == DM_INT64) && (b.id == DM_INT32 || b.id == DM_INT64);
+    bool floats = (a.id == DM_FLOAT32 || a.id == DM_FLOAT64) && (b.id == DM_FLOAT32 || b.id == DM_FLOAT64);
+    bool decimals = a.id == DM_DECIMAL && b.id == DM_DECIMAL && a.scale == b.scale;
+    return integers || floats || decimals || dm_type_equal(a, b);
+}
+
+/* on_orphan: quarantine */
+static enum dm_status check_enforced(const struct dm_relational_schema *s, const struct dm_relationship *r,
+                                     const struct dm_relational_schema *target, struct dm_error *err)
+{
+    char here[48], there[48];
+    bool whole = r->target_columns.n == target->key.n;
+    for (size_t i = 0; i < target->key.n && whole; i++)
+        whole = dm_names_find(&r->target_columns, target->key.items[i]) >= 0;
+    if (!whole)
+        return breach(s, r->line, err,
+                      "let it point to the primary key, or leave on_orphan out; `check` counts orphans",
+                      "relationship \"%.100s\": on_orphan needs the whole primary key of %.100s", r->name,
+                      target->name);
+    for (size_t i = 0; i < r->columns.n; i++) {
+        struct dm_type mine = s->columns[dm_relational_schema_find(s, r->columns.items[i])].type;
+        struct dm_type other =
+            target->columns[dm_relational_schema_find(target, r->target_columns.items[i])].type;
+        if (!same_key_bytes(mine, other))
+            return breach(s, r->line, err, "give both sides the same type",
+                          "relationship \"%.100s\": with on_orphan, \"%.100s\" cannot be %s while "
+                          "%.100s.\"%.100s\" is %s",
+                          r->name, r->columns.items[i], type_text(mine, here), target->name,
+                          r->target_columns.items[i], type_text(other, there));
+    }
+    return DM_OK;
+}
+
 static enum dm_status check_targets(const struct dm_relational_schema *s,
                                     const struct dm_relational_schemas *wanted,
                                     const struct dm_relational_schemas *known, struct dm_error *err)
@@ -457,6 +493,8 @@ static enum dm_status check_targets(const struct dm_relational_schema *s,
                           "relationship \"%.100s\" points to %.100s, and there is no such schema",
                           r->name ? r->name : "", r->target);
         if (!r->discovered && check_target(s, r, target, err) != DM_OK)
+            return DM_FAIL;
+        if (r->enforced && check_enforced(s, r, target, err) != DM_OK)
             return DM_FAIL;
     }
     return DM_OK;

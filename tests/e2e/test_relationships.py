@@ -277,7 +277,7 @@ def test_relationship_cardinality(declared, cardinality, violations):
     check(declared.mirror, "--fail-on-violations", "--fail-on-orphans")
 
 
-@pytest.mark.parametrize("type", ["int32", "decimal(20,0)"])
+@pytest.mark.parametrize("type", ["int32", "\"decimal(20,0)\"", "float64"])
 def test_types_that_differ_but_compare(declared, type):
     family(declared, "M:0", type)
     declared.ingest("crm.parents", [{"id": i, "v": 1} for i in (1, 2**31 - 1)])
@@ -407,6 +407,12 @@ def test_on_orphan_null_reference(declared, cardinality):
     else:
         assert declared.rows("crm.children") == []
         assert [(w["reason"], w["waiting"]) for w in declared.quarantine("crm.children")] == [("null_reference", False)]
+
+
+def test_on_orphan_needs_the_whole_key_and_its_types(declared):
+    for type, to, word in (("string", "code", "whole primary key"), ("\"decimal(10,0)\"", "id", "same type")):
+        p = declared.apply(FAMILY.format(cardinality="M:0", type=type, to=to, more=WAITS), code=2)
+        assert "on_orphan" in p.stderr and word in p.stderr, p.stderr
 
 
 TREE = """
