@@ -1,15 +1,11 @@
 /* `datamirror query`: SQL over the current state of all datasets. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
-#include "base/memory.h"
 #include "cli/commands.h"
+#include "cli/lake_session.h"
 #include "config/nearest_word.h"
-#include "lake/lake_query.h"
-#include "mirror/junction_view.h"
 
 #define SQL_MAX (16 * 1024 * 1024)
 
@@ -49,46 +45,14 @@ static enum dm_status read_stdin(struct dm_buffer *sql, struct dm_error *err)
     }
 }
 
-static enum dm_status query_lake(struct dm_lake *lake, struct dm_engine *engine, const char *sql,
-                                 enum dm_sql_format format, struct dm_error *err)
+static enum dm_status query(const struct dm_config *config, const struct dm_session_limits *limits,
+                            const char *sql, enum dm_sql_format format, struct dm_error *err)
 {
-    struct dm_sql *session = NULL;
-    if (dm_lake_query_open(lake, engine, dm_junction_views_add, lake, &session, err) != DM_OK)
+    struct dm_lake_session session;
+    if (dm_lake_session_open(config, limits, false, &session, err) != DM_OK)
         return DM_FAIL;
-    enum dm_status status = dm_sql_print(session, sql, format, stdout, NULL, err);
-    dm_sql_close(session);
-    return status;
-}
-
-static enum dm_status query(const struct dm_config *config, const char *sql, enum dm_sql_format format,
-                            struct dm_error *err)
-{
-    struct dm_lake_options lake_options = {
-        .folder = config->lake,
-        .catalog_name = config->catalog_name,
-        .format_version = config->format_version,
-        .metadata_versions = config->metadata_versions,
-        .snapshot_retention_ms = config->snapshot_retention_ms,
-        .read_only = true,
-    };
-    const char *temp = getenv("TMPDIR");
-    char *spill = dm_xasprintf("%s/datamirror-query-%ld", temp != NULL && temp[0] != '\0' ? temp : "/tmp",
-                               (long)getpid());
-    struct dm_engine_options engine_options = {.memory_limit = config->memory_limit, .temp_folder = spill};
-    struct dm_lake *lake = NULL;
-    struct dm_engine *engine = NULL;
-    enum dm_status status = dm_lake_open(&lake_options, &lake, err);
-    if (status == DM_OK)
-        status = dm_engine_open(&engine_options, &engine, err);
-    if (status == DM_OK)
-        status = query_lake(lake, engine, sql, format, err);
-    dm_engine_close(engine);
-    if (lake != NULL)
-        dm_lake_close(lake);
-    struct dm_error ignored = {0};
-    if (dm_file_remove_tree(spill, &ignored) != DM_OK && status == DM_OK)
-        (void)fprintf(stderr, "warning: %s\n", ignored.message);
-    free(spill);
+    enum dm_status status = dm_sql_print(session.sql, sql, format, stdout, NULL, err);
+    dm_lake_session_close(&session);
     return status;
 }
 
@@ -99,6 +63,11 @@ static int run(const struct dm_invocation *in)
     struct dm_config *config = NULL;
     if (!parse_format(in, &format, &code) || !dm_command_config(in, &config, &code))
         return code;
+    struct dm_session_limits limits;
+    if (!dm_session_limits_read(in, config, &limits, &code)) {
+        dm_config_free(config);
+        return code;
+    }
     struct dm_error err = {0};
     struct dm_buffer sql;
     dm_buffer_init(&sql, SQL_MAX);
@@ -114,7 +83,7 @@ static int run(const struct dm_invocation *in)
     const char *text = status == DM_OK ? dm_buffer_text(&sql) : NULL;
     if (status == DM_OK)
         status = text != NULL && text[strspn(text, " \t\r\n;")] != '\0'
-                     ? query(config, text, format, &err)
+                     ? query(config, &limits, text, format, &err)
                      : dm_fail(&err, DM_ERROR_CONFIG, "for example: datamirror query \"show all tables\"",
                                "there is no SQL");
     code = status == DM_OK ? DM_EXIT_OK : dm_command_fail(&err);
@@ -126,12 +95,14 @@ static int run(const struct dm_invocation *in)
 static const struct dm_command_option options[] = {
     DM_OPTION_CONFIG,
     {"format", 'f', "FORMAT", "table (default), csv (with header) or json (one object a line)"},
+    DM_OPTIONS_LIMITS,
     DM_OPTION_VERBOSE,
     {NULL, 0, NULL, NULL},
 };
 static const struct dm_command_exit exits[] = {
     {DM_EXIT_OK, "the rows were printed"},
     {DM_EXIT_USAGE, "the SQL or the configuration is wrong"},
+    {DM_EXIT_TRY_AGAIN, "it went beyond --memory-limit or --timeout"},
     {DM_EXIT_DATA, "a file of the lake is damaged; see datamirror doctor"},
     {0, NULL},
 };
@@ -144,7 +115,9 @@ const struct dm_command dm_command_query = {
     .about =
         "The SQL is DuckDB's. Every dataset is a table \"<namespace>\".\"<table>\"; all of them stand "
         "at one transaction\n"
-        "boundary of their source. Only the datasets can be read: no other files, no writes.\n"
+        "boundary of their source. It is read-only: one SELECT over the datasets; no other files, no writes, "
+        "no settings\n"
+        "(datamirror sql writes, and reads files).\n"
         "A table whose key is two references (a junction) also gives a view \"<left>__<right>\" that joins "
         "the three.\n"
         "Without SQL, or with -, it is read from standard input.",

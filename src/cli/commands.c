@@ -9,6 +9,7 @@ const struct dm_command *const dm_commands[] = {
     &dm_command_query,
     &dm_command_schema,
     &dm_command_ingest,
+    &dm_command_sql,
     &dm_command_check,
     &dm_command_quarantine,
     &dm_command_delete,

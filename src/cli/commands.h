@@ -13,6 +13,7 @@ extern const struct dm_command dm_command_check;
 extern const struct dm_command dm_command_quarantine;
 extern const struct dm_command dm_command_schema;
 extern const struct dm_command dm_command_ingest;
+extern const struct dm_command dm_command_sql;
 extern const struct dm_command dm_command_delete;
 extern const struct dm_command dm_command_resync;
 extern const struct dm_command dm_command_doctor;

@@ -39,6 +39,7 @@ void dm_sql_close(struct dm_sql *s)
 {
     if (s == NULL)
         return;
+    dm_sql_watch_end(s);
     if (s->connection != NULL)
         duckdb_disconnect(&s->connection);
     duckdb_close(&s->database);
@@ -252,15 +253,28 @@ enum dm_status dm_sql_lock(struct dm_sql *s, struct dm_error *err)
     return status;
 }
 
+enum dm_status dm_sql_lock_files(struct dm_sql *s, struct dm_error *err)
+{
+    if (s->locked)
+        return DM_OK;
+    if (dm_connection_run(s->connection, "SET lock_configuration = true", NULL, err) != DM_OK)
+        return DM_FAIL;
+    s->locked = true;
+    s->files = true;
+    return DM_OK;
+}
+
 enum dm_status dm_sql_execute(struct dm_sql *s, const char *sql, struct dm_error *err)
 {
     if (dm_sql_guard(s, sql, err) != DM_OK)
         return DM_FAIL;
     duckdb_result result;
     enum dm_status status = DM_OK;
-    if (duckdb_query(s->connection, sql, &result) != DuckDBSuccess)
-        status = dm_duckdb_fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result),
-                                DM_ERROR_CONFIG);
+    if (duckdb_query(s->connection, sql, &result) != DuckDBSuccess) {
+        (void)dm_duckdb_fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result),
+                             DM_ERROR_CONFIG);
+        status = dm_sql_explain(s, err);
+    }
     duckdb_destroy_result(&result);
     return status;
 }
@@ -269,5 +283,7 @@ enum dm_status dm_sql_start(struct dm_sql *s, const char *sql, struct dm_stream 
 {
     if (dm_sql_guard(s, sql, err) != DM_OK)
         return DM_FAIL;
-    return dm_stream_open(stream, s->connection, sql, DM_ERROR_CONFIG, err);
+    if (dm_stream_open(stream, s->connection, sql, DM_ERROR_CONFIG, err) != DM_OK)
+        return dm_sql_explain(s, err);
+    return DM_OK;
 }

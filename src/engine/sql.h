@@ -1,4 +1,4 @@
-/* sql.h — SQL over the current state of datasets, for `query` and `verify`.
+/* sql.h — SQL over the current state of datasets, for `query`, `sql`, `check` and `verify`.
  *
  * A session is one in-memory DuckDB database with the engine's options (so the memory limit counts once a session).
  * dm_sql_add_dataset makes a dataset visible as "namespace"."table" (a view over its files by field id, deletion vectors applied while
@@ -8,6 +8,7 @@
 #ifndef DM_ENGINE_SQL_H
 #define DM_ENGINE_SQL_H
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "engine/parquet_read.h"
@@ -30,6 +31,25 @@ enum dm_status dm_sql_add_view(struct dm_sql *s, const char *namespace, const ch
 /* Forbids everything but one SELECT (also WITH, FROM, DESCRIBE, SUMMARIZE, SHOW) at a time over the datasets that were added: no other
  * files, not even the raw data files, no settings, no extensions, no table functions but harmless ones. Irrevocable; a second call is fine. */
 enum dm_status dm_sql_lock(struct dm_sql *s, struct dm_error *err) DM_MUST_USE;
+/* The same lock, but files may be read, too, with the rights and in the folder of this process: read_csv, read_parquet, read_json and their kin, and a
+ * file's name in place of a table's. */
+enum dm_status dm_sql_lock_files(struct dm_sql *s, struct dm_error *err) DM_MUST_USE;
+
+struct dm_sql_limits {
+    int64_t timeout_ms;     /* from this call on; 0: none */
+    const atomic_int *stop; /* > 0 ends what runs; NULL: nobody asks */
+};
+/* What runs when the time is over, or somebody asks for an end, fails (TRANSIENT), and so does all that follows. Called again it sets the clock anew.
+ * Memory and threads are limited by the engine's options. */
+enum dm_status dm_sql_limit(struct dm_sql *s, const struct dm_sql_limits *limits, struct dm_error *err) DM_MUST_USE;
+
+/* `query` with other names for its columns, one for each (CONFIG error when there are more or fewer). *out is malloc'ed. */
+enum dm_status dm_sql_rename(struct dm_sql *s, const char *query, const char *const *names, size_t n,
+                             char **out, struct dm_error *err) DM_MUST_USE;
+/* Writes the result of one query into a Parquet file, in its order. Types that Parquet does not have (HUGEINT, INTERVAL, …) become exact texts. */
+enum dm_status dm_sql_save(struct dm_sql *s, const char *query, const char *path, uint64_t *rows,
+                           struct dm_error *err) DM_MUST_USE;
+
 /* Runs statements; no result wanted. */
 enum dm_status dm_sql_execute(struct dm_sql *s, const char *sql, struct dm_error *err) DM_MUST_USE;
 /* Runs one query and prints its rows: an aligned table (cut to the terminal's width when it is one), CSV with header (RFC 4180: CRLF;

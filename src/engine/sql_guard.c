@@ -2,6 +2,7 @@
  * COPY, ATTACH, SET, INSTALL, CALL, EXPLAIN ANALYZE …); of its tree we look at every place that rows can come from. DuckDB's own
  * switches (enable_external_access, lock_configuration) stand behind this. */
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -26,6 +27,8 @@ static enum dm_status check_table(const struct dm_sql *s, const json_t *node, st
 {
     const char *catalog = text_of(node, "catalog_name"), *schema = text_of(node, "schema_name"),
                *table = text_of(node, "table_name");
+    if (s->files)
+        return DM_OK;
     if (strchr(catalog, '/') == NULL && strchr(schema, '/') == NULL && strchr(table, '/') == NULL)
         return DM_OK;
     for (const struct dm_sql_dataset *d = s->datasets; d != NULL; d = d->next)
@@ -34,7 +37,15 @@ static enum dm_status check_table(const struct dm_sql *s, const json_t *node, st
     return refuse(err, "reading", table);
 }
 
-static enum dm_status check_function(const json_t *node, struct dm_error *err)
+static bool is_one_of(const char *name, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcasecmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static enum dm_status check_function(const struct dm_sql *s, const json_t *node, struct dm_error *err)
 {
     static const char *const harmless[] = {"range",          "generate_series",     "unnest",
                                            "duckdb_columns", "duckdb_tables",       "duckdb_views",
@@ -42,9 +53,15 @@ static enum dm_status check_function(const json_t *node, struct dm_error *err)
                                            "duckdb_types",   "generate_subscripts", "repeat",
                                            "repeat_row",     "json_each",           "json_tree"};
     const char *name = text_of(json_object_get(node, "function"), "function_name");
-    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
-        if (strcasecmp(harmless[i], name) == 0)
-            return DM_OK;
+    static const char *const readers[] = {"read_csv",          "read_csv_auto",         "sniff_csv",
+                                          "read_parquet",      "parquet_scan",          "parquet_metadata",
+                                          "parquet_schema",    "parquet_file_metadata", "read_json",
+                                          "read_json_auto",    "read_json_objects",     "read_json_objects_auto",
+                                          "read_ndjson",       "read_ndjson_auto",      "read_ndjson_objects",
+                                          "read_text",         "read_blob",             "glob"};
+    if (is_one_of(name, harmless, sizeof harmless / sizeof *harmless) ||
+        (s->files && is_one_of(name, readers, sizeof readers / sizeof *readers)))
+        return DM_OK;
     return refuse(err, "the table function", name);
 }
 
@@ -61,9 +78,9 @@ static enum dm_status check_node(const struct dm_sql *s, const json_t *node, str
     const char *type = text_of(node, "type");
     if (strcmp(type, "BASE_TABLE") == 0 && check_table(s, node, err) != DM_OK)
         return DM_FAIL;
-    if (strcmp(type, "TABLE_FUNCTION") == 0 && check_function(node, err) != DM_OK)
+    if (strcmp(type, "TABLE_FUNCTION") == 0 && check_function(s, node, err) != DM_OK)
         return DM_FAIL;
-    if (strcmp(type, "SHOW_REF") == 0 && json_is_null(json_object_get(node, "query")) &&
+    if (strcmp(type, "SHOW_REF") == 0 && !s->files && json_is_null(json_object_get(node, "query")) &&
         strchr(text_of(node, "table_name"), '/') != NULL)
         return refuse(err, "reading", text_of(node, "table_name"));
     const char *key;
@@ -73,7 +90,22 @@ static enum dm_status check_node(const struct dm_sql *s, const json_t *node, str
     return DM_OK;
 }
 
-static enum dm_status check_tree(const struct dm_sql *s, const char *text, struct dm_error *err)
+/* With the line, when there are several. */
+static enum dm_status syntax_error(const json_t *tree, const char *sql, struct dm_error *err)
+{
+    char *end = NULL;
+    const char *position = text_of(tree, "position");
+    unsigned long at = strtoul(position, &end, 10), line = 1;
+    (void)dm_fail(err, DM_ERROR_CONFIG, NULL, "%s", text_of(tree, "error_message"));
+    if (end == position || strchr(sql, '\n') == NULL)
+        return DM_FAIL;
+    for (unsigned long i = 0; i < at && sql[i] != '\0'; i++)
+        line += sql[i] == '\n';
+    dm_error_prefix(err, "line %lu", line);
+    return DM_FAIL;
+}
+
+static enum dm_status check_tree(const struct dm_sql *s, const char *sql, const char *text, struct dm_error *err)
 {
     json_error_t where;
     json_t *tree = json_loads(text, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &where);
@@ -83,7 +115,7 @@ static enum dm_status check_tree(const struct dm_sql *s, const char *text, struc
     const json_t *statements = json_object_get(tree, "statements");
     if (json_is_true(json_object_get(tree, "error"))) {
         if (strcmp(text_of(tree, "error_type"), "parser") == 0)
-            status = dm_fail(err, DM_ERROR_CONFIG, NULL, "%s", text_of(tree, "error_message"));
+            status = syntax_error(tree, sql, err);
         else
             status = refuse(err, "this statement", "");
     } else if (json_array_size(statements) != 1) {
@@ -114,7 +146,7 @@ enum dm_status dm_sql_guard(struct dm_sql *s, const char *sql, struct dm_error *
                          duckdb_result_error(&result));
     } else {
         char *text = duckdb_value_varchar(&result, 0, 0);
-        status = text != NULL ? check_tree(s, text, err)
+        status = text != NULL ? check_tree(s, sql, text, err)
                               : dm_fail(err, DM_ERROR_CONFIG, NULL, "the query cannot be checked");
         duckdb_free(text);
     }

@@ -12,6 +12,7 @@
 #define ROW_MAX ((size_t)4 << 30)
 
 struct row_reader {
+    const struct dm_sql *session;
     struct dm_stream stream;
     size_t n;
     struct dm_value_type *types;
@@ -32,7 +33,7 @@ static void reader_close(struct row_reader *r)
 static enum dm_status reader_open(struct row_reader *r, struct dm_sql *s, const char *sql,
                                   struct dm_error *err)
 {
-    *r = (struct row_reader){0};
+    *r = (struct row_reader){.session = s};
     if (dm_sql_start(s, sql, &r->stream, err) != DM_OK)
         return DM_FAIL;
     dm_buffer_init(&r->row, ROW_MAX);
@@ -70,9 +71,9 @@ static enum dm_status reader_run(struct row_reader *r, row_fn fn, void *ctx, uin
         }
         duckdb_destroy_data_chunk(&chunk);
         if (status != DM_OK)
-            break;
+            return status;
     }
-    return status == DM_END ? DM_OK : status;
+    return status == DM_END ? DM_OK : dm_sql_explain(r->session, err);
 }
 
 static enum dm_status write_out(FILE *out, const struct dm_buffer *text, struct dm_error *err)

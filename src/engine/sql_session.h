@@ -22,7 +22,14 @@ struct dm_sql {
     unsigned n_datasets;
     struct dm_buffer paths; /* the data files as a list of SQL texts, for dm_sql_lock */
     bool locked;
+    bool files; /* locked, but files may be read */
+    struct dm_sql_watch *watch; /* of its limits; NULL: none */
 };
+
+/* Ends the thread that watches the limits, before the connection is closed. */
+void dm_sql_watch_end(struct dm_sql *s);
+/* Says in a failed statement's error what limit it was that ended it. Returns DM_FAIL. */
+enum dm_status dm_sql_explain(const struct dm_sql *s, struct dm_error *err);
 
 /* Refuses what a locked session must not run: anything but one SELECT over the datasets (and functions without side effects). */
 enum dm_status dm_sql_guard(struct dm_sql *s, const char *sql, struct dm_error *err) DM_MUST_USE;

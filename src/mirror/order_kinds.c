@@ -13,6 +13,7 @@ const struct dm_order_kind *const dm_order_kinds[] = {
     &dm_order_quarantine_discard,
     &dm_order_delete,
     &dm_order_unsuppress,
+    &dm_order_sql,
     NULL,
 };
 

@@ -7,6 +7,7 @@
 extern const struct dm_order_kind dm_order_ingest;
 extern const struct dm_order_kind dm_order_schema_apply;
 extern const struct dm_order_kind dm_order_schema_drop;
+extern const struct dm_order_kind dm_order_sql;
 
 /* {"class": n, "message": …, "hint": …}: an error inside a result. */
 json_t *dm_order_error_json(const struct dm_error *err);

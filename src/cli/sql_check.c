@@ -1,0 +1,145 @@
+#include "cli/sql_check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "config/nearest_word.h"
+#include "engine/change_reader.h"
+#include "registry/registry.h"
+
+void dm_sql_place_error(const struct dm_sql_statement *s, size_t i, struct dm_error *err)
+{
+    dm_error_prefix(err, "statement %zu (line %zu)", i + 1, s->line);
+}
+
+static enum dm_status no_dataset(struct dm_lake *lake, const char *name, struct dm_error *err)
+{
+    struct dm_relational_schemas all = {0};
+    if (dm_registry_list(dm_lake_sqlite(lake), &all, err) != DM_OK)
+        return DM_FAIL;
+    const char **names = dm_xzalloc(all.n + 1, sizeof *names);
+    for (size_t i = 0; i < all.n; i++)
+        names[i] = dm_relational_schema_is_declared(all.items[i]) ? all.items[i]->name : NULL;
+    const char *near = dm_nearest_word(name, names, all.n);
+    enum dm_status status = dm_fail(
+        err, DM_ERROR_CONFIG, "datamirror schema list shows all; datamirror schema apply declares one",
+        "there is no dataset \"%s\"%s%s%s", name, near != NULL ? "; did you mean \"" : "",
+        near != NULL ? near : "", near != NULL ? "\"?" : "");
+    free(names);
+    dm_relational_schemas_release(&all);
+    return status;
+}
+
+static enum dm_status find_schema(struct dm_lake *lake, const char *name, struct dm_relational_schema **out,
+                                  struct dm_error *err)
+{
+    if (dm_registry_get(dm_lake_sqlite(lake), name, out, err) != DM_OK)
+        return DM_FAIL;
+    if (*out == NULL)
+        return no_dataset(lake, name, err);
+    if (dm_relational_schema_is_declared(*out))
+        return DM_OK;
+    (void)dm_fail(
+        err, DM_ERROR_CONFIG, "declare a dataset of your own for the result: datamirror schema apply",
+        "\"%s\" is mirrored from source \"%s\", which alone writes into it", (*out)->name, (*out)->origin);
+    dm_relational_schema_free(*out);
+    *out = NULL;
+    return DM_FAIL;
+}
+
+/* The dataset's columns, required as they are declared. */
+static enum dm_status read_columns(struct dm_lake *lake, const struct dm_relational_schema *declared,
+                                   struct dm_schema **out, struct dm_error *err)
+{
+    const struct dm_dataset *d = NULL;
+    char *namespace, *table;
+    dm_relational_schema_split(declared->name, &namespace, &table);
+    enum dm_status status = dm_lake_dataset(lake, namespace, table, &d, err);
+    free(namespace);
+    free(table);
+    if (status == DM_OK && d == NULL)
+        status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the dataset \"%s\" is not there (any more)",
+                         declared->name);
+    if (status != DM_OK)
+        return status;
+    *out = dm_schema_copy(d->schema);
+    for (size_t i = 0; i < (*out)->n_fields; i++) {
+        int at = dm_relational_schema_find(declared, (*out)->fields[i].name);
+        (*out)->fields[i].required |= at >= 0 && declared->columns[at].required;
+    }
+    return DM_OK;
+}
+
+/* The version decides which row wins, and people forget it: say what could be one. */
+static void hint_version(const struct dm_relational_schema *s, struct dm_error *err)
+{
+    const char *missing = strstr(err->message, "required columns are missing: ");
+    if (missing == NULL || s->version == NULL)
+        return;
+    const char *end = strstr(missing, "; the columns there are");
+    const char *at = strstr(missing, s->version);
+    int column = dm_relational_schema_find(s, s->version);
+    if (at == NULL || (end != NULL && at > end) || column < 0)
+        return;
+    bool number = s->columns[column].type.id == DM_INT32 || s->columns[column].type.id == DM_INT64;
+    dm_error_hint(err,
+                  "\"%s\" is the version, the highest of which wins for a key: take it from the rows that "
+                  "are read (for totals: max(…) AS %s), "
+                  "or give the time of this run: %s AS %s",
+                  s->version, s->version, number ? "epoch_ms(now())" : "now()", s->version);
+}
+
+/* What the reader of changes says of the header, without any rows. */
+static enum dm_status check_header(struct dm_sql *sql, const struct dm_relational_schema *declared,
+                                   const struct dm_schema *schema, const char *query, struct dm_error *err)
+{
+    struct dm_change_options options = {
+        .version_field = declared->version != NULL ? dm_schema_find(schema, declared->version) : -1,
+        .strict_columns = true};
+    char *head = dm_xasprintf("SELECT * FROM (%s\n) LIMIT 0", query);
+    struct dm_change_reader *reader = NULL;
+    enum dm_status status = dm_change_reader_query(sql, head, schema, &options, &reader, err);
+    if (status == DM_OK) {
+        dm_change_reader_close(reader);
+    } else {
+        static const char name[] = "query: "; /* the reader's name for it, of no use here */
+        if (strncmp(err->message, name, sizeof name - 1) == 0)
+            memmove(err->message, err->message + sizeof name - 1, strlen(err->message) - sizeof name + 2);
+    }
+    if (status != DM_OK && err->class == DM_ERROR_DATA) {
+        err->class = DM_ERROR_CONFIG; /* the SQL can be mended, unlike a file */
+        hint_version(declared, err);
+    }
+    free(head);
+    return status;
+}
+
+enum dm_status dm_sql_check(struct dm_lake_session *session, const struct dm_sql_statement *s, char **query,
+                            struct dm_error *err)
+{
+    struct dm_relational_schema *declared = NULL;
+    struct dm_schema *schema = NULL;
+    char *text = dm_sql_statement_query(s);
+    enum dm_status status = find_schema(session->lake, s->dataset, &declared, err);
+    if (status == DM_OK)
+        status = read_columns(session->lake, declared, &schema, err);
+    if (status == DM_OK && s->n_columns > 0) {
+        char *renamed = NULL;
+        status = dm_sql_rename(session->sql, text, (const char *const *)(void *)s->columns, s->n_columns,
+                               &renamed, err);
+        if (status == DM_OK) {
+            free(text);
+            text = renamed;
+        }
+    }
+    if (status == DM_OK)
+        status = check_header(session->sql, declared, schema, text, err);
+    dm_schema_unref(schema);
+    dm_relational_schema_free(declared);
+    if (status == DM_OK)
+        *query = text;
+    else
+        free(text);
+    return status;
+}
