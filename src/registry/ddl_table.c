@@ -468,6 +468,11 @@ enum dm_status dm_ddl_create_table(struct dm_ddl_parser *p, struct dm_error *err
     }
     if (dm_ddl_read_table_name(p, &table, err) != DM_OK)
         return DM_FAIL;
+    if (dm_ddl_accept(p, "cluster")) { /* Snowflake's GET_DDL puts it in front of the body */
+        (void)dm_ddl_accept(p, "by");
+        if (dm_ddl_sign(p, '('))
+            dm_ddl_skip_group(p);
+    }
     if (!dm_ddl_accept_sign(p, '(')) {
         dm_ddl_note(
             p, "line %zu: table %s is passed over: it has no list of columns (AS, LIKE, CLONE, PARTITION OF)",

@@ -34,7 +34,10 @@ static bool cut_word(char *text, const char *word)
         (!isspace((unsigned char)text[n - m - 1]) && text[n - m - 1] != ')' && text[n - m - 1] != '>' &&
          text[n - m - 1] != ']'))
         return false;
-    text[n - m] = '\0';
+    n -= m;
+    while (n > 0 && isspace((unsigned char)text[n - 1]))
+        n--;
+    text[n] = '\0';
     return true;
 }
 

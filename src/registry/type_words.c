@@ -380,8 +380,8 @@ static bool read_scalar(const char *text, size_t n, struct dm_type_reading *r)
         note(r, "%s needs a precision and a scale: %s(12,2)", s.words, s.words);
         return false;
     }
-    if (r->type.id == DM_DECIMAL && w != NULL && w->kind == NUMBER &&
-        (s.numbers[0] > 38 || (s.n_numbers == 2 && (s.numbers[1] < 0 || s.numbers[1] > s.numbers[0])))) {
+    bool bad_scale = s.n_numbers == 2 && (s.numbers[1] < 0 || s.numbers[1] > s.numbers[0]);
+    if (w != NULL && w->kind == NUMBER && (s.numbers[0] > 38 || bad_scale)) {
         note(r, "a precision is 1 to 38, and a scale 0 to the precision");
         return false;
     }
