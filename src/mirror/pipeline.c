@@ -29,6 +29,7 @@ enum {
     keepalive_every_ms = 5000,
     quick_retry_limit = 5,
     hold_limit_ms = 60000,
+    give_way_ms = 50,
 };
 
 struct pipeline {
@@ -58,6 +59,7 @@ struct pipeline {
     atomic_int_fast64_t commit_time_us; /* source commit time of the last published transaction */
     atomic_uint_fast64_t changes;       /* published rows since the start */
     atomic_uint units_pending;          /* pushed, not yet applied */
+    atomic_bool lake_wanted;            /* the stream thread found the lake busy: a moment for it between two commits */
     pthread_mutex_t failure_mutex;
     struct dm_error failure; /* class set: the commit thread failed */
     uint32_t failed_dataset;
@@ -105,6 +107,21 @@ static enum dm_status failure_of(struct pipeline *p, struct dm_error *err)
     return status;
 }
 
+/* Commits that follow each other at once would keep requests and health out for as long as the load lasts. */
+static void give_way(struct pipeline *p)
+{
+    for (int ms = 0; p->lake_wanted && ms < give_way_ms; ms++)
+        dm_clock_sleep_ms(1);
+}
+
+/* Stream thread: takes the lake mutex if that does not mean waiting for a commit, which may itself wait for what this thread hands on. */
+static bool try_lake(struct pipeline *p)
+{
+    bool taken = pthread_mutex_trylock(&p->m->lake_mutex) == 0;
+    p->lake_wanted = !taken;
+    return taken;
+}
+
 static enum dm_status commit_units(void *ctx, struct dm_error *err)
 {
     struct pipeline *p = ctx;
@@ -120,6 +137,7 @@ static enum dm_status commit_units(void *ctx, struct dm_error *err)
             p->committed = unit->position;
             dm_crash_point("before-ack");
             p->type->stream_ack(p->stream, unit->position);
+            give_way(p);
         } else {
             p->changes_open += unit->rows;
         }
@@ -196,7 +214,7 @@ static enum dm_status discover(struct pipeline *p, bool first, struct dm_error *
         /* A commit in progress holds the mutex, and may be waiting for what this thread has to hand on: never wait for it here. */
         if (first)
             (void)pthread_mutex_lock(&p->m->lake_mutex);
-        else if (pthread_mutex_trylock(&p->m->lake_mutex) != 0) {
+        else if (!try_lake(p)) {
             p->discovered_us = 0; /* in the next round again */
             dm_table_list_release(&tables);
             return DM_OK;
@@ -376,9 +394,12 @@ static enum dm_status answer(struct pipeline *p, const struct dm_request *r, str
 
 static enum dm_status look_at_requests(struct pipeline *p, struct dm_error *err)
 {
-    if (!due(&p->requests_us, p->held_request != 0 ? 10 : requests_every_ms) ||
-        pthread_mutex_trylock(&p->m->lake_mutex) != 0)
+    if (!due(&p->requests_us, p->held_request != 0 ? 10 : requests_every_ms))
         return DM_OK;
+    if (!try_lake(p)) {
+        p->requests_us = 0; /* in the next round again */
+        return DM_OK;
+    }
     struct dm_request requests[16];
     size_t n = 0;
     enum dm_status status =
@@ -414,8 +435,12 @@ static enum dm_status write_health(struct pipeline *p, const char *state, const 
 
 static enum dm_status tell_health(struct pipeline *p, struct dm_error *err)
 {
-    if (!due(&p->health_us, health_every_ms) || pthread_mutex_trylock(&p->m->lake_mutex) != 0)
+    if (!due(&p->health_us, health_every_ms))
         return DM_OK;
+    if (!try_lake(p)) {
+        p->health_us = 0;
+        return DM_OK;
+    }
     enum dm_status status = write_health(p, "running", NULL, err);
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
     return status;
