@@ -45,6 +45,10 @@ static void dataset_text(void *ctx, const struct dm_verify_dataset *d)
         (void)printf(", %s different", dm_progress_count(d->differences, n, sizeof n));
     if (d->quarantined > 0)
         (void)printf(", %s in quarantine", dm_progress_count(d->quarantined, n, sizeof n));
+    if (d->suppressed > 0)
+        (void)printf(", %s more deleted by order", dm_progress_count(d->suppressed, n, sizeof n));
+    if (d->expired > 0)
+        (void)printf(", %s more past their expiry", dm_progress_count(d->expired, n, sizeof n));
     (void)fputc('\n', stdout);
     (void)fflush(stdout);
 }
@@ -77,6 +81,8 @@ static void dataset_json(void *ctx, const struct dm_verify_dataset *d)
     dm_json_count(o, "lake_rows", d->lake_rows);
     dm_json_count(o, "differences", d->differences);
     dm_json_count(o, "quarantined", d->quarantined);
+    dm_json_count(o, "suppressed", d->suppressed);
+    dm_json_count(o, "expired", d->expired);
     dm_json_text(o, "position", d->position);
     dm_json_text(o, "reason", d->reason);
     dm_json_print(o, stdout);

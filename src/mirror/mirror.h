@@ -80,6 +80,7 @@ struct dm_verify_dataset {
     const char *dataset;
     enum dm_verify_result result;
     uint64_t source_rows, lake_rows, differences, quarantined;
+    uint64_t suppressed, expired; /* rows of the source left out: deleted by order, past their expiry */
     const char *position;
     const char *reason; /* unknown: why */
 };

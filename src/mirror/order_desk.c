@@ -7,11 +7,13 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "mirror/catalog_side.h"
+#include "mirror/erase.h"
+#include "mirror/expire.h"
 #include "mirror/order.h"
 #include "mirror/order_table.h"
 #include "mirror/orphan.h"
 
-enum { poll_ms = 20, tell_every_ms = 250, release_every_ms = 1000, tidy_every_ms = 600 * 1000, wait_after_trouble_ms = 1000 };
+enum { poll_ms = 20, tell_every_ms = 250, release_every_ms = 1000, erase_every_ms = 30 * 1000, expire_every_ms = 600 * 1000, tidy_every_ms = 600 * 1000, wait_after_trouble_ms = 1000 };
 
 struct dm_order_desk {
     struct dm_mirror *m;
@@ -94,7 +96,7 @@ static enum dm_status one_round(struct dm_order_desk *d, struct dm_error *err)
 static enum dm_status do_orders(void *ctx, struct dm_error *err)
 {
     struct dm_order_desk *d = ctx;
-    int64_t tidied = 0, released = 0;
+    int64_t tidied = 0, released = 0, erased = 0, expired = 0;
     while (!d->ending) {
         enum dm_status status = one_round(d, err);
         int64_t now = dm_clock_monotonic_us();
@@ -105,6 +107,14 @@ static enum dm_status do_orders(void *ctx, struct dm_error *err)
         if (status == DM_OK && now - released > (int64_t)release_every_ms * 1000) {
             released = now; /* a source may have brought what declared children wait for */
             status = dm_orphans_release(d->m, err);
+        }
+        if (status == DM_OK && (erased == 0 || now - erased > (int64_t)erase_every_ms * 1000)) {
+            erased = now;
+            status = dm_erase_resume(d->m, NULL, err);
+        }
+        if (status == DM_OK && (expired == 0 || now - expired > (int64_t)expire_every_ms * 1000)) {
+            expired = now;
+            status = dm_expire_all(d->m, err);
         }
         if (status != DM_OK) { /* a full disk, a locked catalog: orders wait in the table meanwhile */
             dm_log_error(DM_LOG_WARN, "orders", err);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "mirror/order_kinds.h"
+#include "mirror/expire.h"
 #include "mirror/quarantine.h"
 #include "mirror/record_delete.h"
 
@@ -13,6 +14,7 @@ const struct dm_order_kind *const dm_order_kinds[] = {
     &dm_order_quarantine_discard,
     &dm_order_delete,
     &dm_order_unsuppress,
+    &dm_order_expire,
     &dm_order_sql,
     NULL,
 };

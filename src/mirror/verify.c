@@ -26,6 +26,7 @@
 #include "mirror/lake_lock.h"
 #include "mirror/mirror.h"
 #include "mirror/state.h"
+#include "mirror/verify_left_out.h"
 #include "mirror/verify_sql.h"
 #include "source/source.h"
 
@@ -61,6 +62,7 @@ struct verify {
     struct dm_copy *copy;
     struct dm_table_list tables;
     int64_t request;
+    int64_t pinned_us; /* wall clock, before the pin */
     char position[32];
 };
 
@@ -144,6 +146,9 @@ struct table_pull {
     struct dm_copy_reader *reader;
     struct dm_batch *batch;
     uint64_t *quarantined;
+    struct dm_left_out *left_out;
+    uint32_t *selection; /* room for batch_rows, or what the batch has */
+    size_t selection_room;
     bool ended;
 };
 
@@ -173,16 +178,22 @@ static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint3
     if (status == DM_FAIL)
         return status;
     p->ended = status == DM_END;
-    *n = p->batch->rows;
+    if (p->selection_room < p->batch->rows) {
+        p->selection_room = p->batch->rows;
+        p->selection = dm_xrealloc(p->selection, p->selection_room, sizeof *p->selection);
+    }
+    *selection = p->selection;
+    if (dm_left_out_select(p->left_out, p->batch, p->selection, n, err) != DM_OK)
+        return DM_FAIL;
     return p->ended && p->batch->rows == 0 ? DM_END : DM_OK;
 }
 
 /* The table's rows under the pinned snapshot, as one temporary Parquet file with the columns of `plain`. */
 static enum dm_status copy_source(struct verify *v, const struct dm_table *table,
                                   const struct dm_schema *schema, const struct dm_schema *plain,
-                                  struct source_files *out, struct dm_error *err)
+                                  struct dm_left_out *left_out, struct source_files *out, struct dm_error *err)
 {
-    struct table_pull p = {.v = v, .quarantined = &out->quarantined};
+    struct table_pull p = {.v = v, .quarantined = &out->quarantined, .left_out = left_out};
     if (v->type->copy_read(v->copy, table, 0, 1, &p.reader, err) != DM_OK)
         return DM_FAIL;
     p.batch = dm_batch_new(schema);
@@ -191,6 +202,7 @@ static enum dm_status copy_source(struct verify *v, const struct dm_table *table
     struct dm_parquet_result result = {0};
     enum dm_status status = dm_parquet_write(v->engine, path, plain, &options, pull, &p, &result, NULL, err);
     v->type->copy_reader_close(p.reader);
+    free(p.selection);
     dm_batch_free(p.batch);
     if (status == DM_OK && result.rows > 0) {
         out->rows = result.rows;
@@ -226,6 +238,7 @@ static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d
                               struct dm_error *err)
 {
     struct source_files source = {0};
+    struct dm_left_out left_out = {0};
     struct dm_scan_file *files = dm_xzalloc(pinned->n_files, sizeof *files);
     for (size_t i = 0; i < pinned->n_files; i++)
         files[i] = (struct dm_scan_file){.path = pinned->files[i].path,
@@ -234,7 +247,11 @@ static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d
                                          .deleted = pinned->files[i].deleted};
     struct dm_sql *sql = NULL;
     struct dm_schema *plain = dm_verify_plain_schema(schema);
-    enum dm_status status = copy_source(v, table, schema, plain, &source, err);
+    enum dm_status status = dm_left_out_load(v->db, result->dataset, d->id, schema, &left_out, err);
+    if (status == DM_OK)
+        status = copy_source(v, table, schema, plain, &left_out, &source, err);
+    if (status == DM_OK)
+        status = dm_left_out_hide(&left_out, v->engine, files, pinned->n_files, schema, err);
     if (status == DM_OK)
         status = dm_sql_open(v->engine, &sql, err);
     if (status == DM_OK)
@@ -243,7 +260,9 @@ static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d
         status = dm_sql_add_dataset(sql, "verify", "source", plain, source.files, source.n, err);
     if (status == DM_OK) {
         result->source_rows = source.rows;
-        result->lake_rows = pinned->live_rows;
+        result->lake_rows = pinned->live_rows - left_out.hidden;
+        result->suppressed = left_out.suppressed;
+        result->expired = left_out.expired;
         result->quarantined = source.quarantined;
         struct dm_verify_compare c = {.sql = sql,
                                       .schema = schema,
@@ -252,8 +271,13 @@ static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d
                                       .callbacks = v->callbacks,
                                       .append_only = d->append_only};
         status = dm_verify_compare(&c, result, err);
+        if (left_out.latest_us > v->pinned_us && result->result == DM_VERIFY_DIFFERENT) {
+            result->result = DM_VERIFY_UNKNOWN;
+            result->reason = "rows were deleted by order while it was compared: verify it again";
+        }
     }
     dm_sql_close(sql);
+    dm_left_out_release(&left_out);
     dm_schema_unref(plain);
     source_files_release(&source);
     free(files);
@@ -367,6 +391,7 @@ static enum dm_status pin_once(struct verify *v, const char *source, struct dm_e
 {
     dm_position at = 0;
     bool held = v->type->copy_open_held != NULL;
+    v->pinned_us = dm_clock_wall_us();
     enum dm_status status = dm_request_add(v->db, DM_REQUEST_PIN, source, "", &v->request, err);
     if (status == DM_OK)
         status = wait_request(v, DM_REQUEST_HELD, "the mirror to hold its stream", err);
