@@ -71,6 +71,38 @@ static void test_defaults(void **state)
     dm_config_free(c);
 }
 
+static void test_without_databases(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"lake: x\n", "sources:\n", "sources: {}\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct dm_config *c = parse(texts[i]);
+        assert_int_equal(c->n_sources, 0);
+        dm_config_free(c);
+    }
+    struct dm_config *c = parse("sources:\n  a: {type: files, path: in, dataset: sales.orders}\n"
+                                "  b: {type: files, path: in, dataset: sales.items, pattern: '*.gz', format: json,\n"
+                                "      poll_interval: 5s, on_bad_file: skip, strict_columns: true, null_text: '-'}\n");
+    const struct dm_source_config *a = dm_config_source(c, "a");
+    assert_string_equal(a->path, "conf/in");
+    assert_string_equal(a->dataset, "sales.orders");
+    assert_string_equal(a->pattern, "*");
+    assert_string_equal(a->format, "auto");
+    assert_string_equal(a->on_bad_file, "stop");
+    assert_null(a->null_text);
+    assert_false(a->strict_columns);
+    assert_int_equal(a->poll_interval_ms, 2000);
+    assert_int_equal(a->n_tables, 0);
+    const struct dm_source_config *b = dm_config_source(c, "b");
+    assert_string_equal(b->pattern, "*.gz");
+    assert_string_equal(b->format, "json");
+    assert_string_equal(b->on_bad_file, "skip");
+    assert_string_equal(b->null_text, "-");
+    assert_true(b->strict_columns);
+    assert_int_equal(b->poll_interval_ms, 5000);
+    dm_config_free(c);
+}
+
 static void test_everything(void **state)
 {
     (void)state;
@@ -129,7 +161,6 @@ static void test_refusals(void **state)
 {
     (void)state;
     refused("", "mirror.yaml:1: the configuration is empty", "init");
-    refused("lake: x\n", "has no \"sources\"", "sources:");
     refused(GOOD "\n\ncommit_intervall: 1s\n", "mirror.yaml:4: unknown option \"commit_intervall\"",
             "did you mean \"commit_interval\"?");
     refused(GOOD "commit_interval: soon\n", "mirror.yaml:2: commit_interval cannot be \"soon\"", "ms, s, m");
@@ -156,6 +187,11 @@ static void test_refusals(void **state)
     refused(GOOD "lake: ${}\n", "not followed by the name", NULL);
     refused(GOOD "lake: ${A\n", "not followed by the name", NULL);
     refused("sources: [shop]\n", "sources wants sources by name", NULL);
+    refused("sources: {a: {type: files, path: in}}\n", "has no \"dataset\"", "dataset:");
+    refused("sources: {a: {type: files, path: in, dataset: x, tables: [t]}}\n",
+            "tables is an option of postgres, sqlite sources", NULL);
+    refused("sources: {a: {type: sqlite, path: x.db, pattern: t}}\n", "pattern is an option of files sources", NULL);
+    refused("sources: {a: {type: files, path: in, dataset: x, delimiter: ab}}\n", "it is one character", NULL);
 }
 
 static void test_source_refusals(void **state)
@@ -283,7 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_without_databases), cmocka_unit_test(test_everything),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_source_refusals),
         cmocka_unit_test(test_no_secret_in_messages),
