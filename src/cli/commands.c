@@ -13,6 +13,7 @@ const struct dm_command *const dm_commands[] = {
     &dm_command_check,
     &dm_command_quarantine,
     &dm_command_delete,
+    &dm_command_expire,
     &dm_command_resync,
     &dm_command_doctor,
     &dm_command_help,

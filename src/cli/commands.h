@@ -15,6 +15,7 @@ extern const struct dm_command dm_command_schema;
 extern const struct dm_command dm_command_ingest;
 extern const struct dm_command dm_command_sql;
 extern const struct dm_command dm_command_delete;
+extern const struct dm_command dm_command_expire;
 extern const struct dm_command dm_command_resync;
 extern const struct dm_command dm_command_doctor;
 extern const struct dm_command dm_command_help;
