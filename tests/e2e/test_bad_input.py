@@ -25,7 +25,7 @@ CONFIGS = {
     "unknown_source_option": ("lake: ./lake\nsources:\n  shop:\n    type: sqlite\n    path: x.db\n    tabels: []", ["tabels", "tables", ":6"]),
     "unknown_type": ("lake: ./lake\nsources: {shop: {type: oracle, path: x}}", ["oracle", "postgres", "sqlite"]),
     "missing_url": ("lake: ./lake\nsources: {shop: {type: postgres}}", ["url"]),
-    "no_sources": ("lake: ./lake\n", ["sources"]),
+    "no_sources": ("lake: ./lake\nsources: [shop]\n", ["sources"]),
     "bad_duration": ("lake: ./lake\ncommit_interval: soon\nsources: {shop: {type: sqlite, path: x.db}}", ["soon", ":2"]),
     "bad_number": ("lake: ./lake\nformat_version: 4\nsources: {shop: {type: sqlite, path: x.db}}", ["format_version"]),
     "unset_variable": ("lake: ./lake\nsources: {shop: {type: postgres, url: '${DM_TEST_NOT_SET}'}}", ["DM_TEST_NOT_SET"]),
