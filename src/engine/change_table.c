@@ -146,9 +146,10 @@ static enum dm_status parse_column(struct dm_change_reader *r, size_t field, siz
         }
         if (spell(t, source, from + i, t->modes[field] == DM_TABLE_JSON, err) != DM_OK)
             return DM_FAIL;
-        struct dm_value_problem problem;
+        struct dm_value_problem problem = {.reason = "wrong_type",
+                                           .message = "an integer is no value of this type"};
         const char *text = t->text.len != 0 ? (const char *)t->text.data : "";
-        if (dm_value_parse(column, text, t->text.len, &problem))
+        if (t->modes[field] != DM_TABLE_NEVER && dm_value_parse(column, text, t->text.len, &problem))
             continue;
         dm_column_append_null(column);
         if (t->ops[i] != DM_OP_DELETE || needed_by_deletes)
@@ -197,7 +198,8 @@ static enum dm_status take_column(struct dm_change_reader *r, size_t field, size
     if (source < 0) {
         for (size_t i = 0; i < n; i++)
             dm_column_append_null(column);
-    } else if (t->modes[field] == DM_TABLE_TEXT || t->modes[field] == DM_TABLE_JSON) {
+    } else if (t->modes[field] == DM_TABLE_TEXT || t->modes[field] == DM_TABLE_JSON ||
+               t->modes[field] == DM_TABLE_NEVER) {
         status = parse_column(r, field, from, n, column, err);
     } else {
         status =
@@ -367,7 +369,8 @@ static enum dm_status take_columns(struct dm_change_reader *r, struct dm_error *
         t->modes[field] =
             t->printable[i] ? dm_table_mode(&t->types[i], schema->fields[field].type) : DM_TABLE_NEVER;
         char wanted[32];
-        if (t->modes[field] == DM_TABLE_NEVER)
+        bool untyped = t->own == NULL && t->types[i].id == DUCKDB_TYPE_INTEGER; /* which NULL AS x is, too */
+        if (t->modes[field] == DM_TABLE_NEVER && !untyped)
             return dm_fail(err, DM_ERROR_DATA, "cast the column where the data comes from",
                            "column \"%.200s\" is %s; the dataset's is %s", t->names[i],
                            dm_table_type_name(&t->types[i]),
@@ -410,7 +413,8 @@ static enum dm_status take_count(void *ctx, size_t n, const char *const *values,
 /* What DuckDB says of a file that is cut off or damaged is not a matter of waiting. */
 static enum dm_status damaged(struct dm_error *err)
 {
-    if (err->class == DM_ERROR_TRANSIENT && strstr(err->message, "emory") == NULL)
+    bool memory = err->class == DM_ERROR_TRANSIENT && strstr(err->message, "emory") != NULL;
+    if (err->class == DM_ERROR_CONFIG || (err->class == DM_ERROR_TRANSIENT && !memory))
         err->class = DM_ERROR_DATA;
     if (err->class == DM_ERROR_DATA)
         dm_error_hint(err, "is the file cut off? write or fetch it again; nothing of it was taken");

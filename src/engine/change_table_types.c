@@ -118,6 +118,8 @@ static bool text_will_do(const struct dm_value_type *from, struct dm_type to)
         return a != BYTES;
     if (to.id == DM_TIMESTAMP || to.id == DM_DATE)
         return a == MOMENTS && from->id != DUCKDB_TYPE_TIMESTAMP_TZ;
+    if (to.id == DM_BOOL && a == NUMBERS) /* 0 and 1 */
+        return true;
     return a == b && a != NO_FAMILY;
 }
 

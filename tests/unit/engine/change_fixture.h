@@ -15,6 +15,7 @@
 
 struct change_entry {
     uint64_t line;
+    size_t order; /* among those of one line */
     char *text;
 };
 
@@ -85,13 +86,16 @@ static inline void change_entry(struct change_test *t, uint64_t line, char *take
 {
     if ((t->n_entries & (t->n_entries - 1)) == 0) /* a power of two, or none: full */
         t->entries = dm_xrealloc(t->entries, t->n_entries == 0 ? 1 : 2 * t->n_entries, sizeof *t->entries);
-    t->entries[t->n_entries++] = (struct change_entry){.line = line, .text = take_text};
+    t->entries[t->n_entries] = (struct change_entry){.line = line, .order = t->n_entries, .text = take_text};
+    t->n_entries++;
 }
 
 static inline int change_entry_order(const void *a, const void *b)
 {
-    uint64_t x = ((const struct change_entry *)a)->line, y = ((const struct change_entry *)b)->line;
-    return x < y ? -1 : x > y;
+    const struct change_entry *x = a, *y = b;
+    if (x->line != y->line)
+        return x->line < y->line ? -1 : 1;
+    return x->order < y->order ? -1 : x->order > y->order;
 }
 
 /* The entries as t->found. */
