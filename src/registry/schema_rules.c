@@ -358,9 +358,10 @@ static enum dm_status check_renames(const struct dm_relational_schema *s, struct
         const struct dm_relational_column *c = &s->columns[i];
         if (c->renamed_from == NULL)
             continue;
-        int still = dm_relational_schema_find(s, c->renamed_from);
-        if (still >= 0 && s->columns[still].renamed_from == NULL)
-            return breach(s, c->line, err, "remove one of the two",
+        /* Also where that one is renamed itself: applied twice, such a schema would mean another thing the second time. */
+        if (dm_relational_schema_find(s, c->renamed_from) >= 0)
+            return breach(s, c->line, err,
+                          "remove one of the two; columns that change names with each other take two steps",
                           "column \"%.100s\" is renamed from \"%.100s\", which is still declared", c->name,
                           c->renamed_from);
         for (size_t k = 0; k < i; k++)

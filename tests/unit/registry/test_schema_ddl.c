@@ -187,7 +187,7 @@ static void test_snowflake(void **state)
     assert_type(s, "Z", "timestamptz");
     assert_type(s, "L2", "timestamptz");
     assert_type(s, "B", "binary");
-    assert_int_equal(s->n_columns, 13);
+    assert_int_equal(s->n_columns, 14);
     assert_string_equal(s->version, "UPDATED_AT");
     assert_int_equal(s->key.n, 1);
     assert_string_equal(s->relationships[0].target, "SALES.CUSTOMERS");

@@ -198,8 +198,10 @@ static void test_renames(void **state)
     static const struct rule rules[] = {
         {ONE("id: int key, a: int, b: {type: int, renamed_from: a}, v: int version", ""),
          "renamed from \"a\", which is still declared", NULL,
-         ONE("id: int key, a: {type: int, renamed_from: b}, b: {type: int, renamed_from: a}, v: int version",
-             "")},
+         ONE("id: int key, b: {type: int, renamed_from: a}, v: int version", "")},
+        {ONE("id: int key, a: {type: int, renamed_from: b}, b: {type: int, renamed_from: a}, v: int version",
+             ""),
+         "renamed from \"b\", which is still declared", "two steps", NULL},
         {ONE("id: int key, b: {type: int, renamed_from: a}, c: {type: int, renamed_from: a}, v: int version",
              ""),
          "are both renamed from \"a\"", NULL, NULL},
