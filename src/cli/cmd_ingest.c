@@ -35,8 +35,9 @@ static enum dm_status add_pattern(json_t *files, const char *pattern, struct dm_
     int code = strpbrk(pattern, "*?[") != NULL ? glob(pattern, 0, NULL, &found) : GLOB_NOMATCH;
     enum dm_status status = DM_OK;
     if (code != 0)
-        status = dm_fail(err, DM_ERROR_CONFIG, NULL,
-                         strpbrk(pattern, "*?[") != NULL ? "no file matches \"%s\"" : "there is no file \"%s\"", pattern);
+        status = dm_fail(
+            err, DM_ERROR_CONFIG, NULL,
+            strpbrk(pattern, "*?[") != NULL ? "no file matches \"%s\"" : "there is no file \"%s\"", pattern);
     for (size_t i = 0; code == 0 && i < found.gl_pathc && status == DM_OK; i++)
         if (!add_file(files, found.gl_pathv[i]))
             status = dm_fail_errno(err, "cannot look at %s", found.gl_pathv[i]);
@@ -100,14 +101,15 @@ static enum dm_status spool_stdin(const struct dm_config *config, json_t *order,
     return status;
 }
 
-static enum dm_status find_files(const struct dm_invocation *in, const struct dm_config *config, json_t *order,
-                                 json_t *files, struct dm_error *err)
+static enum dm_status find_files(const struct dm_invocation *in, const struct dm_config *config,
+                                 json_t *order, json_t *files, struct dm_error *err)
 {
     enum dm_status status = DM_OK;
     for (size_t i = 1; i < in->n_arguments && status == DM_OK; i++)
         if (strcmp(in->arguments[i], "-") != 0 && !add_file(files, in->arguments[i]))
             status = add_pattern(files, in->arguments[i], err);
-    for (size_t i = 1; i < in->n_arguments && status == DM_OK; i++) /* last: the others are known to be there */
+    for (size_t i = 1; i < in->n_arguments && status == DM_OK;
+         i++) /* last: the others are known to be there */
         if (strcmp(in->arguments[i], "-") == 0)
             status = spool_stdin(config, order, files, err);
     return status;
@@ -123,8 +125,8 @@ static char *random_id(void)
     return dm_xasprintf("%016" PRIx64 "%016" PRIx64, r[0], r[1]);
 }
 
-static enum dm_status make_order(const struct dm_invocation *in, const struct dm_config *config, json_t *order,
-                                 struct dm_error *err)
+static enum dm_status make_order(const struct dm_invocation *in, const struct dm_config *config,
+                                 json_t *order, struct dm_error *err)
 {
     char *id = random_id();
     json_t *files = json_array();
@@ -134,7 +136,8 @@ static enum dm_status make_order(const struct dm_invocation *in, const struct dm
     static const char *const texts[] = {"format", "null"};
     const char *delimiter = dm_invocation_value(in, "delimiter");
     if (delimiter != NULL)
-        json_object_set_new(order, "delimiter", json_string(strcmp(delimiter, "\\t") == 0 ? "\t" : delimiter));
+        json_object_set_new(order, "delimiter",
+                            json_string(strcmp(delimiter, "\\t") == 0 ? "\t" : delimiter));
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (dm_invocation_has(in, texts[i]))
             json_object_set_new(order, texts[i], json_string(dm_invocation_value(in, texts[i])));
@@ -195,11 +198,12 @@ static void print_file(const json_t *file)
     print_part(file, "quarantined", "quarantined", true, &first);
     if (count_of(file, "waiting") > 0)
         (void)printf(" (%" PRIu64 " until their parent comes)", count_of(file, "waiting"));
-    (void)printf("; %s rows/s\n",
-                 dm_progress_count((uint64_t)(seconds > 0 ? (double)received / seconds : 0), speed, sizeof speed));
+    (void)printf("; %s rows/s\n", dm_progress_count((uint64_t)(seconds > 0 ? (double)received / seconds : 0),
+                                                    speed, sizeof speed));
     uint64_t old = count_of(file, "stale") + count_of(file, "ties");
     if (old > 0 && old + count_of(file, "quarantined") == received)
-        (void)printf("  nothing new: %s stale or of an equal version\n", old == 1 ? "the row is" : "all rows are");
+        (void)printf("  nothing new: %s stale or of an equal version\n",
+                     old == 1 ? "the row is" : "all rows are");
     const json_t *notes = json_object_get(file, "notes");
     for (size_t i = 0; i < json_array_size(notes); i++)
         (void)printf("  note: %s\n", json_string_value(json_array_get(notes, i)));
@@ -207,7 +211,7 @@ static void print_file(const json_t *file)
 
 static int code_of_class(int class)
 {
-    struct dm_error err = {.class = (enum dm_error_class)class};
+    struct dm_error err = {.class = (enum dm_error_class) class};
     return dm_command_exit_code(&err);
 }
 
@@ -291,7 +295,8 @@ static int run(const struct dm_invocation *in)
 
 static const struct dm_command_option options[] = {
     DM_OPTION_CONFIG,
-    {"format", 'f', "FORMAT", "csv, json (also one object a line) or parquet; default: by name, else by content"},
+    {"format", 'f', "FORMAT",
+     "csv, json (also one object a line) or parquet; default: by name, else by content"},
     {"delimiter", 'd', "CHAR", "CSV: what separates the fields (\\t for a tab); default: found out"},
     {"null", 0, "TEXT", "CSV: a field of this text is null, besides the empty unquoted one"},
     {"strict-columns", 0, NULL, "a column that the dataset does not have is an error; default: left out"},
@@ -317,11 +322,14 @@ const struct dm_command dm_command_ingest = {
     .summary = "Take in files of changes: CSV, JSON, Parquet",
     .about =
         "Rows are matched to the dataset's columns by name; each is an upsert or, where a column such as\n"
-        "_change_request_type says so, a delete. The version decides what wins, so the order of files and rows does "
+        "_change_request_type says so, a delete. The version decides what wins, so the order of files and "
+        "rows does "
         "not\n"
-        "matter, and a file that is given again changes nothing. Each file is one commit: all of it or nothing. A row "
+        "matter, and a file that is given again changes nothing. Each file is one commit: all of it or "
+        "nothing. A row "
         "that\n"
-        "cannot be used goes to quarantine with file and line, and the others are in. Files may be compressed with "
+        "cannot be used goes to quarantine with file and line, and the others are in. Files may be "
+        "compressed with "
         "gzip or\n"
         "zstd; - is standard input. Works beside a running mirror and without one.",
     .options = options,

@@ -121,23 +121,23 @@ static void print_declared(const struct dm_status_report *r, FILE *out)
     struct dm_report_table t = {.n_columns = 10};
     for (size_t i = 1; i < t.n_columns; i++)
         t.right[i] = true;
-    dm_report_table_row(&t, (const char *[]){"DECLARED DATASET", "ROWS", "UPSERTED", "DELETED", "STALE", "TIES",
-                                             "NO-OP DELETES", "QUARANTINED", "FILES", "SIZE"});
+    dm_report_table_row(&t, (const char *[]){"DECLARED DATASET", "ROWS", "UPSERTED", "DELETED", "STALE",
+                                             "TIES", "NO-OP DELETES", "QUARANTINED", "FILES", "SIZE"});
     for (size_t i = 0; i < r->n_datasets; i++) {
         const struct dm_dataset_status *d = &r->datasets[i];
         char n[8][32], size[32];
         if (!is_declared(d))
             continue;
-        dm_report_table_row(
-            &t, (const char *[]){d->dataset, dm_progress_count(d->rows, n[0], sizeof n[0]),
-                                 dm_progress_count(d->inserted + d->updated, n[1], sizeof n[1]),
-                                 dm_progress_count(d->deleted, n[2], sizeof n[2]),
-                                 dm_progress_count(d->stale, n[3], sizeof n[3]),
-                                 dm_progress_count(d->ties, n[4], sizeof n[4]),
-                                 dm_progress_count(d->noop_deletes, n[5], sizeof n[5]),
-                                 dm_progress_count(d->quarantined, n[6], sizeof n[6]),
-                                 dm_progress_count(d->files, n[7], sizeof n[7]),
-                                 bytes_text(d->bytes, size, sizeof size)});
+        dm_report_table_row(&t,
+                            (const char *[]){d->dataset, dm_progress_count(d->rows, n[0], sizeof n[0]),
+                                             dm_progress_count(d->inserted + d->updated, n[1], sizeof n[1]),
+                                             dm_progress_count(d->deleted, n[2], sizeof n[2]),
+                                             dm_progress_count(d->stale, n[3], sizeof n[3]),
+                                             dm_progress_count(d->ties, n[4], sizeof n[4]),
+                                             dm_progress_count(d->noop_deletes, n[5], sizeof n[5]),
+                                             dm_progress_count(d->quarantined, n[6], sizeof n[6]),
+                                             dm_progress_count(d->files, n[7], sizeof n[7]),
+                                             bytes_text(d->bytes, size, sizeof size)});
     }
     dm_report_table_print(&t, out);
     dm_report_table_release(&t);
@@ -296,7 +296,8 @@ const struct dm_command dm_command_status = {
     .about = "Works beside a running mirror and without one. Counters count since the dataset was made.\n"
              "A dataset is waiting, copying, streaming, append-only, stopped, refused or dropped; what is "
              "stopped or refused\n"
-             "says why and what to do. Declared datasets (datamirror schema) stand in a table of their own. The lag is what the source has and the lake has not.",
+             "says why and what to do. Declared datasets (datamirror schema) stand in a table of their own. "
+             "The lag is what the source has and the lake has not.",
     .options = options,
     .examples = "  datamirror status\n"
                 "  datamirror status --watch\n"

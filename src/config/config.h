@@ -51,14 +51,14 @@ struct dm_source_config {
     bool failover;                 /* postgres 17: create the slot with failover */
     int64_t heartbeat_interval_ms; /* default 10000; 0 off */
     int copy_workers;              /* default 2 */
-    char *dataset;            /* files: the declared dataset, "sales.orders" */
-    char *pattern;            /* files: glob of file names; default * */
-    char *format;             /* files: auto (default), csv, json, parquet */
-    char *delimiter;          /* files, CSV: one character; NULL: found out */
-    char *null_text;          /* files, CSV; NULL: the empty unquoted field only */
-    bool strict_columns;      /* files */
-    int64_t poll_interval_ms; /* files: default 2000 */
-    char *on_bad_file;        /* files: stop (default) or skip */
+    char *dataset;                 /* files: the declared dataset, "sales.orders" */
+    char *pattern;                 /* files: glob of file names; default * */
+    char *format;                  /* files: auto (default), csv, json, parquet */
+    char *delimiter;               /* files, CSV: one character; NULL: found out */
+    char *null_text;               /* files, CSV; NULL: the empty unquoted field only */
+    bool strict_columns;           /* files */
+    int64_t poll_interval_ms;      /* files: default 2000 */
+    char *on_bad_file;             /* files: stop (default) or skip */
     char *time_as; /* postgres: "time" (default) or "string", the column type of a time of day */
 };
 

@@ -182,16 +182,18 @@ static const struct dm_option source[] = {
      SOURCE(dataset),
      .only = "files",
      .required = true,
-     .help = "The declared dataset (`datamirror schema apply`) that the files hold changes of. Several sources "
-             "may feed one dataset.",
+     .help =
+         "The declared dataset (`datamirror schema apply`) that the files hold changes of. Several sources "
+         "may feed one dataset.",
      .example = "dataset: sales.orders"},
     {.name = "pattern",
      .kind = DM_OPTION_TEXT,
      SOURCE(pattern),
      .fallback = "*",
      .only = "files",
-     .help = "Which files of the folder are taken: a glob of their names. Names that begin with a dot or end in "
-             "`.tmp` never are, so write under such a name and rename when the file is complete.",
+     .help =
+         "Which files of the folder are taken: a glob of their names. Names that begin with a dot or end in "
+         "`.tmp` never are, so write under such a name and rename when the file is complete.",
      .example = "pattern: \"orders-*.csv.gz\""},
     {.name = "format",
      .kind = DM_OPTION_CHOICE,
@@ -199,7 +201,8 @@ static const struct dm_option source[] = {
      .fallback = "auto",
      .only = "files",
      .choices = file_formats,
-     .help = "What the files are; `auto` goes by name, else by content. `json` is one object a line, or one array.",
+     .help = "What the files are; `auto` goes by name, else by content. `json` is one object a line, or one "
+             "array.",
      .example = "format: csv"},
     {.name = "delimiter",
      .kind = DM_OPTION_TEXT,
@@ -218,8 +221,9 @@ static const struct dm_option source[] = {
      SOURCE(strict_columns),
      .fallback = "false",
      .only = "files",
-     .help = "`true`: a file with a column that the dataset does not have is a bad file. `false`: the column is "
-             "left out.",
+     .help =
+         "`true`: a file with a column that the dataset does not have is a bad file. `false`: the column is "
+         "left out.",
      .example = "strict_columns: true"},
     {.name = "poll_interval",
      .kind = DM_OPTION_DURATION,
@@ -236,9 +240,11 @@ static const struct dm_option source[] = {
      .fallback = "stop",
      .only = "files",
      .choices = bad_file_rules,
-     .help = "What happens at a file that cannot be read as a whole. `stop`: the files after it wait, and the "
-             "status says why; it is tried again when it changes. `skip`: the files after it are taken, and it is "
-             "tried again when it changes. (A bad row never stops a file: it goes to quarantine.)",
+     .help =
+         "What happens at a file that cannot be read as a whole. `stop`: the files after it wait, and the "
+         "status says why; it is tried again when it changes. `skip`: the files after it are taken, and it "
+         "is "
+         "tried again when it changes. (A bad row never stops a file: it goes to quarantine.)",
      .example = "on_bad_file: skip"},
     {.name = "tables",
      .kind = DM_OPTION_TABLES,

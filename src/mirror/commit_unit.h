@@ -70,10 +70,12 @@ struct dm_unit {
     size_t n_pins;
     int64_t pins[16]; /* requests that are satisfied by this commit */
     bool closes;
-    const char *source;     /* of an intake: who brings it, and … */
-    const char *origin;     /* … what it is ("orders.csv"): in the snapshot summary and the places of bad rows; borrowed; NULL: a
+    const char *source; /* of an intake: who brings it, and … */
+    const char *
+        origin; /* … what it is ("orders.csv"): in the snapshot summary and the places of bad rows; borrowed; NULL: a
                                source's log, the position says it */
-    dm_position position;   /* of the last complete transaction, or idle position; 0: no source's position moves */
+    dm_position
+        position; /* of the last complete transaction, or idle position; 0: no source's position moves */
     int64_t commit_time_us; /* of the last complete transaction; 0: none in this unit */
     int64_t started_us;     /* monotonic: when the first thing was put in; 0: empty */
     uint64_t rows;

@@ -21,7 +21,7 @@ struct work {
     bool mirrored; /* only its registry entry is ours */
     bool is_new;   /* no dataset yet */
     bool reindex;
-    bool recreate; /* it never had a row, so even what evolution refuses is fine: made anew */
+    bool recreate;            /* it never had a row, so even what evolution refuses is fine: made anew */
     struct dm_target *target; /* as it was; NULL: new or mirrored */
     char *namespace;
     char *name;
@@ -54,9 +54,10 @@ static bool ends_with(const char *text, const char *end)
 static enum dm_status check_new_name(const struct declare *d, const struct work *w, struct dm_error *err)
 {
     if (ends_with(w->name, "__history") || ends_with(w->name, "__tombstones"))
-        return dm_fail(err, DM_ERROR_CONFIG, "choose another name",
-                       "%s: names that end in __history or __tombstones are kept for what belongs to a dataset",
-                       w->schema->name);
+        return dm_fail(
+            err, DM_ERROR_CONFIG, "choose another name",
+            "%s: names that end in __history or __tombstones are kept for what belongs to a dataset",
+            w->schema->name);
     const struct dm_config *config = d->m->config;
     for (size_t i = 0; i < config->n_sources; i++) {
         const struct dm_source_config *s = &config->sources[i];
@@ -65,9 +66,10 @@ static enum dm_status check_new_name(const struct declare *d, const struct work 
         bool schema = strcmp(s->type, "postgres") == 0 && strncmp(s->name, w->namespace, n) == 0 &&
                       w->namespace[n] == '_';
         if (strcmp(s->type, "files") != 0 && (same || schema))
-            return dm_fail(err, DM_ERROR_CONFIG, "choose another namespace",
-                           "%s: the namespace %s belongs to the source %s, whose tables become datasets there",
-                           w->schema->name, w->namespace, s->name);
+            return dm_fail(
+                err, DM_ERROR_CONFIG, "choose another namespace",
+                "%s: the namespace %s belongs to the source %s, whose tables become datasets there",
+                w->schema->name, w->namespace, s->name);
     }
     const struct dm_dataset *taken = NULL;
     if (dm_lake_dataset(d->m->lake, w->namespace, w->name, &taken, err) != DM_OK)
@@ -337,12 +339,14 @@ static enum dm_status remove_rows(void *ctx, struct sqlite3 *db, struct dm_error
     const struct removal *r = ctx;
     if (dm_registry_remove(db, r->name, err) != DM_OK)
         return DM_FAIL;
-    char *sql = sqlite3_mprintf("DELETE FROM dm_dataset WHERE id=%u; DELETE FROM dm_quarantine WHERE dataset=%u;"
-                                " DELETE FROM dm_receipt WHERE dataset=%Q",
-                                r->target->state.id, r->target->state.id, r->name);
+    char *sql =
+        sqlite3_mprintf("DELETE FROM dm_dataset WHERE id=%u; DELETE FROM dm_quarantine WHERE dataset=%u;"
+                        " DELETE FROM dm_receipt WHERE dataset=%Q",
+                        r->target->state.id, r->target->state.id, r->name);
     enum dm_status status = DM_OK;
     if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: removing %s: %s", r->name, sqlite3_errmsg(db));
+        status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: removing %s: %s", r->name,
+                         sqlite3_errmsg(db));
     sqlite3_free(sql);
     return status;
 }

@@ -82,13 +82,14 @@ static enum dm_status rows_sql(struct dm_buffer *b, const struct dm_target *t, c
 }
 
 /* Combinations that occur twice, and one of them. */
-static enum dm_status twice_sql(struct dm_buffer *b, const struct dm_target *t, const struct dm_names *columns,
-                                struct dm_error *err)
+static enum dm_status twice_sql(struct dm_buffer *b, const struct dm_target *t,
+                                const struct dm_names *columns, struct dm_error *err)
 {
     if (dm_buffer_printf(b, err, "SELECT count(*), any_value(concat_ws(', ', ") != DM_OK ||
         append_columns(b, columns, "", ", ", err) != DM_OK ||
-        dm_buffer_printf(b, err, ")) FROM (SELECT ") != DM_OK || append_columns(b, columns, "", ", ", err) != DM_OK ||
-        dm_buffer_printf(b, err, " FROM ") != DM_OK || append_table(b, t, err) != DM_OK ||
+        dm_buffer_printf(b, err, ")) FROM (SELECT ") != DM_OK ||
+        append_columns(b, columns, "", ", ", err) != DM_OK || dm_buffer_printf(b, err, " FROM ") != DM_OK ||
+        append_table(b, t, err) != DM_OK ||
         dm_buffer_printf(b, err, " GROUP BY ALL HAVING count(*) > 1)") != DM_OK)
         return DM_FAIL;
     return DM_OK;
@@ -105,8 +106,8 @@ static enum dm_status ask(struct dm_sql *sql, struct dm_buffer *b, struct answer
 {
     *a = (struct answer){0};
     const char *text = dm_buffer_text(b);
-    enum dm_status status = text != NULL ? dm_sql_each(sql, text, read_answer, a, err)
-                                         : dm_fail_memory(err, sql_max);
+    enum dm_status status =
+        text != NULL ? dm_sql_each(sql, text, read_answer, a, err) : dm_fail_memory(err, sql_max);
     dm_buffer_clear(b);
     return status;
 }
@@ -149,7 +150,8 @@ static enum dm_status check_with(struct dm_sql *sql, const struct dm_target *t,
             status = ask(sql, &b, &a, err);
         if (status == DM_OK && a.rows > 0)
             status = refuse(t, change, &a,
-                            change->check == DM_CHECK_ROWS ? "rows are in the way" : "rows are there already", err);
+                            change->check == DM_CHECK_ROWS ? "rows are in the way" : "rows are there already",
+                            err);
     }
     dm_buffer_release(&b);
     return status;
@@ -174,7 +176,8 @@ enum dm_status dm_declare_check(struct dm_mirror *m, const struct dm_target *t,
     struct dm_sql *sql = NULL;
     enum dm_status status = dm_sql_open(m->engine, &sql, err);
     if (status == DM_OK)
-        status = dm_sql_add_dataset(sql, t->state.namespace, t->state.name, d->schema, files, d->n_files, err);
+        status =
+            dm_sql_add_dataset(sql, t->state.namespace, t->state.name, d->schema, files, d->n_files, err);
     if (status == DM_OK)
         status = check_with(sql, t, change, err);
     if (sql != NULL)

@@ -32,8 +32,9 @@ enum dm_status dm_declared_catch_up(struct dm_mirror *m, struct dm_error *err) D
 /* What was done with a schema, for people. */
 typedef void (*dm_declare_told)(void *ctx, const char *schema, const char *what);
 struct dm_declare_options {
-    bool dry_run;         /* all checks, also against the data; nothing is changed */
-    bool drop_columns;    /* every column that a schema lacks may go with its values; else the schema has to name it */
+    bool dry_run; /* all checks, also against the data; nothing is changed */
+    bool
+        drop_columns; /* every column that a schema lacks may go with its values; else the schema has to name it */
     dm_declare_told told; /* may be NULL */
     void *ctx;
 };

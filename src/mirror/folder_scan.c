@@ -30,10 +30,10 @@ static void add(struct dm_folder_scan *scan, size_t *room, const char *name, con
         *room = *room * 2 + 16;
         scan->files = dm_xrealloc(scan->files, *room, sizeof *scan->files);
     }
-    scan->files[scan->n++] =
-        (struct dm_watched_file){.name = dm_xstrdup(name),
-                                 .bytes = (uint64_t)st->st_size,
-                                 .changed_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
+    scan->files[scan->n++] = (struct dm_watched_file){.name = dm_xstrdup(name),
+                                                      .bytes = (uint64_t)st->st_size,
+                                                      .changed_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 +
+                                                                    st->st_mtim.tv_nsec};
 }
 
 static enum dm_status list(struct dm_folder_scan *out, const char *folder, const char *pattern,
@@ -49,7 +49,8 @@ static enum dm_status list(struct dm_folder_scan *out, const char *folder, const
     for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
         struct stat st;
         /* A file that has just gone is as good as none. */
-        if (wanted_name(e->d_name, pattern) && fstatat(dirfd(dir), e->d_name, &st, 0) == 0 && S_ISREG(st.st_mode))
+        if (wanted_name(e->d_name, pattern) && fstatat(dirfd(dir), e->d_name, &st, 0) == 0 &&
+            S_ISREG(st.st_mode))
             add(out, &room, e->d_name, &st);
     }
     (void)closedir(dir);

@@ -24,8 +24,8 @@ struct dm_watched_file {
     int64_t changed_ns; /* mtime, since 1970 */
     bool settled;       /* it was the same in the scan before, or has not changed for the time given */
     enum dm_watched_state state;
-    char *problem;     /* BAD */
-    int64_t tried_us;  /* BAD: when, monotonic */
+    char *problem;    /* BAD */
+    int64_t tried_us; /* BAD: when, monotonic */
 };
 
 struct dm_folder_scan {

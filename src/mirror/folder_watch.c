@@ -23,10 +23,10 @@ struct watch {
     struct dm_mirror *m;
     const struct dm_source_config *config;
     struct dm_folder_scan scan;
-    uint64_t taken; /* files, since the start */
-    const struct dm_watched_file *halted; /* the bad file that the others wait for; of the present scan */
+    uint64_t taken;                        /* files, since the start */
+    const struct dm_watched_file *halted;  /* the bad file that the others wait for; of the present scan */
     const struct dm_watched_file *growing; /* … or the one that is still being written */
-    atomic_int stop; /* for the intake in hand */
+    atomic_int stop;                       /* for the intake in hand */
     int64_t health_us;
 };
 
@@ -70,8 +70,9 @@ static char *problems(const struct watch *w)
         first = first != NULL ? first : &w->scan.files[i];
     }
     if (first == NULL)
-        return w->growing != NULL ? dm_xasprintf("waiting for %s, which is still being written", w->growing->name)
-                                  : NULL;
+        return w->growing != NULL
+                   ? dm_xasprintf("waiting for %s, which is still being written", w->growing->name)
+                   : NULL;
     return others == 0 ? dm_xstrdup(first->problem)
                        : dm_xasprintf("%s (and %zu more bad files)", first->problem, others);
 }
@@ -129,9 +130,9 @@ static enum dm_status hash_file(const char *path, char out[33], struct dm_error 
 
 /* What the receipts of a file's name say: "<source>/<name>/<bytes>/<changed>/<hash>". */
 struct known {
-    char same[64];      /* "<bytes>/<changed>/": the very file */
-    const char *hash;   /* "/<hash>": its content; NULL: not computed */
-    size_t skip;        /* length of "<source>/<name>/" */
+    char same[64];    /* "<bytes>/<changed>/": the very file */
+    const char *hash; /* "/<hash>": its content; NULL: not computed */
+    size_t skip;      /* length of "<source>/<name>/" */
     bool taken;
 };
 
@@ -144,16 +145,16 @@ static void look_at_key(void *ctx, const char *key)
     k->taken |= h > 0 && n > h && rest[n - h - 1] == '/' && strcmp(rest + n - h, k->hash) == 0;
 }
 
-static enum dm_status is_taken(struct watch *w, const struct dm_watched_file *f, const char *hash, bool *taken,
-                               struct dm_error *err)
+static enum dm_status is_taken(struct watch *w, const struct dm_watched_file *f, const char *hash,
+                               bool *taken, struct dm_error *err)
 {
     struct known k = {.hash = hash};
     (void)snprintf(k.same, sizeof k.same, "%" PRIu64 "/%" PRId64 "/", f->bytes, f->changed_ns);
     char *prefix = dm_xasprintf("%s/%s/", w->config->name, f->name);
     k.skip = strlen(prefix);
     (void)pthread_mutex_lock(&w->m->lake_mutex);
-    enum dm_status status = dm_receipt_keys(dm_lake_sqlite(w->m->lake), "file", w->config->dataset, prefix,
-                                            look_at_key, &k, err);
+    enum dm_status status =
+        dm_receipt_keys(dm_lake_sqlite(w->m->lake), "file", w->config->dataset, prefix, look_at_key, &k, err);
     (void)pthread_mutex_unlock(&w->m->lake_mutex);
     free(prefix);
     *taken = k.taken;
@@ -216,7 +217,8 @@ static void mark_bad(struct watch *w, struct dm_watched_file *f, const struct dm
 {
     bool news = f->problem == NULL;
     free(f->problem);
-    f->problem = dm_xasprintf("%s: %s%s%s", f->name, why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
+    f->problem =
+        dm_xasprintf("%s: %s%s%s", f->name, why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
     f->state = DM_WATCHED_BAD;
     f->tried_us = dm_clock_monotonic_us();
     if (news)
@@ -361,7 +363,8 @@ enum dm_status dm_folder_watch_run(const struct dm_pipeline_options *options, st
         *err = why;
         if (!retry)
             break;
-        dm_log(DM_LOG_WARN, "%s: %s; trying again in %.1f s", w->config->name, why.message, (double)wait_ms / 1000.0);
+        dm_log(DM_LOG_WARN, "%s: %s; trying again in %.1f s", w->config->name, why.message,
+               (double)wait_ms / 1000.0);
         pause_ms(w, wait_ms);
         wait_ms = wait_ms * 2 < w->m->config->retry_max_ms ? wait_ms * 2 : w->m->config->retry_max_ms;
         status = DM_OK;

@@ -13,6 +13,7 @@
 
 #include "mirror/pipeline.h"
 
-enum dm_status dm_folder_watch_run(const struct dm_pipeline_options *options, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_folder_watch_run(const struct dm_pipeline_options *options,
+                                   struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -22,8 +22,8 @@ struct intake {
     bool dry_run; /* this pass is for the dry runs, or for the others */
     dm_intake_progress told;
     void *told_ctx;
-    bool *out; /* per job: takes no part (failed, repeated, of the other pass) */
-    bool *applied; /* per job: something of it is in the open commit */
+    bool *out;                         /* per job: takes no part (failed, repeated, of the other pass) */
+    bool *applied;                     /* per job: something of it is in the open commit */
     struct dm_intake_target **targets; /* per job; shared between jobs of one dataset */
     size_t n_targets;
     struct dm_intake_target *distinct;
@@ -66,7 +66,8 @@ static const struct dm_intake_job *twin(const struct intake *in, size_t i)
     const struct dm_intake_job *job = &in->jobs[i];
     for (size_t k = 0; k < i && job->receipt_kind != NULL; k++) {
         const struct dm_intake_job *other = &in->jobs[k];
-        if (!in->out[k] && other->receipt_kind != NULL && strcmp(other->receipt_kind, job->receipt_kind) == 0 &&
+        if (!in->out[k] && other->receipt_kind != NULL &&
+            strcmp(other->receipt_kind, job->receipt_kind) == 0 &&
             strcmp(other->dataset, job->dataset) == 0 && strcmp(other->receipt_key, job->receipt_key) == 0)
             return other;
     }

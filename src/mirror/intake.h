@@ -24,7 +24,8 @@ struct dm_intake_counts {
     uint64_t noop_deletes; /* deletes of keys that were not there */
     uint64_t suppressed;   /* upserts of keys whose deletion a person ordered */
     uint64_t quarantined;
-    uint64_t waiting; /* of the quarantined: children that wait for their parent (orphan.h); no limit counts them */
+    uint64_t
+        waiting; /* of the quarantined: children that wait for their parent (orphan.h); no limit counts them */
 };
 
 struct dm_intake_job {

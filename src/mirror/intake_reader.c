@@ -68,8 +68,8 @@ static enum dm_status open_input(struct reading *g, struct dm_error *err)
 {
     if (g->input->what->path == NULL)
         return open_query(g, err);
-    return dm_change_reader_open(g->r->m->engine, g->input->what->path, g->input->schema,
-                                 &g->input->options, &g->changes, err);
+    return dm_change_reader_open(g->r->m->engine, g->input->what->path, g->input->schema, &g->input->options,
+                                 &g->changes, err);
 }
 
 static void close_input(struct reading *g)

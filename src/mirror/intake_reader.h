@@ -22,7 +22,8 @@ struct dm_intake_input {
 
 struct dm_intake_part {
     size_t job;
-    struct dm_unit *unit; /* owned by who takes the part; its targets are not set. NULL: the job's end, and: */
+    struct dm_unit
+        *unit; /* owned by who takes the part; its targets are not set. NULL: the job's end, and: */
     enum dm_status status;
     struct dm_error error;
     uint64_t bad; /* rows of the whole job that could not be read */

@@ -95,7 +95,8 @@ enum dm_status dm_intake_target_refresh(struct dm_mirror *m, struct dm_intake_ta
     return DM_OK;
 }
 
-enum dm_status dm_intake_target_catch_up(struct dm_mirror *m, struct dm_intake_target *t, struct dm_error *err)
+enum dm_status dm_intake_target_catch_up(struct dm_mirror *m, struct dm_intake_target *t,
+                                         struct dm_error *err)
 {
     return dm_index_catch_up(m, &t->target, 1, err);
 }

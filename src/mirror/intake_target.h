@@ -9,9 +9,10 @@
 struct dm_intake_target {
     char *name; /* "sales.orders" */
     struct dm_target *target;
-    const struct dm_schema *schema; /* the dataset's, with the declared `required` (the dataset itself may have older rows without); reference */
-    struct dm_column_rule *rules;   /* per field; texts are of target->rules->schema */
-    bool index_behind;              /* dm_intake_target_refresh found so */
+    const struct dm_schema *
+        schema; /* the dataset's, with the declared `required` (the dataset itself may have older rows without); reference */
+    struct dm_column_rule *rules; /* per field; texts are of target->rules->schema */
+    bool index_behind;            /* dm_intake_target_refresh found so */
 };
 
 enum dm_status dm_intake_target_load(struct dm_mirror *m, const char *name, struct dm_intake_target *out,

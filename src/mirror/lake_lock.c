@@ -53,8 +53,8 @@ enum dm_status dm_lake_lock_try(const char *lake, bool mirror, struct dm_lake_lo
         return DM_FAIL;
     char *path = dm_xasprintf("%s/.lock", lake);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    enum dm_status status = fd >= 0 ? lock_file(fd, path, mirror, holder, err)
-                                    : dm_fail_errno(err, "cannot open %s", path);
+    enum dm_status status =
+        fd >= 0 ? lock_file(fd, path, mirror, holder, err) : dm_fail_errno(err, "cannot open %s", path);
     if (status == DM_OK)
         lock->fd = fd;
     else if (fd >= 0)

@@ -129,7 +129,8 @@ static enum dm_status take_lock(const struct dm_config *config, const struct dm_
     struct dm_lake_holder holder;
     int64_t until = dm_clock_monotonic_us() + (int64_t)wait_for_command_ms * 1000;
     bool told = false;
-    int mirrors = 0; /* looks in a row that saw one: whoever has just locked the file writes its name a moment later */
+    int mirrors =
+        0; /* looks in a row that saw one: whoever has just locked the file writes its name a moment later */
     enum dm_status status;
     while ((status = dm_lake_lock_try(config->lake, true, lock, &holder, err)) == DM_TIMEOUT) {
         mirrors = holder.mirror ? mirrors + 1 : 0;

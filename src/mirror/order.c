@@ -50,8 +50,7 @@ static enum dm_status do_here(struct ask *a, struct dm_lake_lock *take_lock, jso
 {
     struct dm_opened_mirror *opened = NULL;
     struct dm_mirror *m = NULL;
-    enum dm_status status =
-        dm_mirror_open_locked(a->config, a->hooks.stop, take_lock, &opened, &m, err);
+    enum dm_status status = dm_mirror_open_locked(a->config, a->hooks.stop, take_lock, &opened, &m, err);
     if (status == DM_OK)
         status = a->kind->run(m, a->order, &a->hooks, result, err);
     dm_mirror_close(opened);
@@ -92,8 +91,8 @@ static enum dm_status ask(struct ask *a, struct dm_error *err)
     free(path);
     if (!there)
         return DM_OK; /* that mirror is just making it */
-    if (a->db == NULL &&
-        (dm_catalog_side_open(a->config->lake, &a->db, err) != DM_OK || dm_order_table_create(a->db, err) != DM_OK))
+    if (a->db == NULL && (dm_catalog_side_open(a->config->lake, &a->db, err) != DM_OK ||
+                          dm_order_table_create(a->db, err) != DM_OK))
         return DM_FAIL;
     char *body = json_dumps(a->order, JSON_COMPACT);
     enum dm_status status = dm_order_add(a->db, a->kind->name, body, &a->id, err);
@@ -121,7 +120,8 @@ static enum dm_status wait_or_do(struct ask *a, json_t **result, bool *done, str
     enum dm_status status = dm_lake_lock_try(a->config->lake, false, &lock, &a->holder, err);
     if (status == DM_OK) {
         *done = true;
-        status = a->id != 0 ? look(a, result, err) : DM_OK; /* it may have been answered with the last breath */
+        status =
+            a->id != 0 ? look(a, result, err) : DM_OK; /* it may have been answered with the last breath */
         if (status == DM_OK && !a->answered) {
             if (a->id != 0)
                 status = dm_order_remove(a->db, a->id, err);

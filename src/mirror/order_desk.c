@@ -13,7 +13,15 @@
 #include "mirror/order_table.h"
 #include "mirror/orphan.h"
 
-enum { poll_ms = 20, tell_every_ms = 250, release_every_ms = 1000, erase_every_ms = 30 * 1000, expire_every_ms = 600 * 1000, tidy_every_ms = 600 * 1000, wait_after_trouble_ms = 1000 };
+enum {
+    poll_ms = 20,
+    tell_every_ms = 250,
+    release_every_ms = 1000,
+    erase_every_ms = 30 * 1000,
+    expire_every_ms = 600 * 1000,
+    tidy_every_ms = 600 * 1000,
+    wait_after_trouble_ms = 1000
+};
 
 struct dm_order_desk {
     struct dm_mirror *m;

@@ -20,31 +20,36 @@ static enum dm_status read_format(const char *word, enum dm_change_format *out, 
     static const struct {
         const char *word;
         enum dm_change_format format;
-    } formats[] = {{"auto", DM_CHANGES_AUTO}, {"csv", DM_CHANGES_CSV},         {"json", DM_CHANGES_JSON},
-                   {"ndjson", DM_CHANGES_JSON}, {"parquet", DM_CHANGES_PARQUET}};
+    } formats[] = {{"auto", DM_CHANGES_AUTO},
+                   {"csv", DM_CHANGES_CSV},
+                   {"json", DM_CHANGES_JSON},
+                   {"ndjson", DM_CHANGES_JSON},
+                   {"parquet", DM_CHANGES_PARQUET}};
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         if (strcmp(word != NULL ? word : "auto", formats[i].word) == 0) {
             *out = formats[i].format;
             return DM_OK;
         }
     }
-    return dm_fail(err, DM_ERROR_CONFIG, "allowed are csv, json, ndjson, parquet", "there is no format \"%s\"", word);
+    return dm_fail(err, DM_ERROR_CONFIG, "allowed are csv, json, ndjson, parquet",
+                   "there is no format \"%s\"", word);
 }
 
 static enum dm_status read_options(const json_t *order, struct dm_change_options *out, struct dm_error *err)
 {
     const char *delimiter = json_string_value(json_object_get(order, "delimiter"));
-    *out = (struct dm_change_options){.version_field = -1,
-                                      .delimiter = delimiter != NULL ? delimiter[0] : 0,
-                                      .null_text = json_string_value(json_object_get(order, "null")),
-                                      .strict_columns = json_is_true(json_object_get(order, "strict_columns"))};
+    *out =
+        (struct dm_change_options){.version_field = -1,
+                                   .delimiter = delimiter != NULL ? delimiter[0] : 0,
+                                   .null_text = json_string_value(json_object_get(order, "null")),
+                                   .strict_columns = json_is_true(json_object_get(order, "strict_columns"))};
     return read_format(json_string_value(json_object_get(order, "format")), &out->format, err);
 }
 
 json_t *dm_order_error_json(const struct dm_error *err)
 {
-    return json_pack("{s:i, s:s%, s:s%}", "class", (int)err->class, "message", err->message, strlen(err->message),
-                     "hint", err->hint, strlen(err->hint));
+    return json_pack("{s:i, s:s%, s:s%}", "class", (int)err->class, "message", err->message,
+                     strlen(err->message), "hint", err->hint, strlen(err->hint));
 }
 
 static void put_count(json_t *o, const char *name, uint64_t n)

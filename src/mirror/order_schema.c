@@ -23,8 +23,8 @@ static enum dm_status list_known(struct dm_mirror *m, struct dm_relational_schem
     return status;
 }
 
-static enum dm_status schema_apply(struct dm_mirror *m, const json_t *order, const struct dm_order_hooks *hooks,
-                                   json_t **result, struct dm_error *err)
+static enum dm_status schema_apply(struct dm_mirror *m, const json_t *order,
+                                   const struct dm_order_hooks *hooks, json_t **result, struct dm_error *err)
 {
     (void)hooks;
     struct dm_relational_schemas known = {0}, wanted = {0};
@@ -47,8 +47,8 @@ static enum dm_status schema_apply(struct dm_mirror *m, const json_t *order, con
     return status;
 }
 
-static enum dm_status schema_drop(struct dm_mirror *m, const json_t *order, const struct dm_order_hooks *hooks,
-                                  json_t **result, struct dm_error *err)
+static enum dm_status schema_drop(struct dm_mirror *m, const json_t *order,
+                                  const struct dm_order_hooks *hooks, json_t **result, struct dm_error *err)
 {
     (void)hooks;
     const char *name = json_string_value(json_object_get(order, "schema"));

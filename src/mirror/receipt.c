@@ -26,7 +26,8 @@ enum dm_status dm_receipt_create_table(sqlite3 *db, struct dm_error *err)
 
 /* The names of the counts as they are stored. */
 #define COUNTS(X) \
-    X(received) X(upserted) X(deleted) X(stale) X(ties) X(noop_deletes) X(suppressed) X(quarantined) X(waiting)
+    X(received) \
+    X(upserted) X(deleted) X(stale) X(ties) X(noop_deletes) X(suppressed) X(quarantined) X(waiting)
 
 static char *counts_text(const struct dm_intake_counts *c)
 {
@@ -51,8 +52,8 @@ static void counts_read(const char *text, struct dm_intake_counts *c)
 static enum dm_status find(sqlite3 *db, const char *kind, const char *dataset, const char *key,
                            sqlite3_stmt **out, struct dm_error *err)
 {
-    if (sqlite3_prepare_v2(db, "SELECT content, result FROM dm_receipt WHERE kind=? AND dataset=? AND key=?", -1,
-                           out, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db, "SELECT content, result FROM dm_receipt WHERE kind=? AND dataset=? AND key=?",
+                           -1, out, NULL) != SQLITE_OK)
         return fail(db, err);
     sqlite3_bind_text(*out, 1, kind, -1, SQLITE_STATIC);
     sqlite3_bind_text(*out, 2, dm_declared_name(dataset), -1, free);
@@ -77,8 +78,8 @@ enum dm_status dm_receipt_look(sqlite3 *db, struct dm_intake_job *job, struct dm
     const char *content = (const char *)sqlite3_column_text(st, 0);
     if (content != NULL && job->receipt_check != NULL && strcmp(content, job->receipt_check) != 0) {
         (void)dm_fail(&job->error, DM_ERROR_CONFLICT, "give each piece of content its own key",
-                      "%s: %s \"%s\" was taken in before, with other content", job->dataset, job->receipt_kind,
-                      job->receipt_key);
+                      "%s: %s \"%s\" was taken in before, with other content", job->dataset,
+                      job->receipt_kind, job->receipt_key);
     } else {
         job->repeated = true;
         counts_read((const char *)sqlite3_column_text(st, 1), &job->counts);

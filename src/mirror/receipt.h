@@ -12,7 +12,8 @@ struct sqlite3;
 
 enum dm_status dm_receipt_create_table(struct sqlite3 *db, struct dm_error *err) DM_MUST_USE;
 /* Looks for the receipt that the job would leave. Found: fills job->counts and job->repeated; a job with another receipt_check gets job->error (CONFLICT). */
-enum dm_status dm_receipt_look(struct sqlite3 *db, struct dm_intake_job *job, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_receipt_look(struct sqlite3 *db, struct dm_intake_job *job,
+                               struct dm_error *err) DM_MUST_USE;
 /* In a commit: the receipt of the job. */
 enum dm_status dm_receipt_put(struct sqlite3 *db, const struct dm_intake_job *job,
                               struct dm_error *err) DM_MUST_USE;

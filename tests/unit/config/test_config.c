@@ -80,9 +80,10 @@ static void test_without_databases(void **state)
         assert_int_equal(c->n_sources, 0);
         dm_config_free(c);
     }
-    struct dm_config *c = parse("sources:\n  a: {type: files, path: in, dataset: sales.orders}\n"
-                                "  b: {type: files, path: in, dataset: sales.items, pattern: '*.gz', format: json,\n"
-                                "      poll_interval: 5s, on_bad_file: skip, strict_columns: true, null_text: '-'}\n");
+    struct dm_config *c =
+        parse("sources:\n  a: {type: files, path: in, dataset: sales.orders}\n"
+              "  b: {type: files, path: in, dataset: sales.items, pattern: '*.gz', format: json,\n"
+              "      poll_interval: 5s, on_bad_file: skip, strict_columns: true, null_text: '-'}\n");
     const struct dm_source_config *a = dm_config_source(c, "a");
     assert_string_equal(a->path, "conf/in");
     assert_string_equal(a->dataset, "sales.orders");
@@ -190,8 +191,10 @@ static void test_refusals(void **state)
     refused("sources: {a: {type: files, path: in}}\n", "has no \"dataset\"", "dataset:");
     refused("sources: {a: {type: files, path: in, dataset: x, tables: [t]}}\n",
             "tables is an option of postgres, sqlite sources", NULL);
-    refused("sources: {a: {type: sqlite, path: x.db, pattern: t}}\n", "pattern is an option of files sources", NULL);
-    refused("sources: {a: {type: files, path: in, dataset: x, delimiter: ab}}\n", "it is one character", NULL);
+    refused("sources: {a: {type: sqlite, path: x.db, pattern: t}}\n", "pattern is an option of files sources",
+            NULL);
+    refused("sources: {a: {type: files, path: in, dataset: x, delimiter: ab}}\n", "it is one character",
+            NULL);
 }
 
 static void test_source_refusals(void **state)
@@ -319,7 +322,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_without_databases), cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_without_databases),
+        cmocka_unit_test(test_everything),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_source_refusals),
         cmocka_unit_test(test_no_secret_in_messages),

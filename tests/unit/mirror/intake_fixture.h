@@ -85,7 +85,8 @@ static inline enum dm_status declare_with(struct fixture *f, struct dm_relationa
     return status;
 }
 
-static inline enum dm_status declare(struct fixture *f, struct dm_relational_schema *take, struct dm_error *err)
+static inline enum dm_status declare(struct fixture *f, struct dm_relational_schema *take,
+                                     struct dm_error *err)
 {
     return declare_with(f, take, (struct dm_declare_options){0}, err);
 }
@@ -108,7 +109,10 @@ static inline enum dm_status add_row(void *ctx, size_t n, const char *const *val
     struct text_rows *t = ctx;
     for (size_t i = 0; i < n; i++) {
         size_t used = strlen(t->text);
-        snprintf(t->text + used, sizeof t->text - used, "%s%s", i > 0 ? "," : t->text[0] != '\0' ? " " : "",
+        snprintf(t->text + used, sizeof t->text - used, "%s%s",
+                 i > 0                ? ","
+                 : t->text[0] != '\0' ? " "
+                                      : "",
                  values[i] != NULL ? values[i] : "-");
     }
     return DM_OK;
@@ -118,7 +122,8 @@ static inline enum dm_status add_row(void *ctx, size_t n, const char *const *val
 static inline void assert_query(struct fixture *f, const char *sql, const char *wanted)
 {
     struct dm_error err = {0};
-    struct dm_lake_options options = {.folder = f->config->lake, .catalog_name = "datamirror", .read_only = true};
+    struct dm_lake_options options = {
+        .folder = f->config->lake, .catalog_name = "datamirror", .read_only = true};
     struct dm_lake *lake = NULL;
     struct dm_sql *session = NULL;
     struct text_rows rows = {.text = ""};

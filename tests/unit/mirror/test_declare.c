@@ -194,7 +194,9 @@ static void test_names(void **state)
     (void)state;
     struct fixture f = {0};
     struct dm_error err = {0};
-    fixture_make(&f, "sources: {shop: {type: sqlite, path: shop.db}, drop: {type: files, path: in, dataset: drop.x}}\n");
+    fixture_make(
+        &f,
+        "sources: {shop: {type: sqlite, path: shop.db}, drop: {type: files, path: in, dataset: drop.x}}\n");
     struct dm_relational_schema *s = orders_schema();
     free(s->name);
     s->name = dm_xstrdup("shop.orders");
@@ -237,11 +239,11 @@ static void test_undeclare(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_evolution),     cmocka_unit_test(test_columns_with_data_stay),
-        cmocka_unit_test(test_narrower_type), cmocka_unit_test(test_anything_before_data),
-        cmocka_unit_test(test_new_key),
-        cmocka_unit_test(test_new_version),   cmocka_unit_test(test_all_or_nothing),
-        cmocka_unit_test(test_names),         cmocka_unit_test(test_undeclare),
+        cmocka_unit_test(test_evolution),      cmocka_unit_test(test_columns_with_data_stay),
+        cmocka_unit_test(test_narrower_type),  cmocka_unit_test(test_anything_before_data),
+        cmocka_unit_test(test_new_key),        cmocka_unit_test(test_new_version),
+        cmocka_unit_test(test_all_or_nothing), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_undeclare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

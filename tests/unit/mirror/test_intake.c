@@ -38,9 +38,10 @@ static void test_file(void **state)
     struct fixture f = {0};
     struct dm_error err = {0};
     make_orders(&f, "");
-    char *path = write_file(&f, "a.csv",
-                            "id,item,price,version,_change_request_type\n1,ant,1.50,1,u\n2,bee,2,1,U\n3,cat,3,1,\n"
-                            "x,bad,1,1,u\n2,,,2,d\n9,,,1,D\n1,older,1,0,u\n");
+    char *path =
+        write_file(&f, "a.csv",
+                   "id,item,price,version,_change_request_type\n1,ant,1.50,1,u\n2,bee,2,1,U\n3,cat,3,1,\n"
+                   "x,bad,1,1,u\n2,,,2,d\n9,,,1,D\n1,older,1,0,u\n");
     struct dm_intake_job job = job_of(path);
     OK(dm_intake(f.m, &job, 1, NULL, NULL, &err));
     assert_int_equal(job.error.class, DM_ERROR_NONE);
@@ -53,7 +54,8 @@ static void test_file(void **state)
     assert_true(job.n_notes > 0);
     dm_intake_job_release(&job);
     assert_query(&f, rows_sql, "1,ant,1.50,1 3,cat,3.00,1");
-    assert_int_equal(number(&f, "select count(*) from dm_quarantine where position='a.csv:5' and source='ingest'"), 1);
+    assert_int_equal(
+        number(&f, "select count(*) from dm_quarantine where position='a.csv:5' and source='ingest'"), 1);
     assert_int_equal(number(&f, "select received from dm_dataset"), 7);
     assert_int_equal(number(&f, "select quarantined from dm_dataset"), 1);
     free(path);
@@ -69,7 +71,8 @@ static void test_no_rows_and_bad_files(void **state)
     char *empty = write_file(&f, "empty.csv", "id,item,price,version\n");
     char *good = write_file(&f, "good.csv", "id,item,price,version\n1,ant,1,1\n");
     char *lacks = write_file(&f, "lacks.csv", "id,item\n1,ant\n");
-    struct dm_intake_job jobs[] = {job_of(empty), job_of(lacks), job_of(good), job_of("/nowhere/at-all.csv"), job_of(good)};
+    struct dm_intake_job jobs[] = {job_of(empty), job_of(lacks), job_of(good), job_of("/nowhere/at-all.csv"),
+                                   job_of(good)};
     jobs[4].dataset = "sales.oders";
     OK(dm_intake(f.m, jobs, 5, NULL, NULL, &err));
     assert_int_equal(jobs[0].error.class, DM_ERROR_NONE);
@@ -145,7 +148,8 @@ static void test_dry_run_and_limits(void **state)
     s->settings.max_quarantined = 2;
     OK(declare(&f, s, &err));
     char *two_bad = write_file(&f, "two.csv", "id,item,price,version\n1,a,1,1\nx,a,1,1\ny,a,1,1\n");
-    char *three_bad = write_file(&f, "three.csv", "id,item,price,version\n1,a,1,1\nx,a,1,1\ny,a,1,1\nz,b,1,1\n");
+    char *three_bad =
+        write_file(&f, "three.csv", "id,item,price,version\n1,a,1,1\nx,a,1,1\ny,a,1,1\nz,b,1,1\n");
     struct dm_intake_job job = job_of(two_bad);
     job.dry_run = true;
     OK(dm_intake(f.m, &job, 1, NULL, NULL, &err));
@@ -206,7 +210,8 @@ static void test_large_file_that_fails(void **state)
     OK(dm_intake(f.m, &job, 1, NULL, NULL, &err));
     assert_int_equal(job.counts.upserted, rows);
     dm_intake_job_release(&job);
-    assert_query(&f, "select count(*), count(distinct id), sum(id) from sales.orders", "20001,20001,199989999");
+    assert_query(&f, "select count(*), count(distinct id), sum(id) from sales.orders",
+                 "20001,20001,199989999");
     /* One commit, so one snapshot since the last. */
     const struct dm_dataset *d = NULL;
     OK(dm_lake_dataset(f.m->lake, "sales", "orders", &d, &err));
@@ -225,9 +230,10 @@ static void test_index_lost(void **state)
     struct fixture f = {0};
     struct dm_error err = {0};
     make_orders(&f, "");
-    char *first = write_file(&f, "first.ndjson",
-                             "{\"id\":1,\"item\":\"a\",\"version\":5}\n{\"id\":2,\"item\":\"b\",\"version\":5}\n"
-                             "{\"id\":2,\"version\":7,\"_change_request_type\":\"d\"}\n");
+    char *first =
+        write_file(&f, "first.ndjson",
+                   "{\"id\":1,\"item\":\"a\",\"version\":5}\n{\"id\":2,\"item\":\"b\",\"version\":5}\n"
+                   "{\"id\":2,\"version\":7,\"_change_request_type\":\"d\"}\n");
     struct dm_intake_job job = job_of(first);
     OK(dm_intake(f.m, &job, 1, NULL, NULL, &err));
     assert_int_equal(job.counts.deleted, 1);
@@ -237,8 +243,9 @@ static void test_index_lost(void **state)
     OK(dm_file_remove_tree(index, &err));
     free(index);
     fixture_open(&f);
-    char *late = write_file(&f, "late.ndjson",
-                            "{\"id\":1,\"item\":\"late\",\"version\":4}\n{\"id\":2,\"item\":\"late\",\"version\":6}\n");
+    char *late = write_file(
+        &f, "late.ndjson",
+        "{\"id\":1,\"item\":\"late\",\"version\":4}\n{\"id\":2,\"item\":\"late\",\"version\":6}\n");
     job = job_of(late);
     OK(dm_intake(f.m, &job, 1, NULL, NULL, &err));
     assert_int_equal(job.counts.stale, 2);
