@@ -128,7 +128,7 @@ static enum dm_status copy_statement(struct dm_buffer *sql, const char *query, d
     if (status == DM_OK)
         status = dm_sql_quote(sql, '\'', path, err);
     if (status == DM_OK)
-        status = dm_buffer_printf(sql, err, " (FORMAT parquet, COMPRESSION lz4_raw)");
+        status = dm_buffer_printf(sql, err, " (FORMAT parquet, COMPRESSION lz4_raw, USE_TMP_FILE false)");
     if (status == DM_OK && dm_buffer_text(sql) == NULL)
         status = dm_fail_memory(err, sql->max);
     dm_buffer_release(&select);

@@ -268,10 +268,14 @@ static enum dm_status join_query(const struct parse *p, size_t insert, size_t re
     struct dm_buffer q;
     dm_buffer_init(&q, QUERY_MAX);
     enum dm_status status = append_lines(&q, text + from, a - from, false, err);
-    if (status == DM_OK && insert > 0)
-        status = dm_buffer_append_byte(
-            &q, '(', err); /* in the place of INSERT's first letter; the query may have a WITH of its own */
-    size_t used = insert > 0 ? 1 : 0;
+    /* Where INSERT INTO stood, so that lines stay where they are; the query may have a WITH of its own. */
+    static const char select[] = "SELECT * FROM (";
+    size_t used = 0;
+    if (status == DM_OK && insert > 0) {
+        status = dm_buffer_append(&q, select, sizeof select - 1, err);
+        while (used < b - a && used < sizeof select - 1 && text[a + used] != '\n')
+            used++;
+    }
     if (status == DM_OK)
         status = append_lines(&q, text + a + used, b - a - used, true, err);
     if (status == DM_OK)
