@@ -300,25 +300,27 @@ static enum dm_status load_files(struct lake_dataset *ds, struct dm_error *err)
     return DM_OK;
 }
 
-enum dm_status lake_dataset_load(const char *namespace, const char *name, const struct dm_metadata *m,
-                                 struct lake_dataset **out, struct dm_error *err)
+enum dm_status lake_dataset_load_snapshot(const char *namespace, const char *name,
+                                          const struct dm_metadata *m, const struct dm_snapshot *s,
+                                          const struct dm_schema *schema, struct lake_dataset **out,
+                                          struct dm_error *err)
 {
     struct lake_dataset *ds = dm_xzalloc(1, sizeof *ds);
     struct dm_dataset *d = &ds->pub;
     ds->next_key = 1;
     d->namespace = dm_xstrdup(namespace);
     d->name = dm_xstrdup(name);
-    d->schema = dm_schema_ref(dm_metadata_schema(m));
+    d->schema = dm_schema_ref(schema);
     d->last_column_id = m->last_column_id;
     d->format_version = m->format_version;
-    d->snapshot_id = m->current_snapshot_id;
-    d->sequence_number = m->last_sequence_number;
+    d->snapshot_id = s != NULL ? s->id : 0;
+    d->sequence_number =
+        s == NULL || s->id == m->current_snapshot_id ? m->last_sequence_number : s->sequence_number;
     enum dm_status status = uri_path(m->location, &d->location, err);
-    const struct dm_snapshot *s = dm_metadata_snapshot(m, m->current_snapshot_id);
     if (status == DM_OK && s != NULL) {
         struct dm_manifest_list list = {0};
-        if (m->n_snapshots > 1)
-            d->parent_snapshot_id = m->snapshots[m->n_snapshots - 2].id;
+        if (s > m->snapshots)
+            d->parent_snapshot_id = s[-1].id;
         status = lake_manifest_list_read(s->manifest_list, &list, err);
         if (status == DM_OK) {
             take_manifests(ds, &list);
@@ -333,6 +335,13 @@ enum dm_status lake_dataset_load(const char *namespace, const char *name, const 
     }
     *out = ds;
     return DM_OK;
+}
+
+enum dm_status lake_dataset_load(const char *namespace, const char *name, const struct dm_metadata *m,
+                                 struct lake_dataset **out, struct dm_error *err)
+{
+    return lake_dataset_load_snapshot(namespace, name, m, dm_metadata_snapshot(m, m->current_snapshot_id),
+                                      dm_metadata_schema(m), out, err);
 }
 
 void lake_dataset_free(struct lake_dataset *ds)

@@ -176,6 +176,18 @@ enum dm_status dm_lake_sweep_dataset(struct dm_lake *lake, const char *namespace
 /* Snapshots that the dataset has now; 0: there is no such dataset. */
 enum dm_status dm_lake_snapshots(struct dm_lake *lake, const char *namespace, const char *name, size_t *n,
                                  struct dm_error *err) DM_MUST_USE;
+/* The snapshots that the dataset's current metadata keeps, oldest first; the files that they refer to are there, too. free() the array. */
+struct dm_past_snapshot {
+    int64_t id;
+    int64_t timestamp_ms;
+};
+enum dm_status dm_lake_past(struct dm_lake *lake, const char *namespace, const char *name,
+                            struct dm_past_snapshot **out, size_t *n, struct dm_error *err) DM_MUST_USE;
+/* The dataset as one of them has it; the caller frees it with dm_dataset_free. *out NULL: no such snapshot is kept. The schema is the one it was made
+ * with; when that is not the current one, its key is known only where Iceberg knows it (identifier fields), else it has none. */
+enum dm_status dm_lake_dataset_past(struct dm_lake *lake, const char *namespace, const char *name,
+                                    int64_t snapshot, struct dm_dataset **out,
+                                    struct dm_error *err) DM_MUST_USE;
 /* doctor: checks that every file that the current snapshots refer to is there, with its size, and can be parsed. Each finding calls fn. */
 typedef void (*dm_lake_finding)(void *ctx, const char *path, const char *what);
 enum dm_status dm_lake_check(struct dm_lake *lake, dm_lake_finding fn, void *ctx,

@@ -87,6 +87,11 @@ enum dm_status lake_manifest_read(const struct dm_manifest_file *file, struct dm
                                   struct dm_error *err) DM_MUST_USE;
 enum dm_status lake_dataset_load(const char *namespace, const char *name, const struct dm_metadata *m,
                                  struct lake_dataset **out, struct dm_error *err) DM_MUST_USE;
+/* As a snapshot of the metadata has it (NULL: empty), under the schema. */
+enum dm_status lake_dataset_load_snapshot(const char *namespace, const char *name,
+                                          const struct dm_metadata *m, const struct dm_snapshot *s,
+                                          const struct dm_schema *schema, struct lake_dataset **out,
+                                          struct dm_error *err) DM_MUST_USE;
 void lake_dataset_free(struct lake_dataset *ds);
 /* The file number in a data file's path or URI; 0 when the name is not one of ours. */
 uint32_t lake_file_number(const char *path);
