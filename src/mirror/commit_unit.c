@@ -42,6 +42,7 @@ void dm_unit_free(struct dm_unit *u)
     free(u->steps);
     free(u->txns);
     dm_kept_rows_free(u->bad, u->n_bad);
+    dm_bad_rows_clear(&u->unread);
     free(u);
 }
 
@@ -57,7 +58,7 @@ struct dm_step *dm_unit_add(struct dm_unit *u, enum dm_step_kind kind, struct dm
 
 bool dm_unit_empty(const struct dm_unit *u)
 {
-    return u->n_steps == 0 && u->n_bad == 0 && u->n_pins == 0;
+    return u->n_steps == 0 && u->n_bad == 0 && u->unread.n == 0 && u->n_pins == 0;
 }
 
 void dm_kept_rows_add(struct dm_kept_row **rows, size_t *n, struct dm_target *target, uint32_t txn,

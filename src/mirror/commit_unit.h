@@ -7,7 +7,7 @@
 #ifndef DM_MIRROR_COMMIT_UNIT_H
 #define DM_MIRROR_COMMIT_UNIT_H
 
-#include "mirror/target.h"
+#include "mirror/bad_rows.h"
 
 /* A file that a copy wrote, not yet part of the dataset. */
 struct dm_copied_file {
@@ -67,6 +67,7 @@ struct dm_unit {
     struct dm_txn *txns;
     size_t n_bad;
     struct dm_kept_row *bad;
+    struct dm_bad_rows unread; /* of an intake: rows that could not even be read, maybe very many */
     size_t n_pins;
     int64_t pins[16]; /* requests that are satisfied by this commit */
     bool closes;

@@ -25,9 +25,7 @@ struct dm_committer {
     bool open;      /* a commit is in progress: lake mutex held, index transaction open */
     size_t n_touched;
     struct dm_target **touched; /* distinct targets of the commit in progress */
-    size_t n_bad;
-    struct dm_kept_row *bad; /* of all its units */
-    struct dm_txn *bad_txns; /* transaction of each */
+    struct dm_bad_rows bad;     /* of all its units */
     size_t n_copied;
     uint32_t *copied;        /* datasets that this commit replaces by a copy */
     struct dm_unit *closing; /* during publication */
@@ -39,6 +37,7 @@ struct dm_committer *dm_committer_new(const struct dm_committer_options *options
     struct dm_committer *c = dm_xzalloc(1, sizeof *c);
     c->options = *options;
     c->apply.mirror = options->mirror;
+    c->bad.folder = options->mirror->config->lake;
     return c;
 }
 
@@ -58,11 +57,7 @@ static void forget_commit(struct dm_committer *c)
     dm_commit_free(c->apply.commit);
     c->apply.commit = NULL;
     c->n_touched = 0;
-    dm_kept_rows_free(c->bad, c->n_bad);
-    free(c->bad_txns);
-    c->bad = NULL;
-    c->bad_txns = NULL;
-    c->n_bad = 0;
+    dm_bad_rows_clear(&c->bad);
     c->n_copied = 0;
     c->open = false;
 }
@@ -118,14 +113,14 @@ static void touch(struct dm_committer *c, struct dm_target *t)
     c->touched[c->n_touched++] = t;
 }
 
-static void keep_bad(struct dm_committer *c, const struct dm_kept_row *row, const struct dm_txn *txn)
+static enum dm_status keep_bad(void *ctx, struct dm_target *target, const struct dm_txn *txn,
+                               const struct dm_bad_row *row, struct dm_error *err)
 {
-    touch(c, row->target);
-    if (dm_suppress_bad_row(c->options.mirror, row->target, &row->row))
-        return;
-    dm_kept_rows_add(&c->bad, &c->n_bad, row->target, 0, &row->row);
-    c->bad_txns = dm_xrealloc(c->bad_txns, c->n_bad, sizeof *c->bad_txns);
-    c->bad_txns[c->n_bad - 1] = *txn;
+    struct dm_committer *c = ctx;
+    touch(c, target);
+    if (dm_suppress_bad_row(c->options.mirror, target, row))
+        return DM_OK;
+    return dm_bad_rows_add(&c->bad, target, txn, row, err);
 }
 
 /* ---- steps ---- */
@@ -192,8 +187,10 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
     free(scan);
     if (status != DM_OK)
         return status;
+    const struct dm_txn txn = {.position = copied->at};
     for (size_t i = 0; i < copied->n_bad; i++)
-        keep_bad(c, &copied->bad[i], &(struct dm_txn){.position = copied->at});
+        if (keep_bad(c, copied->bad[i].target, &txn, &copied->bad[i].row, err) != DM_OK)
+            return DM_FAIL;
     c->copied = dm_xrealloc(c->copied, c->n_copied + 1, sizeof *c->copied);
     c->copied[c->n_copied++] = t->state.id;
     t->state.copied_at = copied->at;
@@ -280,6 +277,15 @@ static enum dm_status apply_step(struct dm_committer *c, struct dm_unit *unit, s
     return DM_OK;
 }
 
+static enum dm_status keep_rows(struct dm_committer *c, const struct dm_unit *unit,
+                                const struct dm_kept_row *rows, size_t n, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < n && status == DM_OK; i++)
+        status = keep_bad(c, rows[i].target, &unit->txns[rows[i].txn], &rows[i].row, err);
+    return status;
+}
+
 static enum dm_status apply_steps(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
 {
     c->apply.txns = unit->txns;
@@ -294,23 +300,36 @@ static enum dm_status apply_steps(struct dm_committer *c, struct dm_unit *unit, 
         dm_batch_free(step->batch); /* memory goes back before the next step needs some */
         step->batch = NULL;
     }
-    for (size_t i = 0; i < unit->n_bad; i++)
-        keep_bad(c, &unit->bad[i], &unit->txns[unit->bad[i].txn]);
-    for (size_t i = 0; i < c->apply.n_bad; i++)
-        keep_bad(c, &c->apply.bad[i], &unit->txns[c->apply.bad[i].txn]);
+    enum dm_status status = keep_rows(c, unit, unit->bad, unit->n_bad, err);
+    if (status == DM_OK)
+        status = keep_rows(c, unit, c->apply.bad, c->apply.n_bad, err);
+    if (status == DM_OK)
+        status = dm_bad_rows_each(&unit->unread, keep_bad, c, err);
     forget_applied_bad(c);
-    return DM_OK;
+    return status;
 }
 
 /* ---- publication ---- */
 
-/* Where a bad row came from: its own place (a line of a file), or its transaction's position. */
-static const char *bad_place(const struct dm_committer *c, size_t i, char *out, size_t size)
+struct quarantining {
+    struct dm_committer *committer;
+    struct sqlite3 *db;
+    struct dm_quarantine_writer writer;
+    const char *source;
+};
+
+static enum dm_status quarantine(void *ctx, struct dm_target *target, const struct dm_txn *txn,
+                                 const struct dm_bad_row *row, struct dm_error *err)
 {
-    if (c->bad[i].row.place != NULL)
-        return c->bad[i].row.place;
-    return c->options.type != NULL ? c->options.type->position_format(c->bad_txns[i].position, out, size)
-                                   : "";
+    struct quarantining *q = ctx;
+    const struct dm_source_type *type = q->committer->options.type;
+    char position[32] = "";
+    /* Where it came from: its own place (a line of a file), or its transaction's position. */
+    if (row->place == NULL && type != NULL)
+        (void)type->position_format(txn->position, position, sizeof position);
+    target->state.quarantined++;
+    return dm_quarantine_add(&q->writer, q->db, target->state.id, row, q->source,
+                             row->place != NULL ? row->place : position, NULL, err);
 }
 
 static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error *err)
@@ -319,18 +338,15 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
     const struct dm_unit *unit = c->closing;
     char position[32];
     enum dm_status status = DM_OK;
-    struct dm_quarantine_writer writer = {0};
     /* A copy has read all rows again: what is still bad is among its own bad rows. */
     for (size_t i = 0; i < c->n_copied && status == DM_OK; i++)
         status = dm_quarantine_remove(db, &(struct dm_quarantine_choice){.dataset = c->copied[i]}, NULL, err);
-    for (size_t i = 0; i < c->n_bad && status == DM_OK; i++) {
-        const char *source =
-            unit->source != NULL || c->options.source == NULL ? unit->source : c->options.source->name;
-        c->bad[i].target->state.quarantined++;
-        status = dm_quarantine_add(&writer, db, c->bad[i].target->state.id, &c->bad[i].row, source,
-                                   bad_place(c, i, position, sizeof position), NULL, err);
-    }
-    dm_quarantine_writer_release(&writer);
+    bool log = unit->source == NULL && c->options.source != NULL;
+    struct quarantining q = {
+        .committer = c, .db = db, .source = log ? c->options.source->name : unit->source};
+    if (status == DM_OK)
+        status = dm_bad_rows_each(&c->bad, quarantine, &q, err);
+    dm_quarantine_writer_release(&q.writer);
     if (status == DM_OK)
         status = dm_orphans_save(c->apply.orphans, db, unit->source, err);
     for (size_t i = 0; i < c->n_touched && status == DM_OK; i++)
@@ -429,7 +445,7 @@ bool dm_committer_published(const struct dm_committer *c)
 
 size_t dm_committer_bad_rows(const struct dm_committer *c)
 {
-    return c->n_bad + dm_orphans_count(c->apply.orphans);
+    return c->bad.n + dm_orphans_count(c->apply.orphans);
 }
 
 size_t dm_committer_waiting_rows(const struct dm_committer *c)

@@ -121,6 +121,7 @@ static void add_input(struct intake *in, size_t i)
     struct dm_intake_input *input = &in->inputs[in->n_inputs++];
     *input = (struct dm_intake_input){.job = i,
                                       .what = job,
+                                      .target = t->target,
                                       .schema = t->schema,
                                       .options = job->options,
                                       .max_bad = job->no_limits ? 0 : settings->max_quarantined,
@@ -214,14 +215,10 @@ static enum dm_status apply_part(struct intake *in, struct dm_intake_part *part,
         return DM_OK;
     struct dm_target *t = in->targets[part->job]->target;
     struct dm_unit *unit = part->unit;
-    for (size_t i = 0; i < unit->n_steps; i++)
-        unit->steps[i].target = t;
-    for (size_t i = 0; i < unit->n_bad; i++)
-        unit->bad[i].target = t;
     struct dm_dataset_state before = t->state;
     size_t bad = dm_committer_bad_rows(in->committer), waiting = dm_committer_waiting_rows(in->committer);
     in->applied[part->job] = true;
-    t->state.received += unit->n_bad;
+    t->state.received += unit->unread.n;
     if (dm_committer_apply(in->committer, unit, err) != DM_OK) {
         in->begun = false; /* it has abandoned the commit */
         return DM_FAIL;

@@ -93,7 +93,8 @@ static void new_unit(struct reading *g)
     g->unit->txns[0].commit_time_us = dm_clock_wall_us();
     g->unit->source = g->input->what->source;
     g->unit->origin = g->input->what->origin;
-    struct dm_step *step = dm_unit_add(g->unit, DM_STEP_ROWS, NULL);
+    g->unit->unread.folder = g->r->m->config->lake;
+    struct dm_step *step = dm_unit_add(g->unit, DM_STEP_ROWS, g->input->target);
     step->batch = dm_batch_new(g->input->schema);
 }
 
@@ -114,7 +115,7 @@ static enum dm_status push_unit(struct reading *g)
     struct dm_unit *u = g->unit;
     g->unit = NULL;
     u->rows = u->steps[0].batch->rows;
-    if (u->rows == 0 && u->n_bad == 0) {
+    if (u->rows == 0 && u->unread.n == 0) {
         dm_unit_free(u);
         return DM_OK;
     }
@@ -139,10 +140,10 @@ static enum dm_status keep_bad(void *ctx, uint64_t line, const struct dm_bad_row
     char *place = line > 0 ? dm_xasprintf("%s:%llu", g->input->what->origin, (unsigned long long)line)
                            : dm_xstrdup(g->input->what->origin);
     placed.place = place;
-    dm_kept_rows_add(&g->unit->bad, &g->unit->n_bad, NULL, 0, &placed);
+    enum dm_status status = dm_bad_rows_add(&g->unit->unread, g->input->target, g->unit->txns, &placed, err);
     free(place);
     g->bad++;
-    return over_limit(g, err);
+    return status == DM_OK ? over_limit(g, err) : status;
 }
 
 static void tell(struct reading *g, uint64_t done_before)
@@ -171,7 +172,7 @@ static enum dm_status read_all(struct reading *g, struct dm_error *err)
         if (status == DM_END)
             return DM_OK;
         if (dm_batch_bytes(batch) < g->r->part_bytes && batch->rows < unit_rows_most &&
-            g->unit->n_bad < bad_rows_per_part)
+            g->unit->unread.n < bad_rows_per_part)
             continue;
         if (push_unit(g) != DM_OK)
             return DM_END;

@@ -14,6 +14,7 @@
 struct dm_intake_input {
     size_t job; /* the caller's number, handed through */
     const struct dm_intake_job *what;
+    struct dm_target *target; /* of its rows; only handed through */
     const struct dm_schema *schema;
     struct dm_change_options options; /* with version field and rules */
     uint64_t max_bad;                 /* 0: no limit */
@@ -22,8 +23,7 @@ struct dm_intake_input {
 
 struct dm_intake_part {
     size_t job;
-    struct dm_unit
-        *unit; /* owned by who takes the part; its targets are not set. NULL: the job's end, and: */
+    struct dm_unit *unit; /* owned by who takes the part; NULL: the job's end, and: */
     enum dm_status status;
     struct dm_error error;
     uint64_t bad; /* rows of the whole job that could not be read */

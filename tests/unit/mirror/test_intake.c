@@ -186,15 +186,16 @@ static void test_large_file_that_fails(void **state)
     struct dm_error err = {0};
     make_orders(&f, "commit_bytes: 64KiB\n");
     enum { rows = 20000 };
-    char *text = dm_xalloc(rows * 64);
-    size_t n = (size_t)sprintf(text, "id,item,price,version\n");
+    const size_t size = rows * 64;
+    char *text = dm_xalloc(size);
+    size_t n = (size_t)snprintf(text, size, "id,item,price,version\n");
     for (int i = 0; i < rows; i++)
-        n += (size_t)sprintf(text + n, "%d,%s,1,1\n", i, "an item with a name of some length");
+        n += (size_t)snprintf(text + n, size - n, "%d,%s,1,1\n", i, "an item with a name of some length");
     char *large = write_file(&f, "large.csv", text);
     struct dm_relational_schema *s = orders_schema();
     s->settings.max_quarantined = 1;
     OK(declare(&f, s, &err));
-    sprintf(text + n, "x,a,1,1\ny,a,1,1\n");
+    (void)snprintf(text + n, size - n, "x,a,1,1\ny,a,1,1\n");
     char *spoilt = write_file(&f, "spoilt.csv", text);
     char *small = write_file(&f, "small.csv", "id,item,price,version\n-1,small,1,1\n");
     struct dm_intake_job jobs[] = {job_of(small), job_of(spoilt), job_of(small)};
@@ -220,6 +221,38 @@ static void test_large_file_that_fails(void **state)
     free(large);
     free(spoilt);
     free(small);
+    fixture_release(&f);
+}
+
+/* More bad rows than memory is given: all of them are kept, each with its own place. */
+static void test_many_bad_rows(void **state)
+{
+    (void)state;
+    struct fixture f = {0};
+    struct dm_error err = {0};
+    make_orders(&f, "commit_bytes: 64KiB\n");
+    enum { rows = 60000 };
+    const size_t size = rows * 160;
+    char *text = dm_xalloc(size);
+    size_t n = (size_t)snprintf(text, size, "id,item,price,version\n");
+    for (int i = 0; i < rows; i++)
+        n += (size_t)snprintf(text + n, size - n, "%s%d,%0100d,1,1\n", i % 10 == 0 ? "" : "x", i, i);
+    char *path = write_file(&f, "bad.csv", text);
+    struct dm_intake_job job = job_of(path);
+    OK(dm_intake(f.m, &job, 1, NULL, NULL, &err));
+    assert_int_equal(job.error.class, DM_ERROR_NONE);
+    assert_int_equal(job.counts.received, rows);
+    assert_int_equal(job.counts.upserted, rows / 10);
+    assert_int_equal(job.counts.quarantined, rows - rows / 10);
+    dm_intake_job_release(&job);
+    assert_int_equal(
+        number(&f, "select count(distinct position) from dm_quarantine where reason='wrong_type'"),
+        rows - rows / 10);
+    assert_int_equal(number(&f, "select count(*) from dm_quarantine where position = 'bad.csv:' || "
+                                "(cast(substr(json_extract(raw, '$.id'), 2) as integer) + 2)"),
+                     rows - rows / 10);
+    free(text);
+    free(path);
     fixture_release(&f);
 }
 
@@ -264,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_receipts),
         cmocka_unit_test(test_dry_run_and_limits),
         cmocka_unit_test(test_large_file_that_fails),
+        cmocka_unit_test(test_many_bad_rows),
         cmocka_unit_test(test_index_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
