@@ -50,7 +50,8 @@ static void print_counts(const json_t *r)
                  {"suppressed", "suppressed", false},
                  {"quarantined", "quarantined", true}};
     char text[32];
-    (void)printf("%s rows: ", dm_progress_count(count_of(r, "received"), text, sizeof text));
+    uint64_t received = count_of(r, "received");
+    (void)printf("%s row%s: ", dm_progress_count(received, text, sizeof text), received == 1 ? "" : "s");
     for (size_t i = 0, said = 0; i < sizeof parts / sizeof *parts; i++) {
         uint64_t n = count_of(r, parts[i].name);
         if (n == 0 && !parts[i].always)
