@@ -182,10 +182,14 @@ static void keep_column_texts(struct dm_relational_schema *s, const struct dm_re
     }
 }
 
-static void keep_role(const struct dm_relational_schema *s, char **role, const char *old)
+/* A version or timestamp that is not said again is still one, and with that required. */
+static void keep_role(struct dm_relational_schema *s, char **role, const char *old)
 {
-    if (*role == NULL && old != NULL && dm_relational_schema_find(s, old) >= 0)
-        *role = dm_xstrdup(old);
+    int at = *role == NULL && old != NULL ? dm_relational_schema_find(s, old) : -1;
+    if (at < 0)
+        return;
+    *role = dm_xstrdup(old);
+    s->columns[at].required = true;
 }
 
 /* All relationships when none is said; else of those that are still there what the form has no words for. */
