@@ -20,15 +20,23 @@ const char *dm_value_show(const char *text, size_t n, char *out, size_t size)
         while (n > SHOWN_BYTES - 4 && ((uint8_t)text[n] & 0xc0) == 0x80)
             n--; /* not in the middle of a character */
     }
-    bool valid = dm_utf8_valid((const uint8_t *)text, n);
     size_t len = 0;
     out[len++] = '"';
-    for (size_t i = 0; i < n && len + 12 < size; i++) {
+    for (size_t i = 0, used; i < n; i += used) {
+        for (used = 1; used < 4 && i + used < n && !dm_utf8_valid((const uint8_t *)text + i, used);)
+            used++;
         uint8_t c = (uint8_t)text[i];
-        if (c < 0x20 || c == 0x7f || (c >= 0x80 && !valid))
+        bool character = dm_utf8_valid((const uint8_t *)text + i, used);
+        used = character ? used : 1;
+        cut |= len + 12 >= size;
+        if (len + 12 >= size)
+            break;
+        if (c < 0x20 || c == 0x7f || !character) {
             len += (size_t)snprintf(out + len, size - len, "\\x%02x", c);
-        else
-            out[len++] = (char)c;
+        } else {
+            memcpy(out + len, text + i, used);
+            len += used;
+        }
     }
     (void)snprintf(out + len, size - len, cut ? "…\"" : "\"");
     return out;

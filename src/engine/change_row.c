@@ -114,6 +114,15 @@ static const char *key_text(struct dm_change_row *r, char *out, size_t size)
     return dm_key_text(r->key_row, 0, out, size);
 }
 
+/* How many bytes at `p` are one well-formed character; 0: none. */
+static size_t character(const char *p, size_t n)
+{
+    for (size_t len = 1; len <= 4 && len <= n; len++)
+        if (dm_utf8_valid((const uint8_t *)p, len))
+            return len;
+    return 0;
+}
+
 enum dm_status dm_change_row_report(struct dm_change_row *r, const char *reason, const char *key,
                                     enum dm_op op, const char *message, struct dm_error *err)
 {
@@ -136,9 +145,12 @@ enum dm_status dm_change_row_bad(struct dm_change_row *r, const char *reason, bo
     va_start(args, fmt);
     (void)vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
-    size_t n = strlen(message); /* what was cut may have been cut in the middle of a character */
-    for (int i = 0; i < 4 && n > 0 && !dm_utf8_valid((const uint8_t *)message, n); i++)
-        message[--n] = '\0';
+    size_t n = strlen(message);
+    for (size_t i = 0; i < n && !dm_utf8_valid((const uint8_t *)message, n); i++)
+        if (character(message + i, n - i) == 0) /* a name or text was cut in the middle of a character */
+            message[i] = '?';
+        else
+            i += character(message + i, n - i) - 1;
     return dm_change_row_report(r, reason, keyed ? key_text(r, key, sizeof key) : NULL, op, message, err);
 }
 
@@ -220,9 +232,10 @@ enum dm_status dm_change_row_add(struct dm_change_row *r, struct dm_batch *batch
     enum dm_op op = DM_OP_UPDATE;
     if (r->control.kind == DM_CELL_TEXT) {
         op = dm_change_op(r->control_kind, r->control.text, r->control.n);
+        char shown[128];
         if (op == 0)
-            return dm_change_row_bad(r, "unknown_change_type", true, op, err, "\"%.*s\" is no kind of change",
-                                     r->control.n > 60 ? 60 : (int)r->control.n, r->control.text);
+            return dm_change_row_bad(r, "unknown_change_type", true, op, err, "%s is no kind of change",
+                                     dm_value_show(r->control.text, r->control.n, shown, sizeof shown));
     }
     for (size_t i = 0; i < batch->n_columns; i++) {
         struct dm_column *c = &batch->columns[i];
@@ -252,15 +265,6 @@ enum dm_status dm_change_row_add(struct dm_change_row *r, struct dm_batch *batch
     batch->subxid = r->line < UINT32_MAX ? (uint32_t)r->line : UINT32_MAX;
     dm_batch_end_row(batch, op);
     return DM_OK;
-}
-
-/* How many bytes at `p` are one well-formed character; 0: none. */
-static size_t character(const char *p, size_t n)
-{
-    for (size_t len = 1; len <= 4 && len <= n; len++)
-        if (dm_utf8_valid((const uint8_t *)p, len))
-            return len;
-    return 0;
 }
 
 static enum dm_status raw_byte(struct dm_buffer *out, const char *text, size_t n, size_t *used,
