@@ -156,6 +156,14 @@ static void print_datasets(const struct dm_status_report *r, FILE *out)
         if (r->datasets[i].reason != NULL)
             (void)fprintf(out, "  %s is %s: %s\n", r->datasets[i].dataset, r->datasets[i].state,
                           r->datasets[i].reason);
+    for (size_t i = 0; i < r->n_datasets; i++) {
+        char n[2][32];
+        if (r->datasets[i].suppressed_keys > 0)
+            (void)fprintf(out, "  %s: %s keys were deleted by order; %s changes of them were left out\n",
+                          r->datasets[i].dataset,
+                          dm_progress_count(r->datasets[i].suppressed_keys, n[0], sizeof n[0]),
+                          dm_progress_count(r->datasets[i].suppressed, n[1], sizeof n[1]));
+    }
 }
 
 static void print_report(const struct dm_status_report *r, FILE *out)
@@ -207,8 +215,9 @@ static json_t *dataset_json(const struct dm_dataset_status *d)
         dm_json_count(o, "stale", d->stale);
         dm_json_count(o, "ties", d->ties);
         dm_json_count(o, "noop_deletes", d->noop_deletes);
-        dm_json_count(o, "suppressed", d->suppressed);
     }
+    dm_json_count(o, "suppressed_keys", d->suppressed_keys);
+    dm_json_count(o, "suppressed", d->suppressed);
     dm_json_count(o, "quarantined", d->quarantined);
     dm_json_count(o, "files", d->files);
     dm_json_count(o, "deleted_in_files", d->deleted_in_files);

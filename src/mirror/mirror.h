@@ -40,7 +40,9 @@ struct dm_dataset_status {
     char *reason;  /* why stopped or refused, with the remedy; NULL otherwise */
     uint64_t rows; /* live rows */
     uint64_t received, inserted, updated, deleted, truncated, quarantined; /* since the dataset was made */
-    uint64_t stale, ties, noop_deletes, suppressed;                        /* of declared ones */
+    uint64_t stale, ties, noop_deletes;                                    /* of declared ones */
+    uint64_t suppressed_keys; /* kept out by order (delete) … */
+    uint64_t suppressed;      /* … and the upserts of them that were left out */
     uint64_t files, deleted_in_files, bytes;
 };
 struct dm_source_status {

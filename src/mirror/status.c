@@ -8,6 +8,7 @@
 #include "mirror/lake_lock.h"
 #include "mirror/mirror.h"
 #include "mirror/state.h"
+#include "mirror/suppression.h"
 
 static char *text(sqlite3_stmt *st, int i)
 {
@@ -72,7 +73,10 @@ static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db,
     struct dm_lake_options options = {
         .folder = config->lake, .catalog_name = config->catalog_name, .read_only = true};
     struct dm_lake *lake = NULL;
+    struct dm_suppression *suppression = NULL;
     enum dm_status status = dm_lake_open(&options, &lake, err);
+    if (status == DM_OK)
+        status = dm_suppression_open(db, false, &suppression, err);
     out->datasets = dm_xzalloc(states.n, sizeof *out->datasets);
     for (size_t i = 0; i < states.n && status == DM_OK; i++) {
         const struct dm_dataset_state *s = &states.items[i];
@@ -93,8 +97,12 @@ static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db,
             .noop_deletes = s->noop_deletes,
             .suppressed = s->suppressed,
         };
+        struct dm_suppressed *keys = dm_suppression_of(suppression, s->id);
+        d->suppressed_keys = dm_suppressed_count(keys);
+        dm_suppressed_unref(keys);
         status = read_files(lake, d, s, err);
     }
+    dm_suppression_close(suppression);
     dm_lake_close(lake);
     dm_dataset_states_release(&states);
     return status;
