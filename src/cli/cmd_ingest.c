@@ -171,7 +171,7 @@ static void print_part(const json_t *file, const char *name, const char *words, 
     *first = false;
 }
 
-static void print_file(const json_t *file)
+static void print_file(const json_t *file, bool dry_run)
 {
     const char *name = json_string_value(json_object_get(file, "file"));
     const json_t *error = json_object_get(file, "error");
@@ -204,6 +204,11 @@ static void print_file(const json_t *file)
     if (old > 0 && old + count_of(file, "quarantined") == received)
         (void)printf("  nothing new: %s stale or of an equal version\n",
                      old == 1 ? "the row is" : "all rows are");
+    uint64_t upserted = count_of(file, "upserted"), inserted = count_of(file, "inserted");
+    if (dry_run && inserted < upserted) /* is the key as unique as they think? */
+        (void)printf("  keys: %s new rows, %s replace a row of the same key (of the dataset or of this file)\n",
+                     dm_progress_count(inserted, rows, sizeof rows),
+                     dm_progress_count(upserted - inserted, speed, sizeof speed));
     const json_t *notes = json_object_get(file, "notes");
     for (size_t i = 0; i < json_array_size(notes); i++)
         (void)printf("  note: %s\n", json_string_value(json_array_get(notes, i)));
@@ -244,7 +249,7 @@ static int print_result(const struct dm_invocation *in, const json_t *order, jso
         return code;
     }
     for (size_t i = 0; i < tried; i++)
-        print_file(json_array_get(files, i));
+        print_file(json_array_get(files, i), dm_invocation_has(in, "dry-run"));
     if (wanted > tried)
         (void)printf("%zu file%s not tried\n", wanted - tried, wanted - tried == 1 ? " was" : "s were");
     if (code == DM_EXIT_QUARANTINED)

@@ -181,6 +181,7 @@ static void count(struct dm_intake_counts *c, const struct dm_dataset_state *bef
 {
     c->received += now->received - before->received;
     c->upserted += now->inserted - before->inserted + (now->updated - before->updated);
+    c->inserted += now->inserted - before->inserted;
     c->deleted += now->deleted - before->deleted;
     c->stale += now->stale - before->stale;
     c->ties += now->ties - before->ties;

@@ -64,6 +64,7 @@ static json_t *file_json(const struct dm_intake_job *job, double seconds)
     json_object_set_new(o, "file", json_string(job->origin));
     put_count(o, "received", c->received);
     put_count(o, "upserted", c->upserted);
+    put_count(o, "inserted", c->inserted);
     put_count(o, "deleted", c->deleted);
     put_count(o, "stale", c->stale);
     put_count(o, "ties", c->ties);

@@ -24,6 +24,7 @@ static json_t *job_json(const struct dm_intake_job *job)
         uint64_t n;
     } counts[] = {{"received", job->counts.received},
                   {"upserted", job->counts.upserted},
+                  {"inserted", job->counts.inserted},
                   {"deleted", job->counts.deleted},
                   {"stale", job->counts.stale},
                   {"ties", job->counts.ties},
