@@ -144,6 +144,8 @@ static enum dm_status parse_column(struct dm_change_reader *r, size_t field, siz
             dm_column_append_null(column);
             continue;
         }
+        if (dm_table_narrow(&t->types[source], vector_of(t, source), from + i, column))
+            continue;
         if (spell(t, source, from + i, t->modes[field] == DM_TABLE_JSON, err) != DM_OK)
             return DM_FAIL;
         struct dm_value_problem problem = {.reason = "wrong_type",

@@ -156,6 +156,18 @@ static int64_t integer_at(duckdb_type id, const void *data, size_t row)
     }
 }
 
+bool dm_table_narrow(const struct dm_value_type *type, duckdb_vector vector, size_t row,
+                     struct dm_column *column)
+{
+    if (column->type.id != DM_INT32 || integer_rank(type->id) == 0)
+        return false;
+    int64_t wide = integer_at(type->id, duckdb_vector_get_data(vector), row);
+    int32_t v = (int32_t)wide;
+    if (v == wide)
+        dm_column_append_fixed(column, &v);
+    return v == wide;
+}
+
 static dm_int128 decimal_at(duckdb_type internal, const void *data, size_t row)
 {
     switch (internal) {
