@@ -3,7 +3,14 @@
 What a rule needs in depth is tested beside its feature; here each stands once, in a few lines.
 """
 import json
+import shutil
+from datetime import datetime, timedelta, timezone
 
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from test_http_push import order, pushed  # noqa: F401  (fixture)
 from test_relationships import FAMILY, SCHOOL, check, declared, only, shop  # noqa: F401  (fixtures)
 
 
@@ -75,3 +82,412 @@ def test_rule_quarantined_rows_are_replayed_by_one_command(declared):  # noqa: F
     declared.apply("schemas:\n  - {name: s.t, columns: {id: int64 not null, v: int64 not null, n: int64}, key: [id], version: v}\n")
     assert "1 applied" in declared.run("quarantine", "replay", "s.t", "--all").stdout
     assert [r["n"] for r in declared.rows("s.t")] == [2**40] and declared.quarantine("s.t") == []
+
+
+# ---- changes ----
+
+ITEMS = "schemas:\n  - {{name: s.items, columns: {{id: int64 not null, v: {version} not null, name: string, n: int32}}, key: [id], version: v{more}}}\n"
+
+
+def items(declared, version="int64", more=""):
+    declared.apply(ITEMS.format(version=version, more=more))
+    return declared
+
+
+def state(declared, *columns, dataset="s.items"):
+    return sorted(tuple(r[c] for c in columns or ("id", "v", "name")) for r in declared.rows(dataset))
+
+
+def test_rule_change_request_type_is_u_or_d_in_either_case_and_upsert_when_absent(declared):  # noqa: F811
+    items(declared)
+    declared.ingest("s.items", [{"id": i, "v": 1, "name": "a"} for i in range(5)])
+    declared.ingest("s.items", [{"id": i, "v": 2, "name": "b", "_change_request_type": t} for i, t in enumerate(["u", "U", "d", "D", None])])
+    assert state(declared) == [(0, 2, "b"), (1, 2, "b"), (4, 2, "b")]
+
+
+def test_rule_the_control_column_is_never_stored_and_said_so(declared):  # noqa: F811
+    """One page there requires the column, another forbids it: here it is accepted, stripped, and said so."""
+    items(declared)
+    p = declared.ingest("s.items", [{"id": 1, "v": 1, "_change_request_type": "u"}])
+    assert 'column "_change_request_type" tells the kind of change and is not stored' in p.stdout
+    assert set(declared.rows("s.items")[0]) == {"id", "v", "name", "n"}
+    p = declared.ingest("s.items", [{"id": 2, "v": 1}])          # nor is it missed
+    assert "_change_request_type" not in p.stdout and state(declared, "id") == [(1,), (2,)]
+
+
+def test_rule_other_change_types_are_quarantined(declared):  # noqa: F811
+    items(declared)
+    declared.ingest("s.items", [{"id": 1, "v": 1, "_change_request_type": "x"}, {"id": 2, "v": 1, "_change_request_type": "u"}], code=7)
+    assert [b["reason"] for b in declared.quarantine("s.items")] == ["unknown_change_type"] and state(declared, "id") == [(2,)]
+
+
+def test_rule_rows_are_complete_unless_null_updates_are_ignored(declared):  # noqa: F811
+    items(declared)
+    declared.ingest("s.items", [{"id": 1, "v": 1, "name": "a", "n": 7}])
+    declared.ingest("s.items", [{"id": 1, "v": 2, "n": 8}])
+    assert state(declared, "name", "n") == [(None, 8)]
+    items(declared, more=", ignore_null_updates: true")
+    declared.ingest("s.items", [{"id": 1, "v": 3, "name": "b"}])
+    assert state(declared, "name", "n") == [("b", 8)]
+
+
+def test_rule_bad_rows_have_a_reason_each(declared):  # noqa: F811
+    items(declared)
+    path = declared.folder / "bad.ndjson"
+    path.write_text('{"id": null, "v": 1}\n{"v": 1}\n{"id": 3}\n{"id": 4, "v": 1, "n": "many"}\n{"id": 5, "v": 1, "n": 4294967296}\n{"id": 6, "v"\n{"id": 7, "v": 1}\n')
+    declared.run("ingest", "s.items", str(path), code=7)
+    assert [b["reason"] for b in declared.quarantine("s.items")] == ["null_key", "null_key", "missing_version", "wrong_type", "value_out_of_range", "corrupt_row"]
+    assert state(declared, "id") == [(7,)]
+
+
+def test_rule_several_sources_feed_one_dataset_by_version(declared, folder):  # noqa: F811
+    """Files of two folders, a command and a query: the highest version wins, whoever brings it."""
+    items(declared)
+    for name, version in (("east", 2), ("west", 4)):
+        (folder / name).mkdir()
+        (folder / name / "1.csv").write_text(f"id,v,name\n1,{version},{name}\n2,{6 - version},{name}\n")
+    declared.mirror.config.write_text(f"lake: {declared.mirror.lake.folder}\nsources:\n" + "".join(
+        f"  {n}: {{type: files, path: {folder / n}, dataset: s.items}}\n" for n in ("east", "west")))
+    declared.mirror.catch_up()
+    declared.run("sql", "insert into s.items select id, 3 as v, 'sql' as name from s.items")
+    declared.ingest("s.items", [{"id": 1, "v": 1, "name": "late"}, {"id": 3, "v": 1, "name": "command"}])
+    assert state(declared) == [(1, 4, "west"), (2, 4, "east"), (3, 1, "command")]
+
+
+# ---- the version ----
+
+def test_rule_the_highest_version_wins_whatever_the_order(declared):  # noqa: F811
+    items(declared)
+    for versions in ([3, 1, 2], [1, 2, 3], [2, 3, 1]):
+        for v in versions:
+            declared.ingest("s.items", [{"id": versions[0], "v": v, "name": f"at {v}"}])
+    assert state(declared) == [(i, 3, "at 3") for i in (1, 2, 3)]
+
+
+def test_rule_of_equal_versions_a_delete_wins_and_else_the_later_arrival(declared):  # noqa: F811
+    items(declared)
+    declared.ingest("s.items", [{"id": i, "v": 1, "name": "first"} for i in (1, 2)])
+    declared.ingest("s.items", [{"id": 1, "v": 1, "name": "second"}, {"id": 2, "v": 1, "_change_request_type": "d"}])
+    declared.ingest("s.items", [{"id": 2, "v": 1, "name": "third"}])
+    assert state(declared) == [(1, 1, "second")]
+
+
+def test_rule_a_delete_of_an_unknown_key_keeps_an_older_upsert_out(declared):  # noqa: F811
+    items(declared)
+    declared.ingest("s.items", [{"id": 1, "v": 5, "_change_request_type": "d"}])     # key and version are enough
+    index = declared.mirror.lake.folder / ".index"
+    assert index.exists()
+    shutil.rmtree(index)                                                               # tombstones are not derived state
+    declared.ingest("s.items", [{"id": 1, "v": 4, "name": "late"}, {"id": 2, "v": 1, "name": "b"}])
+    assert state(declared, "id") == [(2,)]
+    declared.ingest("s.items", [{"id": 1, "v": 6, "name": "new"}])
+    assert state(declared, "id") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("type, versions", [
+    ("int32", [-5, 0, 7]), ("int64", [-2**62, 9, 10]), ("date", ["1969-12-31", "2024-01-09", "2024-01-10"]),
+    ("timestamptz", ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00.000001Z", "2024-01-01T03:00:00+02:00"])])
+def test_rule_versions_are_integers_dates_and_times(declared, type, versions):  # noqa: F811
+    items(declared, version=type)
+    for i, order in enumerate(([0, 1, 2], [2, 1, 0], [1, 2, 0])):
+        for k in order:
+            declared.ingest("s.items", [{"id": i, "v": versions[k], "name": str(k)}])
+    assert state(declared, "id", "name") == [(0, "2"), (1, "2"), (2, "2")]
+
+
+def test_rule_the_position_is_the_version_of_a_log_source(shop):  # noqa: F811
+    """None need be declared: the latest state of the source wins."""
+    shop.execute("create table t (id integer primary key, n int)")
+    mirror = shop.mirror()
+    mirror.catch_up()
+    shop.execute("insert into t values (1, 9); update t set n = 3; update t set n = 5; update t set n = 1")
+    mirror.catch_up()
+    assert mirror.query("from shop.t") == [{"id": 1, "n": 1}]
+
+
+# ---- ways in ----
+
+def test_rule_there_are_no_limits_of_rate_and_share(declared):  # noqa: F811
+    """There: 15 minutes between batches, at most 20 % of the rows a day. Here: all rows, again and again."""
+    items(declared)
+    for v in range(1, 6):
+        declared.ingest("s.items", [{"id": i, "v": v} for i in range(1000)])
+    assert state(declared, "id", "v") == [(i, 5) for i in range(1000)]
+
+
+def test_rule_uploads_may_be_larger_than_100_mb(declared):  # noqa: F811
+    items(declared)
+    path = declared.folder / "large.ndjson"
+    with open(path, "w") as f:
+        for i in range(1100):
+            f.write(json.dumps({"id": i, "v": 1, "name": chr(97 + i % 26) * 100_000}) + "\n")
+    assert path.stat().st_size > 105_000_000
+    declared.run("ingest", "s.items", str(path))
+    assert declared.mirror.query("select count(*) as n, sum(length(name)) as bytes from s.items") == [{"n": 1100, "bytes": 110_000_000}]
+
+
+def test_rule_ddl_may_have_more_than_200_tables_and_10_mb(declared):  # noqa: F811
+    path = declared.folder / "many.sql"
+    path.write_text("".join(f"CREATE TABLE t{i} (id INT PRIMARY KEY, v BIGINT NOT NULL); -- {'x' * 50_000}\n" for i in range(220)))
+    assert path.stat().st_size > 10_500_000
+    declared.run("schema", "apply", str(path), "--namespace", "big", "--version", "v")
+    assert declared.run("schema", "list", "--json").stdout.count('"big.t') >= 220
+
+
+def test_rule_csv_json_and_parquet_are_the_same(declared):  # noqa: F811
+    items(declared)
+    table = pyarrow.table({"id": pyarrow.array([1, 2], pyarrow.int64()), "v": [1, 1], "name": ["a", None], "n": pyarrow.array([5, 6], pyarrow.int32())})
+    pyarrow.parquet.write_table(table, declared.folder / "a.parquet")
+    (declared.folder / "a.csv").write_text("id,v,name,n\n1,1,a,5\n2,1,,6\n")
+    (declared.folder / "a.json").write_text('[{"id": 1, "v": 1, "name": "a", "n": 5}, {"id": 2, "v": 1, "name": null, "n": 6}]')
+    for name in ("a.parquet", "a.csv", "a.json"):
+        items(declared)
+        declared.run("ingest", "s.items", str(declared.folder / name))
+        assert state(declared, "id", "v", "name", "n") == [(1, 1, "a", 5), (2, 1, None, 6)]
+        declared.run("schema", "drop", "s.items")
+
+
+def test_rule_pushed_changes_obey_key_and_version(pushed):  # noqa: F811
+    status, answer, _ = pushed.push([order(1, 2, "sent"), order(1, 1), order(2, 1), {"id": 2, "version": 1, "_change_request_type": "d"}, order(3, 1, "lost")])
+    assert status == 200 and pushed.orders() == {1: ("sent", 2)}
+    assert (answer["upserted"], answer["deleted"], answer["stale"], answer["quarantined"]) == (2, 1, 1, 1)
+
+
+def test_rule_results_of_sql_obey_key_version_and_quarantine(declared):  # noqa: F811
+    items(declared)
+    declared.ingest("s.items", [{"id": i, "v": 5, "name": "a"} for i in (1, 2, 3)])
+    declared.run("sql", "insert into s.items select id, v + id - 2 as v, 'sql' as name, case id when 2 then 'd' end as _change_request_type from s.items "
+                 "union all select null, 1, 'no key', null", code=7)
+    assert state(declared) == [(1, 5, "a"), (3, 6, "sql")]
+    assert [b["reason"] for b in declared.quarantine("s.items")] == ["null_key"]
+
+
+def test_rule_key_uniqueness_is_said_before_a_load(declared):  # noqa: F811
+    """The quick start there: 20 rows, 5 pairs of one (person, time): 15 survive. A dry run says so."""
+    declared.apply("schemas:\n  - {name: quick.people, behavior: time-series, columns: {personid: int64 not null, timestamp: timestamptz not null, "
+                   "id: int64 not null}, key: [personid, timestamp], version: id, timestamp: timestamp}\n")
+    keys = [(p, f"2024-05-01T00:00:{p:02d}Z") for p in range(15)]
+    path = declared.folder / "people.csv"
+    path.write_text("personid,timestamp,id\n" + "".join(f"{p},{t},{i}\n" for i, (p, t) in enumerate(keys + keys[:5], 1)))
+    p = declared.run("ingest", "quick.people", str(path), "--dry-run")
+    assert "20 rows" in p.stdout and "15 new rows, 5 replace a row of the same key" in p.stdout
+    assert declared.rows("quick.people") == []
+    declared.run("ingest", "quick.people", str(path))
+    assert [r["id"] for r in sorted(declared.rows("quick.people"), key=lambda r: r["personid"])] == [16, 17, 18, 19, 20, *range(6, 16)]
+
+
+def test_rule_a_new_key_is_checked_against_the_rows_first(declared):  # noqa: F811
+    items(declared)
+    declared.ingest("s.items", [{"id": 1, "v": 1, "name": "a"}, {"id": 2, "v": 2, "name": "a"}])
+    p = declared.apply(ITEMS.format(version="int64", more="").replace("key: [id]", "key: [name]").replace("name: string", "name: string not null"), code=2)
+    assert "name" in p.stderr and state(declared, "id") == [(1,), (2,)]
+
+
+# ---- deletes and expiry ----
+
+def test_rule_rows_are_deleted_by_key_or_predicate_with_a_preview(declared):  # noqa: F811
+    items(declared)
+    declared.ingest("s.items", [{"id": i, "v": 1, "name": "abc"[i % 3]} for i in range(9)])
+    preview = json.loads(declared.run("delete", "s.items", "--where", "name = 'a'", "--dry-run", "--json").stdout)
+    assert preview["datasets"][0]["rows"] == 3 and len(declared.rows("s.items")) == 9
+    declared.run("delete", "s.items", "--where", "name = 'a'", "--yes")
+    declared.run("delete", "s.items", "1", "--yes")
+    assert state(declared, "id") == [(2,), (4,), (5,), (7,), (8,)]
+
+
+def test_rule_a_delete_reaches_related_datasets_only_when_asked(declared):  # noqa: F811
+    for arguments, children in (([], [1, 2]), (["--related"], [2])):
+        declared.apply(FAMILY.format(cardinality="M:0", type="int64", to="id", more=""))
+        declared.ingest("crm.parents", [{"id": 1, "v": 1}, {"id": 2, "v": 1}])
+        declared.ingest("crm.children", [{"id": 1, "v": 1, "parent": 1}, {"id": 2, "v": 1, "parent": 2}])
+        declared.run("delete", "crm.parents", "1", "--yes", *arguments)
+        assert declared.column("crm.parents") == [2] and declared.column("crm.children") == children
+        declared.run("delete", "crm.parents", "1", "--unsuppress", "--yes")
+
+
+def test_rule_a_deleted_row_is_suppressed_for_good(declared):  # noqa: F811
+    items(declared)
+    declared.ingest("s.items", [{"id": 1, "v": 1}, {"id": 2, "v": 1}])
+    declared.run("delete", "s.items", "1", "--yes")
+    p = declared.ingest("s.items", [{"id": 1, "v": 99}, {"id": 3, "v": 1}])
+    declared.run("sql", "insert into s.items select 1 as id, 100 as v")
+    assert state(declared, "id") == [(2,), (3,)] and "1 suppressed" in p.stdout
+
+
+def test_rule_a_report_says_when_the_bytes_are_gone(declared):  # noqa: F811
+    items(declared)
+    declared.ingest("s.items", [{"id": 1, "v": 1, "name": "secret"}, {"id": 2, "v": 1}])
+    declared.run("delete", "s.items", "1", "--until-erased", "--yes")
+    report = json.loads(declared.run("delete", "--show", "1", "--json").stdout)
+    assert report["status"] == "erased" and "the last byte was gone at" in declared.run("delete", "--show", "1").stdout
+
+
+@pytest.mark.parametrize("behavior", ["record", "time-series"])
+def test_rule_expiry_is_a_period_of_each_dataset_of_either_behavior(declared, behavior):  # noqa: F811
+    series = behavior == "time-series"
+    declared.apply(f"schemas:\n  - {{name: s.e, behavior: {behavior}, columns: {{id: int64 not null, at: timestamptz not null, v: timestamptz not null}}, "
+                   f"key: {'[id, at], timestamp: at' if series else '[id]'}, version: v, expire: P3M}}\n")
+    now = datetime.now(timezone.utc)
+    old, new = (now - timedelta(days=100)).isoformat(), (now - timedelta(days=80)).isoformat()
+    at = "at" if series else "v"         # the other time does not count
+    other = "v" if series else "at"
+    declared.ingest("s.e", [{"id": 1, at: old, other: new}, {"id": 2, at: new, other: old}])
+    declared.run("expire")
+    assert [r["id"] for r in declared.rows("s.e")] == [2]
+
+
+# ---- schemas ----
+
+COLUMNS = "columns: {id: int64 not null, v: int64 not null, at: timestamptz not null, name: string, price: decimal(9,2) not null, maybe: int64}"
+
+
+@pytest.mark.parametrize("rule, rest, said", [
+    ("primary_key_is_mandatory", "version: v", "key"),
+    ("version_is_mandatory", "key: [id]", "version"),
+    ("a_column_is_not_both_key_and_version", "key: [id, v], version: v", "v"),
+    ("key_columns_are_required", "key: [name], version: v", "name"),
+    ("version_is_required", "key: [id], version: maybe", "maybe"),
+    ("time_series_needs_a_timestamp", "behavior: time-series, key: [id, at], version: v", "timestamp"),
+    ("a_time_series_key_has_the_timestamp", "behavior: time-series, key: [id], version: v, timestamp: at", "at"),
+    ("timestamp_is_for_time_series_only", "key: [id], version: v, timestamp: at", "timestamp"),
+    ("timestamp_is_a_date_time", "behavior: time-series, key: [id, price], version: v, timestamp: price", "price"),
+    ("union_is_refused", "key: [id], version: v, union: true", "union"),
+], ids=lambda x: x if "_" in str(x) and " " not in str(x) else "")
+def test_rule_of_schemas(declared, rule, rest, said):  # noqa: F811
+    p = declared.apply(f"schemas:\n  - {{name: s.t, {COLUMNS}, {rest}}}\n", code=2)
+    assert said in p.stderr and "schemas1.yaml" in p.stderr and declared.run("schema", "list", "--json").stdout.count("s.t") == 0
+
+
+def test_rule_evolution_adds_renames_drops_and_widens_with_data_and_refuses_what_would_lose_it(declared):  # noqa: F811
+    items(declared)
+    declared.ingest("s.items", [{"id": 1, "v": 1, "name": "a", "n": 7}])
+    def wanted(columns, more=""):
+        return f"schemas:\n  - {{name: s.items, columns: {{id: int64 not null, v: int64 not null, {columns}}}, key: [id], version: v{more}}}\n"
+    assert declared.apply(wanted("name: string, n: int16"), code=2).stderr
+    assert "n" in declared.apply(wanted("name: string"), code=2).stderr                   # holds values
+    declared.apply(wanted("title: {type: string, renamed_from: name}, n: int64, more: date"))
+    assert state(declared, "id", "v", "title", "n", "more") == [(1, 1, "a", 7, None)]
+    declared.apply(wanted("title: string, more: date", ", drop_columns: [n]"))
+    assert set(declared.rows("s.items")[0]) == {"id", "v", "title", "more"}
+
+
+# ---- relational schemas ----
+
+def refuse(declared, text, *words):  # noqa: F811
+    message = declared.apply(text, code=2).stderr
+    assert all(word in message for word in words), message
+    return message
+
+
+def table(columns, rest="", name="s.t"):
+    return f"schemas:\n  - {{name: {name}, columns: {{{columns}}}{', ' if rest else ''}{rest}}}\n"
+
+
+def test_rule_behavior_is_record_unless_time_series_is_said(declared):  # noqa: F811
+    declared.apply(table("id: int64 key, v: int64 version") + table("id: int64 key, t: timestamptz key, v: int64 version",
+                                                                    "behavior: time-series, timestamp: t", "s.e").removeprefix("schemas:\n"))
+    found = {s["schema"]: s for s in map(json.loads, declared.run("schema", "list", "--json").stdout.splitlines())}
+    assert (found["s.t"]["behavior"], found["s.e"]["behavior"], found["s.e"]["timestamp"]) == ("record", "time-series", "t")
+
+
+def test_rule_key_and_version_are_mandatory_for_declared_schemas(declared):  # noqa: F811
+    refuse(declared, table("id: int64 not null, v: int64 version"), "s.t: there is no primary key")
+    refuse(declared, table("id: int64 key, v: int64 not null"), "s.t: there is no version column")
+
+
+def test_rule_a_mirrored_table_has_the_position_as_its_version(shop):  # noqa: F811
+    shop.execute("create table t (id integer primary key)")
+    mirror = shop.mirror()
+    mirror.catch_up()
+    listed = [json.loads(line) for line in mirror.with_config("schema", "list", "--json").stdout.splitlines()]
+    assert [(s["schema"], s["key"], s["version"]) for s in listed] == [("shop.t", ["id"], "(position)")]
+
+
+def test_rule_key_fields_are_root_level_and_required_and_a_time_series_key_includes_the_timestamp(declared):  # noqa: F811
+    refuse(declared, table("id: int64, v: int64 version", "key: id"), "column \"id\" is part of the primary key and must be required")
+    refuse(declared, table("id: int64, v: int64 version", "key: address/zip"), "not a column", "root level")
+    series = "behavior: time-series, timestamp: t, "
+    refuse(declared, table("id: int64 not null, t: timestamptz not null, v: int64 version", series + "key: [id, v]"), "both")
+    refuse(declared, table("id: int64 not null, u: int64 not null, t: timestamptz not null, v: int64 version", series + "key: [id, u]"),
+           "must include its timestamp \"t\"")
+    refuse(declared, table("t: timestamptz not null, v: int64 version", series + "key: t"), "composite")
+
+
+def test_rule_a_column_cannot_be_both_key_and_version(declared):  # noqa: F811
+    refuse(declared, table("id: int64 key", "version: id"), "column \"id\" cannot be both part of the primary key and the version")
+
+
+def test_rule_the_version_is_required_and_a_time_or_a_number(declared):  # noqa: F811
+    refuse(declared, table("id: int64 key, v: int64", "version: v"), "column \"v\" is the version and must be required")
+    refuse(declared, table("id: int64 key, v: boolean version"), "column \"v\" is the version and cannot be boolean")
+    for i, good in enumerate(["int64", "int32", "smallint", "date", "timestamp", "timestamptz", "'decimal(9,2)'", "string"]):
+        declared.apply(table(f"id: int64 key, v: {{type: {good}, version: true}}", name=f"s.t{i}"))
+
+
+def test_rule_the_timestamp_is_a_required_date_time_of_time_series_only(declared):  # noqa: F811
+    refuse(declared, table("id: int64 key, t: timestamptz not null, v: int64 version", "timestamp: t"), "only a time-series schema has a timestamp")
+    refuse(declared, table("id: int64 key, t: timestamptz key, v: int64 version", "behavior: time-series"), "needs a timestamp")
+    refuse(declared, table("id: int64 key, t: date key, v: int64 version", "behavior: time-series, timestamp: t"), "must be a date-time, not date")
+
+
+def test_rule_evolution_adds_renames_drops_and_widens_and_refuses_what_loses_data(declared):  # noqa: F811
+    declared.apply(table("id: int64 key, v: int64 version, a: int32, b: string, c: string"))
+    declared.ingest("s.t", [{"id": 1, "v": 1, "a": 7, "b": "x", "c": "y"}])
+    refuse(declared, table("id: int64 key, v: int64 version, a: int32, b: string"), "drop column c", "drop_columns")
+    refuse(declared, table("id: int64 key, v: int64 version, a: date, b: string, c: string"), "type int32 to date")
+    declared.apply(table("id: int64 key, v: int64 version, a: int64, d: {type: string, renamed_from: b}, e: date", "drop_columns: [c]"))
+    row = declared.rows("s.t")[0]
+    assert (row["a"], row["d"], row["e"]) == (7, "x", None) and "c" not in row and "b" not in row
+
+
+def test_rule_union_is_refused(declared):  # noqa: F811
+    refuse(declared, table("id: int64 key, v: int64 version", "union: true"), "union")
+    body = {"title": "s.t", "type": "object", "meta:immutableTags": ["union"],
+            "definitions": {"customFields": {"type": "object", "properties": {"id": {"type": "string"}}}}}
+    p = declared.run("schema", "apply", "-", code=2, stdin=json.dumps(body))
+    assert "union" in p.stderr
+
+
+def test_rule_nothing_is_inherited(declared):  # noqa: F811
+    body = {"title": "s.t", "type": "object", "allOf": [{"$ref": "https://ns.adobe.com/xdm/context/profile"}],
+            "definitions": {"customFields": {"type": "object", "properties": {"id": {"type": "string"}}}}}
+    assert "inherits no fields" in declared.run("schema", "apply", "-", code=2, stdin=json.dumps(body)).stderr
+
+
+def test_rule_the_control_column_is_never_stored(declared):  # noqa: F811
+    refuse(declared, table("id: int64 key, v: int64 version, _change_request_type: string"), "reserved")
+
+
+def test_rule_relationships_need_root_level_columns_of_comparable_types(declared):  # noqa: F811
+    parent = "schemas:\n  - {name: s.p, columns: {id: int64 key, v: int64 version}}\n"
+    child = "  - {{name: s.c, columns: {{id: int64 key, p: {type}, v: int64 version}}, relationships: [{{columns: {columns}, to: s.p}}]}}\n"
+    refuse(declared, parent + child.format(type="string", columns="p"), "comparable types", "\"p\" is string")
+    refuse(declared, parent + child.format(type="int64", columns="q"), "there is no column \"q\"")
+    declared.apply(parent + child.format(type="int32", columns="p"))
+
+
+def test_rule_many_to_many_needs_a_junction(declared):  # noqa: F811
+    refuse(declared, table("id: int64 key, v: int64 version", "relationships: [{columns: id, to: s.t, cardinality: 'M:M'}]"), "junction")
+
+
+def test_rule_ddl_is_imported_without_limits_of_size_or_tables(declared):  # noqa: F811
+    """There 10 MB and 200 tables; here a file of 1000."""
+    ddl = "".join(f"CREATE TABLE s.t{i} (order_id INT NOT NULL, product_id INT NOT NULL, order_status enum('PENDING','SHIPPED'), updated_at DATE,"
+                  f" PRIMARY KEY(order_id, product_id));\n" for i in range(1000))
+    p = declared.run("schema", "apply", "-", "--dry-run", "--format", "ddl", "--version", "updated_at", stdin=ddl)
+    assert p.stdout.count("new, with 4 columns") == 1000
+
+
+def test_rule_the_documented_bodies_are_accepted(declared):  # noqa: F811
+    body = {"title": "marketing.customers", "type": "object", "description": "who",
+            "definitions": {"customFields": {"type": "object", "properties": {
+                "customer_id": {"title": "Customer ID", "type": "string", "minLength": 1}, "name": {"type": "string"},
+                "email": {"type": "string", "format": "email", "minLength": 1}, "updated_at": {"type": "string", "format": "date-time"}},
+                "required": ["customer_id", "updated_at"]}},
+            "allOf": [{"$ref": "#/definitions/customFields", "meta:xdmType": "object"}],
+            "meta:extends": ["https://ns.adobe.com/xdm/data/adhoc-v2"], "meta:behaviorType": "record"}
+    key = {"@type": "xdm:descriptorPrimaryKey", "xdm:sourceSchema": "marketing.customers", "xdm:sourceProperty": ["/customer_id"]}
+    version = {"@type": "xdm:descriptorVersion", "xdm:sourceSchema": "marketing.customers", "xdm:sourceProperty": "/updated_at"}
+    declared.run("schema", "apply", "-", stdin=json.dumps([body, key, version]))
+    declared.ingest("marketing.customers", [{"customer_id": "a", "updated_at": "2026-01-01T00:00:00Z"}, {"customer_id": "", "updated_at": "2026-01-01T00:00:00Z"}], code=7)
+    assert declared.column("marketing.customers", "customer_id") == ["a"]
