@@ -284,24 +284,21 @@ static struct dm_schema *encoded_schema(void)
     return s;
 }
 
+/* clang-format off */
 #define FIELD(name, type, logical) "{\"field\":\"" name "\",\"type\":\"" type "\",\"name\":\"" logical "\"}"
 #define ENCODINGS \
-    "[{\"field\":\"id\",\"type\":\"int64\"}," FIELD("day", "int32", "io.debezium.time.Date") "," FIELD("ms", "int64", "io.debezium.time.Timestamp") "," FIELD("us", "int64", "io.debezium.time.MicroTimestamp") "," FIELD( \
-        "ns", "int64", \
-        "io.debezium.time.NanoTimestamp") "," FIELD("tz", "string", \
-                                                    "io.debezium.time.ZonedTimestamp") "," FIELD("tms", \
-                                                                                                 "int32", \
-                                                                                                 "io." \
-                                                                                                 "debezium." \
-                                                                                                 "time." \
-                                                                                                 "Time") "," FIELD("tus", \
-                                                                                                                   "int64", \
-                                                                                                                   "io.debezium.time.MicroTime") "," \
-                                                                                                                                                 "{\"field\":\"dec\",\"type\":\"bytes\",\"name\":\"org.apache.kafka.connect.data.Decimal\",\"parameters\":{\"scale\":\"2\"}}," FIELD( \
-                                                                                                                                                     "var", \
-                                                                                                                                                     "struct", \
-                                                                                                                                                     "io.debezium.data.VariableScaleDecimal") ",{\"field\":\"bin\",\"type\":\"bytes\"}," \
-                                                                                                                                                                                              "{\"field\":\"text\",\"type\":\"string\"}]"
+    "[{\"field\":\"id\",\"type\":\"int64\"}," \
+    FIELD("day", "int32", "io.debezium.time.Date") "," \
+    FIELD("ms", "int64", "io.debezium.time.Timestamp") "," \
+    FIELD("us", "int64", "io.debezium.time.MicroTimestamp") "," \
+    FIELD("ns", "int64", "io.debezium.time.NanoTimestamp") "," \
+    FIELD("tz", "string", "io.debezium.time.ZonedTimestamp") "," \
+    FIELD("tms", "int32", "io.debezium.time.Time") "," \
+    FIELD("tus", "int64", "io.debezium.time.MicroTime") "," \
+    "{\"field\":\"dec\",\"type\":\"bytes\",\"name\":\"org.apache.kafka.connect.data.Decimal\",\"parameters\":{\"scale\":\"2\"}}," \
+    FIELD("var", "struct", "io.debezium.data.VariableScaleDecimal") "," \
+    "{\"field\":\"bin\",\"type\":\"bytes\"},{\"field\":\"text\",\"type\":\"string\"}]"
+/* clang-format on */
 #define ROW \
     "{\"id\":1,\"day\":-1,\"ms\":-1,\"us\":1700000000123456,\"ns\":1700000000123456000,\"tz\":\"2024-01-" \
     "01T00:00:00Z\"," \
