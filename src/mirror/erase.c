@@ -621,11 +621,38 @@ static enum dm_status erase_datasets(struct dm_mirror *m, struct dm_work_order *
     return status;
 }
 
+/* Datasets of the order that are not there any more: their folders go at once, not after the retention. */
+static enum dm_status sweep_dropped(struct dm_mirror *m, const struct dm_work_order *o, struct dm_error *err)
+{
+    const json_t *list = json_object_get(o->report, "datasets");
+    static const char *const tails[] = {"", "__history", "__tombstones"};
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < json_array_size(list) && status == DM_OK; i++) {
+        const char *whole = json_string_value(json_object_get(json_array_get(list, i), "dataset"));
+        char *namespace = NULL, *table = NULL;
+        if (whole == NULL)
+            continue;
+        dm_relational_schema_split(whole, &namespace, &table);
+        (void)pthread_mutex_lock(&m->lake_mutex);
+        for (size_t k = 0; k < sizeof tails / sizeof *tails && status == DM_OK; k++) {
+            char *name = dm_xasprintf("%s%s", table, tails[k]);
+            status = dm_lake_sweep_dataset(m->lake, namespace, name, NULL, NULL, err);
+            free(name);
+        }
+        (void)pthread_mutex_unlock(&m->lake_mutex);
+        free(namespace);
+        free(table);
+    }
+    return status;
+}
+
 static enum dm_status erase(struct dm_mirror *m, struct dm_work_order *o, const struct dm_order_hooks *hooks,
                             struct dm_error *err)
 {
     const char *waits = wait_for_files(m, hooks);
     enum dm_status status = waits == NULL ? erase_datasets(m, o, hooks, err) : DM_OK;
+    if (status == DM_OK && waits == NULL)
+        status = sweep_dropped(m, o, err);
     if (status != DM_OK)
         return status;
     (void)pthread_mutex_lock(&m->lake_mutex);

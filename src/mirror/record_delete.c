@@ -21,9 +21,11 @@ struct deleting {
     struct dm_key_list keys;
     struct dm_key_hash *hashes;
     struct dm_suppressed *set;
-    uint64_t rows, history, tombstones, quarantined;
+    uint64_t rows, history, tombstones;
     size_t n_ids;
     int64_t *ids; /* rows in quarantine that go */
+    size_t n_waiting;
+    int64_t *waiting; /* rows in other datasets' quarantine: children that wait for a deleted row */
     bool rebuild;
 };
 
@@ -63,7 +65,7 @@ static json_t *report_of(const struct deletion *d, bool done)
         if (done) {
             put_count(o, "history_rows", d->parts[i].history);
             put_count(o, "tombstones", d->parts[i].tombstones);
-            put_count(o, "quarantine_rows", d->parts[i].n_ids);
+            put_count(o, "quarantine_rows", d->parts[i].n_ids + d->parts[i].n_waiting);
         }
         json_array_append_new(list, o);
     }
@@ -192,6 +194,71 @@ static enum dm_status delete_part(struct deletion *d, struct deleting *g, struct
 
 /* ---- the commit ---- */
 
+static int64_t *add_waiting(int64_t *ids, size_t *n, int64_t id)
+{
+    ids = dm_xrealloc(ids, *n + 1, sizeof *ids);
+    ids[(*n)++] = id;
+    return ids;
+}
+
+static void add_id(struct deleting *g, int64_t id)
+{
+    for (size_t i = 0; i < g->n_ids; i++)
+        if (g->ids[i] == id)
+            return;
+    g->ids = dm_xrealloc(g->ids, g->n_ids + 1, sizeof *g->ids);
+    g->ids[g->n_ids++] = id;
+}
+
+/* A bad row whose key nobody could read (a line with too few values) is found by the key's text in it. Short texts and numbers would be found anywhere. */
+static enum dm_status match_texts(struct deletion *d, struct deleting *g, struct dm_error *err)
+{
+    enum { shortest = 5 };
+    const struct dm_column *c = &g->part->keys->columns[0];
+    sqlite3 *db = dm_lake_sqlite(d->m->lake);
+    sqlite3_stmt *st;
+    if (g->part->keys->n_columns != 1 || c->type.id != DM_STRING)
+        return DM_OK;
+    if (sqlite3_prepare_v2(db, "SELECT id FROM dm_quarantine WHERE dataset = ?1 AND instr(raw, ?2) > 0", -1, &st,
+                           NULL) != SQLITE_OK)
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+    int code = SQLITE_DONE;
+    for (size_t i = 0; i < g->part->keys->rows && code == SQLITE_DONE; i++) {
+        size_t n;
+        const uint8_t *text = dm_column_bytes_at(c, i, &n);
+        if (n < shortest)
+            continue;
+        sqlite3_bind_int64(st, 1, g->part->state.id);
+        sqlite3_bind_text64(st, 2, (const char *)text, n, SQLITE_STATIC, SQLITE_UTF8);
+        while ((code = sqlite3_step(st)) == SQLITE_ROW)
+            add_id(g, sqlite3_column_int64(st, 0));
+        sqlite3_reset(st);
+    }
+    sqlite3_finalize(st);
+    return code == SQLITE_DONE ? DM_OK
+                               : dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+}
+
+/* Children in quarantine that wait for one of the deleted rows, when dependents go, too. */
+static enum dm_status match_waiting(struct deletion *d, struct deleting *g, struct dm_error *err)
+{
+    sqlite3 *db = dm_lake_sqlite(d->m->lake);
+    sqlite3_stmt *st;
+    if (!json_is_true(json_object_get(d->order, "related")))
+        return DM_OK;
+    if (sqlite3_prepare_v2(db, "SELECT id, parent_key FROM dm_quarantine WHERE waits_for = ?1", -1, &st, NULL) !=
+        SQLITE_OK)
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+    sqlite3_bind_int64(st, 1, g->part->state.id);
+    int code;
+    while ((code = sqlite3_step(st)) == SQLITE_ROW)
+        if (dm_suppressed_has(g->set, sqlite3_column_blob(st, 1), (size_t)sqlite3_column_bytes(st, 1)))
+            g->waiting = add_waiting(g->waiting, &g->n_waiting, sqlite3_column_int64(st, 0));
+    sqlite3_finalize(st);
+    return code == SQLITE_DONE ? DM_OK
+                               : dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+}
+
 static enum dm_status prepare_part(struct deletion *d, struct deleting *g, struct dm_error *err)
 {
     size_t n = g->part->keys->rows;
@@ -202,7 +269,11 @@ static enum dm_status prepare_part(struct deletion *d, struct deleting *g, struc
         dm_suppression_hash(d->m->suppression, g->keys.bytes.data + g->keys.offsets[i],
                             g->keys.offsets[i + 1] - g->keys.offsets[i], &g->hashes[i]);
     g->set = dm_suppressed_new(d->m->suppression, g->hashes, n);
-    return dm_quarantine_of_keys(d->m, g->part->state.id, g->part->dataset->schema, g->set, &g->ids, &g->n_ids, err);
+    enum dm_status status = dm_quarantine_of_keys(d->m, g->part->state.id, g->part->dataset->schema, g->set, &g->ids,
+                                                  &g->n_ids, err);
+    if (status == DM_OK)
+        status = match_texts(d, g, err);
+    return status == DM_OK ? match_waiting(d, g, err) : status;
 }
 
 static enum dm_status save(void *ctx, struct sqlite3 *db, struct dm_error *err)
@@ -214,6 +285,9 @@ static enum dm_status save(void *ctx, struct sqlite3 *db, struct dm_error *err)
         struct dm_quarantine_choice choice = {.dataset = g->part->state.id, .n_ids = g->n_ids, .ids = g->ids};
         uint64_t removed = 0;
         if (g->n_ids > 0)
+            status = dm_quarantine_remove(db, &choice, &removed, err);
+        choice = (struct dm_quarantine_choice){.n_ids = g->n_waiting, .ids = g->waiting};
+        if (status == DM_OK && g->n_waiting > 0)
             status = dm_quarantine_remove(db, &choice, &removed, err);
         if (status == DM_OK && d->until_erased)
             status = dm_work_order_put_keys(db, d->work.id, g->part->state.id, g->hashes, g->part->keys->rows, err);
@@ -301,6 +375,7 @@ static void release(struct deletion *d)
         dm_suppressed_unref(d->parts[i].set);
         free(d->parts[i].hashes);
         free(d->parts[i].ids);
+        free(d->parts[i].waiting);
     }
     free(d->parts);
     dm_delete_hits_release(&d->hits);

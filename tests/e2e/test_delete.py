@@ -422,6 +422,7 @@ def test_beside_a_busy_mirror(shop):
     m = shop.m
     shop.execute("create table many (id integer primary key, n int)")
     shop.execute("with recursive s(i) as (select 1 union all select i + 1 from s where i < 2000) insert into many select i, 0 from s")
+    m.catch_up()
     m.start()
     wait_for(m, "select count(*) from shop.many", [(2000,)], "the copy")
     over, failed = threading.Event(), []
