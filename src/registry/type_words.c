@@ -37,6 +37,7 @@ static const struct type_word words[] = {
     {"byteint", PLAIN, DM_INT32},
     {"int2", PLAIN, DM_INT32},
     {"int4", PLAIN, DM_INT32},
+    {"int16", PLAIN, DM_INT32},
     {"int32", PLAIN, DM_INT32},
     {"short", PLAIN, DM_INT32},
     {"byte", PLAIN, DM_INT32},
