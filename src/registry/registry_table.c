@@ -85,6 +85,8 @@ static void keep_declared(const struct dm_relational_schema *old, struct dm_rela
     s->description = dm_xstrdup(old->description);
     s->settings = old->settings;
     s->settings.expire = dm_xstrdup(old->settings.expire);
+    if (old->timestamp != NULL && dm_relational_schema_find(s, old->timestamp) >= 0)
+        s->timestamp = dm_xstrdup(old->timestamp); /* what the expiry goes by */
     for (size_t i = 0; i < old->n_columns; i++) {
         int at = dm_relational_schema_find(s, old->columns[i].name);
         if (at < 0)

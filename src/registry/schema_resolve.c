@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "registry/period.h"
 #include "registry/schema_rules.h"
 
 static const struct dm_relational_schema *find_in(const struct dm_relational_schemas *wanted,
@@ -84,8 +85,8 @@ static enum dm_status of_the_source(const struct dm_relational_schema *s,
 {
     return dm_fail(
         err, DM_ERROR_CONFIG,
-        "leave it out: for a mirrored dataset, relationships, titles and descriptions can be declared; the "
-        "rest is the source's",
+        "leave it out: for a mirrored dataset, relationships, titles, descriptions and expire with its timestamp can "
+        "be declared; the rest is the source's",
         "%s%s%s is mirrored from source %s, which decides its %s", s->file != NULL ? s->file : "",
         s->file != NULL ? ": " : "", s->name, old->origin, what);
 }
@@ -102,10 +103,28 @@ static enum dm_status check_columns(const struct dm_relational_schema *s,
     return DM_OK;
 }
 
-static bool same_settings(const struct dm_dataset_settings *a)
+/* `expires`: an expiry may be set, since its timestamp is named. */
+static bool same_settings(const struct dm_dataset_settings *a, bool expires)
 {
     return a->history == DM_HISTORY_NONE && !a->ignore_null_updates && a->tombstone_retention_ms == 0 &&
-           a->expire == NULL && a->max_quarantined == 0 && a->max_quarantined_share <= 0;
+           (expires || a->expire == NULL) && a->max_quarantined == 0 && a->max_quarantined_share <= 0;
+}
+
+/* The source has no role for a timestamp: it is named for the expiry alone. */
+static enum dm_status check_expiry(const struct dm_relational_schema *s, const struct dm_relational_schema *old,
+                                   struct dm_error *err)
+{
+    struct dm_period period;
+    int at = dm_relational_schema_find(old, s->timestamp);
+    enum dm_type_id id = at >= 0 ? (enum dm_type_id)old->columns[at].type.id : DM_BOOL;
+    if (!dm_period_parse(s->settings.expire, &period))
+        return dm_fail(err, DM_ERROR_CONFIG, "for example P3M (three months), P90D, P1Y, PT12H",
+                       "%s: expire is \"%.60s\", which is not an ISO-8601 period", s->name, s->settings.expire);
+    if (id != DM_TIMESTAMP && id != DM_TIMESTAMPTZ && id != DM_DATE)
+        return dm_fail(err, DM_ERROR_CONFIG, "name a column of the table that is a date or a date-time",
+                       "%s: expire cannot go by \"%.100s\", which is %s", s->name, s->timestamp,
+                       at >= 0 ? "no time" : "no column of it");
+    return DM_OK;
 }
 
 static void take_texts(const struct dm_relational_schema *old, struct dm_relational_schema *s)
@@ -138,10 +157,14 @@ static enum dm_status merge_mirrored(struct dm_relational_schema *s, const struc
         return DM_FAIL;
     if (s->key.n > 0 && !dm_names_equal(&s->key, &old->key))
         return of_the_source(s, old, "key", err);
-    if (s->version != NULL || s->timestamp != NULL || s->behavior != DM_BEHAVIOR_RECORD)
+    bool expires = s->settings.expire != NULL && s->timestamp != NULL;
+    if (s->version != NULL || (s->timestamp != NULL && !expires) || s->behavior != DM_BEHAVIOR_RECORD)
         return of_the_source(s, old, "version: it is the position in the source's log", err);
-    if (!same_settings(&s->settings) || s->dropped.n > 0)
-        return of_the_source(s, old, "treatment of changes: they are mirrored as they are", err);
+    if (!same_settings(&s->settings, expires) || s->dropped.n > 0)
+        return of_the_source(s, old, "treatment of changes: they are mirrored as they are (expire needs a timestamp)",
+                             err);
+    if (expires && check_expiry(s, old, err) != DM_OK)
+        return DM_FAIL;
     for (size_t i = 0; i < s->n_relationships; i++)
         if (s->relationships[i].enforced)
             return of_the_source(s, old, "rows: none can wait for another (on_orphan)", err);
