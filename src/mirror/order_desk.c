@@ -11,6 +11,7 @@
 #include "mirror/expire.h"
 #include "mirror/order.h"
 #include "mirror/order_table.h"
+#include "mirror/receipt.h"
 #include "mirror/orphan.h"
 
 enum {
@@ -111,6 +112,8 @@ static enum dm_status do_orders(void *ctx, struct dm_error *err)
         if (status == DM_OK && (tidied == 0 || now - tidied > (int64_t)tidy_every_ms * 1000)) {
             tidied = now;
             status = dm_order_remove_old(d->db, err);
+            if (status == DM_OK)
+                status = dm_receipt_remove_old(d->db, err);
         }
         if (status == DM_OK && now - released > (int64_t)release_every_ms * 1000) {
             released = now; /* a source may have brought what declared children wait for */
