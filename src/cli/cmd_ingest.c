@@ -206,7 +206,7 @@ static void print_file(const json_t *file, bool dry_run)
                      old == 1 ? "the row is" : "all rows are");
     uint64_t upserted = count_of(file, "upserted"), inserted = count_of(file, "inserted");
     if (dry_run && inserted < upserted) /* is the key as unique as they think? */
-        (void)printf("  keys: %s new rows, %s replace a row of the same key (of the dataset or of this file)\n",
+        (void)printf("  keys: %s new, %s there already (in the dataset, or earlier in this file)\n",
                      dm_progress_count(inserted, rows, sizeof rows),
                      dm_progress_count(upserted - inserted, speed, sizeof speed));
     const json_t *notes = json_object_get(file, "notes");

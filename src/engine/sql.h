@@ -41,7 +41,8 @@ struct dm_sql_limits {
 };
 /* What runs when the time is over, or somebody asks for an end, fails (TRANSIENT), and so does all that follows. Called again it sets the clock anew.
  * Memory and threads are limited by the engine's options. */
-enum dm_status dm_sql_limit(struct dm_sql *s, const struct dm_sql_limits *limits, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_sql_limit(struct dm_sql *s, const struct dm_sql_limits *limits,
+                            struct dm_error *err) DM_MUST_USE;
 
 /* `query` with other names for its columns, one for each (CONFIG error when there are more or fewer). *out is malloc'ed. */
 enum dm_status dm_sql_rename(struct dm_sql *s, const char *query, const char *const *names, size_t n,

@@ -53,12 +53,24 @@ static enum dm_status check_function(const struct dm_sql *s, const json_t *node,
                                            "duckdb_types",   "generate_subscripts", "repeat",
                                            "repeat_row",     "json_each",           "json_tree"};
     const char *name = text_of(json_object_get(node, "function"), "function_name");
-    static const char *const readers[] = {"read_csv",          "read_csv_auto",         "sniff_csv",
-                                          "read_parquet",      "parquet_scan",          "parquet_metadata",
-                                          "parquet_schema",    "parquet_file_metadata", "read_json",
-                                          "read_json_auto",    "read_json_objects",     "read_json_objects_auto",
-                                          "read_ndjson",       "read_ndjson_auto",      "read_ndjson_objects",
-                                          "read_text",         "read_blob",             "glob"};
+    static const char *const readers[] = {"read_csv",
+                                          "read_csv_auto",
+                                          "sniff_csv",
+                                          "read_parquet",
+                                          "parquet_scan",
+                                          "parquet_metadata",
+                                          "parquet_schema",
+                                          "parquet_file_metadata",
+                                          "read_json",
+                                          "read_json_auto",
+                                          "read_json_objects",
+                                          "read_json_objects_auto",
+                                          "read_ndjson",
+                                          "read_ndjson_auto",
+                                          "read_ndjson_objects",
+                                          "read_text",
+                                          "read_blob",
+                                          "glob"};
     if (is_one_of(name, harmless, sizeof harmless / sizeof *harmless) ||
         (s->files && is_one_of(name, readers, sizeof readers / sizeof *readers)))
         return DM_OK;
@@ -105,7 +117,8 @@ static enum dm_status syntax_error(const json_t *tree, const char *sql, struct d
     return DM_FAIL;
 }
 
-static enum dm_status check_tree(const struct dm_sql *s, const char *sql, const char *text, struct dm_error *err)
+static enum dm_status check_tree(const struct dm_sql *s, const char *sql, const char *text,
+                                 struct dm_error *err)
 {
     json_error_t where;
     json_t *tree = json_loads(text, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &where);

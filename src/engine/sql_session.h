@@ -22,7 +22,7 @@ struct dm_sql {
     unsigned n_datasets;
     struct dm_buffer paths; /* the data files as a list of SQL texts, for dm_sql_lock */
     bool locked;
-    bool files; /* locked, but files may be read */
+    bool files;                 /* locked, but files may be read */
     struct dm_sql_watch *watch; /* of its limits; NULL: none */
 };
 

@@ -19,7 +19,8 @@
 struct dm_intake_counts {
     uint64_t received; /* rows, bad ones included */
     uint64_t upserted, deleted;
-    uint64_t inserted; /* of the upserted: their keys had no row yet; the others replace one, be it of the same input */
+    uint64_t
+        inserted; /* of the upserted: their keys had no row yet; the others replace one, be it of the same input */
     uint64_t stale;        /* lower version than what is there */
     uint64_t ties;         /* equal version, applied or not */
     uint64_t noop_deletes; /* deletes of keys that were not there */
