@@ -108,7 +108,8 @@ static int write_new(const struct dm_index_env *e, const char *path, unsigned ma
     if (rc == 0)
         rc = mdb_env_set_mapsize(w.to, e->map_bytes);
     if (rc == 0)
-        rc = mdb_env_open(w.to, path, MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOTLS | MDB_NOLOCK, 0644);
+        rc = mdb_env_open(w.to, path, MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOTLS | MDB_NOLOCK,
+                          0644);
     if (rc == 0)
         rc = mdb_txn_begin(e->env, NULL, MDB_RDONLY, &w.read);
     if (rc == 0) {

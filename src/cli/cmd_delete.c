@@ -109,8 +109,8 @@ static void print_datasets(const json_t *report, bool done)
 {
     const json_t *list = json_object_get(report, "datasets");
     struct dm_report_table t = {.n_columns = done ? 6 : 4};
-    dm_report_table_row(&t, (const char *[]){"DATASET", "KEYS", "ROWS", done ? "HISTORY" : "THROUGH", "QUARANTINE",
-                                             "THROUGH"});
+    dm_report_table_row(&t, (const char *[]){"DATASET", "KEYS", "ROWS", done ? "HISTORY" : "THROUGH",
+                                             "QUARANTINE", "THROUGH"});
     for (size_t i = 1; i < t.n_columns - (done ? 1 : 1); i++)
         t.right[i] = true;
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -121,8 +121,8 @@ static void print_datasets(const json_t *report, bool done)
         (void)dm_progress_count(count_of(d, "history_rows"), history, sizeof history);
         (void)dm_progress_count(count_of(d, "quarantine_rows"), quarantine, sizeof quarantine);
         const char *via = text_of(d, "via");
-        dm_report_table_row(&t, (const char *[]){text_of(d, "dataset"), keys, rows, done ? history : via, quarantine,
-                                                 via});
+        dm_report_table_row(
+            &t, (const char *[]){text_of(d, "dataset"), keys, rows, done ? history : via, quarantine, via});
     }
     dm_report_table_print(&t, stdout);
     dm_report_table_release(&t);
@@ -152,11 +152,11 @@ static uint64_t sum(const json_t *report, const char *key)
 static void print_erased(const json_t *report)
 {
     char files[32], removed[32], bytes[32];
-    (void)printf("erased: the last byte was gone at %s: %s data files written anew, %s files (%s bytes) removed\n",
-                 text_of(report, "erased_at"),
-                 dm_progress_count(sum(report, "files_rewritten"), files, sizeof files),
-                 dm_progress_count(sum(report, "files_removed"), removed, sizeof removed),
-                 dm_progress_count(sum(report, "bytes_removed"), bytes, sizeof bytes));
+    (void)printf(
+        "erased: the last byte was gone at %s: %s data files written anew, %s files (%s bytes) removed\n",
+        text_of(report, "erased_at"), dm_progress_count(sum(report, "files_rewritten"), files, sizeof files),
+        dm_progress_count(sum(report, "files_removed"), removed, sizeof removed),
+        dm_progress_count(sum(report, "bytes_removed"), bytes, sizeof bytes));
     const json_t *list = json_object_get(report, "not_covered");
     (void)puts("not covered:");
     for (size_t i = 0; i < json_array_size(list); i++)
@@ -180,7 +180,8 @@ static void print_report(const json_t *report, bool related)
     else if (strcmp(status, "erasing") == 0)
         (void)printf("still being erased: %s\n", text_of(report, "detail"));
     else
-        (void)puts("older files and snapshots may still hold their bytes until they expire; --until-erased removes them "
+        (void)puts("older files and snapshots may still hold their bytes until they expire; --until-erased "
+                   "removes them "
                    "at once");
 }
 
@@ -206,7 +207,8 @@ static enum dm_status run_order(const struct dm_config *config, const char *kind
 static bool confirmed(const json_t *preview)
 {
     char answer[16] = "", rows[32];
-    (void)printf("Delete these %s rows for good? [y/N] ", dm_progress_count(sum(preview, "rows"), rows, sizeof rows));
+    (void)printf("Delete these %s rows for good? [y/N] ",
+                 dm_progress_count(sum(preview, "rows"), rows, sizeof rows));
     (void)fflush(stdout);
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
 }
@@ -264,7 +266,8 @@ static int unsuppress(const struct dm_invocation *in, const struct dm_config *co
     if (dm_invocation_has(in, "json"))
         dm_json_print(json_incref(result), stdout);
     else
-        (void)printf("%s: %" PRIu64 " of %" PRIu64 " keys were suppressed and are not any more. Their rows are not back "
+        (void)printf("%s: %" PRIu64 " of %" PRIu64
+                     " keys were suppressed and are not any more. Their rows are not back "
                      "yet: the next change of\nthe row, a resync or a repeated ingest brings them.\n",
                      text_of(result, "dataset"), count_of(result, "unsuppressed"), count_of(result, "keys"));
     json_decref(result);
@@ -310,7 +313,8 @@ static int look(const struct dm_invocation *in, const struct dm_config *config)
         char *end = NULL;
         id = strtoll(show, &end, 10);
         if (end == show || *end != '\0' || id <= 0)
-            return dm_command_usage_error(in->command, "--show needs the number of an order, not \"%s\"", show);
+            return dm_command_usage_error(in->command, "--show needs the number of an order, not \"%s\"",
+                                          show);
     }
     enum dm_status status = dm_catalog_side_open(config->lake, &db, &err);
     if (status == DM_OK)
@@ -345,19 +349,23 @@ static int check_words(const struct dm_invocation *in)
     bool keys = in->n_arguments > 1 || dm_invocation_has(in, "key") || dm_invocation_has(in, "key-file");
     bool where = dm_invocation_has(in, "where");
     if (looking)
-        return in->n_arguments == 0 ? 0 : dm_command_usage_error(in->command, "--list and --show take no dataset");
+        return in->n_arguments == 0
+                   ? 0
+                   : dm_command_usage_error(in->command, "--list and --show take no dataset");
     if (in->n_arguments == 0)
         return dm_command_usage_error(in->command, "name a dataset (or say --list)");
     if (keys == where)
         return dm_command_usage_error(in->command, "say which rows: their keys, or --where \"condition\"");
     if (dm_invocation_has(in, "unsuppress"))
-        return where ? dm_command_usage_error(in->command, "--unsuppress takes keys: suppressed rows are not there to "
-                                                           "meet a condition")
+        return where ? dm_command_usage_error(in->command,
+                                              "--unsuppress takes keys: suppressed rows are not there to "
+                                              "meet a condition")
                      : 0;
     bool unasked = dm_invocation_has(in, "yes") || dm_invocation_has(in, "dry-run");
     if (!unasked && (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || dm_invocation_has(in, "json")))
-        return dm_command_usage_error(in->command, "nobody can be asked here: add --yes, or --dry-run to see what it "
-                                                   "would do");
+        return dm_command_usage_error(in->command,
+                                      "nobody can be asked here: add --yes, or --dry-run to see what it "
+                                      "would do");
     return 0;
 }
 
@@ -375,7 +383,8 @@ static int run(const struct dm_invocation *in)
         if (make_order(in, order, &err) != DM_OK)
             code = dm_command_fail(&err);
         else
-            code = dm_invocation_has(in, "unsuppress") ? unsuppress(in, config, order) : delete_rows(in, config, order);
+            code = dm_invocation_has(in, "unsuppress") ? unsuppress(in, config, order)
+                                                       : delete_rows(in, config, order);
         json_decref(order);
     }
     dm_config_free(config);
@@ -387,7 +396,8 @@ static const struct dm_command_option options[] = {
     {"key", 'k', "KEY...", "a key (as KEY after the dataset); may be given several times"},
     {"key-file", 0, "FILE", "a file with one key a line; - is standard input"},
     {"where", 'w', "SQL", "the rows that meet this condition; subqueries may ask other datasets"},
-    {"related", 0, NULL, "also the rows that refer to them, through the relationships of the schemas, on and on"},
+    {"related", 0, NULL,
+     "also the rows that refer to them, through the relationships of the schemas, on and on"},
     {"until-erased", 0, NULL, "and end only when no byte of the rows is left in the lake"},
     {"dry-run", 'n', NULL, "show what would be deleted; change nothing"},
     {"yes", 'y', NULL, "do not ask"},
@@ -403,7 +413,8 @@ static const struct dm_command_option options[] = {
 static const struct dm_command_exit exits[] = {
     {DM_EXIT_OK, "deleted (also when the keys had no row: they are suppressed)"},
     {DM_EXIT_USAGE, "the command, the dataset, a key or the condition is wrong; nothing was changed"},
-    {DM_EXIT_TRY_AGAIN, "deleted, but not erased yet (it goes on by itself); or the lake cannot be written now"},
+    {DM_EXIT_TRY_AGAIN,
+     "deleted, but not erased yet (it goes on by itself); or the lake cannot be written now"},
     {0, NULL},
 };
 
@@ -412,17 +423,21 @@ const struct dm_command dm_command_delete = {
     .arguments = "[DATASET [KEY...]]",
     .max_arguments = 1000000,
     .summary = "Delete rows for good: their source cannot bring them back",
-    .about =
-        "Takes rows out of a dataset, its history and its quarantine, and remembers their keys (as keyed hashes), so that "
-        "no\n"
-        "change, copy or file brings them back. The source itself is not touched. A key of several columns is written\n"
-        "with commas: 17,2024-05-01. Rows of other datasets that refer to the deleted ones stay, unless --related is "
-        "given.\n"
-        "With --until-erased every file that holds the rows is written anew, older snapshots go at once, and the report "
-        "says\n"
-        "when the last byte was gone. Each deletion is an order with a number; see --list and --show. Works beside a "
-        "running\n"
-        "mirror and without one.",
+    .about = "Takes rows out of a dataset, its history and its quarantine, and remembers their keys (as "
+             "keyed hashes), so that "
+             "no\n"
+             "change, copy or file brings them back. The source itself is not touched. A key of several "
+             "columns is written\n"
+             "with commas: 17,2024-05-01. Rows of other datasets that refer to the deleted ones stay, unless "
+             "--related is "
+             "given.\n"
+             "With --until-erased every file that holds the rows is written anew, older snapshots go at "
+             "once, and the report "
+             "says\n"
+             "when the last byte was gone. Each deletion is an order with a number; see --list and --show. "
+             "Works beside a "
+             "running\n"
+             "mirror and without one.",
     .options = options,
     .examples = "  datamirror delete shop.customers 42 --related --dry-run\n"
                 "  datamirror delete shop.customers 42 --until-erased --yes --name \"request 2024-117\"\n"

@@ -32,8 +32,8 @@ static void print_result(const json_t *result, bool dry_run)
         (void)puts("A dry run: nothing was changed.");
 }
 
-static enum dm_status expire(const struct dm_invocation *in, const struct dm_config *config, const char *dataset,
-                             json_t *all, struct dm_error *err)
+static enum dm_status expire(const struct dm_invocation *in, const struct dm_config *config,
+                             const char *dataset, json_t *all, struct dm_error *err)
 {
     struct dm_order_hooks hooks = {.stop = dm_stop_signal_install()};
     json_t *order = json_object(), *result = NULL;
@@ -87,11 +87,14 @@ const struct dm_command dm_command_expire = {
     .arguments = "[DATASET...]",
     .max_arguments = 10000,
     .summary = "Remove rows that are past the expiry of their dataset",
-    .about = "A schema may say `expire: P3M` (three months; P90D, P1Y, PT12H): rows whose timestamp, or else version that is a "
+    .about = "A schema may say `expire: P3M` (three months; P90D, P1Y, PT12H): rows whose timestamp, or else "
+             "version that is a "
              "time,\n"
-             "lies longer ago are removed from the lake. A running mirror does it by itself every ten minutes; this does it "
+             "lies longer ago are removed from the lake. A running mirror does it by itself every ten "
+             "minutes; this does it "
              "now.\n"
-             "Nothing keeps a removed row from coming again; if it is past its expiry then, too, the next run removes it.",
+             "Nothing keeps a removed row from coming again; if it is past its expiry then, too, the next "
+             "run removes it.",
     .options = options,
     .examples = "  datamirror expire --dry-run\n"
                 "  datamirror expire web.events\n",

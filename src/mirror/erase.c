@@ -16,7 +16,7 @@
 #include "mirror/interval_history.h"
 #include "mirror/quarantine_table.h"
 
-enum { wait_for_files_ms = 5000, wait_step_ms = 50, vacuum_tries = 200 };
+enum { wait_for_files_ms = 5000, wait_step_ms = 50 };
 
 /* What the erasing of one dataset did. */
 struct counts {
@@ -125,7 +125,8 @@ static struct member_copy *copy_family(const struct erasing *e)
         c->files = dm_xzalloc(d->n_files + 1, sizeof *c->files);
         c->numbers = dm_xzalloc(d->n_files + 1, sizeof *c->numbers);
         for (size_t k = 0; k < d->n_files; k++) {
-            c->files[k] = (struct dm_scan_file){.path = dm_xstrdup(d->files[k].path), .rows = d->files[k].rows};
+            c->files[k] =
+                (struct dm_scan_file){.path = dm_xstrdup(d->files[k].path), .rows = d->files[k].rows};
             c->numbers[k] = d->files[k].number;
         }
     }
@@ -235,8 +236,8 @@ static enum dm_status written(void *ctx, uint32_t number, const char *path, cons
     return w->indexed ? move_keys(w, number, batch, err) : DM_OK;
 }
 
-static enum dm_status write_anew(struct into_commit *w, const struct dm_data_file *f, const struct dm_schema *keys,
-                                 struct dm_error *err)
+static enum dm_status write_anew(struct into_commit *w, const struct dm_data_file *f,
+                                 const struct dm_schema *keys, struct dm_error *err)
 {
     struct erasing *e = w->e;
     struct dm_scan_file file = {.path = f->path, .number = f->number, .rows = f->rows, .deleted = f->deleted};
@@ -245,14 +246,15 @@ static enum dm_status write_anew(struct into_commit *w, const struct dm_data_fil
     w->old_file = f->number;
     if (stop_wanted(e))
         return stopped(err);
-    if (dm_erase_write_anew(e->m->engine, &file, w->d->schema, keys, e->set, e->m->config->compression, &out, &rows,
-                            err) != DM_OK)
+    if (dm_erase_write_anew(e->m->engine, &file, w->d->schema, keys, e->set, e->m->config->compression, &out,
+                            &rows, err) != DM_OK)
         return DM_FAIL;
     e->counts.files_rewritten++;
     return dm_commit_remove_file(w->commit, w->d->namespace, w->d->name, f->number, err);
 }
 
-static enum dm_status erase_member(struct erasing *e, struct dm_commit *commit, size_t i, struct dm_error *err)
+static enum dm_status erase_member(struct erasing *e, struct dm_commit *commit, size_t i,
+                                   struct dm_error *err)
 {
     const struct dm_dataset *d = e->family.members[i];
     struct into_commit w = {.e = e, .commit = commit, .d = d, .indexed = i == 0};
@@ -333,8 +335,9 @@ static enum dm_status remove_quarantine(struct erasing *e, struct dm_error *err)
     size_t n = 0;
     uint64_t removed = 0;
     enum dm_status status =
-        e->family.n == 0 ? DM_OK
-                         : dm_quarantine_of_keys(e->m, e->state.id, e->family.members[0]->schema, e->set, &ids, &n, err);
+        e->family.n == 0
+            ? DM_OK
+            : dm_quarantine_of_keys(e->m, e->state.id, e->family.members[0]->schema, e->set, &ids, &n, err);
     struct dm_quarantine_choice choice = {.dataset = e->state.id, .n_ids = n, .ids = ids};
     if (status == DM_OK && n > 0)
         status = dm_quarantine_remove(dm_lake_sqlite(e->m->lake), &choice, &removed, err);
@@ -379,7 +382,8 @@ static enum dm_status with_mutex(struct erasing *e, struct dm_error *err)
 /* ---- one dataset ---- */
 
 static enum dm_status erase_dataset(struct dm_mirror *m, int64_t order, const struct dm_dataset_state *state,
-                                    const struct dm_order_hooks *hooks, struct counts *counts, struct dm_error *err)
+                                    const struct dm_order_hooks *hooks, struct counts *counts,
+                                    struct dm_error *err)
 {
     struct erasing e = {.m = m, .hooks = hooks, .order = order, .state = *state};
     struct dm_key_hash *hashes = NULL;
@@ -441,7 +445,7 @@ static const char *wait_for_files(struct dm_mirror *m, const struct dm_order_hoo
     return what;
 }
 
-/* ---- catalog.db ---- */
+/* ---- the order ---- */
 
 static enum dm_status run_sql(sqlite3 *db, const char *sql, struct dm_error *err)
 {
@@ -450,64 +454,9 @@ static enum dm_status run_sql(sqlite3 *db, const char *sql, struct dm_error *err
     return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s: %s", sql, sqlite3_errmsg(db));
 }
 
-static bool has_table(sqlite3 *db, const char *name)
-{
-    char *sql = dm_xasprintf("SELECT 1 FROM %s LIMIT 0", name);
-    bool has = sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
-    free(sql);
-    return has;
-}
-
-/* Orders carry the keys that were given. A running one is done again by its token alone; an answered one does not need its text any more. */
-static enum dm_status forget_texts(sqlite3 *db, const char *token, struct dm_error *err)
-{
-    if (!has_table(db, "dm_order"))
-        return DM_OK;
-    enum dm_status status = run_sql(db, "UPDATE dm_order SET body = '{}' WHERE answered_us > 0", err);
-    sqlite3_stmt *st;
-    if (status != DM_OK || token == NULL)
-        return status;
-    if (sqlite3_prepare_v2(db,
-                           "UPDATE dm_order SET body = json_object('token', ?1) WHERE kind = 'delete' AND"
-                           " json_valid(body) AND json_extract(body, '$.token') = ?1",
-                           -1, &st, NULL) != SQLITE_OK)
-        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
-    sqlite3_bind_text(st, 1, token, -1, SQLITE_STATIC);
-    int code = sqlite3_step(st);
-    sqlite3_finalize(st);
-    return code == SQLITE_DONE ? DM_OK
-                               : dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
-}
-
-/* The whole log into the database, and its file cut to nothing. *done false: somebody is reading an older state. */
-static enum dm_status empty_log(sqlite3 *db, bool *done, struct dm_error *err)
-{
-    int left = 0, moved = 0;
-    int code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, &left, &moved);
-    *done = code == SQLITE_OK;
-    if (code != SQLITE_OK && code != SQLITE_BUSY && code != SQLITE_LOCKED)
-        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: emptying its log: %s", sqlite3_errmsg(db));
-    return DM_OK;
-}
-
-static enum dm_status forget_pages(sqlite3 *db, bool *done, struct dm_error *err)
-{
-    *done = false;
-    enum dm_status status = run_sql(db, "VACUUM", err);
-    for (int i = 0; i < vacuum_tries && status == DM_OK && !*done; i++) {
-        status = empty_log(db, done, err);
-        if (status == DM_OK && !*done)
-            dm_clock_sleep_ms(wait_step_ms);
-    }
-    return status;
-}
-
-/* ---- the order ---- */
-
 static void put_count(json_t *o, const char *key, uint64_t n)
 {
-    json_object_set_new(o, key,
-                        json_integer((json_int_t)n + json_integer_value(json_object_get(o, key))));
+    json_object_set_new(o, key, json_integer((json_int_t)n + json_integer_value(json_object_get(o, key))));
 }
 
 /* Into the report's entry of the dataset. */
@@ -528,7 +477,8 @@ static void tell(const struct dm_work_order *o, const struct dm_dataset_state *s
     free(name);
 }
 
-static enum dm_status save(struct dm_mirror *m, const struct dm_work_order *o, bool last, struct dm_error *err)
+static enum dm_status save(struct dm_mirror *m, const struct dm_work_order *o, bool last,
+                           struct dm_error *err)
 {
     sqlite3 *db = dm_lake_sqlite(m->lake);
     enum dm_status status = run_sql(db, "BEGIN IMMEDIATE", err);
@@ -574,11 +524,7 @@ static enum dm_status forget_rest(struct dm_mirror *m, struct dm_work_order *o, 
     enum dm_status status = dm_keyindex_rewrite(m->index, err);
     dm_crash_point("erase-before-catalog");
     if (status == DM_OK)
-        status = run_sql(db, "PRAGMA secure_delete = ON", err);
-    if (status == DM_OK)
-        status = forget_texts(db, o->token, err);
-    if (status == DM_OK)
-        status = forget_pages(db, &done, err);
+        status = dm_erase_catalog(db, o->token, &done, err);
     if (status != DM_OK)
         return status;
     dm_crash_point("erase-before-end");
@@ -668,7 +614,8 @@ static enum dm_status erase(struct dm_mirror *m, struct dm_work_order *o, const 
     return status;
 }
 
-static enum dm_status list(struct dm_mirror *m, int64_t order, struct dm_work_orders *out, struct dm_error *err)
+static enum dm_status list(struct dm_mirror *m, int64_t order, struct dm_work_orders *out,
+                           struct dm_error *err)
 {
     (void)pthread_mutex_lock(&m->lake_mutex);
     enum dm_status status = dm_work_order_list(dm_lake_sqlite(m->lake), order, NULL, "erasing", out, err);

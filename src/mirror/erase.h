@@ -17,7 +17,8 @@
 enum dm_status dm_erase_run(struct dm_mirror *m, int64_t order, const struct dm_order_hooks *hooks,
                             struct dm_error *err) DM_MUST_USE;
 /* All orders that are erasing. Called now and then, and when a lake is opened by a mirror; cheap when there are none. */
-enum dm_status dm_erase_resume(struct dm_mirror *m, const struct dm_order_hooks *hooks, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_erase_resume(struct dm_mirror *m, const struct dm_order_hooks *hooks,
+                               struct dm_error *err) DM_MUST_USE;
 
 /* ---- what record_delete.c shares ---- */
 
@@ -27,8 +28,8 @@ struct dm_family {
     const struct dm_dataset **members; /* the lake's; the dataset itself comes first */
 };
 /* Lake mutex held; valid until the next publish. */
-enum dm_status dm_family_load(struct dm_mirror *m, const struct dm_dataset_state *state, struct dm_family *out,
-                              struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_family_load(struct dm_mirror *m, const struct dm_dataset_state *state,
+                              struct dm_family *out, struct dm_error *err) DM_MUST_USE;
 void dm_family_release(struct dm_family *f);
 
 /* A commit that changes nothing but what is stored: where its source stands stays. Texts owned by `s`. */
@@ -49,5 +50,9 @@ enum dm_status dm_family_tag(struct dm_mirror *m, const struct dm_dataset_state 
 enum dm_status dm_quarantine_of_keys(struct dm_mirror *m, uint32_t dataset, const struct dm_schema *schema,
                                      const struct dm_suppressed *set, int64_t **ids, size_t *n,
                                      struct dm_error *err) DM_MUST_USE;
+
+/* erase_catalog.c: texts of orders go, and catalog.db is written without what was deleted, its log emptied. *done false: somebody is reading an older state. */
+enum dm_status dm_erase_catalog(struct sqlite3 *db, const char *token, bool *done,
+                                struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -16,7 +16,8 @@ static bool belongs(const struct dm_dataset_states *all, const struct dm_dataset
     if (strcmp(candidate->namespace, state->namespace) != 0 || strncmp(candidate->name, state->name, n) != 0)
         return false;
     const char *rest = candidate->name + n;
-    if (strcmp(rest, "__history") != 0 && strncmp(rest, "__history_", 10) != 0 && strcmp(rest, "__tombstones") != 0)
+    if (strcmp(rest, "__history") != 0 && strncmp(rest, "__history_", 10) != 0 &&
+        strcmp(rest, "__tombstones") != 0)
         return false;
     for (size_t i = 0; i < all->n; i++)
         if (strcmp(all->items[i].namespace, candidate->namespace) == 0 &&
@@ -38,8 +39,8 @@ static enum dm_status add_member(struct dm_mirror *m, const char *namespace, con
     return DM_OK;
 }
 
-enum dm_status dm_family_load(struct dm_mirror *m, const struct dm_dataset_state *state, struct dm_family *out,
-                              struct dm_error *err)
+enum dm_status dm_family_load(struct dm_mirror *m, const struct dm_dataset_state *state,
+                              struct dm_family *out, struct dm_error *err)
 {
     *out = (struct dm_family){0};
     struct dm_dataset_states all = {0};
@@ -74,8 +75,8 @@ enum dm_status dm_still_summary_make(struct dm_mirror *m, const char *source, in
     sqlite3 *db = dm_lake_sqlite(m->lake);
     s->summary.source = source != NULL && source[0] != '\0' ? source : "delete";
     if (source != NULL && source[0] != '\0') {
-        if (sqlite3_prepare_v2(db, "SELECT position_text, commit_time_us FROM dm_source WHERE name = ?", -1, &st,
-                               NULL) != SQLITE_OK)
+        if (sqlite3_prepare_v2(db, "SELECT position_text, commit_time_us FROM dm_source WHERE name = ?", -1,
+                               &st, NULL) != SQLITE_OK)
             return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
         sqlite3_bind_text(st, 1, source, -1, SQLITE_STATIC);
         if (sqlite3_step(st) == SQLITE_ROW) {

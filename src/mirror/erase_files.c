@@ -76,7 +76,7 @@ struct anew {
     const struct dm_suppressed *set;
     const struct dm_erase_output *out;
     struct dm_parquet_options options;
-    uint32_t *column_of; /* key column k of the file's columns */
+    uint32_t *column_of;        /* key column k of the file's columns */
     struct dm_batch *key_batch; /* borrows columns */
     struct dm_key_list keys;
     struct dm_batch *batch;
@@ -138,7 +138,8 @@ enum dm_status dm_erase_write_anew(struct dm_engine *e, const struct dm_scan_fil
                                    const struct dm_suppressed *set, const char *compression,
                                    const struct dm_erase_output *out, uint64_t *rows, struct dm_error *err)
 {
-    struct anew a = {.e = e, .schema = schema, .set = set, .out = out, .options = {.compression = compression}};
+    struct anew a = {
+        .e = e, .schema = schema, .set = set, .out = out, .options = {.compression = compression}};
     a.column_of = dm_xzalloc(keys->n_fields + 1, sizeof *a.column_of);
     for (size_t k = 0; k < keys->n_fields; k++)
         a.column_of[k] = (uint32_t)dm_schema_find_id(schema, keys->fields[k].id);

@@ -15,8 +15,8 @@
 
 /* ---- what is past it ---- */
 
-enum dm_status dm_expiry_of(struct sqlite3 *db, const char *dataset, const struct dm_schema *schema, int64_t now_us,
-                            struct dm_expiry *out, struct dm_error *err)
+enum dm_status dm_expiry_of(struct sqlite3 *db, const char *dataset, const struct dm_schema *schema,
+                            int64_t now_us, struct dm_expiry *out, struct dm_error *err)
 {
     struct dm_relational_schema *s = NULL;
     struct dm_period period;
@@ -55,8 +55,8 @@ struct search {
     void *ctx;
 };
 
-static enum dm_status look(void *ctx, const struct dm_batch *batch, const uint32_t *files, const uint32_t *positions,
-                           struct dm_error *err)
+static enum dm_status look(void *ctx, const struct dm_batch *batch, const uint32_t *files,
+                           const uint32_t *positions, struct dm_error *err)
 {
     struct search *s = ctx;
     (void)err;
@@ -75,8 +75,8 @@ static void add_column(struct dm_schema *s, const struct dm_field *from)
 }
 
 enum dm_status dm_expire_find(struct dm_engine *engine, const struct dm_scan_file *files, size_t n,
-                              const struct dm_schema *schema, const struct dm_expiry *e, dm_expire_hit fn, void *ctx,
-                              struct dm_error *err)
+                              const struct dm_schema *schema, const struct dm_expiry *e, dm_expire_hit fn,
+                              void *ctx, struct dm_error *err)
 {
     struct search s = {.e = e, .fn = fn, .ctx = ctx};
     struct dm_schema *time_only = dm_schema_new();
@@ -277,8 +277,8 @@ static enum dm_status expire_one(struct dm_mirror *m, const struct dm_dataset_st
     if (x.rows > 0 && !dry_run)
         dm_log(DM_LOG_INFO, "%s: %" PRIu64 " rows are past their expiry and were removed", name, x.rows);
     json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "dataset", name, "before",
-                                          dm_clock_format_us(x.expiry.cutoff_us, before, sizeof before), "rows",
-                                          (json_int_t)x.rows));
+                                          dm_clock_format_us(x.expiry.cutoff_us, before, sizeof before),
+                                          "rows", (json_int_t)x.rows));
     return DM_OK;
 }
 
@@ -300,8 +300,8 @@ static enum dm_status expire(struct dm_mirror *m, const char *dataset, bool dry_
         free(name);
     }
     if (status == DM_OK && !found)
-        status = dm_fail(err, DM_ERROR_CONFIG, "`datamirror status` lists the datasets", "there is no dataset %s",
-                         wanted);
+        status = dm_fail(err, DM_ERROR_CONFIG, "`datamirror status` lists the datasets",
+                         "there is no dataset %s", wanted);
     else if (status == DM_OK && wanted != NULL && json_array_size(list) == 0)
         status = dm_fail(err, DM_ERROR_CONFIG,
                          "declare `expire: P3M` in its schema, with a timestamp or a version that is a time",

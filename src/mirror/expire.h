@@ -20,16 +20,16 @@ struct dm_expiry {
     int64_t cutoff_us; /* wall clock */
 };
 /* By the registry. */
-enum dm_status dm_expiry_of(struct sqlite3 *db, const char *dataset, const struct dm_schema *schema, int64_t now_us,
-                            struct dm_expiry *out, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_expiry_of(struct sqlite3 *db, const char *dataset, const struct dm_schema *schema,
+                            int64_t now_us, struct dm_expiry *out, struct dm_error *err) DM_MUST_USE;
 /* The value of the expiry's column. */
 bool dm_expiry_passed(const struct dm_expiry *e, const struct dm_column *c, size_t row);
 
 typedef void (*dm_expire_hit)(void *ctx, uint32_t file, uint32_t position);
 /* Visible rows of the files that are past it. */
 enum dm_status dm_expire_find(struct dm_engine *engine, const struct dm_scan_file *files, size_t n,
-                              const struct dm_schema *schema, const struct dm_expiry *e, dm_expire_hit fn, void *ctx,
-                              struct dm_error *err) DM_MUST_USE;
+                              const struct dm_schema *schema, const struct dm_expiry *e, dm_expire_hit fn,
+                              void *ctx, struct dm_error *err) DM_MUST_USE;
 
 extern const struct dm_order_kind dm_order_expire;
 /* All datasets that have an expiry; cheap when none has. Lake mutex not held. */

@@ -104,7 +104,9 @@ static void on_hit(void *ctx, uint32_t file, uint32_t position)
 static int by_file(const void *a, const void *b)
 {
     const struct dm_place *x = a, *y = b;
-    return x->file != y->file ? (x->file < y->file ? -1 : 1) : x->position < y->position ? -1 : x->position > y->position;
+    return x->file != y->file          ? (x->file < y->file ? -1 : 1)
+           : x->position < y->position ? -1
+                                       : x->position > y->position;
 }
 
 static enum dm_status delete_places(struct dm_commit *commit, const struct dm_dataset *d, struct places *p,
@@ -219,8 +221,8 @@ static enum dm_status match_texts(struct deletion *d, struct deleting *g, struct
     sqlite3_stmt *st;
     if (g->part->keys->n_columns != 1 || c->type.id != DM_STRING)
         return DM_OK;
-    if (sqlite3_prepare_v2(db, "SELECT id FROM dm_quarantine WHERE dataset = ?1 AND instr(raw, ?2) > 0", -1, &st,
-                           NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db, "SELECT id FROM dm_quarantine WHERE dataset = ?1 AND instr(raw, ?2) > 0", -1,
+                           &st, NULL) != SQLITE_OK)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
     int code = SQLITE_DONE;
     for (size_t i = 0; i < g->part->keys->rows && code == SQLITE_DONE; i++) {
@@ -246,8 +248,8 @@ static enum dm_status match_waiting(struct deletion *d, struct deleting *g, stru
     sqlite3_stmt *st;
     if (!json_is_true(json_object_get(d->order, "related")))
         return DM_OK;
-    if (sqlite3_prepare_v2(db, "SELECT id, parent_key FROM dm_quarantine WHERE waits_for = ?1", -1, &st, NULL) !=
-        SQLITE_OK)
+    if (sqlite3_prepare_v2(db, "SELECT id, parent_key FROM dm_quarantine WHERE waits_for = ?1", -1, &st,
+                           NULL) != SQLITE_OK)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
     sqlite3_bind_int64(st, 1, g->part->state.id);
     int code;
@@ -269,8 +271,8 @@ static enum dm_status prepare_part(struct deletion *d, struct deleting *g, struc
         dm_suppression_hash(d->m->suppression, g->keys.bytes.data + g->keys.offsets[i],
                             g->keys.offsets[i + 1] - g->keys.offsets[i], &g->hashes[i]);
     g->set = dm_suppressed_new(d->m->suppression, g->hashes, n);
-    enum dm_status status = dm_quarantine_of_keys(d->m, g->part->state.id, g->part->dataset->schema, g->set, &g->ids,
-                                                  &g->n_ids, err);
+    enum dm_status status = dm_quarantine_of_keys(d->m, g->part->state.id, g->part->dataset->schema, g->set,
+                                                  &g->ids, &g->n_ids, err);
     if (status == DM_OK)
         status = match_texts(d, g, err);
     return status == DM_OK ? match_waiting(d, g, err) : status;
@@ -290,7 +292,8 @@ static enum dm_status save(void *ctx, struct sqlite3 *db, struct dm_error *err)
         if (status == DM_OK && g->n_waiting > 0)
             status = dm_quarantine_remove(db, &choice, &removed, err);
         if (status == DM_OK && d->until_erased)
-            status = dm_work_order_put_keys(db, d->work.id, g->part->state.id, g->hashes, g->part->keys->rows, err);
+            status = dm_work_order_put_keys(db, d->work.id, g->part->state.id, g->hashes, g->part->keys->rows,
+                                            err);
     }
     return status == DM_OK ? dm_work_order_insert(db, &d->work, err) : status;
 }
@@ -402,7 +405,8 @@ static enum dm_status search(struct deletion *d, struct dm_error *err)
                                       .where = text_of(d->order, "where"),
                                       .related = json_is_true(json_object_get(d->order, "related"))};
     if (wanted.dataset == NULL || (wanted.keys == NULL) == (wanted.where == NULL))
-        return dm_fail(err, DM_ERROR_CONFIG, NULL, "an order of deletion names a dataset, and keys or a condition");
+        return dm_fail(err, DM_ERROR_CONFIG, NULL,
+                       "an order of deletion names a dataset, and keys or a condition");
     return dm_delete_search(d->m, &wanted, &d->hits, err);
 }
 
@@ -433,14 +437,16 @@ static enum dm_status carry_out(struct dm_mirror *m, const json_t *order, int64_
         status = commit(&d, err);
     if (status == DM_OK) {
         *id = d.work.id;
-        dm_log(DM_LOG_INFO, "order %lld: rows of %zu datasets deleted for good", (long long)d.work.id, d.hits.n);
+        dm_log(DM_LOG_INFO, "order %lld: rows of %zu datasets deleted for good", (long long)d.work.id,
+               d.hits.n);
     }
     release(&d);
     return status;
 }
 
 /* The order that was given before with this token. */
-static enum dm_status find_repeated(struct dm_mirror *m, const json_t *order, int64_t *id, struct dm_error *err)
+static enum dm_status find_repeated(struct dm_mirror *m, const json_t *order, int64_t *id,
+                                    struct dm_error *err)
 {
     const char *token = text_of(order, "token");
     struct dm_work_orders list = {0};
@@ -480,7 +486,8 @@ static enum dm_status run_delete(struct dm_mirror *m, const json_t *order, const
     if (status != DM_OK || id == 0)
         return status;
     struct dm_error why = {0};
-    if (dm_erase_run(m, id, hooks, &why) != DM_OK) /* the rows are gone for readers; the rest is taken up again */
+    if (dm_erase_run(m, id, hooks, &why) !=
+        DM_OK) /* the rows are gone for readers; the rest is taken up again */
         dm_log_error(DM_LOG_WARN, "erasing", &why);
     status = answer(m, id, result, err);
     if (status == DM_OK && why.class != DM_ERROR_NONE)
@@ -505,9 +512,11 @@ static enum dm_status save_removal(struct dm_mirror *m, struct dm_error *err)
     return status;
 }
 
-static enum dm_status unsuppress(struct dm_mirror *m, const json_t *order, json_t **result, struct dm_error *err)
+static enum dm_status unsuppress(struct dm_mirror *m, const json_t *order, json_t **result,
+                                 struct dm_error *err)
 {
-    struct dm_delete_wanted wanted = {.dataset = text_of(order, "dataset"), .keys = json_object_get(order, "keys")};
+    struct dm_delete_wanted wanted = {.dataset = text_of(order, "dataset"),
+                                      .keys = json_object_get(order, "keys")};
     struct deletion d = {.m = m, .order = order};
     if (wanted.dataset == NULL || wanted.keys == NULL)
         return dm_fail(err, DM_ERROR_CONFIG, NULL, "name a dataset and keys");
@@ -526,8 +535,8 @@ static enum dm_status unsuppress(struct dm_mirror *m, const json_t *order, json_
     }
     if (status == DM_OK) {
         struct dm_suppressed *after = dm_suppression_of(m->suppression, p->state.id);
-        *result = json_pack("{s:s, s:I, s:I}", "dataset", p->name, "keys", (json_int_t)p->keys->rows, "unsuppressed",
-                            (json_int_t)(n_before - dm_suppressed_count(after)));
+        *result = json_pack("{s:s, s:I, s:I}", "dataset", p->name, "keys", (json_int_t)p->keys->rows,
+                            "unsuppressed", (json_int_t)(n_before - dm_suppressed_count(after)));
         dm_suppressed_unref(after);
     }
     dm_suppressed_unref(before);
@@ -536,8 +545,9 @@ static enum dm_status unsuppress(struct dm_mirror *m, const json_t *order, json_
     return status;
 }
 
-static enum dm_status run_unsuppress(struct dm_mirror *m, const json_t *order, const struct dm_order_hooks *hooks,
-                                     json_t **result, struct dm_error *err)
+static enum dm_status run_unsuppress(struct dm_mirror *m, const json_t *order,
+                                     const struct dm_order_hooks *hooks, json_t **result,
+                                     struct dm_error *err)
 {
     (void)hooks;
     (void)pthread_mutex_lock(&m->lake_mutex);

@@ -1,4 +1,4 @@
-#include "mirror/record_delete_search.h"
+#include "mirror/record_delete_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,32 +11,8 @@
 #include "lake/lake_query.h"
 #include "mirror/declared.h"
 #include "mirror/index_rebuild.h"
-#include "mirror/relationship_sql.h"
 
-enum { sql_max = 64 << 20, rows_per_insert = 500 };
-
-/* A dataset that may take part. */
-struct node {
-    char *name;
-    struct dm_dataset_state *state; /* of `states` */
-    const struct dm_dataset *dataset;
-    struct dm_schema *keys; /* its key columns alone; NULL: it has no key */
-    bool viewed;            /* del.d<i> is there */
-    bool tabled;            /* h<i> is there */
-    size_t part;            /* + 1; 0: not hit so far */
-    bool queued;
-};
-
-struct search {
-    struct dm_mirror *m;
-    const struct dm_delete_wanted *wanted;
-    struct dm_delete_hits *out;
-    struct dm_dataset_states states;
-    struct dm_relational_schemas schemas;
-    size_t n;
-    struct node *nodes;
-    struct dm_sql *sql; /* NULL until relationships are followed */
-};
+enum { sql_max = 64 << 20 };
 
 void dm_delete_hits_release(struct dm_delete_hits *h)
 {
@@ -76,16 +52,17 @@ static struct dm_schema *keys_only(const struct dm_schema *schema)
     return s;
 }
 
-static enum dm_status load_nodes(struct search *s, struct dm_error *err)
+static enum dm_status load_nodes(struct dm_delete_search_state *s, struct dm_error *err)
 {
     struct sqlite3 *db = dm_lake_sqlite(s->m->lake);
-    if (dm_state_datasets(db, NULL, &s->states, err) != DM_OK || dm_registry_list(db, &s->schemas, err) != DM_OK)
+    if (dm_state_datasets(db, NULL, &s->states, err) != DM_OK ||
+        dm_registry_list(db, &s->schemas, err) != DM_OK)
         return DM_FAIL;
     s->nodes = dm_xzalloc(s->states.n + 1, sizeof *s->nodes);
     for (size_t i = 0; i < s->states.n; i++) {
         struct dm_dataset_state *d = &s->states.items[i];
-        struct node *n = &s->nodes[s->n++];
-        *n = (struct node){.name = dm_xasprintf("%s.%s", d->namespace, d->name), .state = d};
+        struct dm_delete_node *n = &s->nodes[s->n++];
+        *n = (struct dm_delete_node){.name = dm_xasprintf("%s.%s", d->namespace, d->name), .state = d};
         if (dm_lake_dataset(s->m->lake, d->namespace, d->name, &n->dataset, err) != DM_OK)
             return DM_FAIL;
         if (n->dataset != NULL && !d->append_only)
@@ -94,7 +71,7 @@ static enum dm_status load_nodes(struct search *s, struct dm_error *err)
     return DM_OK;
 }
 
-static struct node *node_of(struct search *s, const char *name)
+struct dm_delete_node *dm_delete_node_of(struct dm_delete_search_state *s, const char *name)
 {
     for (size_t i = 0; i < s->n; i++)
         if (strcmp(s->nodes[i].name, name) == 0)
@@ -102,12 +79,13 @@ static struct node *node_of(struct search *s, const char *name)
     return NULL;
 }
 
-static enum dm_status find_root(struct search *s, struct node **out, struct dm_error *err)
+static enum dm_status find_root(struct dm_delete_search_state *s, struct dm_delete_node **out,
+                                struct dm_error *err)
 {
-    struct node *root = node_of(s, s->wanted->dataset);
+    struct dm_delete_node *root = dm_delete_node_of(s, s->wanted->dataset);
     if (root == NULL) {
         char *whole = dm_relational_schema_name(s->wanted->dataset);
-        root = node_of(s, whole);
+        root = dm_delete_node_of(s, whole);
         free(whole);
     }
     if (root == NULL) {
@@ -122,13 +100,15 @@ static enum dm_status find_root(struct search *s, struct node **out, struct dm_e
         return DM_FAIL;
     }
     if (root->dataset == NULL)
-        return dm_fail(err, DM_ERROR_CONFIG, "wait for its first copy; `datamirror status` shows how far it is",
+        return dm_fail(err, DM_ERROR_CONFIG,
+                       "wait for its first copy; `datamirror status` shows how far it is",
                        "%s has no rows yet (it is %s)", root->name, root->state->state);
     if (root->keys == NULL)
-        return dm_fail(err, DM_ERROR_CONFIG,
-                       "give the table a primary key or a unique index, or name one with `key:`, then resync it",
-                       "%s has no key, so its rows cannot be told apart and nothing can be kept from coming back",
-                       root->name);
+        return dm_fail(
+            err, DM_ERROR_CONFIG,
+            "give the table a primary key or a unique index, or name one with `key:`, then resync it",
+            "%s has no key, so its rows cannot be told apart and nothing can be kept from coming back",
+            root->name);
     *out = root;
     return DM_OK;
 }
@@ -159,7 +139,7 @@ static int compare_keyed(const void *a, const void *b)
 }
 
 /* Each key once, in the order of first appearance. */
-static enum dm_status distinct(struct dm_batch **batch, struct dm_error *err)
+enum dm_status dm_delete_distinct(struct dm_batch **batch, struct dm_error *err)
 {
     struct dm_batch *b = *batch;
     struct dm_key_list keys = {0};
@@ -213,8 +193,8 @@ static bool split_key(const char *text, char *room, const char **values, size_t 
     }
 }
 
-static enum dm_status key_from_json(const struct node *n, const json_t *key, const char **texts, char **room,
-                                    struct dm_error *err)
+static enum dm_status key_from_json(const struct dm_delete_node *n, const json_t *key, const char **texts,
+                                    char **room, struct dm_error *err)
 {
     size_t columns = n->keys->n_fields;
     const char *text = json_string_value(key);
@@ -235,7 +215,7 @@ static enum dm_status key_from_json(const struct node *n, const json_t *key, con
                    text != NULL ? text : "a key");
 }
 
-static enum dm_status keys_from_json(const struct node *n, const json_t *keys, struct dm_batch *out,
+static enum dm_status keys_from_json(const struct dm_delete_node *n, const json_t *keys, struct dm_batch *out,
                                      struct dm_error *err)
 {
     const char **texts = dm_xzalloc(n->keys->n_fields + 1, sizeof *texts);
@@ -251,7 +231,7 @@ static enum dm_status keys_from_json(const struct node *n, const json_t *keys, s
     return status;
 }
 
-static enum dm_status take_row(void *ctx, size_t n, const char *const *values, struct dm_error *err)
+enum dm_status dm_delete_take_key(void *ctx, size_t n, const char *const *values, struct dm_error *err)
 {
     (void)n;
     return append_key(ctx, values, err);
@@ -270,7 +250,7 @@ static enum dm_status append_name(struct dm_buffer *sql, const char *name, struc
     return status == DM_OK ? dm_buffer_append_byte(sql, '"', err) : status;
 }
 
-static enum dm_status where_sql(const struct node *n, struct dm_sql *session, const char *where,
+static enum dm_status where_sql(const struct dm_delete_node *n, struct dm_sql *session, const char *where,
                                 struct dm_buffer *sql, struct dm_error *err)
 {
     const char *view = dm_sql_view_of(session, n->state->namespace, n->state->name);
@@ -293,8 +273,8 @@ static enum dm_status where_sql(const struct node *n, struct dm_sql *session, co
 }
 
 /* The condition is a person's SQL: it runs where nothing but the datasets can be read, and nothing written. */
-static enum dm_status keys_from_where(struct search *s, const struct node *n, struct dm_batch *out,
-                                      struct dm_error *err)
+static enum dm_status keys_from_where(struct dm_delete_search_state *s, const struct dm_delete_node *n,
+                                      struct dm_batch *out, struct dm_error *err)
 {
     const struct dm_config *config = s->m->config;
     struct dm_lake_options options = {
@@ -311,7 +291,7 @@ static enum dm_status keys_from_where(struct search *s, const struct node *n, st
     if (status == DM_OK && dm_buffer_text(&sql) == NULL)
         status = dm_fail_memory(err, sql_max);
     if (status == DM_OK)
-        status = dm_sql_each(session, (const char *)sql.data, take_row, out, err);
+        status = dm_sql_each(session, (const char *)sql.data, dm_delete_take_key, out, err);
     if (status != DM_OK)
         dm_error_prefix(err, "the condition on %s", n->name);
     dm_buffer_release(&sql);
@@ -322,15 +302,14 @@ static enum dm_status keys_from_where(struct search *s, const struct node *n, st
 
 /* ---- what is hit ---- */
 
-static enum dm_status add_part(struct search *s, struct node *n, const char *via, struct dm_error *err)
+enum dm_status dm_delete_add_part(struct dm_delete_search_state *s, struct dm_delete_node *n, const char *via,
+                                  struct dm_error *err)
 {
     struct dm_delete_hits *out = s->out;
     out->parts = dm_xrealloc(out->parts, out->n + 1, sizeof *out->parts);
     struct dm_delete_part *p = &out->parts[out->n++];
-    *p = (struct dm_delete_part){.name = dm_xstrdup(n->name),
-                                 .state = *n->state,
-                                 .dataset = n->dataset,
-                                 .via = dm_xstrdup(via)};
+    *p = (struct dm_delete_part){
+        .name = dm_xstrdup(n->name), .state = *n->state, .dataset = n->dataset, .via = dm_xstrdup(via)};
     p->state.source = dm_xstrdup(n->state->source);
     p->state.namespace = dm_xstrdup(n->state->namespace);
     p->state.name = dm_xstrdup(n->state->name);
@@ -341,364 +320,6 @@ static enum dm_status add_part(struct search *s, struct node *n, const char *via
     p->keys = dm_batch_new(n->keys);
     n->part = out->n;
     return p->state.source[0] == '\0' ? dm_declared_target(s->m, n->name, &p->declared, err) : DM_OK;
-}
-
-static size_t index_of(const struct search *s, const struct node *n)
-{
-    return (size_t)(n - s->nodes);
-}
-
-static enum dm_status add_view(struct search *s, struct node *n, struct dm_error *err)
-{
-    const struct dm_dataset *d = n->dataset;
-    if (n->viewed)
-        return DM_OK;
-    struct dm_schema *plain = dm_schema_copy(d->schema);
-    for (size_t i = 0; i < plain->n_fields; i++) {
-        free(plain->fields[i].name);
-        plain->fields[i].name = dm_xasprintf("c%zu", i);
-    }
-    struct dm_scan_file *files = dm_xzalloc(d->n_files + 1, sizeof *files);
-    for (size_t i = 0; i < d->n_files; i++)
-        files[i] = (struct dm_scan_file){.path = d->files[i].path,
-                                         .number = d->files[i].number,
-                                         .rows = d->files[i].rows,
-                                         .deleted = d->files[i].deleted};
-    char *name = dm_xasprintf("d%zu", index_of(s, n));
-    enum dm_status status = dm_sql_add_dataset(s->sql, "del", name, plain, files, d->n_files, err);
-    n->viewed = status == DM_OK;
-    free(name);
-    free(files);
-    dm_schema_unref(plain);
-    return status;
-}
-
-/* "c0, c4": the key columns; `alias` may be "". */
-static enum dm_status append_keys(const struct node *n, const char *alias, struct dm_buffer *sql,
-                                  struct dm_error *err)
-{
-    const struct dm_schema *schema = n->dataset->schema;
-    enum dm_status status = DM_OK;
-    for (size_t k = 0; k < schema->n_keys && status == DM_OK; k++)
-        status = dm_buffer_printf(sql, err, "%s%sc%u", k > 0 ? ", " : "", alias, schema->keys[k]);
-    return status;
-}
-
-static enum dm_status execute(struct search *s, struct dm_buffer *sql, struct dm_error *err)
-{
-    const char *text = dm_buffer_text(sql);
-    return text == NULL ? dm_fail_memory(err, sql_max) : dm_sql_execute(s->sql, text, err);
-}
-
-static enum dm_status add_table(struct search *s, struct node *n, struct dm_error *err)
-{
-    if (n->tabled)
-        return DM_OK;
-    struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
-    enum dm_status status = add_view(s, n, err);
-    if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, "CREATE TABLE main.h%zu AS SELECT ", index_of(s, n));
-    if (status == DM_OK)
-        status = append_keys(n, "", &sql, err);
-    if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, " FROM del.d%zu LIMIT 0", index_of(s, n));
-    if (status == DM_OK)
-        status = execute(s, &sql, err);
-    n->tabled = status == DM_OK;
-    dm_buffer_release(&sql);
-    return status;
-}
-
-static enum dm_status append_literal(const struct dm_column *c, size_t row, struct dm_buffer *sql,
-                                     struct dm_error *err)
-{
-    char text[128];
-    if (c->width != 0) {
-        (void)dm_fixed_text(c, row, text, sizeof text);
-        return dm_buffer_printf(sql, err, "'%s'", text);
-    }
-    if (c->type.id == DM_LIST)
-        return dm_fail(err, DM_ERROR_CONFIG, NULL, "a key column that is a list cannot be related");
-    size_t n;
-    const uint8_t *bytes = dm_column_bytes_at(c, row, &n);
-    bool binary = c->type.id == DM_BINARY;
-    enum dm_status status = dm_buffer_printf(sql, err, binary ? "unhex('" : "'");
-    for (size_t i = 0; i < n && status == DM_OK; i++) {
-        if (binary)
-            status = dm_buffer_printf(sql, err, "%02X", bytes[i]);
-        else if (bytes[i] == '\'')
-            status = dm_buffer_append(sql, "''", 2, err);
-        else
-            status = dm_buffer_append_byte(sql, bytes[i], err);
-    }
-    return status == DM_OK ? dm_buffer_printf(sql, err, binary ? "')" : "'") : status;
-}
-
-/* The keys of the node's part into its table. */
-static enum dm_status fill_table(struct search *s, const struct node *n, struct dm_error *err)
-{
-    const struct dm_batch *b = s->out->parts[n->part - 1].keys;
-    enum dm_status status = DM_OK;
-    for (size_t at = 0; at < b->rows && status == DM_OK; at += rows_per_insert) {
-        struct dm_buffer sql;
-        dm_buffer_init(&sql, sql_max);
-        status = dm_buffer_printf(&sql, err, "INSERT INTO main.h%zu VALUES ", index_of(s, n));
-        for (size_t i = at; i < b->rows && i < at + rows_per_insert && status == DM_OK; i++) {
-            status = dm_buffer_printf(&sql, err, i > at ? ", (" : "(");
-            for (size_t k = 0; k < b->n_columns && status == DM_OK; k++) {
-                status = k > 0 ? dm_buffer_append(&sql, ", ", 2, err) : DM_OK;
-                if (status == DM_OK)
-                    status = append_literal(&b->columns[k], i, &sql, err);
-            }
-            if (status == DM_OK)
-                status = dm_buffer_append_byte(&sql, ')', err);
-        }
-        if (status == DM_OK)
-            status = execute(s, &sql, err);
-        dm_buffer_release(&sql);
-    }
-    return status;
-}
-
-/* ---- relationships ---- */
-
-/* One relationship between two nodes; names are in `texts`. */
-struct link {
-    const struct dm_relationship *r;
-    struct node *child, *parent;
-    size_t n;
-    struct dm_join_column *columns;
-    char **texts;
-    bool by_key; /* the parent's columns are all of its key */
-};
-
-static void link_release(struct link *l)
-{
-    for (size_t i = 0; i < l->n * 2; i++)
-        free(l->texts[i]);
-    free(l->texts);
-    free(l->columns);
-    *l = (struct link){0};
-}
-
-/* False: it cannot be followed (a column is not there, types that are never equal). */
-static bool make_link(struct search *s, const struct dm_relational_schema *schema, const struct dm_relationship *r,
-                      struct node *parent, struct link *l)
-{
-    *l = (struct link){.r = r, .child = node_of(s, schema->name), .parent = parent, .by_key = true};
-    const struct dm_relational_schema *target = dm_relational_schemas_find(&s->schemas, r->target);
-    const struct dm_names *to = r->target_columns.n > 0 || target == NULL ? &r->target_columns : &target->key;
-    if (l->child == NULL || l->child->dataset == NULL || to->n != r->columns.n || to->n == 0)
-        return false;
-    l->columns = dm_xzalloc(to->n, sizeof *l->columns);
-    l->texts = dm_xzalloc(to->n * 2, sizeof *l->texts);
-    for (size_t i = 0; i < to->n; i++) {
-        const struct dm_schema *c = l->child->dataset->schema, *p = parent->dataset->schema;
-        int from = dm_schema_find(c, r->columns.items[i]), at = dm_schema_find(p, to->items[i]);
-        if (from < 0 || at < 0 || !dm_join_can_compare(c->fields[from].type, p->fields[at].type)) {
-            link_release(l);
-            return false;
-        }
-        l->texts[l->n * 2] = dm_xasprintf("c%d", from);
-        l->texts[l->n * 2 + 1] = dm_xasprintf("c%d", at);
-        l->columns[l->n] = (struct dm_join_column){.child = l->texts[l->n * 2],
-                                                   .parent = l->texts[l->n * 2 + 1],
-                                                   .child_type = c->fields[from].type,
-                                                   .parent_type = p->fields[at].type};
-        l->by_key &= dm_schema_is_key(p, (uint32_t)at);
-        l->n++;
-    }
-    return true;
-}
-
-/* " FROM del.d<child> c WHERE EXISTS (…)": children of the hits. */
-static enum dm_status append_children(struct search *s, const struct link *l, struct dm_buffer *sql,
-                                      struct dm_error *err)
-{
-    size_t child = index_of(s, l->child), parent = index_of(s, l->parent);
-    struct dm_join join = {.n = l->n, .columns = l->columns};
-    enum dm_status status =
-        l->by_key ? dm_buffer_printf(sql, err, " FROM del.d%zu c WHERE EXISTS (SELECT 1 FROM main.h%zu p WHERE ",
-                                     child, parent)
-                  : dm_buffer_printf(sql, err,
-                                     " FROM del.d%zu c WHERE EXISTS (SELECT 1 FROM del.d%zu p SEMI JOIN"
-                                     " main.h%zu h USING (",
-                                     child, parent, parent);
-    if (status == DM_OK && !l->by_key)
-        status = append_keys(l->parent, "", sql, err);
-    if (status == DM_OK && !l->by_key)
-        status = dm_buffer_printf(sql, err, ") WHERE ");
-    if (status == DM_OK)
-        status = dm_join_condition(sql, &join, "c", "p", err);
-    return status == DM_OK ? dm_buffer_append_byte(sql, ')', err) : status;
-}
-
-static enum dm_status take_count(void *ctx, size_t n, const char *const *values, struct dm_error *err)
-{
-    (void)n;
-    (void)err;
-    *(uint64_t *)ctx = values[0] != NULL ? strtoull(values[0], NULL, 10) : 0;
-    return DM_OK;
-}
-
-static enum dm_status count_children(struct search *s, const struct link *l, uint64_t *rows, struct dm_error *err)
-{
-    struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
-    *rows = 0;
-    enum dm_status status = add_view(s, l->child, err);
-    if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, "SELECT count(*)");
-    if (status == DM_OK)
-        status = append_children(s, l, &sql, err);
-    if (status == DM_OK)
-        status = dm_buffer_text(&sql) == NULL ? dm_fail_memory(err, sql_max)
-                                              : dm_sql_each(s->sql, (const char *)sql.data, take_count, rows, err);
-    dm_buffer_release(&sql);
-    return status;
-}
-
-static enum dm_status count_table(struct search *s, const struct node *n, uint64_t *rows, struct dm_error *err)
-{
-    char *sql = dm_xasprintf("SELECT count(*) FROM main.h%zu", index_of(s, n));
-    enum dm_status status = dm_sql_each(s->sql, sql, take_count, rows, err);
-    free(sql);
-    return status;
-}
-
-/* Children that are not hit yet are, from here on. *more: there were some. */
-static enum dm_status hit_children(struct search *s, const struct link *l, bool *more, struct dm_error *err)
-{
-    struct node *c = l->child;
-    uint64_t before = 0, after = 0;
-    struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
-    enum dm_status status = add_table(s, c, err);
-    if (status == DM_OK)
-        status = count_table(s, c, &before, err);
-    if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, "INSERT INTO main.h%zu SELECT ", index_of(s, c));
-    if (status == DM_OK)
-        status = append_keys(c, "c.", &sql, err);
-    if (status == DM_OK)
-        status = append_children(s, l, &sql, err);
-    if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, " EXCEPT SELECT ");
-    if (status == DM_OK)
-        status = append_keys(c, "", &sql, err);
-    if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, " FROM main.h%zu", index_of(s, c));
-    if (status == DM_OK)
-        status = execute(s, &sql, err);
-    if (status == DM_OK)
-        status = count_table(s, c, &after, err);
-    dm_buffer_release(&sql);
-    *more = after > before;
-    if (status == DM_OK && *more && c->part == 0)
-        status = add_part(s, c, l->r->name, err);
-    return status;
-}
-
-static void note(struct search *s, char *take_text)
-{
-    json_array_append_new(s->out->notes, json_string(take_text));
-    free(take_text);
-}
-
-static enum dm_status follow(struct search *s, const struct link *l, struct dm_error *err)
-{
-    uint64_t rows = 0;
-    bool keyless = l->child->keys == NULL, more = false;
-    if (!s->wanted->related || keyless) {
-        if (count_children(s, l, &rows, err) != DM_OK)
-            return DM_FAIL;
-        if (rows == 0)
-            return DM_OK;
-        struct dm_delete_hits *out = s->out;
-        out->references = dm_xrealloc(out->references, out->n_references + 1, sizeof *out->references);
-        out->references[out->n_references++] =
-            (struct dm_delete_reference){dm_xstrdup(l->child->name), dm_xstrdup(l->r->name), rows};
-        if (s->wanted->related)
-            note(s, dm_xasprintf("%s has no key: its rows stay", l->child->name));
-        return DM_OK;
-    }
-    enum dm_status status = hit_children(s, l, &more, err);
-    if (status == DM_OK && more)
-        l->child->queued = true;
-    return status;
-}
-
-/* All relationships that point at the node. */
-static enum dm_status follow_all(struct search *s, struct node *parent, struct dm_error *err)
-{
-    enum dm_status status = DM_OK;
-    for (size_t i = 0; i < s->schemas.n && status == DM_OK; i++)
-        for (size_t k = 0; k < s->schemas.items[i]->n_relationships && status == DM_OK; k++) {
-            const struct dm_relationship *r = &s->schemas.items[i]->relationships[k];
-            struct link l;
-            if (strcmp(r->target, parent->name) != 0 || !make_link(s, s->schemas.items[i], r, parent, &l))
-                continue;
-            status = follow(s, &l, err);
-            link_release(&l);
-        }
-    return status;
-}
-
-static bool any_relationship_to(const struct search *s, const struct node *n)
-{
-    for (size_t i = 0; i < s->schemas.n; i++)
-        for (size_t k = 0; k < s->schemas.items[i]->n_relationships; k++)
-            if (strcmp(s->schemas.items[i]->relationships[k].target, n->name) == 0)
-                return true;
-    return false;
-}
-
-static struct node *next_queued(struct search *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (s->nodes[i].queued)
-            return &s->nodes[i];
-    return NULL;
-}
-
-static enum dm_status read_table(struct search *s, struct node *n, struct dm_error *err)
-{
-    struct dm_delete_part *p = &s->out->parts[n->part - 1];
-    struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
-    enum dm_status status = dm_buffer_printf(&sql, err, "SELECT ");
-    if (status == DM_OK)
-        status = append_keys(n, "", &sql, err);
-    if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, " FROM main.h%zu", index_of(s, n));
-    dm_batch_clear(p->keys);
-    if (status == DM_OK)
-        status = dm_buffer_text(&sql) == NULL
-                     ? dm_fail_memory(err, sql_max)
-                     : dm_sql_each(s->sql, (const char *)sql.data, take_row, p->keys, err);
-    dm_buffer_release(&sql);
-    return status == DM_OK ? distinct(&p->keys, err) : status;
-}
-
-static enum dm_status find_related(struct search *s, struct node *root, struct dm_error *err)
-{
-    if (!any_relationship_to(s, root) || s->out->parts[root->part - 1].keys->rows == 0)
-        return DM_OK;
-    enum dm_status status = dm_sql_open(s->m->engine, &s->sql, err);
-    if (status == DM_OK)
-        status = add_table(s, root, err);
-    if (status == DM_OK)
-        status = fill_table(s, root, err);
-    root->queued = true;
-    for (struct node *n; status == DM_OK && (n = next_queued(s)) != NULL;) {
-        n->queued = false;
-        status = follow_all(s, n, err);
-    }
-    for (size_t i = 0; i < s->n && status == DM_OK; i++) /* the root may have got more, too */
-        if (s->nodes[i].part != 0 && s->nodes[i].tabled)
-            status = read_table(s, &s->nodes[i], err);
-    return status;
 }
 
 /* ---- how many of the keys are live ---- */
@@ -728,7 +349,7 @@ static enum dm_status count_live(struct dm_mirror *m, struct dm_delete_part *p, 
 
 /* ---- the whole ---- */
 
-static void release(struct search *s)
+static void release(struct dm_delete_search_state *s)
 {
     dm_sql_close(s->sql);
     for (size_t i = 0; i < s->n; i++) {
@@ -740,21 +361,21 @@ static void release(struct search *s)
     dm_relational_schemas_release(&s->schemas);
 }
 
-static enum dm_status run(struct search *s, bool keys_only_wanted, struct dm_error *err)
+static enum dm_status run(struct dm_delete_search_state *s, bool keys_only_wanted, struct dm_error *err)
 {
-    struct node *root = NULL;
+    struct dm_delete_node *root = NULL;
     if (load_nodes(s, err) != DM_OK || find_root(s, &root, err) != DM_OK ||
-        add_part(s, root, NULL, err) != DM_OK)
+        dm_delete_add_part(s, root, NULL, err) != DM_OK)
         return DM_FAIL;
     struct dm_delete_part *p = &s->out->parts[0];
     enum dm_status status = s->wanted->where != NULL ? keys_from_where(s, root, p->keys, err)
                                                      : keys_from_json(root, s->wanted->keys, p->keys, err);
     if (status == DM_OK)
-        status = distinct(&p->keys, err);
+        status = dm_delete_distinct(&p->keys, err);
     if (keys_only_wanted)
         return status;
     if (status == DM_OK)
-        status = find_related(s, root, err);
+        status = dm_delete_find_related(s, root, err);
     for (size_t i = 0; i < s->out->n && status == DM_OK; i++) {
         struct dm_target *t = s->out->parts[i].declared;
         struct dm_target mirrored = {.state = s->out->parts[i].state};
@@ -766,11 +387,11 @@ static enum dm_status run(struct search *s, bool keys_only_wanted, struct dm_err
     return status;
 }
 
-static enum dm_status search(struct dm_mirror *m, const struct dm_delete_wanted *wanted, bool keys_only_wanted,
-                             struct dm_delete_hits *out, struct dm_error *err)
+static enum dm_status search(struct dm_mirror *m, const struct dm_delete_wanted *wanted,
+                             bool keys_only_wanted, struct dm_delete_hits *out, struct dm_error *err)
 {
     *out = (struct dm_delete_hits){.notes = json_array()};
-    struct search s = {.m = m, .wanted = wanted, .out = out};
+    struct dm_delete_search_state s = {.m = m, .wanted = wanted, .out = out};
     enum dm_status status = run(&s, keys_only_wanted, err);
     release(&s);
     if (status != DM_OK)

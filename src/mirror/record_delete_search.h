@@ -16,9 +16,9 @@ struct dm_delete_part {
     struct dm_dataset_state state;    /* owned texts */
     struct dm_target *declared;       /* declared datasets; owned; NULL: a mirrored one */
     const struct dm_dataset *dataset; /* the lake's, before the commit */
-    struct dm_batch *keys;            /* batch of the key columns: each key once; also such as have no live row */
-    uint64_t live;                    /* rows of them that are visible now */
-    char *via;                        /* the relationship that led here; NULL: asked for */
+    struct dm_batch *keys; /* batch of the key columns: each key once; also such as have no live row */
+    uint64_t live;         /* rows of them that are visible now */
+    char *via;             /* the relationship that led here; NULL: asked for */
 };
 
 /* Rows that refer to what is deleted, and stay. */
@@ -39,7 +39,8 @@ void dm_delete_hits_release(struct dm_delete_hits *h);
 
 struct dm_delete_wanted {
     const char *dataset;
-    const json_t *keys; /* each an array of texts, one a key column, or one text ("a,b" when the key has several); NULL: where */
+    const json_t *
+        keys; /* each an array of texts, one a key column, or one text ("a,b" when the key has several); NULL: where */
     const char *where;
     bool related;
 };

@@ -63,7 +63,8 @@ static struct dm_key_hash hash_of(const uint8_t *secret, const uint8_t *key, siz
     return h;
 }
 
-void dm_suppression_hash(const struct dm_suppression *s, const uint8_t *key, size_t len, struct dm_key_hash *out)
+void dm_suppression_hash(const struct dm_suppression *s, const uint8_t *key, size_t len,
+                         struct dm_key_hash *out)
 {
     *out = hash_of(s->secret, key, len);
 }
@@ -99,7 +100,8 @@ static struct dm_suppressed *new_set(const uint8_t *secret, size_t room)
     return set;
 }
 
-struct dm_suppressed *dm_suppressed_new(const struct dm_suppression *s, const struct dm_key_hash *hashes, size_t n)
+struct dm_suppressed *dm_suppressed_new(const struct dm_suppression *s, const struct dm_key_hash *hashes,
+                                        size_t n)
 {
     struct dm_suppressed *set = new_set(s->secret, n);
     for (size_t i = 0; i < n; i++)
@@ -214,8 +216,8 @@ static void stage(struct dm_suppression *s, uint32_t dataset, const struct dm_ke
     (void)pthread_mutex_unlock(&s->mutex);
 }
 
-void dm_suppression_stage(struct dm_suppression *s, uint32_t dataset, const struct dm_key_hash *hashes, size_t n,
-                          int64_t order)
+void dm_suppression_stage(struct dm_suppression *s, uint32_t dataset, const struct dm_key_hash *hashes,
+                          size_t n, int64_t order)
 {
     if (n == 0)
         return;
@@ -223,8 +225,8 @@ void dm_suppression_stage(struct dm_suppression *s, uint32_t dataset, const stru
     stage(s, dataset, hashes, n, NULL);
 }
 
-void dm_suppression_stage_removal(struct dm_suppression *s, uint32_t dataset, const struct dm_key_hash *hashes,
-                                  size_t n)
+void dm_suppression_stage_removal(struct dm_suppression *s, uint32_t dataset,
+                                  const struct dm_key_hash *hashes, size_t n)
 {
     struct dm_suppressed *gone = dm_suppressed_new(s, hashes, n);
     note(s, dataset, hashes, n, 0, true);
@@ -258,8 +260,8 @@ static enum dm_status sqlite_fail(struct sqlite3 *db, const char *what, struct d
     int code = sqlite3_errcode(db) & 0xff;
     bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
     return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL,
-                   code == SQLITE_FULL ? "the disk is full: free some room" : NULL, "catalog.db: %s: %s", what,
-                   sqlite3_errmsg(db));
+                   code == SQLITE_FULL ? "the disk is full: free some room" : NULL, "catalog.db: %s: %s",
+                   what, sqlite3_errmsg(db));
 }
 
 static enum dm_status put_secret(struct sqlite3 *db, struct dm_error *err)
@@ -268,8 +270,8 @@ static enum dm_status put_secret(struct sqlite3 *db, struct dm_error *err)
     sqlite3_stmt *st;
     if (getrandom(secret, sizeof secret, 0) != (ssize_t)sizeof secret)
         return dm_fail_errno(err, "cannot get random bytes");
-    if (sqlite3_prepare_v2(db, "INSERT OR IGNORE INTO dm_suppression_secret(id, secret) VALUES(1, ?)", -1, &st,
-                           NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db, "INSERT OR IGNORE INTO dm_suppression_secret(id, secret) VALUES(1, ?)", -1,
+                           &st, NULL) != SQLITE_OK)
         return sqlite_fail(db, "making the secret", err);
     sqlite3_bind_blob(st, 1, secret, (int)sizeof secret, SQLITE_STATIC);
     int code = sqlite3_step(st);
@@ -281,7 +283,8 @@ static enum dm_status create_tables(struct sqlite3 *db, struct dm_error *err)
 {
     static const char sql[] =
         "CREATE TABLE IF NOT EXISTS dm_suppression("
-        " dataset INTEGER NOT NULL, hash BLOB NOT NULL, work_order INTEGER NOT NULL, time_us INTEGER NOT NULL,"
+        " dataset INTEGER NOT NULL, hash BLOB NOT NULL, work_order INTEGER NOT NULL, time_us INTEGER NOT "
+        "NULL,"
         " PRIMARY KEY(dataset, hash)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS dm_suppression_secret(id INTEGER PRIMARY KEY, secret BLOB NOT NULL);";
     if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
@@ -290,12 +293,13 @@ static enum dm_status create_tables(struct sqlite3 *db, struct dm_error *err)
 }
 
 /* *there: the tables are there. */
-static enum dm_status load_secret(struct dm_suppression *s, struct sqlite3 *db, bool *there, struct dm_error *err)
+static enum dm_status load_secret(struct dm_suppression *s, struct sqlite3 *db, bool *there,
+                                  struct dm_error *err)
 {
     sqlite3_stmt *st;
     *there = false;
-    if (sqlite3_prepare_v2(db, "SELECT count(*) FROM sqlite_master WHERE name = 'dm_suppression_secret'", -1, &st,
-                           NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db, "SELECT count(*) FROM sqlite_master WHERE name = 'dm_suppression_secret'", -1,
+                           &st, NULL) != SQLITE_OK)
         return sqlite_fail(db, "looking for suppressed keys", err);
     int code = sqlite3_step(st);
     *there = code == SQLITE_ROW && sqlite3_column_int(st, 0) > 0;
@@ -419,8 +423,8 @@ enum dm_status dm_suppression_of_order(struct sqlite3 *db, int64_t order, uint32
     sqlite3_stmt *st;
     *out = NULL;
     *n = 0;
-    if (sqlite3_prepare_v2(db, "SELECT hash FROM dm_suppression WHERE dataset = ? AND work_order = ?", -1, &st,
-                           NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db, "SELECT hash FROM dm_suppression WHERE dataset = ? AND work_order = ?", -1,
+                           &st, NULL) != SQLITE_OK)
         return sqlite_fail(db, "reading the keys of an order", err);
     sqlite3_bind_int64(st, 1, dataset);
     sqlite3_bind_int64(st, 2, order);

@@ -46,17 +46,20 @@ uint64_t dm_suppressed_generation(const struct dm_suppressed *set);
 void dm_suppression_hash(const struct dm_suppression *s, const uint8_t *key, size_t len,
                          struct dm_key_hash *out);
 /* A set of its own with these hashes (the keys of one order); a reference. */
-struct dm_suppressed *dm_suppressed_new(const struct dm_suppression *s, const struct dm_key_hash *hashes, size_t n);
+struct dm_suppressed *dm_suppressed_new(const struct dm_suppression *s, const struct dm_key_hash *hashes,
+                                        size_t n);
 
 /* ---- changes; see above ---- */
 
 /* `order`: the work order that it comes from; 0: a key that a suppressed row took on. Hashes that are there already are fine. */
 void dm_suppression_stage(struct dm_suppression *s, uint32_t dataset, const struct dm_key_hash *hashes,
                           size_t n, int64_t order);
-void dm_suppression_stage_removal(struct dm_suppression *s, uint32_t dataset, const struct dm_key_hash *hashes,
-                                  size_t n);
-enum dm_status dm_suppression_save(struct dm_suppression *s, struct sqlite3 *db, struct dm_error *err) DM_MUST_USE;
-void dm_suppression_settle(struct dm_suppression *s, bool committed); /* s may be NULL; nothing staged is fine */
+void dm_suppression_stage_removal(struct dm_suppression *s, uint32_t dataset,
+                                  const struct dm_key_hash *hashes, size_t n);
+enum dm_status dm_suppression_save(struct dm_suppression *s, struct sqlite3 *db,
+                                   struct dm_error *err) DM_MUST_USE;
+void dm_suppression_settle(struct dm_suppression *s,
+                           bool committed); /* s may be NULL; nothing staged is fine */
 /* The hashes of one order; *out malloc'ed. */
 enum dm_status dm_suppression_of_order(struct sqlite3 *db, int64_t order, uint32_t dataset,
                                        struct dm_key_hash **out, size_t *n, struct dm_error *err) DM_MUST_USE;

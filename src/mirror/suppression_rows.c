@@ -37,8 +37,8 @@ static void follow(struct filter *f, size_t row)
 {
     const struct dm_key_list *k = &f->keys;
     struct dm_key_hash h;
-    dm_suppression_hash(f->m->suppression, k->bytes.data + k->offsets[row], k->offsets[row + 1] - k->offsets[row],
-                        &h);
+    dm_suppression_hash(f->m->suppression, k->bytes.data + k->offsets[row],
+                        k->offsets[row + 1] - k->offsets[row], &h);
     dm_suppression_stage(f->m->suppression, f->t->state.id, &h, 1, 0);
     dm_suppressed_unref(f->set);
     f->set = dm_suppression_of(f->m->suppression, f->t->state.id);
@@ -95,8 +95,7 @@ enum dm_status dm_suppress_rows(struct dm_mirror *m, struct dm_target *t, const 
                                 struct dm_batch **kept, struct dm_error *err)
 {
     *kept = NULL;
-    struct filter f = {
-        .m = m, .t = t, .batch = batch, .set = dm_suppression_of(m->suppression, t->state.id)};
+    struct filter f = {.m = m, .t = t, .batch = batch, .set = dm_suppression_of(m->suppression, t->state.id)};
     if (f.set == NULL || batch->schema->n_keys == 0) {
         dm_suppressed_unref(f.set);
         return DM_OK;
@@ -212,7 +211,8 @@ static bool raw_is_suppressed(const struct dm_suppressed *set, const struct dm_s
 }
 
 /* A key of one column as text: plain, or quoted like in JSON. */
-static bool text_is_suppressed(const struct dm_suppressed *set, const struct dm_schema *keys, const char *text)
+static bool text_is_suppressed(const struct dm_suppressed *set, const struct dm_schema *keys,
+                               const char *text)
 {
     bool is = false;
     for (int quoted = 0; quoted < 2 && !is; quoted++) {
@@ -248,8 +248,8 @@ bool dm_suppress_bad_row(struct dm_mirror *m, struct dm_target *t, const struct 
         return false;
     const struct dm_dataset *d = NULL;
     struct dm_error ignored = {0};
-    bool is = dm_lake_dataset(m->lake, t->state.namespace, t->state.name, &d, &ignored) == DM_OK && d != NULL &&
-              dm_suppressed_bad_row(set, d->schema, row->raw, row->key);
+    bool is = dm_lake_dataset(m->lake, t->state.namespace, t->state.name, &d, &ignored) == DM_OK &&
+              d != NULL && dm_suppressed_bad_row(set, d->schema, row->raw, row->key);
     t->state.suppressed += is;
     dm_suppressed_unref(set);
     return is;

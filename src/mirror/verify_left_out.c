@@ -9,17 +9,19 @@
 static enum dm_status read_latest(struct sqlite3 *db, uint32_t dataset, int64_t *us, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (sqlite3_prepare_v2(db, "SELECT max(time_us) FROM dm_suppression WHERE dataset = ?", -1, &st, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db, "SELECT max(time_us) FROM dm_suppression WHERE dataset = ?", -1, &st, NULL) !=
+        SQLITE_OK)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
     sqlite3_bind_int64(st, 1, dataset);
     int code = sqlite3_step(st);
     *us = code == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
     sqlite3_finalize(st);
-    return code == SQLITE_ROW ? DM_OK : dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+    return code == SQLITE_ROW ? DM_OK
+                              : dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
 }
 
-enum dm_status dm_left_out_load(struct sqlite3 *db, const char *name, uint32_t dataset, const struct dm_schema *schema,
-                                struct dm_left_out *l, struct dm_error *err)
+enum dm_status dm_left_out_load(struct sqlite3 *db, const char *name, uint32_t dataset,
+                                const struct dm_schema *schema, struct dm_left_out *l, struct dm_error *err)
 {
     *l = (struct dm_left_out){.expiry = {.field = -1}};
     if (dm_suppression_open(db, false, &l->suppression, err) != DM_OK)
@@ -40,8 +42,8 @@ void dm_left_out_release(struct dm_left_out *l)
     *l = (struct dm_left_out){.expiry = {.field = -1}};
 }
 
-enum dm_status dm_left_out_select(struct dm_left_out *l, const struct dm_batch *batch, uint32_t *selection, size_t *n,
-                                  struct dm_error *err)
+enum dm_status dm_left_out_select(struct dm_left_out *l, const struct dm_batch *batch, uint32_t *selection,
+                                  size_t *n, struct dm_error *err)
 {
     if (l->set != NULL) {
         if (dm_suppress_select(l->set, batch, selection, n, &l->suppressed, err) != DM_OK)
@@ -77,8 +79,8 @@ static void hide(void *ctx, uint32_t file, uint32_t position)
     roaring_bitmap_add(h->of[file], position);
 }
 
-enum dm_status dm_left_out_hide(struct dm_left_out *l, struct dm_engine *engine, struct dm_scan_file *files, size_t n,
-                                const struct dm_schema *schema, struct dm_error *err)
+enum dm_status dm_left_out_hide(struct dm_left_out *l, struct dm_engine *engine, struct dm_scan_file *files,
+                                size_t n, const struct dm_schema *schema, struct dm_error *err)
 {
     if (l->expiry.field < 0 || n == 0)
         return DM_OK;

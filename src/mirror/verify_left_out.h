@@ -27,13 +27,14 @@ struct dm_left_out {
     roaring_bitmap_t **bitmaps;
 };
 
-enum dm_status dm_left_out_load(struct sqlite3 *db, const char *name, uint32_t dataset, const struct dm_schema *schema,
-                                struct dm_left_out *l, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_left_out_load(struct sqlite3 *db, const char *name, uint32_t dataset,
+                                const struct dm_schema *schema, struct dm_left_out *l,
+                                struct dm_error *err) DM_MUST_USE;
 void dm_left_out_release(struct dm_left_out *l);
 /* `selection` has room for all rows. */
-enum dm_status dm_left_out_select(struct dm_left_out *l, const struct dm_batch *batch, uint32_t *selection, size_t *n,
-                                  struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_left_out_hide(struct dm_left_out *l, struct dm_engine *engine, struct dm_scan_file *files, size_t n,
-                                const struct dm_schema *schema, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_left_out_select(struct dm_left_out *l, const struct dm_batch *batch, uint32_t *selection,
+                                  size_t *n, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_left_out_hide(struct dm_left_out *l, struct dm_engine *engine, struct dm_scan_file *files,
+                                size_t n, const struct dm_schema *schema, struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -70,7 +70,8 @@ enum dm_status dm_work_order_create_tables(struct sqlite3 *db, struct dm_error *
     static const char sql[] =
         "CREATE TABLE IF NOT EXISTS dm_work_order("
         " id INTEGER PRIMARY KEY, token TEXT UNIQUE, name TEXT, description TEXT, action TEXT NOT NULL,"
-        " status TEXT NOT NULL, detail TEXT, created_us INTEGER NOT NULL, erased_us INTEGER NOT NULL DEFAULT 0,"
+        " status TEXT NOT NULL, detail TEXT, created_us INTEGER NOT NULL, erased_us INTEGER NOT NULL DEFAULT "
+        "0,"
         " report TEXT NOT NULL);"
         "CREATE TABLE IF NOT EXISTS dm_work_order_key("
         " work_order INTEGER NOT NULL, dataset INTEGER NOT NULL, hash BLOB NOT NULL,"
@@ -111,10 +112,9 @@ enum dm_status dm_work_order_update(struct sqlite3 *db, const struct dm_work_ord
 {
     sqlite3_stmt *st;
     char *report = json_dumps(o->report, JSON_COMPACT);
-    enum dm_status status =
-        prepare(db, &st, err,
-                "UPDATE dm_work_order SET status=?2, detail=?3, erased_us=?4, report=?5 WHERE id=?1", "ittit",
-                o->id, o->status, o->detail, o->erased_us, report);
+    enum dm_status status = prepare(
+        db, &st, err, "UPDATE dm_work_order SET status=?2, detail=?3, erased_us=?4, report=?5 WHERE id=?1",
+        "ittit", o->id, o->status, o->detail, o->erased_us, report);
     if (status == DM_OK)
         status = finish(db, st, err);
     free(report);
@@ -124,7 +124,8 @@ enum dm_status dm_work_order_update(struct sqlite3 *db, const struct dm_work_ord
 static enum dm_status tables_there(struct sqlite3 *db, bool *there, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, err, "SELECT count(*) FROM sqlite_master WHERE name = 'dm_work_order_key'", "") != DM_OK)
+    if (prepare(db, &st, err, "SELECT count(*) FROM sqlite_master WHERE name = 'dm_work_order_key'", "") !=
+        DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     *there = code == SQLITE_ROW && sqlite3_column_int(st, 0) > 0;
@@ -236,8 +237,8 @@ enum dm_status dm_work_order_datasets(struct sqlite3 *db, int64_t id, uint32_t *
     sqlite3_stmt *st;
     *datasets = NULL;
     *n = 0;
-    if (prepare(db, &st, err, "SELECT DISTINCT dataset FROM dm_work_order_key WHERE work_order = ?", "i", id) !=
-        DM_OK)
+    if (prepare(db, &st, err, "SELECT DISTINCT dataset FROM dm_work_order_key WHERE work_order = ?", "i",
+                id) != DM_OK)
         return DM_FAIL;
     int code;
     while ((code = sqlite3_step(st)) == SQLITE_ROW) {
@@ -255,8 +256,8 @@ enum dm_status dm_work_order_keys(struct sqlite3 *db, int64_t id, uint32_t datas
     size_t room = 0;
     *out = NULL;
     *n = 0;
-    if (prepare(db, &st, err, "SELECT hash FROM dm_work_order_key WHERE work_order = ? AND dataset = ?", "ii", id,
-                (int64_t)dataset) != DM_OK)
+    if (prepare(db, &st, err, "SELECT hash FROM dm_work_order_key WHERE work_order = ? AND dataset = ?", "ii",
+                id, (int64_t)dataset) != DM_OK)
         return DM_FAIL;
     int code;
     while ((code = sqlite3_step(st)) == SQLITE_ROW) {

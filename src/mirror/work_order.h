@@ -17,7 +17,7 @@
 struct sqlite3;
 
 struct dm_work_order {
-    int64_t id; /* > 0 */
+    int64_t id;  /* > 0 */
     char *token; /* the asker's own: an order that is given twice is done once */
     char *name;  /* may be NULL */
     char *description;
@@ -38,9 +38,11 @@ void dm_work_orders_release(struct dm_work_orders *list);
 enum dm_status dm_work_order_create_tables(struct sqlite3 *db, struct dm_error *err) DM_MUST_USE;
 /* The number that the next order gets. */
 enum dm_status dm_work_order_next(struct sqlite3 *db, int64_t *id, struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_work_order_insert(struct sqlite3 *db, const struct dm_work_order *o, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_work_order_insert(struct sqlite3 *db, const struct dm_work_order *o,
+                                    struct dm_error *err) DM_MUST_USE;
 /* Status, detail, times and report. */
-enum dm_status dm_work_order_update(struct sqlite3 *db, const struct dm_work_order *o, struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_work_order_update(struct sqlite3 *db, const struct dm_work_order *o,
+                                    struct dm_error *err) DM_MUST_USE;
 /* By id, or by token, or (id 0, token NULL, status given) all of a status; all three none: all. Newest first. A catalog without the tables gives none. */
 enum dm_status dm_work_order_list(struct sqlite3 *db, int64_t id, const char *token, const char *status,
                                   struct dm_work_orders *out, struct dm_error *err) DM_MUST_USE;
@@ -49,7 +51,8 @@ json_t *dm_work_order_json(const struct dm_work_order *o);
 
 /* Keys of an order that is erasing. */
 enum dm_status dm_work_order_put_keys(struct sqlite3 *db, int64_t id, uint32_t dataset,
-                                      const struct dm_key_hash *hashes, size_t n, struct dm_error *err) DM_MUST_USE;
+                                      const struct dm_key_hash *hashes, size_t n,
+                                      struct dm_error *err) DM_MUST_USE;
 /* *datasets: malloc'ed numbers of the datasets that have some. */
 enum dm_status dm_work_order_datasets(struct sqlite3 *db, int64_t id, uint32_t **datasets, size_t *n,
                                       struct dm_error *err) DM_MUST_USE;

@@ -14,7 +14,8 @@ static struct dm_index_change *make_changes(char *room, bool odd_only, uint32_t 
     *n = 0;
     for (uint32_t i = 0; i < N; i++) {
         char *key = room + (size_t)i * KEY_BYTES;
-        int len = snprintf(key, KEY_BYTES, "%06u-%s", (i * 7919) % N, ((i * 7919) % N) % 2 != 0 ? "ERASED" : "kept");
+        int len = snprintf(key, KEY_BYTES, "%06u-%s", (i * 7919) % N,
+                           ((i * 7919) % N) % 2 != 0 ? "ERASED" : "kept");
         bool odd = ((i * 7919) % N) % 2 != 0;
         if (odd_only && !odd)
             continue;

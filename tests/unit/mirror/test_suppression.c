@@ -66,7 +66,8 @@ static void test_durable_when_committed_only(void **state)
     stage_one(s, 1, "alice");
     assert_true(has(s, 1, "alice")); /* in force at once, for the commit itself */
     must(dm_suppression_save(s, db, &err));
-    assert_int_equal(sqlite3_exec(db, "DELETE FROM dm_suppression", NULL, NULL, NULL), SQLITE_OK); /* rolled back */
+    assert_int_equal(sqlite3_exec(db, "DELETE FROM dm_suppression", NULL, NULL, NULL),
+                     SQLITE_OK); /* rolled back */
     dm_suppression_settle(s, false);
     assert_false(has(s, 1, "alice"));
     assert_null(dm_suppression_of(s, 1));
@@ -276,7 +277,8 @@ static void test_bad_rows(void **state)
 
 /* ---- a copy ---- */
 
-static uint64_t write_part(struct rows *r, struct dm_copied_table *c, const char *path, int64_t from, int64_t to)
+static uint64_t write_part(struct rows *r, struct dm_copied_table *c, const char *path, int64_t from,
+                           int64_t to)
 {
     struct dm_error err = {0};
     struct dm_parquet_options options = {.compression = "uncompressed"};
@@ -291,8 +293,8 @@ static uint64_t write_part(struct rows *r, struct dm_copied_table *c, const char
     return result.rows;
 }
 
-static enum dm_status sum_rows(void *ctx, const struct dm_batch *batch, const uint32_t *files, const uint32_t *positions,
-                               struct dm_error *err)
+static enum dm_status sum_rows(void *ctx, const struct dm_batch *batch, const uint32_t *files,
+                               const uint32_t *positions, struct dm_error *err)
 {
     (void)files;
     (void)positions;
@@ -339,7 +341,8 @@ static void test_copy_that_began_before(void **state)
         must(dm_parquet_scan(r.m.engine, &file, 1, r.schema, &scan, sum_rows, &sum, &err));
     }
     assert_int_equal(sum, 99 * 100 / 2 - 7 + 200 * 100 + 99 * 100 / 2);
-    struct dm_suppressed *set = dm_suppression_of(r.m.suppression, 3); /* a copy that knew them is not looked at */
+    struct dm_suppressed *set =
+        dm_suppression_of(r.m.suppression, 3); /* a copy that knew them is not looked at */
     c->suppression = dm_suppressed_generation(set);
     dm_suppressed_unref(set);
     c->suppressed = 5;
@@ -355,8 +358,10 @@ static void test_copy_that_began_before(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_durable_when_committed_only), cmocka_unit_test(test_many_keys_and_generations),
-        cmocka_unit_test(test_changes),                     cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_durable_when_committed_only),
+        cmocka_unit_test(test_many_keys_and_generations),
+        cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_bad_rows),
         cmocka_unit_test(test_copy_that_began_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
