@@ -3,28 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apply/version_list.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "column/key.h"
+#include "mirror/index_catch_up.h"
+#include "mirror/index_rows.h"
 #include "mirror/interval_history.h"
 #include "mirror/tombstones.h"
 
 struct load {
     struct dm_mirror *m;
     uint32_t dataset;
-    int version; /* its column in the batches; -1: none */
-    struct dm_key_list keys;
-    struct dm_key_list versions;
-    uint64_t rows;
+    struct dm_index_rows rows;
 };
 
-static enum dm_status duplicate_key(const struct load *l, const struct dm_batch *batch, size_t row,
-                                    struct dm_error *err)
+static enum dm_status duplicate_key(const struct dm_batch *batch, size_t row, struct dm_error *err)
 {
     char text[256];
-    (void)l;
     return dm_fail(err, DM_ERROR_DATA, "run `datamirror resync` for this dataset",
                    "two visible rows have the key %s", dm_key_text(batch, row, text, sizeof text));
 }
@@ -37,11 +32,11 @@ static enum dm_status load_rest(struct load *l, const struct dm_batch *batch, st
     for (size_t i = 1; i < n; i++)
         if (changes[i].key_len == changes[i - 1].key_len &&
             memcmp(changes[i].key, changes[i - 1].key, changes[i].key_len) == 0)
-            return duplicate_key(l, batch, changes[i].row, err);
+            return duplicate_key(batch, changes[i].row, err);
     enum dm_status status = dm_keyindex_apply(l->m->index, l->dataset, changes, n, err);
     for (size_t i = 0; i < n && status == DM_OK; i++)
         if (dm_place_known(changes[i].old))
-            status = duplicate_key(l, batch, changes[i].row, err);
+            status = duplicate_key(batch, changes[i].row, err);
     return status;
 }
 
@@ -49,47 +44,12 @@ static enum dm_status load_rows(void *ctx, const struct dm_batch *batch, const u
                                 const uint32_t *positions, struct dm_error *err)
 {
     struct load *l = ctx;
-    if (dm_key_list_encode(&l->keys, batch, err) != DM_OK ||
-        (l->version >= 0 && dm_version_list_encode(&l->versions, batch, l->version, err) != DM_OK))
+    if (dm_index_rows_take(&l->rows, batch, file_numbers, positions, err) != DM_OK)
         return DM_FAIL;
-    struct dm_index_change *changes = dm_xalloc((batch->rows + 1) * sizeof *changes);
-    for (size_t i = 0; i < batch->rows; i++)
-        changes[i] =
-            (struct dm_index_change){.key = l->keys.bytes.data + l->keys.offsets[i],
-                                     .key_len = (uint32_t)(l->keys.offsets[i + 1] - l->keys.offsets[i]),
-                                     .row = (uint32_t)i,
-                                     .place = {.file = file_numbers[i], .position = positions[i]}};
-    for (size_t i = 0; i < batch->rows && l->version >= 0; i++)
-        changes[i].version = dm_version_at(&l->versions, i, &changes[i].version_len);
     size_t bad = 0;
-    enum dm_status status = dm_keyindex_append(l->m->index, l->dataset, changes, batch->rows, &bad, err);
-    if (status == DM_END)
-        status = load_rest(l, batch, changes + bad, batch->rows - bad, err);
-    free(changes);
-    l->rows += batch->rows;
-    return status;
-}
-
-static void add_column(struct dm_schema *s, const struct dm_field *from)
-{
-    struct dm_field *to = dm_schema_add(s, from->name, from->type);
-    to->id = from->id;
-    to->element_id = from->element_id;
-    to->required = from->required;
-    to->default_json = dm_xstrdup(from->default_json);
-}
-
-/* Only the key columns are read, and the version behind them. */
-static struct dm_schema *key_schema(const struct dm_schema *schema, int version)
-{
-    struct dm_schema *s = dm_schema_new();
-    for (size_t i = 0; i < schema->n_keys; i++) {
-        add_column(s, &schema->fields[schema->keys[i]]);
-        dm_schema_add_key(s, (uint32_t)i);
-    }
-    if (version >= 0)
-        add_column(s, &schema->fields[version]);
-    return s;
+    enum dm_status status =
+        dm_keyindex_append(l->m->index, l->dataset, l->rows.changes, batch->rows, &bad, err);
+    return status == DM_END ? load_rest(l, batch, l->rows.changes + bad, batch->rows - bad, err) : status;
 }
 
 static enum dm_status rebuild(struct dm_mirror *m, uint32_t dataset, const struct dm_schema *schema,
@@ -100,13 +60,12 @@ static enum dm_status rebuild(struct dm_mirror *m, uint32_t dataset, const struc
         return DM_FAIL;
     if (n_files == 0 || schema->n_keys == 0)
         return DM_OK;
-    struct load l = {.m = m, .dataset = dataset, .version = version >= 0 ? (int)schema->n_keys : -1};
-    struct dm_schema *keys = key_schema(schema, version);
+    struct load l = {.m = m, .dataset = dataset};
+    dm_index_rows_init(&l.rows, schema, version);
     struct dm_scan_options options = {.order_by_key = true};
-    enum dm_status status = dm_parquet_scan(m->engine, files, n_files, keys, &options, load_rows, &l, err);
-    dm_schema_unref(keys);
-    dm_key_list_release(&l.keys);
-    dm_key_list_release(&l.versions);
+    enum dm_status status =
+        dm_parquet_scan(m->engine, files, n_files, l.rows.schema, &options, load_rows, &l, err);
+    dm_index_rows_release(&l.rows);
     return status;
 }
 
@@ -127,17 +86,10 @@ static enum dm_status is_current(struct dm_mirror *m, const struct dm_target *t,
     return *current && t->rules != NULL ? dm_tombstones_indexed(m, t, current, err) : DM_OK;
 }
 
-static enum dm_status catch_up_one(struct dm_mirror *m, const struct dm_target *t, struct dm_error *err)
+/* Rows, tombstones and history, all from the lake. */
+static enum dm_status anew(struct dm_mirror *m, const struct dm_target *t, const struct dm_dataset *d,
+                           struct dm_error *err)
 {
-    const struct dm_dataset *d = NULL;
-    bool current = false;
-    enum dm_status status = dm_lake_dataset(m->lake, t->state.namespace, t->state.name, &d, err);
-    if (status != DM_OK || d == NULL || t->state.append_only)
-        return status;
-    status = is_current(m, t, d, &current, err);
-    if (status != DM_OK || current)
-        return status;
-    int64_t started = dm_clock_monotonic_us();
     struct dm_scan_file *files = dm_xzalloc(d->n_files, sizeof *files);
     for (size_t i = 0; i < d->n_files; i++)
         files[i] = (struct dm_scan_file){.path = d->files[i].path,
@@ -147,7 +99,7 @@ static enum dm_status catch_up_one(struct dm_mirror *m, const struct dm_target *
     /* The version is found by its field id: the target's schema may be about to change. */
     int version =
         t->rules == NULL ? -1 : dm_schema_find_id(d->schema, t->schema->fields[t->rules->version_field].id);
-    status = rebuild(m, t->state.id, d->schema, version, files, d->n_files, err);
+    enum dm_status status = rebuild(m, t->state.id, d->schema, version, files, d->n_files, err);
     free(files);
     if (status == DM_OK && t->rules != NULL)
         status = dm_tombstones_load(m, t, err);
@@ -155,10 +107,54 @@ static enum dm_status catch_up_one(struct dm_mirror *m, const struct dm_target *
         status = dm_interval_history_load(m, t, err);
     if (status == DM_OK)
         status = dm_keyindex_tag_set(m->index, t->state.id, d->snapshot_id, err);
+    return status;
+}
+
+static double seconds_since(int64_t started)
+{
+    return (double)(dm_clock_monotonic_us() - started) / 1e6;
+}
+
+/* By difference; *done false: that way was not open, and the transaction is as it was. */
+static enum dm_status by_difference(struct dm_mirror *m, const struct dm_target *t,
+                                    const struct dm_dataset *d, bool *done, const char **why,
+                                    struct dm_error *err)
+{
+    int64_t started = dm_clock_monotonic_us();
+    uint64_t rows = 0;
+    enum dm_status status = dm_index_catch_up_by_difference(m, t, d, &rows, why, err);
+    *done = status == DM_OK;
+    if (*done) {
+        dm_log(DM_LOG_INFO, "%s.%s: key index caught up, %llu rows in %.1f s", t->state.namespace,
+               t->state.name, (unsigned long long)rows, seconds_since(started));
+        return DM_OK;
+    }
+    if (status == DM_FAIL) { /* an older file is gone, say; what is there now is what counts */
+        *why = "it could not be caught up";
+        dm_log_error(DM_LOG_WARN, "catching up the key index", err);
+    }
+    dm_keyindex_abort(m->index);
+    return dm_keyindex_begin(m->index, err);
+}
+
+static enum dm_status catch_up_one(struct dm_mirror *m, const struct dm_target *t, struct dm_error *err)
+{
+    const struct dm_dataset *d = NULL;
+    const char *why = NULL;
+    bool current = false, done = false;
+    enum dm_status status = dm_lake_dataset(m->lake, t->state.namespace, t->state.name, &d, err);
+    if (status != DM_OK || d == NULL || t->state.append_only)
+        return status;
+    status = is_current(m, t, d, &current, err);
+    if (status == DM_OK && !current)
+        status = by_difference(m, t, d, &done, &why, err);
+    if (status != DM_OK || current || done)
+        return status;
+    int64_t started = dm_clock_monotonic_us();
+    status = anew(m, t, d, err);
     if (status == DM_OK)
-        dm_log(DM_LOG_INFO, "%s.%s: key index rebuilt, %llu rows in %.1f s", t->state.namespace,
-               t->state.name, (unsigned long long)d->live_rows,
-               (double)(dm_clock_monotonic_us() - started) / 1e6);
+        dm_log(DM_LOG_INFO, "%s.%s: key index rebuilt (%s), %llu rows in %.1f s", t->state.namespace,
+               t->state.name, why, (unsigned long long)d->live_rows, seconds_since(started));
     else
         dm_error_prefix(err, "%s.%s: rebuilding the key index", t->state.namespace, t->state.name);
     return status;

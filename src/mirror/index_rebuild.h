@@ -1,6 +1,7 @@
 /* index_rebuild.h — the key index of a dataset made anew from the lake: the visible rows of its files, keys in order, bulk-loaded.
  * Of a declared dataset: with the rows' versions, and then the tombstones (tombstones.h) where they win.
- * One mechanism for: after a copy, after a lost or untrusted index, and when a crash fell between publication and index commit. */
+ * After a copy, after a lost or untrusted index, and when a crash fell between publication and index commit and the way by what differs
+ * (index_catch_up.h) is not open. */
 #ifndef DM_MIRROR_INDEX_REBUILD_H
 #define DM_MIRROR_INDEX_REBUILD_H
 
@@ -12,7 +13,8 @@ enum dm_status dm_index_rebuild(struct dm_mirror *m, uint32_t dataset, const str
                                 const struct dm_scan_file *files, size_t n_files,
                                 struct dm_error *err) DM_MUST_USE;
 
-/* At start: every dataset of the list whose index is not at the lake's state is rebuilt (own index transactions). */
+/* At start: every dataset of the list whose index is not at the lake's state is caught up, or rebuilt (own index transactions). The log says which and
+ * why. */
 enum dm_status dm_index_catch_up(struct dm_mirror *m, struct dm_target *const *targets, size_t n,
                                  struct dm_error *err) DM_MUST_USE;
 

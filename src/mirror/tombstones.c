@@ -232,6 +232,16 @@ static enum dm_status read_files(struct reading *r, const struct dm_dataset *d,
     return status;
 }
 
+enum dm_status dm_tombstones_take(struct dm_mirror *m, const struct dm_target *t,
+                                  const struct dm_batch *batch, bool out, struct dm_error *err)
+{
+    struct reading r = {.m = m, .t = t, .expire = out};
+    enum dm_status status = take_rows(&r, batch, NULL, NULL, err);
+    dm_key_list_release(&r.keys);
+    dm_key_list_release(&r.versions);
+    return status;
+}
+
 enum dm_status dm_tombstones_load(struct dm_mirror *m, const struct dm_target *t, struct dm_error *err)
 {
     const struct dm_dataset *d = NULL;

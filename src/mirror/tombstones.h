@@ -30,6 +30,10 @@ enum dm_status dm_tombstones_indexed(struct dm_mirror *m, const struct dm_target
 /* In an open index transaction, after the rows were loaded: all tombstones of the lake into the index, where they win. */
 enum dm_status dm_tombstones_load(struct dm_mirror *m, const struct dm_target *t,
                                   struct dm_error *err) DM_MUST_USE;
+/* In an open index transaction: a batch of tombstones (the key columns as its key, then _version) into the index where they win, or out of it where it
+ * holds that very one. */
+enum dm_status dm_tombstones_take(struct dm_mirror *m, const struct dm_target *t,
+                                  const struct dm_batch *batch, bool out, struct dm_error *err) DM_MUST_USE;
 /* A commit of its own: drops what is past the retention. Cheap when nothing is. No commit and no index transaction may be open.
  * `summary` is that of the last commit. *dropped (may be NULL): files. */
 enum dm_status dm_tombstones_expire(struct dm_mirror *m, const struct dm_target *t,
