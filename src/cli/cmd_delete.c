@@ -189,8 +189,10 @@ static void print_report(const json_t *report, bool related)
 
 static void show_progress(void *ctx, uint64_t rows, uint64_t done, uint64_t total)
 {
-    (void)ctx;
     (void)rows;
+    if (total == 0)
+        return;
+    *(bool *)ctx = true;
     (void)fprintf(stderr, "\rerasing: dataset %" PRIu64 " of %" PRIu64 " ", done + 1, total);
 }
 
@@ -198,10 +200,16 @@ static enum dm_status run_order(const struct dm_config *config, const char *kind
                                 json_t **result, struct dm_error *err)
 {
     struct dm_order_hooks hooks = {.stop = dm_stop_signal_install()};
-    if (isatty(STDERR_FILENO))
+    bool shown = false;
+    if (isatty(STDERR_FILENO)) {
         hooks.progress = show_progress;
+        hooks.ctx = &shown;
+    }
     json_object_set_new(order, "dry_run", json_boolean(dry_run));
-    return dm_order_run(config, kind, order, &hooks, result, err);
+    enum dm_status status = dm_order_run(config, kind, order, &hooks, result, err);
+    if (shown)
+        (void)fputs("\r\033[K", stderr);
+    return status;
 }
 
 static bool confirmed(const json_t *preview)

@@ -486,7 +486,7 @@ static enum dm_status run_delete(struct dm_mirror *m, const json_t *order, const
     if (status != DM_OK || id == 0)
         return status;
     struct dm_error why = {0};
-    if (dm_erase_run(m, id, hooks, &why) !=
+    if (dm_erase_resume(m, hooks, &why) !=
         DM_OK) /* the rows are gone for readers; the rest is taken up again */
         dm_log_error(DM_LOG_WARN, "erasing", &why);
     status = answer(m, id, result, err);
