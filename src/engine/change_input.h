@@ -3,7 +3,7 @@
  * gzip (several members, too) and zstd are recognised by their first bytes. The window is data[begin .. end); whoever reads moves `begin`
  * on, and dm_change_input_fill brings more behind it: the unread bytes may move, so keep offsets from `begin`, not pointers. Behind
  * `end` stand DM_INPUT_PAD zero bytes. The window grows as long as nothing is taken from it: its reader sets the limit.
- * Why not DuckDB's reader: it has no way to hand out bytes as they are, and no line numbers; zlib and zstd unpack as fast as it does.
+ * zlib and zstd unpack here rather than DuckDB, which has no way to hand out the bytes of a file piece by piece.
  *
  * Owns file and memory. One thread. Failure: DATA when the compressed data is cut off or damaged, with the file's name.
  */
