@@ -15,7 +15,8 @@ static const char create_sql[] =
     "NULL,"
     " source TEXT, raw_bytes INTEGER, waits_for INTEGER, parent_key BLOB, row_key BLOB, version BLOB,"
     " relationship TEXT);"
-    "CREATE INDEX IF NOT EXISTS dm_quarantine_dataset ON dm_quarantine(dataset, id);";
+    "CREATE INDEX IF NOT EXISTS dm_quarantine_dataset ON dm_quarantine(dataset, id);"
+    "CREATE INDEX IF NOT EXISTS dm_quarantine_place ON dm_quarantine(dataset, position);";
 
 /* Columns that a catalog of an older version lacks. */
 static const struct {
@@ -96,7 +97,9 @@ enum dm_status dm_quarantine_add(struct dm_quarantine_writer *w, sqlite3 *db, ui
             db,
             "INSERT INTO dm_quarantine(dataset, reason, message, key, raw, op, position, time_us,"
             " source, raw_bytes, waits_for, parent_key, row_key, version, relationship)"
-            " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            " SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15 WHERE ?16 = 0 OR NOT EXISTS"
+            " (SELECT 1 FROM dm_quarantine WHERE dataset=?1 AND position=?7 AND reason=?2 AND raw IS ?5"
+            " AND waits_for IS NULL)",
             -1, &w->insert, NULL) != SQLITE_OK)
         return fail(db, "writing to quarantine", err);
     sqlite3_stmt *st = w->insert;
@@ -115,6 +118,9 @@ enum dm_status dm_quarantine_add(struct dm_quarantine_writer *w, sqlite3 *db, ui
     sqlite3_bind_text(st, 9, source, -1, SQLITE_STATIC);
     if (!whole)
         sqlite3_bind_int64(st, 10, (sqlite3_int64)length);
+    /* A file that is taken in again brings the same bad lines: they are there already. */
+    sqlite3_bind_int(
+        st, 16, row->place != NULL && waits == NULL && strcmp(source != NULL ? source : "", "replay") != 0);
     if (waits != NULL) {
         sqlite3_bind_int64(st, 11, (sqlite3_int64)waits->parent);
         sqlite3_bind_blob64(st, 12, waits->parent_key, waits->parent_key_len, SQLITE_STATIC);

@@ -299,3 +299,19 @@ def test_large_file_in_bounded_memory(mirror):
     table = mirror.lake.load(mirror.lake.pointers()[("sales", "orders")])
     assert len(table.snapshots()) - before <= 2, "one commit, and what compaction makes of it"
     assert peak < 256 * 1024 or os.environ.get("DM_SLOW"), f"{peak} KiB of memory"
+
+
+def test_same_file_again(mirror):
+    """Run twice: no change, neither of the rows nor of the quarantine."""
+    declare(mirror)
+    file = write(mirror, "o.csv", HEADER + "1,a,1.50,1,u\nx,b,1,1,u\n2,b,2.00,5,u\n3,c,3.00,1,u\n3,,,2,d\n4,d,zz,1,u\n")
+    ingest(mirror, "sales.orders", file, code=7)
+    rows = orders(mirror)
+    kept = json.loads(mirror.with_config("quarantine", "list", "sales.orders", "--json").stdout)
+    shown = mirror.with_config("quarantine", "show", "sales.orders", "--json").stdout
+    assert rows == {1: ("a", "1.50", 1), 2: ("b", "2.00", 5)} and shown.count('"position"') == 2
+    again = ingest(mirror, "sales.orders", file, code=7)
+    assert again[0]["quarantined"] == 2 and again[0]["deleted"] == 0
+    assert orders(mirror) == rows
+    assert json.loads(mirror.with_config("quarantine", "list", "sales.orders", "--json").stdout) == kept
+    assert mirror.with_config("quarantine", "show", "sales.orders", "--json").stdout == shown
