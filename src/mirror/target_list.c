@@ -38,6 +38,8 @@ static void read_settings(struct dm_target_list *list, struct dm_target *t)
 static void add(struct dm_target_list *list, struct dm_target *t)
 {
     list->items = dm_xrealloc(list->items, list->n + 1, sizeof(struct dm_target *));
+    list->registered = dm_xrealloc(list->registered, list->n + 1, sizeof *list->registered);
+    list->registered[list->n] = 0;
     list->items[list->n++] = t;
 }
 
@@ -69,7 +71,9 @@ void dm_target_list_release(struct dm_target_list *list)
     for (size_t i = 0; i < list->n; i++)
         dm_target_free(list->items[i]);
     free(list->items);
+    free(list->registered);
     list->items = NULL;
+    list->registered = NULL;
     list->n = 0;
 }
 
@@ -223,6 +227,54 @@ static char *dataset_of(void *ctx, const char *schema, const char *table)
     return NULL;
 }
 
+static void hash_bytes(uint64_t *hash, const void *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        *hash = (*hash ^ ((const uint8_t *)bytes)[i]) * UINT64_C(1099511628211);
+}
+
+static void hash_text(uint64_t *hash, const char *text)
+{
+    hash_bytes(hash, text != NULL ? text : "", text != NULL ? strlen(text) + 1 : 1);
+}
+
+/* Of all that the registry takes from a table, so that a round in which nothing changed costs next to nothing. Never 0. */
+static uint64_t hash_definition(const char *dataset, const struct dm_table *table, struct registering *r)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    hash_text(&hash, dataset);
+    hash_bytes(&hash, &table->id, sizeof table->id);
+    hash_bytes(&hash, &table->append_only, sizeof table->append_only);
+    for (size_t i = 0; i < table->columns->n_fields; i++) {
+        const struct dm_field *f = &table->columns->fields[i];
+        hash_text(&hash, f->name);
+        hash_bytes(&hash, &f->type, sizeof f->type);
+        hash_bytes(&hash, &f->required, sizeof f->required);
+    }
+    hash_bytes(&hash, table->columns->keys, table->columns->n_keys * sizeof *table->columns->keys);
+    for (size_t i = 0; i < table->n_foreign_keys; i++) {
+        const struct dm_foreign_key *fk = &table->foreign_keys[i];
+        char *target = dataset_of(r, fk->target_schema, fk->target_table);
+        hash_text(&hash, fk->name);
+        hash_text(&hash, target);
+        for (size_t k = 0; k < fk->n_columns; k++) {
+            hash_text(&hash, fk->columns[k]);
+            hash_text(&hash, fk->target_columns != NULL ? fk->target_columns[k] : NULL);
+        }
+        free(target);
+    }
+    return hash != 0 ? hash : 1;
+}
+
+/* The target's number in the list. */
+static size_t index_of(const struct dm_target_list *list, const struct dm_target *t)
+{
+    size_t i = 0;
+    while (list->items[i] != t)
+        i++;
+    return i;
+}
+
 /* A table whose entry is refused is mirrored all the same: the registry describes, it does not decide. */
 static enum dm_status register_one(struct dm_target_list *list, const struct dm_table_list *tables,
                                    const struct dm_table *table, struct dm_error *err)
@@ -233,17 +285,22 @@ static enum dm_status register_one(struct dm_target_list *list, const struct dm_
     struct registering r = {list, tables};
     struct dm_error why = {0};
     char *name = dm_xasprintf("%s.%s", t->state.namespace, t->state.name);
-    enum dm_status status = dm_registry_put_table(dm_lake_sqlite(list->mirror->lake), list->config->name,
-                                                  name, table, dataset_of, &r, &why);
+    uint64_t *registered = &list->registered[index_of(list, t)];
+    uint64_t hash = hash_definition(name, table, &r);
+    enum dm_status status = DM_OK;
+    if (hash != *registered)
+        status = dm_registry_put_table(dm_lake_sqlite(list->mirror->lake), list->config->name, name, table,
+                                       dataset_of, &r, &why);
     free(name);
+    if (status == DM_OK || (why.class != DM_ERROR_TRANSIENT && why.class != DM_ERROR_FATAL))
+        *registered = hash; /* what is refused is said once */
     if (status == DM_OK)
         return DM_OK;
     if (why.class == DM_ERROR_TRANSIENT || why.class == DM_ERROR_FATAL) {
         *err = why;
         return status;
     }
-    if (!list->compared)
-        dm_log(DM_LOG_WARN, "%s%s%s", why.message, why.hint[0] != '\0' ? "; " : "", why.hint);
+    dm_log(DM_LOG_WARN, "%s%s%s", why.message, why.hint[0] != '\0' ? "; " : "", why.hint);
     return DM_OK;
 }
 

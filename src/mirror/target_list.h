@@ -12,6 +12,8 @@ struct dm_target_list {
     bool compared;          /* with the source's storage, once after loading */
     size_t n;
     struct dm_target **items;
+    uint64_t *
+        registered; /* by index in items: hash of the definition that the registry has; 0: not looked at yet */
 };
 
 /* Loads what the catalog remembers (lake mutex held by the caller). */

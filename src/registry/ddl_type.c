@@ -179,6 +179,15 @@ static void read_brackets(struct dm_ddl_parser *p, struct dm_ddl_type *out)
     dm_names_release(&out->allowed);
 }
 
+static bool is_interval_field(const struct dm_ddl_parser *p)
+{
+    static const char *const fields[] = {"year", "month", "day", "hour", "minute", "second", "to"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (dm_ddl_word(p, fields[i]))
+            return true;
+    return false;
+}
+
 /* Words, numbers and zone of a type that the table of words may know. */
 static void read_spelling(struct dm_ddl_parser *p, struct dm_type_spelling *s)
 {
@@ -192,14 +201,11 @@ static void read_spelling(struct dm_ddl_parser *p, struct dm_type_spelling *s)
     if (dm_ddl_sign(p, '('))
         read_numbers(p, s);
     read_zone(p, s);
-    /* interval year to month, interval day to second(3) */
-    static const char *const fields[] = {"year", "month", "day", "hour", "minute", "second", "to"};
-    for (size_t i = 0; strcmp(s->words, "interval") == 0 && i < sizeof fields / sizeof *fields; i++)
-        if (dm_ddl_accept(p, fields[i])) {
-            if (dm_ddl_sign(p, '('))
-                dm_ddl_skip_group(p);
-            i = (size_t)-1;
-        }
+    while (strcmp(s->words, "interval") == 0 && is_interval_field(p)) { /* interval day to second(3) */
+        dm_ddl_advance(p);
+        if (dm_ddl_sign(p, '('))
+            dm_ddl_skip_group(p);
+    }
     while (dm_ddl_word(p, "unsigned") || dm_ddl_word(p, "signed") || dm_ddl_word(p, "zerofill")) {
         struct dm_ddl_token unsigned_word = p->token;
         if (!dm_ddl_word(p, "signed") && strstr(s->words, "unsigned") == NULL) {

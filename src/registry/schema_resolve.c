@@ -83,12 +83,12 @@ static enum dm_status of_the_source(const struct dm_relational_schema *s,
                                     const struct dm_relational_schema *old, const char *what,
                                     struct dm_error *err)
 {
-    return dm_fail(
-        err, DM_ERROR_CONFIG,
-        "leave it out: for a mirrored dataset, relationships, titles, descriptions and expire with its timestamp can "
-        "be declared; the rest is the source's",
-        "%s%s%s is mirrored from source %s, which decides its %s", s->file != NULL ? s->file : "",
-        s->file != NULL ? ": " : "", s->name, old->origin, what);
+    return dm_fail(err, DM_ERROR_CONFIG,
+                   "leave it out: for a mirrored dataset, relationships, titles, descriptions and expire "
+                   "with its timestamp can "
+                   "be declared; the rest is the source's",
+                   "%s%s%s is mirrored from source %s, which decides its %s", s->file != NULL ? s->file : "",
+                   s->file != NULL ? ": " : "", s->name, old->origin, what);
 }
 
 static enum dm_status check_columns(const struct dm_relational_schema *s,
@@ -111,15 +111,16 @@ static bool same_settings(const struct dm_dataset_settings *a, bool expires)
 }
 
 /* The source has no role for a timestamp: it is named for the expiry alone. */
-static enum dm_status check_expiry(const struct dm_relational_schema *s, const struct dm_relational_schema *old,
-                                   struct dm_error *err)
+static enum dm_status check_expiry(const struct dm_relational_schema *s,
+                                   const struct dm_relational_schema *old, struct dm_error *err)
 {
     struct dm_period period;
     int at = dm_relational_schema_find(old, s->timestamp);
     enum dm_type_id id = at >= 0 ? (enum dm_type_id)old->columns[at].type.id : DM_BOOL;
     if (!dm_period_parse(s->settings.expire, &period))
         return dm_fail(err, DM_ERROR_CONFIG, "for example P3M (three months), P90D, P1Y, PT12H",
-                       "%s: expire is \"%.60s\", which is not an ISO-8601 period", s->name, s->settings.expire);
+                       "%s: expire is \"%.60s\", which is not an ISO-8601 period", s->name,
+                       s->settings.expire);
     if (id != DM_TIMESTAMP && id != DM_TIMESTAMPTZ && id != DM_DATE)
         return dm_fail(err, DM_ERROR_CONFIG, "name a column of the table that is a date or a date-time",
                        "%s: expire cannot go by \"%.100s\", which is %s", s->name, s->timestamp,
@@ -161,8 +162,8 @@ static enum dm_status merge_mirrored(struct dm_relational_schema *s, const struc
     if (s->version != NULL || (s->timestamp != NULL && !expires) || s->behavior != DM_BEHAVIOR_RECORD)
         return of_the_source(s, old, "version: it is the position in the source's log", err);
     if (!same_settings(&s->settings, expires) || s->dropped.n > 0)
-        return of_the_source(s, old, "treatment of changes: they are mirrored as they are (expire needs a timestamp)",
-                             err);
+        return of_the_source(
+            s, old, "treatment of changes: they are mirrored as they are (expire needs a timestamp)", err);
     if (expires && check_expiry(s, old, err) != DM_OK)
         return DM_FAIL;
     for (size_t i = 0; i < s->n_relationships; i++)
