@@ -177,8 +177,9 @@ static void check_watched_folder(struct doctor *d, const struct dm_source_config
     if (access(config->path, R_OK | X_OK) == 0)
         showf(d, config->name, DM_CHECK_OK, NULL, "the folder %s can be read", config->path);
     else
-        showf(d, config->name, DM_CHECK_FAIL, "make it, change its permissions, or correct path:",
-              "the folder %s cannot be read: %s", config->path, strerror(errno));
+        showf(d, config->name, DM_CHECK_FAIL,
+              "make it, change its permissions, or correct path:", "the folder %s cannot be read: %s",
+              config->path, strerror(errno));
 }
 
 static void check_source(struct doctor *d, const struct dm_source_config *config)

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/progress.h"
@@ -119,9 +120,11 @@ static enum dm_status find_files(const struct dm_invocation *in, const struct dm
 
 static char *random_id(void)
 {
-    uint64_t r[2] = {(uint64_t)getpid(), (uint64_t)random()};
-    if (getrandom(r, sizeof r, 0) != (ssize_t)sizeof r)
-        r[1] ^= (uint64_t)(uintptr_t)&r;
+    uint64_t r[2];
+    if (getrandom(r, sizeof r, 0) != (ssize_t)sizeof r) {
+        r[0] = (uint64_t)getpid();
+        r[1] = (uint64_t)dm_clock_wall_us();
+    }
     return dm_xasprintf("%016" PRIx64 "%016" PRIx64, r[0], r[1]);
 }
 

@@ -21,9 +21,10 @@ struct dm_invocation;
 
 /* An option of a command. The array ends with an entry whose name is NULL. */
 struct dm_command_option {
-    const char *name;  /* "config": --config */
-    char letter;       /* 'c': -c; 0 none */
-    const char *value; /* "FILE": it takes a value; "KEY...": it may be repeated, values are joined by \x1e; NULL: a flag */
+    const char *name; /* "config": --config */
+    char letter;      /* 'c': -c; 0 none */
+    const char *
+        value; /* "FILE": it takes a value; "KEY...": it may be repeated, values are joined by \x1e; NULL: a flag */
     const char *help;
 };
 #define DM_COMMAND_OPTIONS_MAX 16

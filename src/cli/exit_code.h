@@ -13,7 +13,7 @@ enum dm_exit {
     DM_EXIT_CONFLICT = 5,  /* somebody else has it: a second instance, a slot that was taken over */
     DM_EXIT_DATA = 6,      /* data that cannot be used: a damaged file, a value that does not fit */
     DM_EXIT_QUARANTINED = 7, /* ingest, sql: done, but some rows went to quarantine */
-    DM_EXIT_INTERNAL = 70, /* our own bug, or damage that we cannot mend */
+    DM_EXIT_INTERNAL = 70,   /* our own bug, or damage that we cannot mend */
 };
 
 #endif

@@ -255,7 +255,8 @@ enum dm_status dm_duckdb_fail(struct dm_error *err, duckdb_error_type type, cons
     case DUCKDB_ERROR_IO:
         return dm_fail(err, DM_ERROR_TRANSIENT, "check the disk's free space and the file named above", "%s",
                        text);
-    case DUCKDB_ERROR_INTERRUPT: return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the query was ended before it was done");
+    case DUCKDB_ERROR_INTERRUPT:
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the query was ended before it was done");
     case DUCKDB_ERROR_INTERNAL:
     case DUCKDB_ERROR_FATAL: return dm_fail(err, DM_ERROR_FATAL, NULL, "%s", text);
     default: return dm_fail(err, fallback, NULL, "%s", text);

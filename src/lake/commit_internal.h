@@ -24,7 +24,7 @@ struct table_commit {
     bool dropped;
     bool renamed;
     bool data_folder_made;
-    bool expire; /* nothing older than this commit stays */
+    bool expire;                    /* nothing older than this commit stays */
     uint32_t next_file;             /* created tables; others count in table->next_file */
     const struct dm_schema *schema; /* NULL: as it is */
     size_t n_added;

@@ -17,7 +17,7 @@
 struct dm_index_rows {
     struct dm_schema *schema; /* the key's columns in key order, then the version's */
     int version;              /* the version's column among them; -1: none */
-    uint32_t version_most;    /* so many bytes of the version are kept (history by version: 1, the operation) */
+    uint32_t version_most; /* so many bytes of the version are kept (history by version: 1, the operation) */
     struct dm_key_list keys, versions;
     struct dm_index_change *changes; /* of the batch that was taken last */
     size_t capacity;

@@ -59,7 +59,7 @@ struct pipeline {
     atomic_int_fast64_t commit_time_us; /* source commit time of the last published transaction */
     atomic_uint_fast64_t changes;       /* published rows since the start */
     atomic_uint units_pending;          /* pushed, not yet applied */
-    atomic_bool lake_wanted;            /* the stream thread found the lake busy: a moment for it between two commits */
+    atomic_bool lake_wanted; /* the stream thread found the lake busy: a moment for it between two commits */
     pthread_mutex_t failure_mutex;
     struct dm_error failure; /* class set: the commit thread failed */
     uint32_t failed_dataset;

@@ -27,7 +27,8 @@ enum dm_status dm_receipt_create_table(sqlite3 *db, struct dm_error *err)
 /* The names of the counts as they are stored. */
 #define COUNTS(X) \
     X(received) \
-    X(upserted) X(inserted) X(deleted) X(stale) X(ties) X(noop_deletes) X(suppressed) X(quarantined) X(waiting)
+    X(upserted) \
+    X(inserted) X(deleted) X(stale) X(ties) X(noop_deletes) X(suppressed) X(quarantined) X(waiting)
 
 static char *counts_text(const struct dm_intake_counts *c)
 {

@@ -138,8 +138,7 @@ static enum dm_status close_batch(struct dm_spool *s, size_t entry, struct dm_er
 static bool same_definition(const struct dm_table *a, const struct dm_table *b)
 {
     if (strcmp(a->name, b->name) != 0 || strcmp(a->schema, b->schema) != 0 || a->rewritten != b->rewritten ||
-        a->uncertain != b->uncertain ||
-        !dm_schema_equal(a->columns, b->columns))
+        a->uncertain != b->uncertain || !dm_schema_equal(a->columns, b->columns))
         return false;
     for (size_t i = 0; i < a->columns->n_fields; i++)
         if (a->columns->fields[i].source_ref != b->columns->fields[i].source_ref)

@@ -56,7 +56,8 @@ struct dm_mirror {
     struct dm_lake *lake;
     struct dm_engine *engine;
     struct dm_keyindex *index;
-    struct dm_orphan_watch *orphan_watch; /* of dm_orphans_release (orphan.h), under the lake mutex; NULL at first */
+    struct dm_orphan_watch
+        *orphan_watch; /* of dm_orphans_release (orphan.h), under the lake mutex; NULL at first */
     struct dm_suppression *suppression; /* keys that must not come back (suppression.h); NULL: none */
     pthread_mutex_t
         lake_mutex; /* held for a whole commit, and for every use of the lake's SQLite connection */

@@ -30,7 +30,13 @@
 #include "mirror/verify_sql.h"
 #include "source/source.h"
 
-enum { wait_step_ms = 20, settle_steps = 10, batch_rows = 16384, batch_bytes = 4 << 20, hold_writers_us = 2000000 };
+enum {
+    wait_step_ms = 20,
+    settle_steps = 10,
+    batch_rows = 16384,
+    batch_bytes = 4 << 20,
+    hold_writers_us = 2000000
+};
 
 /* A mirror in this process, when no other runs. */
 struct own_mirror {
@@ -191,7 +197,8 @@ static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint3
 /* The table's rows under the pinned snapshot, as one temporary Parquet file with the columns of `plain`. */
 static enum dm_status copy_source(struct verify *v, const struct dm_table *table,
                                   const struct dm_schema *schema, const struct dm_schema *plain,
-                                  struct dm_left_out *left_out, struct source_files *out, struct dm_error *err)
+                                  struct dm_left_out *left_out, struct source_files *out,
+                                  struct dm_error *err)
 {
     struct table_pull p = {.v = v, .quarantined = &out->quarantined, .left_out = left_out};
     if (v->type->copy_read(v->copy, table, 0, 1, &p.reader, err) != DM_OK)
@@ -508,7 +515,8 @@ enum dm_status dm_mirror_verify(const struct dm_config *config, const char *cons
     if (status == DM_OK)
         status = open_sides(&v, err);
     for (size_t i = 0; i < config->n_sources && status == DM_OK; i++)
-        if (dm_source_type_find(config->sources[i].type) != NULL) /* a watched folder has no rows to compare with */
+        if (dm_source_type_find(config->sources[i].type) !=
+            NULL) /* a watched folder has no rows to compare with */
             status = verify_source(&v, &config->sources[i], err);
     for (size_t i = 0; i < n && status == DM_OK; i++)
         if (!v.seen[i])

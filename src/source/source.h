@@ -41,7 +41,8 @@ struct dm_table {
     bool append_only;      /* configured append-only: every change is one appended row */
     bool
         rewritten; /* the stored rows changed without row events (ALTER TABLE that rewrites): copy it again */
-    bool uncertain; /* which column is which was guessed: never to be followed, a copy brings the table beyond this definition */
+    bool
+        uncertain; /* which column is which was guessed: never to be followed, a copy brings the table beyond this definition */
     char *problem; /* NULL, or why it cannot be mirrored: "has no primary key" */
     char *hint;    /* with problem: the ways out */
     uint64_t

@@ -221,7 +221,7 @@ def test_token_and_body_limit(folder):
         assert status == 413 and answer["error"]["code"] == "body_too_large"
         assert send("GET", "/v1/health")[0] == 200
         assert TOKEN not in m.log.read_text()
-        assert not [p for p in (m.lake.folder / ".push").iterdir()]                     # no body stays behind
+        process.poll(lambda: not list((m.lake.folder / ".push").iterdir()), 10, "the bodies to be removed")
     finally:
         assert m.stop() == 0
 

@@ -276,8 +276,7 @@ bool pg_same_table(const struct dm_table *a, const struct dm_table *b)
 {
     const struct dm_schema *x = a->columns, *y = b->columns;
     if (strcmp(a->schema, b->schema) != 0 || strcmp(a->name, b->name) != 0 || a->uncertain != b->uncertain ||
-        x->n_fields != y->n_fields ||
-        x->n_keys != y->n_keys || (a->problem == NULL) != (b->problem == NULL))
+        x->n_fields != y->n_fields || x->n_keys != y->n_keys || (a->problem == NULL) != (b->problem == NULL))
         return false;
     for (size_t i = 0; i < x->n_fields; i++)
         if (strcmp(x->fields[i].name, y->fields[i].name) != 0 ||

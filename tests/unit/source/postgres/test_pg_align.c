@@ -117,9 +117,12 @@ static void test_uncommitted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_changed),  cmocka_unit_test(test_far_ahead),
-        cmocka_unit_test(test_dropped_long_ago), cmocka_unit_test(test_names_moved_on),
-        cmocka_unit_test(test_uncommitted),      cmocka_unit_test(test_one_renamed_is_no_guess),
+        cmocka_unit_test(test_nothing_changed),
+        cmocka_unit_test(test_far_ahead),
+        cmocka_unit_test(test_dropped_long_ago),
+        cmocka_unit_test(test_names_moved_on),
+        cmocka_unit_test(test_uncommitted),
+        cmocka_unit_test(test_one_renamed_is_no_guess),
         cmocka_unit_test(test_renamed_beside_dropped_is_a_guess),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
