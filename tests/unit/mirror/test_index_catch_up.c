@@ -158,6 +158,30 @@ static void expire_tombstones(struct play *p)
     p->rules->schema->settings.tombstone_retention_ms = 0;
 }
 
+/* Live code rebuilds after what it cannot take into the index. */
+static void build_anew(struct play *p)
+{
+    struct world *w = p->w;
+    must(dm_keyindex_begin(w->m.index, &w->err));
+    must(dm_keyindex_tag_set(w->m.index, w->t->state.id, 0, &w->err));
+    must(dm_keyindex_commit(w->m.index, &w->err));
+    catch_up(w);
+}
+
+/* One file of tombstones goes, of any age: an older tombstone of its keys counts again. */
+static void drop_tombstones(struct play *p)
+{
+    struct world *w = p->w;
+    const struct dm_dataset *d = dataset_of(w, "t__tombstones");
+    if (d == NULL || d->n_files < 2)
+        return;
+    begin(w);
+    must(dm_commit_remove_file(w->a.commit, "test", "t__tombstones", d->files[below(p, d->n_files)].number,
+                               &w->err));
+    publish(w);
+    build_anew(p);
+}
+
 struct places {
     const struct dm_batch *keys; /* region, name, … */
     struct dm_place items[256];
@@ -245,12 +269,7 @@ static void forget(struct play *p, bool sides)
         forget_in_side(p, "t__history", b);
     }
     publish(w);
-    begin(w);
-    must(dm_keyindex_tag_set(w->m.index, w->t->state.id, 0, &w->err));
-    must(dm_keyindex_commit(w->m.index, &w->err));
-    dm_commit_free(w->a.commit);
-    w->a.commit = NULL;
-    catch_up(w);
+    build_anew(p);
     dm_key_list_release(&keys);
     dm_batch_free(b);
 }
@@ -261,7 +280,7 @@ static void some_commit(struct play *p)
     switch (below(p, 16)) {
     case 0: compact(p); break;
     case 1: evolve(p); break;
-    case 2: expire_tombstones(p); break;
+    case 2: below(p, 2) == 0 ? expire_tombstones(p) : drop_tombstones(p); break;
     case 3: forget(p, false); break;
     case 4: forget(p, true); break;
     case 5:
@@ -385,15 +404,6 @@ static bool catch_up_by_difference(struct play *p, const char **why)
     return status == DM_OK;
 }
 
-static void rebuild(struct play *p)
-{
-    struct world *w = p->w;
-    must(dm_keyindex_begin(w->m.index, &w->err));
-    must(dm_keyindex_tag_set(w->m.index, w->t->state.id, 0, &w->err));
-    must(dm_keyindex_commit(w->m.index, &w->err));
-    catch_up(w);
-}
-
 static void expect_equal(const char *caught_up, const char *rebuilt)
 {
     if (strcmp(caught_up, rebuilt) == 0)
@@ -430,7 +440,7 @@ static void one_round(struct play *p)
     }
     p->by_difference++;
     char *caught_up = dump(p);
-    rebuild(p);
+    build_anew(p);
     char *rebuilt = dump(p);
     expect_equal(caught_up, rebuilt);
     free(caught_up);
@@ -544,7 +554,7 @@ static void test_wrong_entries(void **state)
     dm_keyindex_abort(w->m.index);
     catch_up(w); /* and this falls back */
     char *caught_up = dump(&p);
-    rebuild(&p);
+    build_anew(&p);
     char *rebuilt = dump(&p);
     expect_equal(caught_up, rebuilt);
     free(caught_up);
@@ -629,7 +639,7 @@ static void test_old_file_gone(void **state)
     dm_keyindex_abort(w->m.index);
     catch_up(w);
     char *caught_up = dump(&p);
-    rebuild(&p);
+    build_anew(&p);
     char *rebuilt = dump(&p);
     expect_equal(caught_up, rebuilt);
     free(caught_up);
