@@ -41,7 +41,7 @@ struct erasing {
     struct dm_family family;
     size_t n_known;
     struct known_file *known;
-    bool rebuild;
+    bool rebuild; /* its key index, from the lake */
     struct counts counts;
 };
 
@@ -263,10 +263,9 @@ static enum dm_status erase_member(struct erasing *e, struct dm_commit *commit, 
     size_t snapshots = 0;
     enum dm_status status = keys != NULL ? find_dirty(e, d, keys, dirty, err) : DM_OK;
     for (size_t k = 0; k < d->n_files && status == DM_OK; k++)
-        if (dirty[k]) {
-            e->rebuild |= i > 0 && dm_interval_history_has(d->schema);
+        if (dirty[k])
             status = write_anew(&w, &d->files[k], keys, err);
-        }
+    e->rebuild |= i > 0 && dm_interval_history_has(d->schema); /* its places moved, too */
     if (status == DM_OK)
         status = dm_lake_snapshots(e->m->lake, d->namespace, d->name, &snapshots, err);
     e->counts.snapshots += snapshots;
@@ -382,10 +381,11 @@ static enum dm_status with_mutex(struct erasing *e, struct dm_error *err)
 /* ---- one dataset ---- */
 
 static enum dm_status erase_dataset(struct dm_mirror *m, int64_t order, const struct dm_dataset_state *state,
-                                    const struct dm_order_hooks *hooks, struct counts *counts,
+                                    bool resumed, const struct dm_order_hooks *hooks, struct counts *counts,
                                     struct dm_error *err)
 {
-    struct erasing e = {.m = m, .hooks = hooks, .order = order, .state = *state};
+    /* After a crash the index may have been caught up without hearing of every key that went: then it is made anew. */
+    struct erasing e = {.m = m, .hooks = hooks, .order = order, .state = *state, .rebuild = resumed};
     struct dm_key_hash *hashes = NULL;
     size_t n = 0;
     (void)pthread_mutex_lock(&m->lake_mutex);
@@ -540,7 +540,7 @@ static enum dm_status forget_rest(struct dm_mirror *m, struct dm_work_order *o, 
     return save(m, o, true, err);
 }
 
-static enum dm_status erase_datasets(struct dm_mirror *m, struct dm_work_order *o,
+static enum dm_status erase_datasets(struct dm_mirror *m, struct dm_work_order *o, bool resumed,
                                      const struct dm_order_hooks *hooks, struct dm_error *err)
 {
     struct dm_dataset_states all = {0};
@@ -558,7 +558,7 @@ static enum dm_status erase_datasets(struct dm_mirror *m, struct dm_work_order *
                 continue;
             if (hooks != NULL && hooks->progress != NULL)
                 hooks->progress(hooks->ctx, 0, i, n);
-            status = erase_dataset(m, o->id, &all.items[k], hooks, &counts, err);
+            status = erase_dataset(m, o->id, &all.items[k], resumed, hooks, &counts, err);
             if (status == DM_OK)
                 tell(o, &all.items[k], &counts);
         }
@@ -592,11 +592,11 @@ static enum dm_status sweep_dropped(struct dm_mirror *m, const struct dm_work_or
     return status;
 }
 
-static enum dm_status erase(struct dm_mirror *m, struct dm_work_order *o, const struct dm_order_hooks *hooks,
-                            struct dm_error *err)
+static enum dm_status erase(struct dm_mirror *m, struct dm_work_order *o, bool resumed,
+                            const struct dm_order_hooks *hooks, struct dm_error *err)
 {
     const char *waits = wait_for_files(m, hooks);
-    enum dm_status status = waits == NULL ? erase_datasets(m, o, hooks, err) : DM_OK;
+    enum dm_status status = waits == NULL ? erase_datasets(m, o, resumed, hooks, err) : DM_OK;
     if (status == DM_OK && waits == NULL)
         status = sweep_dropped(m, o, err);
     if (status != DM_OK)
@@ -623,18 +623,24 @@ static enum dm_status list(struct dm_mirror *m, int64_t order, struct dm_work_or
     return status;
 }
 
-enum dm_status dm_erase_run(struct dm_mirror *m, int64_t order, const struct dm_order_hooks *hooks,
-                            struct dm_error *err)
+static enum dm_status erase_all(struct dm_mirror *m, int64_t order, bool resumed,
+                                const struct dm_order_hooks *hooks, struct dm_error *err)
 {
     struct dm_work_orders orders;
     enum dm_status status = list(m, order, &orders, err);
     for (size_t i = 0; i < orders.n && status == DM_OK; i++)
-        status = erase(m, &orders.items[i], hooks, err);
+        status = erase(m, &orders.items[i], resumed, hooks, err);
     dm_work_orders_release(&orders);
     return status;
 }
 
+enum dm_status dm_erase_run(struct dm_mirror *m, int64_t order, const struct dm_order_hooks *hooks,
+                            struct dm_error *err)
+{
+    return erase_all(m, order, false, hooks, err);
+}
+
 enum dm_status dm_erase_resume(struct dm_mirror *m, const struct dm_order_hooks *hooks, struct dm_error *err)
 {
-    return dm_erase_run(m, 0, hooks, err);
+    return erase_all(m, 0, true, hooks, err);
 }

@@ -13,10 +13,11 @@
 #include "mirror/order.h"
 #include "mirror/work_order.h"
 
-/* Does what is left of the order (none: fine). It may still be "erasing" afterwards: its detail says what it waits for. */
+/* Right after the deletion, in the same process. The order may still be "erasing" afterwards: its detail says what it waits for. */
 enum dm_status dm_erase_run(struct dm_mirror *m, int64_t order, const struct dm_order_hooks *hooks,
                             struct dm_error *err) DM_MUST_USE;
-/* All orders that are erasing. Called now and then, and when a lake is opened by a mirror; cheap when there are none. */
+/* All orders that are still erasing, whatever became of the process that began them. Called now and then, and when a lake is opened by a mirror;
+ * cheap when there are none. */
 enum dm_status dm_erase_resume(struct dm_mirror *m, const struct dm_order_hooks *hooks,
                                struct dm_error *err) DM_MUST_USE;
 

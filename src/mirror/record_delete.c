@@ -480,14 +480,15 @@ static enum dm_status run_delete(struct dm_mirror *m, const json_t *order, const
     enum dm_status status = dm_work_order_create_tables(dm_lake_sqlite(m->lake), err);
     if (status == DM_OK)
         status = find_repeated(m, order, &id, err);
-    if (status == DM_OK && id == 0)
+    bool fresh = id == 0;
+    if (status == DM_OK && fresh)
         status = carry_out(m, order, &id, result, err);
     (void)pthread_mutex_unlock(&m->lake_mutex);
     if (status != DM_OK || id == 0)
         return status;
+    /* From here on the rows are gone for readers; what fails now is taken up again. */
     struct dm_error why = {0};
-    if (dm_erase_resume(m, hooks, &why) !=
-        DM_OK) /* the rows are gone for readers; the rest is taken up again */
+    if ((fresh && dm_erase_run(m, id, hooks, &why) != DM_OK) || dm_erase_resume(m, hooks, &why) != DM_OK)
         dm_log_error(DM_LOG_WARN, "erasing", &why);
     status = answer(m, id, result, err);
     if (status == DM_OK && why.class != DM_ERROR_NONE)
