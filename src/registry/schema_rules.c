@@ -212,7 +212,7 @@ static enum dm_status check_key(const struct dm_relational_schema *s, struct dm_
         return breach(s, 0, err, "name the column or columns that are unique and never null: key: [order_id]",
                       "there is no primary key");
     for (size_t i = 0; i < s->key.n; i++) {
-        const struct dm_relational_column *c;
+        const struct dm_relational_column *c = NULL;
         if (root_column(s, "primary key", s->key.items[i], &c, err) != DM_OK)
             return DM_FAIL;
         if (dm_names_find(&s->key, c->name) < (int)i)
@@ -251,7 +251,7 @@ static bool is_version_type(struct dm_type type)
 static enum dm_status check_version(const struct dm_relational_schema *s, struct dm_error *err)
 {
     char type[48];
-    const struct dm_relational_column *c;
+    const struct dm_relational_column *c = NULL;
     if (s->version == NULL)
         return breach(
             s, 0, err,
@@ -276,7 +276,7 @@ static enum dm_status check_version(const struct dm_relational_schema *s, struct
 static enum dm_status check_timestamp(const struct dm_relational_schema *s, struct dm_error *err)
 {
     char type[48];
-    const struct dm_relational_column *c;
+    const struct dm_relational_column *c = NULL;
     bool series = s->behavior == DM_BEHAVIOR_TIME_SERIES;
     if (!series && s->timestamp == NULL)
         return DM_OK;
