@@ -500,6 +500,71 @@ static void test_history_by_version(void **state)
     play(seed + 1, true, DM_HISTORY_SCD2, SMALL);
 }
 
+static struct play tombstone_world(void)
+{
+    struct play p = {.w = new_world(dm_type_of(DM_INT64)), .random = 1, .names = SMALL};
+    p.rules = p.w->t->rules;
+    commit_batch(&p, random_batch(&p, SMALL));
+    return p;
+}
+
+static void change_k1(struct play *p, int64_t version, bool gone)
+{
+    const struct change c = {.region = 1, .name = "k1", .version = version, .gone = gone, .note = "n"};
+    commit_batch(p, batch_of(p->w, &c, 1));
+}
+
+static void expect_caught_up(struct play *p, const char *line)
+{
+    const char *why;
+    copy_index(p, ".index-before", ".index");
+    assert_true(catch_up_by_difference(p, &why));
+    char *caught_up = dump(p);
+    build_anew(p);
+    char *rebuilt = dump(p);
+    expect_equal(caught_up, rebuilt);
+    assert_non_null(strstr(rebuilt, line));
+    free(caught_up);
+    free(rebuilt);
+}
+
+/* Of two tombstones of one key the newer goes: the older counts. */
+static void test_older_tombstone(void **state)
+{
+    (void)state;
+    struct play p = tombstone_world();
+    struct world *w = p.w;
+    change_k1(&p, 100, true);
+    change_k1(&p, 101, false);
+    change_k1(&p, 102, true);
+    copy_index(&p, ".index", ".index-before");
+    const struct dm_dataset *d = dataset_of(w, "t__tombstones");
+    begin(w);
+    must(dm_commit_remove_file(w->a.commit, "test", "t__tombstones", d->files[d->n_files - 1].number,
+                               &w->err));
+    publish(w);
+    expect_caught_up(&p, "1 k1: 0:0 7ff");
+    free_world(w);
+}
+
+/* A row that came although the lake holds a tombstone of a higher version (the index had lost it): a rebuild lets the tombstone win. */
+static void test_row_below_a_tombstone(void **state)
+{
+    (void)state;
+    struct play p = tombstone_world();
+    struct world *w = p.w;
+    change_k1(&p, 100, true);
+    copy_index(&p, ".index", ".index-before");
+    begin(w);
+    must(dm_keyindex_clear(w->m.index, w->t->state.id, &w->err));
+    must(dm_keyindex_commit(w->m.index, &w->err));
+    dm_commit_free(w->a.commit);
+    w->a.commit = NULL;
+    change_k1(&p, 99, false);
+    expect_caught_up(&p, "1 k1: 0:0 7ff");
+    free_world(w);
+}
+
 /* ---- what must not be caught up ---- */
 
 static struct play simple_world(int names)
@@ -650,9 +715,14 @@ static void test_old_file_gone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mirrored),           cmocka_unit_test(test_versioned),
-        cmocka_unit_test(test_history_by_version), cmocka_unit_test(test_wrong_entries),
-        cmocka_unit_test(test_ways_not_open),      cmocka_unit_test(test_old_file_gone),
+        cmocka_unit_test(test_mirrored),
+        cmocka_unit_test(test_versioned),
+        cmocka_unit_test(test_history_by_version),
+        cmocka_unit_test(test_older_tombstone),
+        cmocka_unit_test(test_row_below_a_tombstone),
+        cmocka_unit_test(test_wrong_entries),
+        cmocka_unit_test(test_ways_not_open),
+        cmocka_unit_test(test_old_file_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
