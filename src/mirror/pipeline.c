@@ -705,10 +705,14 @@ static enum dm_status stop_dataset(struct pipeline *p, uint32_t id, const struct
 static void tell_trouble(struct pipeline *p, const char *state, const struct dm_error *why)
 {
     struct dm_error ignored = {0};
+    char *text = why == NULL
+                     ? NULL
+                     : dm_xasprintf("%s%s%s", why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
     (void)pthread_mutex_lock(&p->m->lake_mutex);
-    if (write_health(p, state, why != NULL ? why->message : NULL, &ignored) != DM_OK)
+    if (write_health(p, state, text, &ignored) != DM_OK)
         dm_log_error(DM_LOG_WARN, p->config->name, &ignored);
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    free(text);
 }
 
 static void wait_before_retry(struct pipeline *p, int64_t *wait_ms)
