@@ -140,10 +140,10 @@ class Ingest:
         warehouse.mkdir()
         catalog = SqlCatalog("yardstick", uri=f"sqlite:///{warehouse}/catalog.db", warehouse=f"file://{warehouse}")
         catalog.create_namespace("bench")
-        base = self.db.execute(f"select {COLUMNS.format(at='2026-01-01')} from range(0, {10 * UPSERT}) t(i)").fetch_arrow_table()
+        base = self.db.sql(f"select {COLUMNS.format(at='2026-01-01')} from range(0, {10 * UPSERT}) t(i)").to_arrow_table()
         table = catalog.create_table("bench.orders", base.schema)
         table.append(base)
-        changes = self.db.execute(f"select {COLUMNS.format(at='2026-06-01')} from (select (n * 17) % {12 * UPSERT} as i from range(0, {UPSERT}) t(n))").fetch_arrow_table()
+        changes = self.db.sql(f"select {COLUMNS.format(at='2026-06-01')} from (select (n * 17) % {12 * UPSERT} as i from range(0, {UPSERT}) t(n))").to_arrow_table()
         started = time.monotonic()
         table.upsert(changes, join_cols=["id"])
         theirs = time.monotonic() - started
