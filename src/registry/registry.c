@@ -294,7 +294,7 @@ static enum dm_status remove_all(sqlite3 *db, const char *name, struct dm_error 
 
 enum dm_status dm_registry_remove(sqlite3 *db, const char *name, struct dm_error *err)
 {
-    bool there, own;
+    bool there = false, own = false;
     if (has_tables(db, &there, err) != DM_OK)
         return DM_FAIL;
     if (!there)
@@ -410,7 +410,7 @@ static enum dm_status read_descriptors(sqlite3 *db, struct dm_relational_schema 
 static enum dm_status select_schemas(sqlite3 *db, const char *where, const char *text, int64_t number,
                                      struct dm_relational_schemas *out, struct dm_error *err)
 {
-    bool there;
+    bool there = false;
     *out = (struct dm_relational_schemas){0};
     if (has_tables(db, &there, err) != DM_OK)
         return DM_FAIL;
