@@ -1,49 +1,15 @@
 #include "mirror/order_table.h"
 
 #include <sqlite3.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 
-static enum dm_status fail(sqlite3 *db, struct dm_error *err)
-{
-    int code = sqlite3_errcode(db) & 0xff;
-    bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
-    return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL, NULL, "catalog.db: orders: %s",
-                   sqlite3_errmsg(db));
-}
-
-/* Binds by format: i int64, u uint64, t text (may be NULL). */
-static enum dm_status prepare(sqlite3 *db, sqlite3_stmt **out, struct dm_error *err, const char *sql,
-                              const char *format, ...)
-{
-    if (sqlite3_prepare_v2(db, sql, -1, out, NULL) != SQLITE_OK)
-        return fail(db, err);
-    va_list args;
-    va_start(args, format);
-    for (int i = 0; format[i] != '\0'; i++) {
-        if (format[i] == 'i')
-            sqlite3_bind_int64(*out, i + 1, va_arg(args, int64_t));
-        else if (format[i] == 'u')
-            sqlite3_bind_int64(*out, i + 1, (sqlite3_int64)va_arg(args, uint64_t));
-        else
-            sqlite3_bind_text(*out, i + 1, va_arg(args, const char *), -1, SQLITE_TRANSIENT);
-    }
-    va_end(args);
-    return DM_OK;
-}
-
-static enum dm_status finish(sqlite3 *db, sqlite3_stmt *st, struct dm_error *err)
-{
-    int code = sqlite3_step(st);
-    enum dm_status status = code == SQLITE_DONE || code == SQLITE_ROW ? DM_OK : fail(db, err);
-    sqlite3_finalize(st);
-    return status;
-}
+static const char what[] = "orders"; /* in errors */
 
 enum dm_status dm_order_table_create(sqlite3 *db, struct dm_error *err)
 {
@@ -54,7 +20,7 @@ enum dm_status dm_order_table_create(sqlite3 *db, struct dm_error *err)
         " done INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL "
         "DEFAULT 0, answer TEXT, error_class INTEGER NOT NULL DEFAULT 0, error TEXT, hint TEXT,"
         " answered_us INTEGER)";
-    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? DM_OK : fail(db, err);
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? DM_OK : dm_sql_fail(db, what, err);
 }
 
 void dm_order_row_release(struct dm_order_row *row)
@@ -69,10 +35,10 @@ enum dm_status dm_order_add(sqlite3 *db, const char *kind, const char *body, int
                             struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, err, "INSERT INTO dm_order(kind, body, state, asker, asked_us) VALUES(?,?,?,?,?)",
-                "ttiii", kind, body, (int64_t)DM_ORDER_ASKED, (int64_t)getpid(),
-                dm_clock_wall_us()) != DM_OK ||
-        finish(db, st, err) != DM_OK)
+    if (dm_sql_prepare(
+            db, &st, what, "INSERT INTO dm_order(kind, body, state, asker, asked_us) VALUES(?,?,?,?,?)", err,
+            "ttiii", kind, body, (int64_t)DM_ORDER_ASKED, (int64_t)getpid(), dm_clock_wall_us()) != DM_OK ||
+        dm_sql_finish(db, st, what, err) != DM_OK)
         return DM_FAIL;
     *id = sqlite3_last_insert_rowid(db);
     return DM_OK;
@@ -88,10 +54,11 @@ enum dm_status dm_order_look(sqlite3 *db, int64_t id, struct dm_order_row *out, 
 {
     *out = (struct dm_order_row){.id = id};
     sqlite3_stmt *st;
-    if (prepare(db, &st, err,
-                "SELECT state, rows, done, total, cancelled, answer, error_class, error, hint FROM dm_order "
-                "WHERE id=?",
-                "i", id) != DM_OK)
+    if (dm_sql_prepare(
+            db, &st, what,
+            "SELECT state, rows, done, total, cancelled, answer, error_class, error, hint FROM dm_order "
+            "WHERE id=?",
+            err, "i", id) != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     if (code == SQLITE_ROW) {
@@ -106,16 +73,16 @@ enum dm_status dm_order_look(sqlite3 *db, int64_t id, struct dm_order_row *out, 
         read_text(out->error.hint, sizeof out->error.hint, st, 8);
     }
     sqlite3_finalize(st);
-    return code == SQLITE_ROW ? DM_OK : code == SQLITE_DONE ? DM_END : fail(db, err);
+    return code == SQLITE_ROW ? DM_OK : code == SQLITE_DONE ? DM_END : dm_sql_fail(db, what, err);
 }
 
 enum dm_status dm_order_take(sqlite3 *db, struct dm_order_row *out, struct dm_error *err)
 {
     *out = (struct dm_order_row){0};
     sqlite3_stmt *st;
-    if (prepare(db, &st, err,
-                "SELECT id, kind, body, cancelled FROM dm_order WHERE state<? ORDER BY id LIMIT 1", "i",
-                (int64_t)DM_ORDER_ANSWERED) != DM_OK)
+    if (dm_sql_prepare(db, &st, what,
+                       "SELECT id, kind, body, cancelled FROM dm_order WHERE state<? ORDER BY id LIMIT 1",
+                       err, "i", (int64_t)DM_ORDER_ANSWERED) != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     if (code == SQLITE_ROW)
@@ -126,10 +93,10 @@ enum dm_status dm_order_take(sqlite3 *db, struct dm_order_row *out, struct dm_er
                                      .cancelled = sqlite3_column_int(st, 3) != 0};
     sqlite3_finalize(st);
     if (code != SQLITE_ROW)
-        return code == SQLITE_DONE ? DM_END : fail(db, err);
-    if (prepare(db, &st, err, "UPDATE dm_order SET state=?2 WHERE id=?1", "ii", out->id,
-                (int64_t)DM_ORDER_RUNNING) != DM_OK ||
-        finish(db, st, err) != DM_OK) {
+        return code == SQLITE_DONE ? DM_END : dm_sql_fail(db, what, err);
+    if (dm_sql_prepare(db, &st, what, "UPDATE dm_order SET state=?2 WHERE id=?1", err, "ii", out->id,
+                       (int64_t)DM_ORDER_RUNNING) != DM_OK ||
+        dm_sql_finish(db, st, what, err) != DM_OK) {
         dm_order_row_release(out);
         return DM_FAIL;
     }
@@ -140,9 +107,9 @@ enum dm_status dm_order_tell(sqlite3 *db, int64_t id, uint64_t rows, uint64_t do
                              bool *cancelled, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, err, "UPDATE dm_order SET rows=?2, done=?3, total=?4 WHERE id=?1", "iuuu", id, rows,
-                done, total) != DM_OK ||
-        finish(db, st, err) != DM_OK)
+    if (dm_sql_prepare(db, &st, what, "UPDATE dm_order SET rows=?2, done=?3, total=?4 WHERE id=?1", err,
+                       "iuuu", id, rows, done, total) != DM_OK ||
+        dm_sql_finish(db, st, what, err) != DM_OK)
         return DM_FAIL;
     struct dm_order_row row;
     enum dm_status status = dm_order_look(db, id, &row, err);
@@ -154,38 +121,27 @@ enum dm_status dm_order_tell(sqlite3 *db, int64_t id, uint64_t rows, uint64_t do
 enum dm_status dm_order_answer(sqlite3 *db, int64_t id, const char *answer, const struct dm_error *why,
                                struct dm_error *err)
 {
-    sqlite3_stmt *st;
     bool failed = answer == NULL;
-    if (prepare(db, &st, err,
-                "UPDATE dm_order SET state=?2, answer=?3, error_class=?4, error=?5, hint=?6, answered_us=?7 "
-                "WHERE id=?1",
-                "iititti", id, (int64_t)DM_ORDER_ANSWERED, answer, (int64_t)(failed ? why->class : 0),
-                failed ? why->message : NULL, failed ? why->hint : NULL, dm_clock_wall_us()) != DM_OK)
-        return DM_FAIL;
-    return finish(db, st, err);
+    return dm_sql_run(
+        db, what,
+        "UPDATE dm_order SET state=?2, answer=?3, error_class=?4, error=?5, hint=?6, answered_us=?7 "
+        "WHERE id=?1",
+        err, "iititti", id, (int64_t)DM_ORDER_ANSWERED, answer, (int64_t)(failed ? why->class : 0),
+        failed ? why->message : NULL, failed ? why->hint : NULL, dm_clock_wall_us());
 }
 
 enum dm_status dm_order_cancel(sqlite3 *db, int64_t id, struct dm_error *err)
 {
-    sqlite3_stmt *st;
-    if (prepare(db, &st, err, "UPDATE dm_order SET cancelled=1 WHERE id=?", "i", id) != DM_OK)
-        return DM_FAIL;
-    return finish(db, st, err);
+    return dm_sql_run(db, what, "UPDATE dm_order SET cancelled=1 WHERE id=?", err, "i", id);
 }
 
 enum dm_status dm_order_remove(sqlite3 *db, int64_t id, struct dm_error *err)
 {
-    sqlite3_stmt *st;
-    if (prepare(db, &st, err, "DELETE FROM dm_order WHERE id=?", "i", id) != DM_OK)
-        return DM_FAIL;
-    return finish(db, st, err);
+    return dm_sql_run(db, what, "DELETE FROM dm_order WHERE id=?", err, "i", id);
 }
 
 enum dm_status dm_order_remove_old(sqlite3 *db, struct dm_error *err)
 {
-    sqlite3_stmt *st;
-    if (prepare(db, &st, err, "DELETE FROM dm_order WHERE state=? AND answered_us<?", "ii",
-                (int64_t)DM_ORDER_ANSWERED, dm_clock_wall_us() - INT64_C(3600) * 1000000) != DM_OK)
-        return DM_FAIL;
-    return finish(db, st, err);
+    return dm_sql_run(db, what, "DELETE FROM dm_order WHERE state=? AND answered_us<?", err, "ii",
+                      (int64_t)DM_ORDER_ANSWERED, dm_clock_wall_us() - INT64_C(3600) * 1000000);
 }

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 #include "mirror/orphan.h"
 #include "mirror/quarantine.h"
 
@@ -39,14 +40,6 @@ struct found {
     } * items;
 };
 
-static enum dm_status fail(sqlite3 *db, struct dm_error *err)
-{
-    int code = sqlite3_errcode(db) & 0xff;
-    bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED;
-    return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL, NULL, "catalog.db: waiting children: %s",
-                   sqlite3_errmsg(db));
-}
-
 /* Has the parent's dataset, or what waits for it, changed since the last look? */
 static bool has_changed(struct dm_orphan_watch *w, const struct seen *now)
 {
@@ -77,7 +70,7 @@ static enum dm_status take_rows(sqlite3 *db, sqlite3_stmt *rows, uint32_t parent
         found->items[found->n++].id = sqlite3_column_int64(rows, 1);
     }
     sqlite3_reset(rows);
-    return code == SQLITE_DONE ? DM_OK : fail(db, err);
+    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "waiting children", err);
 }
 
 /* One portion of the keys that somebody waits for, in order. *n: how many there were. */
@@ -96,7 +89,7 @@ static enum dm_status look_up_portion(struct dm_mirror *m, uint32_t parent, stru
         sqlite3_prepare_v2(db,
                            "SELECT dataset, id FROM dm_quarantine WHERE waits_for = ?1 AND parent_key = ?2",
                            -1, &rows, NULL) != SQLITE_OK)
-        status = fail(db, err);
+        status = dm_sql_fail(db, "waiting children", err);
     if (status == DM_OK) {
         sqlite3_bind_int64(keys, 1, (sqlite3_int64)parent);
         if (after->len > 0)
@@ -111,7 +104,7 @@ static enum dm_status look_up_portion(struct dm_mirror *m, uint32_t parent, stru
             asked[(*n)++] = (struct dm_index_change){.key = copy, .key_len = (uint32_t)length};
         }
         if (code != SQLITE_DONE && code != SQLITE_ROW)
-            status = fail(db, err);
+            status = dm_sql_fail(db, "waiting children", err);
     }
     if (status == DM_OK && *n > 0)
         status = dm_keyindex_lookup(m->index, parent, asked, *n, err);
@@ -154,7 +147,7 @@ static enum dm_status read_parents(struct dm_mirror *m, struct seen **out, size_
             "SELECT waits_for, count(*), max(id) FROM dm_quarantine WHERE waits_for IS NOT NULL"
             " GROUP BY waits_for",
             -1, &st, NULL) != SQLITE_OK)
-        return fail(db, err);
+        return dm_sql_fail(db, "waiting children", err);
     int code;
     while ((code = sqlite3_step(st)) == SQLITE_ROW) {
         *out = dm_xrealloc(*out, *n + 1, sizeof **out);
@@ -163,7 +156,7 @@ static enum dm_status read_parents(struct dm_mirror *m, struct seen **out, size_
                                        .last_id = sqlite3_column_int64(st, 2)};
     }
     sqlite3_finalize(st);
-    return code == SQLITE_DONE ? DM_OK : fail(db, err);
+    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "waiting children", err);
 }
 
 /* Lake mutex held, no commit open. */

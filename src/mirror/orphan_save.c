@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 #include "mirror/orphan_list.h"
 #include "mirror/quarantine_table.h"
 
@@ -108,14 +109,6 @@ struct saving {
     bool replay;
 };
 
-static enum dm_status fail(sqlite3 *db, struct dm_error *err)
-{
-    int code = sqlite3_errcode(db) & 0xff;
-    bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
-    return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL, NULL, "catalog.db: waiting children: %s",
-                   sqlite3_errmsg(db));
-}
-
 /* Runs a statement over what waits of the event's key and version. */
 static enum dm_status run(struct saving *s, sqlite3_stmt *st, const struct dm_orphan_event *e, bool *found,
                           struct dm_error *err)
@@ -128,7 +121,7 @@ static enum dm_status run(struct saving *s, sqlite3_stmt *st, const struct dm_or
         *found = code == SQLITE_ROW;
     sqlite3_reset(st);
     sqlite3_clear_bindings(st);
-    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : fail(s->db, err);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : dm_sql_fail(s->db, "waiting children", err);
 }
 
 static enum dm_status save_event(struct saving *s, const struct dm_orphan_event *e, struct dm_error *err)
@@ -171,7 +164,7 @@ enum dm_status dm_orphans_save(struct dm_orphans *o, sqlite3 *db, const char *so
     if (sqlite3_prepare_v2(db, "SELECT 1" WAITING "> ?3 LIMIT 1", -1, &s.newer, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(db, "DELETE" WAITING "<= ?3", -1, &s.remove, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(db, "DELETE" WAITING "< ?3", -1, &s.remove_older, NULL) != SQLITE_OK)
-        status = fail(db, err);
+        status = dm_sql_fail(db, "waiting children", err);
     for (size_t i = 0; i < o->n_events && status == DM_OK; i++)
         status = save_event(&s, &o->events[i], err);
     sqlite3_finalize(s.newer);

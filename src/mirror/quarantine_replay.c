@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 #include "mirror/intake.h"
 #include "mirror/quarantine.h"
 #include "mirror/quarantine_line.h"
@@ -62,16 +63,6 @@ static enum dm_status write_file(struct replay *r, struct dm_mirror *m, const ch
     return status;
 }
 
-/* ---- in the commit's transaction ---- */
-
-static enum dm_status fail(sqlite3 *db, struct dm_error *err)
-{
-    int code = sqlite3_errcode(db) & 0xff;
-    bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
-    return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL, NULL, "catalog.db: replaying: %s",
-                   sqlite3_errmsg(db));
-}
-
 /* Runs `st` with two ids bound, and makes it ready for the next. */
 static enum dm_status run(sqlite3 *db, sqlite3_stmt *st, int64_t a, int64_t b, struct dm_error *err)
 {
@@ -80,7 +71,7 @@ static enum dm_status run(sqlite3 *db, sqlite3_stmt *st, int64_t a, int64_t b, s
         sqlite3_bind_int64(st, 2, b);
     int code = sqlite3_step(st);
     sqlite3_reset(st);
-    return code == SQLITE_DONE || code == SQLITE_ROW ? DM_OK : fail(db, err);
+    return code == SQLITE_DONE || code == SQLITE_ROW ? DM_OK : dm_sql_fail(db, "replaying", err);
 }
 
 /* The row's new reason stands in the row `now`. */
@@ -96,7 +87,7 @@ static enum dm_status keep_rows(struct replay *r, sqlite3 *db, bool *stays, stru
     enum dm_status status = DM_OK;
     if (sqlite3_prepare_v2(db, new_sql, -1, &found, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(db, take_sql, -1, &take, NULL) != SQLITE_OK)
-        status = fail(db, err);
+        status = dm_sql_fail(db, "replaying", err);
     if (status == DM_OK) {
         sqlite3_bind_int64(found, 1, (sqlite3_int64)r->dataset);
         sqlite3_bind_int64(found, 2, r->n > 0 ? r->ids[r->n - 1] : 0);
@@ -128,7 +119,7 @@ static enum dm_status remove_rows(struct replay *r, sqlite3 *db, const bool *sta
                            "DELETE FROM dm_quarantine WHERE dataset = ?1 AND id > ?2 AND source = 'replay'"
                            " AND substr(position, 1, length(?3)) = ?3",
                            -1, &copies, NULL) != SQLITE_OK)
-        status = fail(db, err);
+        status = dm_sql_fail(db, "replaying", err);
     if (status == DM_OK) {
         sqlite3_bind_text(copies, 3, r->origin, -1, SQLITE_STATIC);
         status = run(db, copies, (int64_t)r->dataset, r->ids[r->n - 1], err);
@@ -147,7 +138,7 @@ static enum dm_status mend_counter(struct replay *r, sqlite3 *db, struct dm_erro
     sqlite3_stmt *st = NULL;
     if (sqlite3_prepare_v2(db, "UPDATE dm_dataset SET quarantined = max(quarantined - ?2, 0) WHERE id = ?1",
                            -1, &st, NULL) != SQLITE_OK)
-        return fail(db, err);
+        return dm_sql_fail(db, "replaying", err);
     enum dm_status status = run(db, st, (int64_t)r->dataset, (int64_t)r->stayed, err);
     sqlite3_finalize(st);
     return status;

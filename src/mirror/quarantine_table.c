@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 
 static const char create_sql[] =
     "CREATE TABLE IF NOT EXISTS dm_quarantine("
@@ -32,15 +33,6 @@ static const char index_sql[] =
     "CREATE INDEX IF NOT EXISTS dm_quarantine_child ON dm_quarantine(dataset, row_key)"
     " WHERE waits_for IS NOT NULL;";
 
-static enum dm_status fail(sqlite3 *db, const char *what, struct dm_error *err)
-{
-    int code = sqlite3_errcode(db) & 0xff;
-    bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
-    return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL,
-                   code == SQLITE_FULL ? "the disk is full: free some room" : NULL, "catalog.db: %s: %s",
-                   what, sqlite3_errmsg(db));
-}
-
 static bool has_column(sqlite3 *db, const char *name)
 {
     sqlite3_stmt *st;
@@ -56,7 +48,7 @@ static bool has_column(sqlite3 *db, const char *name)
 enum dm_status dm_quarantine_create(sqlite3 *db, struct dm_error *err)
 {
     if (sqlite3_exec(db, create_sql, NULL, NULL, NULL) != SQLITE_OK)
-        return fail(db, "making dm_quarantine", err);
+        return dm_sql_fail(db, "making dm_quarantine", err);
     for (size_t i = 0; i < sizeof added_columns / sizeof *added_columns; i++) {
         if (has_column(db, added_columns[i].name))
             continue;
@@ -65,10 +57,10 @@ enum dm_status dm_quarantine_create(sqlite3 *db, struct dm_error *err)
                        added_columns[i].type);
         /* Another process may be doing just the same. */
         if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK && !has_column(db, added_columns[i].name))
-            return fail(db, "adding a column to dm_quarantine", err);
+            return dm_sql_fail(db, "adding a column to dm_quarantine", err);
     }
     if (sqlite3_exec(db, index_sql, NULL, NULL, NULL) != SQLITE_OK)
-        return fail(db, "making the indexes of dm_quarantine", err);
+        return dm_sql_fail(db, "making the indexes of dm_quarantine", err);
     return DM_OK;
 }
 
@@ -101,7 +93,7 @@ enum dm_status dm_quarantine_add(struct dm_quarantine_writer *w, sqlite3 *db, ui
             " (SELECT 1 FROM dm_quarantine WHERE dataset=?1 AND position=?7 AND reason=?2 AND raw IS ?5"
             " AND waits_for IS NULL)",
             -1, &w->insert, NULL) != SQLITE_OK)
-        return fail(db, "writing to quarantine", err);
+        return dm_sql_fail(db, "writing to quarantine", err);
     sqlite3_stmt *st = w->insert;
     size_t length = row->raw != NULL ? strlen(row->raw) : 0;
     bool whole = length <= DM_QUARANTINE_RAW_MAX;
@@ -129,7 +121,7 @@ enum dm_status dm_quarantine_add(struct dm_quarantine_writer *w, sqlite3 *db, ui
         sqlite3_bind_text(st, 15, waits->relationship, -1, SQLITE_STATIC);
     }
     int code = sqlite3_step(st);
-    enum dm_status status = code == SQLITE_DONE ? DM_OK : fail(db, "writing to quarantine", err);
+    enum dm_status status = code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "writing to quarantine", err);
     sqlite3_reset(st);
     sqlite3_clear_bindings(st);
     return status;
@@ -164,7 +156,7 @@ static enum dm_status prepare_choice(sqlite3 *db, const char *head, const char *
     int code = sqlite3_prepare_v2(db, sql, -1, out, NULL);
     free(sql);
     if (code != SQLITE_OK)
-        return fail(db, "reading dm_quarantine", err);
+        return dm_sql_fail(db, "reading dm_quarantine", err);
     char *ids = ids_json(c);
     sqlite3_bind_int64(*out, 1, (sqlite3_int64)c->dataset);
     sqlite3_bind_text(*out, 2, c->reason, -1, SQLITE_TRANSIENT);
@@ -210,7 +202,7 @@ enum dm_status dm_quarantine_each(sqlite3 *db, const struct dm_quarantine_choice
     }
     sqlite3_finalize(st);
     if (status == DM_OK && code != SQLITE_DONE && code != SQLITE_ROW)
-        return fail(db, "reading dm_quarantine", err);
+        return dm_sql_fail(db, "reading dm_quarantine", err);
     return status;
 }
 
@@ -225,7 +217,7 @@ enum dm_status dm_quarantine_count(sqlite3 *db, const struct dm_quarantine_choic
     if (code == SQLITE_ROW)
         *n = (uint64_t)sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
-    return code == SQLITE_ROW ? DM_OK : fail(db, "counting dm_quarantine", err);
+    return code == SQLITE_ROW ? DM_OK : dm_sql_fail(db, "counting dm_quarantine", err);
 }
 
 enum dm_status dm_quarantine_remove(sqlite3 *db, const struct dm_quarantine_choice *choice, uint64_t *n,
@@ -237,7 +229,7 @@ enum dm_status dm_quarantine_remove(sqlite3 *db, const struct dm_quarantine_choi
     int code = sqlite3_step(st);
     sqlite3_finalize(st);
     if (code != SQLITE_DONE)
-        return fail(db, "removing from dm_quarantine", err);
+        return dm_sql_fail(db, "removing from dm_quarantine", err);
     if (n != NULL)
         *n = (uint64_t)sqlite3_changes64(db);
     return DM_OK;
@@ -255,7 +247,7 @@ enum dm_status dm_quarantine_groups(sqlite3 *db, uint32_t dataset, dm_quarantine
     if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(db, last_sql, -1, &last, NULL) != SQLITE_OK) {
         sqlite3_finalize(st);
-        return fail(db, "reading dm_quarantine", err);
+        return dm_sql_fail(db, "reading dm_quarantine", err);
     }
     sqlite3_bind_int64(st, 1, (sqlite3_int64)dataset);
     enum dm_status status = DM_OK;
@@ -278,6 +270,6 @@ enum dm_status dm_quarantine_groups(sqlite3 *db, uint32_t dataset, dm_quarantine
     sqlite3_finalize(st);
     sqlite3_finalize(last);
     if (status == DM_OK && code != SQLITE_DONE && code != SQLITE_ROW)
-        return fail(db, "reading dm_quarantine", err);
+        return dm_sql_fail(db, "reading dm_quarantine", err);
     return status;
 }

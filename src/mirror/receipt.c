@@ -7,21 +7,14 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-
-static enum dm_status fail(sqlite3 *db, struct dm_error *err)
-{
-    int code = sqlite3_errcode(db) & 0xff;
-    bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
-    return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL, NULL, "catalog.db: receipts: %s",
-                   sqlite3_errmsg(db));
-}
+#include "lake/catalog/catalog_sql.h"
 
 enum dm_status dm_receipt_create_table(sqlite3 *db, struct dm_error *err)
 {
     static const char sql[] =
         "CREATE TABLE IF NOT EXISTS dm_receipt(kind TEXT NOT NULL, dataset TEXT NOT NULL, key TEXT NOT NULL,"
         " content TEXT, result TEXT NOT NULL, time_us INTEGER NOT NULL, PRIMARY KEY(kind, dataset, key))";
-    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? DM_OK : fail(db, err);
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? DM_OK : dm_sql_fail(db, "receipts", err);
 }
 
 /* The names of the counts as they are stored. */
@@ -55,7 +48,7 @@ static enum dm_status find(sqlite3 *db, const char *kind, const char *dataset, c
 {
     if (sqlite3_prepare_v2(db, "SELECT content, result FROM dm_receipt WHERE kind=? AND dataset=? AND key=?",
                            -1, out, NULL) != SQLITE_OK)
-        return fail(db, err);
+        return dm_sql_fail(db, "receipts", err);
     sqlite3_bind_text(*out, 1, kind, -1, SQLITE_STATIC);
     sqlite3_bind_text(*out, 2, dm_declared_name(dataset), -1, free);
     sqlite3_bind_text(*out, 3, key, -1, SQLITE_STATIC);
@@ -64,7 +57,7 @@ static enum dm_status find(sqlite3 *db, const char *kind, const char *dataset, c
         return DM_OK;
     sqlite3_finalize(*out);
     *out = NULL;
-    return code == SQLITE_DONE ? DM_OK : fail(db, err);
+    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "receipts", err);
 }
 
 enum dm_status dm_receipt_look(sqlite3 *db, struct dm_intake_job *job, struct dm_error *err)
@@ -96,7 +89,7 @@ enum dm_status dm_receipt_put(sqlite3 *db, const struct dm_intake_job *job, stru
                            "INSERT INTO dm_receipt(kind, dataset, key, content, result, time_us) "
                            "VALUES(?,?,?,?,?,?)",
                            -1, &st, NULL) != SQLITE_OK)
-        return fail(db, err);
+        return dm_sql_fail(db, "receipts", err);
     char *result = counts_text(&job->counts);
     sqlite3_bind_text(st, 1, job->receipt_kind, -1, SQLITE_STATIC);
     sqlite3_bind_text(st, 2, dm_declared_name(job->dataset), -1, free);
@@ -105,7 +98,7 @@ enum dm_status dm_receipt_put(sqlite3 *db, const struct dm_intake_job *job, stru
     sqlite3_bind_text(st, 5, result, -1, free);
     sqlite3_bind_int64(st, 6, dm_clock_wall_us());
     int code = sqlite3_step(st);
-    enum dm_status status = code == SQLITE_DONE ? DM_OK : fail(db, err);
+    enum dm_status status = code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "receipts", err);
     sqlite3_finalize(st);
     return status;
 }
@@ -118,7 +111,7 @@ enum dm_status dm_receipt_keys(sqlite3 *db, const char *kind, const char *datase
                            "SELECT key FROM dm_receipt WHERE kind=?1 AND dataset=?2 AND key>=?3 AND "
                            "substr(key, 1, length(?3))=?3 AND key<?3||char(1114111)",
                            -1, &st, NULL) != SQLITE_OK)
-        return fail(db, err);
+        return dm_sql_fail(db, "receipts", err);
     sqlite3_bind_text(st, 1, kind, -1, SQLITE_STATIC);
     sqlite3_bind_text(st, 2, dm_declared_name(dataset), -1, free);
     sqlite3_bind_text(st, 3, prefix, -1, SQLITE_STATIC);
@@ -126,7 +119,7 @@ enum dm_status dm_receipt_keys(sqlite3 *db, const char *kind, const char *datase
     while ((code = sqlite3_step(st)) == SQLITE_ROW)
         fn(ctx, (const char *)sqlite3_column_text(st, 0));
     sqlite3_finalize(st);
-    return code == SQLITE_DONE ? DM_OK : fail(db, err);
+    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "receipts", err);
 }
 
 enum dm_status dm_receipt_remove_old(sqlite3 *db, struct dm_error *err)
@@ -134,7 +127,8 @@ enum dm_status dm_receipt_remove_old(sqlite3 *db, struct dm_error *err)
     static const int64_t week_us = INT64_C(7) * 24 * 3600 * 1000000;
     char *sql = sqlite3_mprintf("DELETE FROM dm_receipt WHERE kind IN ('request', 'order') AND time_us<%lld",
                                 (long long)(dm_clock_wall_us() - week_us));
-    enum dm_status status = sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? DM_OK : fail(db, err);
+    enum dm_status status =
+        sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? DM_OK : dm_sql_fail(db, "receipts", err);
     sqlite3_free(sql);
     return status;
 }

@@ -1,13 +1,13 @@
 #include "mirror/state.h"
 
 #include <sqlite3.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 #include "mirror/quarantine_table.h"
 
 static const char create_sql[] =
@@ -40,53 +40,16 @@ static const char create_sql[] =
     " request INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, metadata_location TEXT NOT NULL,"
     " PRIMARY KEY(request, namespace, name));";
 
-static enum dm_status sqlite_fail(sqlite3 *db, const char *what, struct dm_error *err)
-{
-    int code = sqlite3_errcode(db) & 0xff;
-    bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
-    return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL,
-                   code == SQLITE_FULL ? "the disk is full: free some room" : NULL, "catalog.db: %s: %s",
-                   what, sqlite3_errmsg(db));
-}
-
-/* Prepares `sql` and binds by format: i int64, u uint64, t text (may be NULL). */
-static enum dm_status prepare(sqlite3 *db, sqlite3_stmt **out, const char *sql, struct dm_error *err,
-                              const char *format, ...)
-{
-    if (sqlite3_prepare_v2(db, sql, -1, out, NULL) != SQLITE_OK)
-        return sqlite_fail(db, sql, err);
-    va_list args;
-    va_start(args, format);
-    for (int i = 0; format[i] != '\0'; i++) {
-        if (format[i] == 'i')
-            sqlite3_bind_int64(*out, i + 1, va_arg(args, int64_t));
-        else if (format[i] == 'u')
-            sqlite3_bind_int64(*out, i + 1, (sqlite3_int64)va_arg(args, uint64_t));
-        else
-            sqlite3_bind_text(*out, i + 1, va_arg(args, const char *), -1, SQLITE_TRANSIENT);
-    }
-    va_end(args);
-    return DM_OK;
-}
-
-/* Runs a prepared statement that gives no rows, and finalizes it. */
-static enum dm_status run_once(sqlite3 *db, sqlite3_stmt *st, const char *what, struct dm_error *err)
-{
-    int code = sqlite3_step(st);
-    sqlite3_finalize(st);
-    return code == SQLITE_DONE || code == SQLITE_ROW ? DM_OK : sqlite_fail(db, what, err);
-}
-
 static enum dm_status has_column(sqlite3 *db, const char *column, bool *has, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, "SELECT count(*) FROM pragma_table_info('dm_dataset') WHERE name = ?", err, "t",
-                column) != DM_OK)
+    if (dm_sql_prepare(db, &st, NULL, "SELECT count(*) FROM pragma_table_info('dm_dataset') WHERE name = ?",
+                       err, "t", column) != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     *has = code == SQLITE_ROW && sqlite3_column_int(st, 0) > 0;
     sqlite3_finalize(st);
-    return code == SQLITE_ROW ? DM_OK : sqlite_fail(db, "looking at dm_dataset", err);
+    return code == SQLITE_ROW ? DM_OK : dm_sql_fail(db, "looking at dm_dataset", err);
 }
 
 /* Columns that a catalog of an older version lacks. Another process may be adding them at the same time. */
@@ -103,7 +66,7 @@ static enum dm_status add_columns(sqlite3 *db, struct dm_error *err)
         int code = sqlite3_exec(db, sql, NULL, NULL, NULL);
         free(sql);
         enum dm_status status =
-            code == SQLITE_OK ? DM_OK : sqlite_fail(db, "adding a column to dm_dataset", err);
+            code == SQLITE_OK ? DM_OK : dm_sql_fail(db, "adding a column to dm_dataset", err);
         struct dm_error ignored;
         if (status != DM_OK && (has_column(db, added[i], &has, &ignored) != DM_OK || !has))
             return DM_FAIL;
@@ -114,7 +77,7 @@ static enum dm_status add_columns(sqlite3 *db, struct dm_error *err)
 enum dm_status dm_state_create_tables(sqlite3 *db, struct dm_error *err)
 {
     if (sqlite3_exec(db, create_sql, NULL, NULL, NULL) != SQLITE_OK)
-        return sqlite_fail(db, "creating the mirror's tables", err);
+        return dm_sql_fail(db, "creating the mirror's tables", err);
     return add_columns(db, err) == DM_OK ? dm_quarantine_create(db, err) : DM_FAIL;
 }
 
@@ -144,13 +107,14 @@ enum dm_status dm_state_datasets(sqlite3 *db, const char *source, struct dm_data
 {
     *out = (struct dm_dataset_states){0};
     sqlite3_stmt *st;
-    if (prepare(db, &st,
-                "SELECT id, source, namespace, name, source_schema, source_table, source_id, state, reason, "
-                "copied_at, append_only,"
-                " received, inserted, updated, deleted, truncated, quarantined, storage,"
-                " stale, ties, noop_deletes, suppressed FROM dm_dataset"
-                " WHERE ?1 IS NULL OR source = ?1 ORDER BY namespace, name",
-                err, "t", source) != DM_OK)
+    if (dm_sql_prepare(
+            db, &st, NULL,
+            "SELECT id, source, namespace, name, source_schema, source_table, source_id, state, reason, "
+            "copied_at, append_only,"
+            " received, inserted, updated, deleted, truncated, quarantined, storage,"
+            " stale, ties, noop_deletes, suppressed FROM dm_dataset"
+            " WHERE ?1 IS NULL OR source = ?1 ORDER BY namespace, name",
+            err, "t", source) != DM_OK)
         return DM_FAIL;
     int code;
     while ((code = sqlite3_step(st)) == SQLITE_ROW) {
@@ -183,7 +147,7 @@ enum dm_status dm_state_datasets(sqlite3 *db, const char *source, struct dm_data
     sqlite3_finalize(st);
     if (code != SQLITE_DONE) {
         dm_dataset_states_release(out);
-        return sqlite_fail(db, "reading dm_dataset", err);
+        return dm_sql_fail(db, "reading dm_dataset", err);
     }
     return DM_OK;
 }
@@ -192,38 +156,36 @@ enum dm_status dm_state_put_dataset(sqlite3 *db, struct dm_dataset_state *d, str
 {
     sqlite3_stmt *st;
     if (d->id == 0) {
-        if (prepare(db, &st,
-                    "INSERT INTO dm_dataset(source, namespace, name, source_schema, source_table, source_id, "
-                    "state)"
-                    " VALUES(?,?,?,?,?,?,?)",
-                    err, "tttttut", d->source, d->namespace, d->name, d->source_schema, d->source_table,
-                    d->source_id, d->state) != DM_OK ||
-            run_once(db, st, "adding a dataset", err) != DM_OK)
+        if (dm_sql_prepare(
+                db, &st, NULL,
+                "INSERT INTO dm_dataset(source, namespace, name, source_schema, source_table, source_id, "
+                "state)"
+                " VALUES(?,?,?,?,?,?,?)",
+                err, "tttttut", d->source, d->namespace, d->name, d->source_schema, d->source_table,
+                d->source_id, d->state) != DM_OK ||
+            dm_sql_finish(db, st, "adding a dataset", err) != DM_OK)
             return DM_FAIL;
         d->id = (uint32_t)sqlite3_last_insert_rowid(db);
     }
-    if (prepare(db, &st,
-                "UPDATE dm_dataset SET namespace=?2, name=?3, source_schema=?4, source_table=?5, "
-                "source_id=?6, state=?7, reason=?8,"
-                " copied_at=?9, append_only=?10, received=?11, inserted=?12, updated=?13, deleted=?14, "
-                "truncated=?15,"
-                " quarantined=?16, storage=?17, stale=?18, ties=?19, noop_deletes=?20, suppressed=?21 WHERE "
-                "id=?1",
-                err, "uttttuttuiuuuuuuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema,
-                d->source_table, d->source_id, d->state, d->reason, d->copied_at, (int64_t)d->append_only,
-                d->received, d->inserted, d->updated, d->deleted, d->truncated, d->quarantined, d->storage,
-                d->stale, d->ties, d->noop_deletes, d->suppressed) != DM_OK)
-        return DM_FAIL;
-    return run_once(db, st, "updating a dataset", err);
+    return dm_sql_run(
+        db, "updating a dataset",
+        "UPDATE dm_dataset SET namespace=?2, name=?3, source_schema=?4, source_table=?5, "
+        "source_id=?6, state=?7, reason=?8,"
+        " copied_at=?9, append_only=?10, received=?11, inserted=?12, updated=?13, deleted=?14, "
+        "truncated=?15,"
+        " quarantined=?16, storage=?17, stale=?18, ties=?19, noop_deletes=?20, suppressed=?21 WHERE "
+        "id=?1",
+        err, "uttttuttuiuuuuuuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema,
+        d->source_table, d->source_id, d->state, d->reason, d->copied_at, (int64_t)d->append_only,
+        d->received, d->inserted, d->updated, d->deleted, d->truncated, d->quarantined, d->storage, d->stale,
+        d->ties, d->noop_deletes, d->suppressed);
 }
 
 enum dm_status dm_state_mark_waiting(sqlite3 *db, uint32_t dataset, struct dm_error *err)
 {
-    sqlite3_stmt *st;
-    if (prepare(db, &st, "UPDATE dm_dataset SET state='waiting', reason=NULL WHERE id=?", err, "u",
-                (uint64_t)dataset) != DM_OK)
-        return DM_FAIL;
-    return run_once(db, st, "asking for a copy", err);
+    return dm_sql_run(db, "asking for a copy",
+                      "UPDATE dm_dataset SET state='waiting', reason=NULL WHERE id=?", err, "u",
+                      (uint64_t)dataset);
 }
 
 enum dm_status dm_state_source(sqlite3 *db, const char *source, struct dm_source_state *out,
@@ -231,8 +193,8 @@ enum dm_status dm_state_source(sqlite3 *db, const char *source, struct dm_source
 {
     *out = (struct dm_source_state){0};
     sqlite3_stmt *st;
-    if (prepare(db, &st, "SELECT position, commit_time_us FROM dm_source WHERE name=?", err, "t", source) !=
-        DM_OK)
+    if (dm_sql_prepare(db, &st, NULL, "SELECT position, commit_time_us FROM dm_source WHERE name=?", err, "t",
+                       source) != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     if (code == SQLITE_ROW) {
@@ -241,47 +203,42 @@ enum dm_status dm_state_source(sqlite3 *db, const char *source, struct dm_source
         out->known = true;
     }
     sqlite3_finalize(st);
-    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : sqlite_fail(db, "reading dm_source", err);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "reading dm_source", err);
 }
 
 enum dm_status dm_state_put_position(sqlite3 *db, const char *source, const char *type, dm_position position,
                                      const char *position_text, int64_t commit_time_us, struct dm_error *err)
 {
-    sqlite3_stmt *st;
-    if (prepare(db, &st,
-                "INSERT INTO dm_source(name, type, position, position_text, commit_time_us) "
-                "VALUES(?1,?2,?3,?4,?5)"
-                " ON CONFLICT(name) DO UPDATE SET position=?3, position_text=?4, "
-                "commit_time_us=max(commit_time_us, ?5)",
-                err, "ttuti", source, type, position, position_text, commit_time_us) != DM_OK)
-        return DM_FAIL;
-    return run_once(db, st, "moving the source position", err);
+    return dm_sql_run(db, "moving the source position",
+                      "INSERT INTO dm_source(name, type, position, position_text, commit_time_us) "
+                      "VALUES(?1,?2,?3,?4,?5)"
+                      " ON CONFLICT(name) DO UPDATE SET position=?3, position_text=?4, "
+                      "commit_time_us=max(commit_time_us, ?5)",
+                      err, "ttuti", source, type, position, position_text, commit_time_us);
 }
 
 enum dm_status dm_state_put_health(sqlite3 *db, const char *source, const char *type, const char *state,
                                    const char *error, uint64_t lag_bytes, int64_t lag_us,
                                    struct dm_error *err)
 {
-    sqlite3_stmt *st;
-    if (prepare(
-            db, &st,
-            "INSERT INTO dm_source(name, type, state, error, error_since_us, lag_bytes, lag_us, updated_us)"
-            " VALUES(?1,?2,?3,?4, iif(?4 IS NULL, NULL, ?7),?5,?6,?7)"
-            " ON CONFLICT(name) DO UPDATE SET state=?3, error=?4, lag_bytes=?5, lag_us=?6, updated_us=?7,"
-            " error_since_us=iif(?4 IS NULL, NULL, coalesce(error_since_us, ?7))",
-            err, "ttttuii", source, type, state, error, lag_bytes, lag_us, dm_clock_wall_us()) != DM_OK)
-        return DM_FAIL;
-    return run_once(db, st, "writing the source's health", err);
+    return dm_sql_run(
+        db, "writing the source's health",
+        "INSERT INTO dm_source(name, type, state, error, error_since_us, lag_bytes, lag_us, updated_us)"
+        " VALUES(?1,?2,?3,?4, iif(?4 IS NULL, NULL, ?7),?5,?6,?7)"
+        " ON CONFLICT(name) DO UPDATE SET state=?3, error=?4, lag_bytes=?5, lag_us=?6, updated_us=?7,"
+        " error_since_us=iif(?4 IS NULL, NULL, coalesce(error_since_us, ?7))",
+        err, "ttttuii", source, type, state, error, lag_bytes, lag_us, dm_clock_wall_us());
 }
 
 enum dm_status dm_request_add(sqlite3 *db, enum dm_request_kind kind, const char *source, const char *dataset,
                               int64_t *id, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, "INSERT INTO dm_request(kind, state, source, dataset, asked_us) VALUES(?,?,?,?,?)",
-                err, "iitti", (int64_t)kind, (int64_t)DM_REQUEST_ASKED, source, dataset,
-                dm_clock_wall_us()) != DM_OK ||
-        run_once(db, st, "adding a request", err) != DM_OK)
+    if (dm_sql_prepare(db, &st, NULL,
+                       "INSERT INTO dm_request(kind, state, source, dataset, asked_us) VALUES(?,?,?,?,?)",
+                       err, "iitti", (int64_t)kind, (int64_t)DM_REQUEST_ASKED, source, dataset,
+                       dm_clock_wall_us()) != DM_OK ||
+        dm_sql_finish(db, st, "adding a request", err) != DM_OK)
         return DM_FAIL;
     if (id != NULL)
         *id = sqlite3_last_insert_rowid(db);
@@ -301,8 +258,9 @@ static void read_request(sqlite3_stmt *st, struct dm_request *out)
 enum dm_status dm_request_get(sqlite3 *db, int64_t id, struct dm_request *out, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, "SELECT id, kind, state, source, dataset, position FROM dm_request WHERE id=?", err,
-                "i", id) != DM_OK)
+    if (dm_sql_prepare(db, &st, NULL,
+                       "SELECT id, kind, state, source, dataset, position FROM dm_request WHERE id=?", err,
+                       "i", id) != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     if (code == SQLITE_ROW)
@@ -310,27 +268,25 @@ enum dm_status dm_request_get(sqlite3 *db, int64_t id, struct dm_request *out, s
     sqlite3_finalize(st);
     if (code == SQLITE_ROW)
         return DM_OK;
-    return code == SQLITE_DONE ? DM_END : sqlite_fail(db, "reading a request", err);
+    return code == SQLITE_DONE ? DM_END : dm_sql_fail(db, "reading a request", err);
 }
 
 enum dm_status dm_request_set(sqlite3 *db, int64_t id, enum dm_request_state state, dm_position position,
                               struct dm_error *err)
 {
-    sqlite3_stmt *st;
-    if (prepare(db, &st, "UPDATE dm_request SET state=?2, position=iif(?3=0, position, ?3) WHERE id=?1", err,
-                "iiu", id, (int64_t)state, position) != DM_OK)
-        return DM_FAIL;
-    return run_once(db, st, "updating a request", err);
+    return dm_sql_run(db, "updating a request",
+                      "UPDATE dm_request SET state=?2, position=iif(?3=0, position, ?3) WHERE id=?1", err,
+                      "iiu", id, (int64_t)state, position);
 }
 
 enum dm_status dm_request_remove(sqlite3 *db, int64_t id, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, "DELETE FROM dm_pin WHERE request=?", err, "i", id) != DM_OK ||
-        run_once(db, st, "removing a pin", err) != DM_OK ||
-        prepare(db, &st, "DELETE FROM dm_request WHERE id=?", err, "i", id) != DM_OK)
+    if (dm_sql_prepare(db, &st, NULL, "DELETE FROM dm_pin WHERE request=?", err, "i", id) != DM_OK ||
+        dm_sql_finish(db, st, "removing a pin", err) != DM_OK ||
+        dm_sql_prepare(db, &st, NULL, "DELETE FROM dm_request WHERE id=?", err, "i", id) != DM_OK)
         return DM_FAIL;
-    return run_once(db, st, "removing a request", err);
+    return dm_sql_finish(db, st, "removing a request", err);
 }
 
 enum dm_status dm_request_list(sqlite3 *db, const char *source, struct dm_request *out, size_t max, size_t *n,
@@ -338,28 +294,29 @@ enum dm_status dm_request_list(sqlite3 *db, const char *source, struct dm_reques
 {
     *n = 0;
     sqlite3_stmt *st;
-    if (prepare(db, &st,
-                "SELECT id, kind, state, source, dataset, position FROM dm_request WHERE source=? AND "
-                "state<? ORDER BY id LIMIT ?",
-                err, "tii", source, (int64_t)DM_REQUEST_DONE, (int64_t)max) != DM_OK)
+    if (dm_sql_prepare(db, &st, NULL,
+                       "SELECT id, kind, state, source, dataset, position FROM dm_request WHERE source=? AND "
+                       "state<? ORDER BY id LIMIT ?",
+                       err, "tii", source, (int64_t)DM_REQUEST_DONE, (int64_t)max) != DM_OK)
         return DM_FAIL;
     int code;
     while ((code = sqlite3_step(st)) == SQLITE_ROW)
         read_request(st, &out[(*n)++]);
     sqlite3_finalize(st);
-    return code == SQLITE_DONE ? DM_OK : sqlite_fail(db, "reading requests", err);
+    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "reading requests", err);
 }
 
 enum dm_status dm_pin_record(sqlite3 *db, int64_t request, const char *source, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st,
-                "INSERT OR REPLACE INTO dm_pin(request, namespace, name, metadata_location)"
-                " SELECT ?1, d.namespace, d.name, t.metadata_location FROM dm_dataset d JOIN iceberg_tables t"
-                " ON t.table_namespace = d.namespace AND t.table_name = d.name"
-                " WHERE d.source = ?2 AND d.state IN ('streaming', 'append-only')",
-                err, "it", request, source) != DM_OK ||
-        run_once(db, st, "recording a pin", err) != DM_OK)
+    if (dm_sql_prepare(
+            db, &st, NULL,
+            "INSERT OR REPLACE INTO dm_pin(request, namespace, name, metadata_location)"
+            " SELECT ?1, d.namespace, d.name, t.metadata_location FROM dm_dataset d JOIN iceberg_tables t"
+            " ON t.table_namespace = d.namespace AND t.table_name = d.name"
+            " WHERE d.source = ?2 AND d.state IN ('streaming', 'append-only')",
+            err, "it", request, source) != DM_OK ||
+        dm_sql_finish(db, st, "recording a pin", err) != DM_OK)
         return DM_FAIL;
     return dm_request_set(db, request, DM_REQUEST_DONE, 0, err);
 }
@@ -369,12 +326,13 @@ enum dm_status dm_pin_location(sqlite3 *db, int64_t request, const char *namespa
 {
     *out = NULL;
     sqlite3_stmt *st;
-    if (prepare(db, &st, "SELECT metadata_location FROM dm_pin WHERE request=? AND namespace=? AND name=?",
-                err, "itt", request, namespace, name) != DM_OK)
+    if (dm_sql_prepare(db, &st, NULL,
+                       "SELECT metadata_location FROM dm_pin WHERE request=? AND namespace=? AND name=?", err,
+                       "itt", request, namespace, name) != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     if (code == SQLITE_ROW)
         *out = column_text(st, 0);
     sqlite3_finalize(st);
-    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : sqlite_fail(db, "reading a pin", err);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "reading a pin", err);
 }

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 
 #define SECRET_BYTES 192
 
@@ -255,15 +256,6 @@ void dm_suppression_settle(struct dm_suppression *s, bool committed)
 
 /* ---- catalog.db ---- */
 
-static enum dm_status sqlite_fail(struct sqlite3 *db, const char *what, struct dm_error *err)
-{
-    int code = sqlite3_errcode(db) & 0xff;
-    bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
-    return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL,
-                   code == SQLITE_FULL ? "the disk is full: free some room" : NULL, "catalog.db: %s: %s",
-                   what, sqlite3_errmsg(db));
-}
-
 static enum dm_status put_secret(struct sqlite3 *db, struct dm_error *err)
 {
     uint8_t secret[SECRET_BYTES];
@@ -272,11 +264,11 @@ static enum dm_status put_secret(struct sqlite3 *db, struct dm_error *err)
         return dm_fail_errno(err, "cannot get random bytes");
     if (sqlite3_prepare_v2(db, "INSERT OR IGNORE INTO dm_suppression_secret(id, secret) VALUES(1, ?)", -1,
                            &st, NULL) != SQLITE_OK)
-        return sqlite_fail(db, "making the secret", err);
+        return dm_sql_fail(db, "making the secret", err);
     sqlite3_bind_blob(st, 1, secret, (int)sizeof secret, SQLITE_STATIC);
     int code = sqlite3_step(st);
     sqlite3_finalize(st);
-    return code == SQLITE_DONE ? DM_OK : sqlite_fail(db, "making the secret", err);
+    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "making the secret", err);
 }
 
 static enum dm_status create_tables(struct sqlite3 *db, struct dm_error *err)
@@ -288,7 +280,7 @@ static enum dm_status create_tables(struct sqlite3 *db, struct dm_error *err)
         " PRIMARY KEY(dataset, hash)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS dm_suppression_secret(id INTEGER PRIMARY KEY, secret BLOB NOT NULL);";
     if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        return sqlite_fail(db, "making the tables of suppressed keys", err);
+        return dm_sql_fail(db, "making the tables of suppressed keys", err);
     return DM_OK;
 }
 
@@ -300,17 +292,17 @@ static enum dm_status load_secret(struct dm_suppression *s, struct sqlite3 *db, 
     *there = false;
     if (sqlite3_prepare_v2(db, "SELECT count(*) FROM sqlite_master WHERE name = 'dm_suppression_secret'", -1,
                            &st, NULL) != SQLITE_OK)
-        return sqlite_fail(db, "looking for suppressed keys", err);
+        return dm_sql_fail(db, "looking for suppressed keys", err);
     int code = sqlite3_step(st);
     *there = code == SQLITE_ROW && sqlite3_column_int(st, 0) > 0;
     sqlite3_finalize(st);
     if (code != SQLITE_ROW)
-        return sqlite_fail(db, "looking for suppressed keys", err);
+        return dm_sql_fail(db, "looking for suppressed keys", err);
     if (!*there)
         return DM_OK;
     if (sqlite3_prepare_v2(db, "SELECT secret FROM dm_suppression_secret WHERE id = 1", -1, &st, NULL) !=
         SQLITE_OK)
-        return sqlite_fail(db, "reading the secret", err);
+        return dm_sql_fail(db, "reading the secret", err);
     code = sqlite3_step(st);
     enum dm_status status = DM_OK;
     if (code == SQLITE_ROW && sqlite3_column_bytes(st, 0) == SECRET_BYTES)
@@ -320,7 +312,7 @@ static enum dm_status load_secret(struct dm_suppression *s, struct sqlite3 *db, 
     else
         status = code == SQLITE_ROW ? dm_fail(err, DM_ERROR_FATAL, "restore catalog.db from a backup",
                                               "catalog.db: the secret of the suppressed keys is damaged")
-                                    : sqlite_fail(db, "reading the secret", err);
+                                    : dm_sql_fail(db, "reading the secret", err);
     sqlite3_finalize(st);
     return status;
 }
@@ -339,7 +331,7 @@ static enum dm_status load_sets(struct dm_suppression *s, struct sqlite3 *db, st
                            "SELECT dataset, hash, count(*) OVER (PARTITION BY dataset) FROM dm_suppression"
                            " ORDER BY dataset",
                            -1, &st, NULL) != SQLITE_OK)
-        return sqlite_fail(db, "reading suppressed keys", err);
+        return dm_sql_fail(db, "reading suppressed keys", err);
     int code;
     while ((code = sqlite3_step(st)) == SQLITE_ROW) {
         struct entry *e = find_or_add(s, (uint32_t)sqlite3_column_int64(st, 0));
@@ -350,7 +342,7 @@ static enum dm_status load_sets(struct dm_suppression *s, struct sqlite3 *db, st
         put(e->set, &h);
     }
     sqlite3_finalize(st);
-    return code == SQLITE_DONE ? DM_OK : sqlite_fail(db, "reading suppressed keys", err);
+    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "reading suppressed keys", err);
 }
 
 enum dm_status dm_suppression_open(struct sqlite3 *db, bool create, struct dm_suppression **out,
@@ -396,7 +388,7 @@ enum dm_status dm_suppression_save(struct dm_suppression *s, struct sqlite3 *db,
     for (int remove = 0; remove < 2 && s != NULL && s->n_staged > 0 && status == DM_OK; remove++) {
         sqlite3_stmt *st;
         if (sqlite3_prepare_v2(db, sql[remove], -1, &st, NULL) != SQLITE_OK)
-            return sqlite_fail(db, "remembering suppressed keys", err);
+            return dm_sql_fail(db, "remembering suppressed keys", err);
         int64_t now = dm_clock_wall_us();
         for (size_t i = 0; i < s->n_staged && status == DM_OK; i++) {
             const struct staged *g = &s->staged[i];
@@ -409,7 +401,7 @@ enum dm_status dm_suppression_save(struct dm_suppression *s, struct sqlite3 *db,
                 sqlite3_bind_int64(st, 4, now);
             }
             if (sqlite3_step(st) != SQLITE_DONE)
-                status = sqlite_fail(db, "remembering suppressed keys", err);
+                status = dm_sql_fail(db, "remembering suppressed keys", err);
             sqlite3_reset(st);
         }
         sqlite3_finalize(st);
@@ -425,7 +417,7 @@ enum dm_status dm_suppression_of_order(struct sqlite3 *db, int64_t order, uint32
     *n = 0;
     if (sqlite3_prepare_v2(db, "SELECT hash FROM dm_suppression WHERE dataset = ? AND work_order = ?", -1,
                            &st, NULL) != SQLITE_OK)
-        return sqlite_fail(db, "reading the keys of an order", err);
+        return dm_sql_fail(db, "reading the keys of an order", err);
     sqlite3_bind_int64(st, 1, dataset);
     sqlite3_bind_int64(st, 2, order);
     int code;
@@ -442,5 +434,5 @@ enum dm_status dm_suppression_of_order(struct sqlite3 *db, int64_t order, uint32
         return DM_OK;
     free(*out);
     *out = NULL;
-    return sqlite_fail(db, "reading the keys of an order", err);
+    return dm_sql_fail(db, "reading the keys of an order", err);
 }

@@ -1,49 +1,14 @@
 #include "mirror/work_order.h"
 
 #include <sqlite3.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 
-static enum dm_status sqlite_fail(struct sqlite3 *db, struct dm_error *err)
-{
-    int code = sqlite3_errcode(db) & 0xff;
-    bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
-    return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL,
-                   code == SQLITE_FULL ? "the disk is full: free some room" : NULL,
-                   "catalog.db: orders of deletion: %s", sqlite3_errmsg(db));
-}
-
-/* Prepares and binds by format: i int64, t text (may be NULL), b a hash. */
-static enum dm_status prepare(struct sqlite3 *db, sqlite3_stmt **out, struct dm_error *err, const char *sql,
-                              const char *format, ...)
-{
-    if (sqlite3_prepare_v2(db, sql, -1, out, NULL) != SQLITE_OK)
-        return sqlite_fail(db, err);
-    va_list args;
-    va_start(args, format);
-    for (int i = 0; format[i] != '\0'; i++) {
-        if (format[i] == 'i')
-            sqlite3_bind_int64(*out, i + 1, va_arg(args, int64_t));
-        else if (format[i] == 'b')
-            sqlite3_bind_blob(*out, i + 1, va_arg(args, const struct dm_key_hash *)->bytes,
-                              (int)sizeof(struct dm_key_hash), SQLITE_TRANSIENT);
-        else
-            sqlite3_bind_text(*out, i + 1, va_arg(args, const char *), -1, SQLITE_TRANSIENT);
-    }
-    va_end(args);
-    return DM_OK;
-}
-
-static enum dm_status finish(struct sqlite3 *db, sqlite3_stmt *st, struct dm_error *err)
-{
-    int code = sqlite3_step(st);
-    sqlite3_finalize(st);
-    return code == SQLITE_DONE || code == SQLITE_ROW ? DM_OK : sqlite_fail(db, err);
-}
+static const char what[] = "orders of deletion"; /* in errors */
 
 void dm_work_order_release(struct dm_work_order *o)
 {
@@ -76,34 +41,35 @@ enum dm_status dm_work_order_create_tables(struct sqlite3 *db, struct dm_error *
         "CREATE TABLE IF NOT EXISTS dm_work_order_key("
         " work_order INTEGER NOT NULL, dataset INTEGER NOT NULL, hash BLOB NOT NULL,"
         " PRIMARY KEY(work_order, dataset, hash)) WITHOUT ROWID;";
-    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? DM_OK : sqlite_fail(db, err);
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? DM_OK : dm_sql_fail(db, what, err);
 }
 
 enum dm_status dm_work_order_next(struct sqlite3 *db, int64_t *id, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, err, "SELECT coalesce(max(id), 0) + 1 FROM dm_work_order", "") != DM_OK)
+    if (dm_sql_prepare(db, &st, what, "SELECT coalesce(max(id), 0) + 1 FROM dm_work_order", err, "") != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     *id = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
-    return code == SQLITE_ROW ? DM_OK : sqlite_fail(db, err);
+    return code == SQLITE_ROW ? DM_OK : dm_sql_fail(db, what, err);
 }
 
 enum dm_status dm_work_order_insert(struct sqlite3 *db, const struct dm_work_order *o, struct dm_error *err)
 {
     sqlite3_stmt *st;
     char *report = json_dumps(o->report, JSON_COMPACT);
-    enum dm_status status =
-        prepare(db, &st, err,
-                "INSERT INTO dm_work_order(id, token, name, description, action, status, detail, created_us,"
-                " erased_us, report) VALUES(?,?,?,?,?,?,?,?,?,?)",
-                "itttttt"
-                "iit",
-                o->id, o->token, o->name, o->description, o->action, o->status, o->detail, o->created_us,
-                o->erased_us, report);
+    enum dm_status status = dm_sql_prepare(
+        db, &st, what,
+        "INSERT INTO dm_work_order(id, token, name, description, action, status, detail, created_us,"
+        " erased_us, report) VALUES(?,?,?,?,?,?,?,?,?,?)",
+        err,
+        "itttttt"
+        "iit",
+        o->id, o->token, o->name, o->description, o->action, o->status, o->detail, o->created_us,
+        o->erased_us, report);
     if (status == DM_OK)
-        status = finish(db, st, err);
+        status = dm_sql_finish(db, st, what, err);
     free(report);
     return status;
 }
@@ -112,11 +78,11 @@ enum dm_status dm_work_order_update(struct sqlite3 *db, const struct dm_work_ord
 {
     sqlite3_stmt *st;
     char *report = json_dumps(o->report, JSON_COMPACT);
-    enum dm_status status = prepare(
-        db, &st, err, "UPDATE dm_work_order SET status=?2, detail=?3, erased_us=?4, report=?5 WHERE id=?1",
-        "ittit", o->id, o->status, o->detail, o->erased_us, report);
+    enum dm_status status = dm_sql_prepare(
+        db, &st, what, "UPDATE dm_work_order SET status=?2, detail=?3, erased_us=?4, report=?5 WHERE id=?1",
+        err, "ittit", o->id, o->status, o->detail, o->erased_us, report);
     if (status == DM_OK)
-        status = finish(db, st, err);
+        status = dm_sql_finish(db, st, what, err);
     free(report);
     return status;
 }
@@ -124,13 +90,13 @@ enum dm_status dm_work_order_update(struct sqlite3 *db, const struct dm_work_ord
 static enum dm_status tables_there(struct sqlite3 *db, bool *there, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, err, "SELECT count(*) FROM sqlite_master WHERE name = 'dm_work_order_key'", "") !=
-        DM_OK)
+    if (dm_sql_prepare(db, &st, what, "SELECT count(*) FROM sqlite_master WHERE name = 'dm_work_order_key'",
+                       err, "") != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     *there = code == SQLITE_ROW && sqlite3_column_int(st, 0) > 0;
     sqlite3_finalize(st);
-    return code == SQLITE_ROW ? DM_OK : sqlite_fail(db, err);
+    return code == SQLITE_ROW ? DM_OK : dm_sql_fail(db, what, err);
 }
 
 static char *text_at(sqlite3_stmt *st, int i)
@@ -167,11 +133,12 @@ enum dm_status dm_work_order_list(struct sqlite3 *db, int64_t id, const char *to
         return DM_FAIL;
     if (!there)
         return DM_OK;
-    if (prepare(db, &st, err,
-                "SELECT id, token, name, description, action, status, detail, created_us, erased_us, report"
-                " FROM dm_work_order WHERE (?1 = 0 OR id = ?1) AND (?2 IS NULL OR token = ?2) AND"
-                " (?3 IS NULL OR status = ?3) ORDER BY id DESC",
-                "itt", id, token, status_word) != DM_OK)
+    if (dm_sql_prepare(
+            db, &st, what,
+            "SELECT id, token, name, description, action, status, detail, created_us, erased_us, report"
+            " FROM dm_work_order WHERE (?1 = 0 OR id = ?1) AND (?2 IS NULL OR token = ?2) AND"
+            " (?3 IS NULL OR status = ?3) ORDER BY id DESC",
+            err, "itt", id, token, status_word) != DM_OK)
         return DM_FAIL;
     int code;
     while ((code = sqlite3_step(st)) == SQLITE_ROW) {
@@ -182,7 +149,7 @@ enum dm_status dm_work_order_list(struct sqlite3 *db, int64_t id, const char *to
     if (code == SQLITE_DONE)
         return DM_OK;
     dm_work_orders_release(out);
-    return sqlite_fail(db, err);
+    return dm_sql_fail(db, what, err);
 }
 
 static void put_text(json_t *o, const char *key, const char *text)
@@ -217,14 +184,14 @@ enum dm_status dm_work_order_put_keys(struct sqlite3 *db, int64_t id, uint32_t d
                                       const struct dm_key_hash *hashes, size_t n, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (prepare(db, &st, err, "INSERT OR IGNORE INTO dm_work_order_key VALUES(?,?,?)", "ii", id,
-                (int64_t)dataset) != DM_OK)
+    if (dm_sql_prepare(db, &st, what, "INSERT OR IGNORE INTO dm_work_order_key VALUES(?,?,?)", err, "ii", id,
+                       (int64_t)dataset) != DM_OK)
         return DM_FAIL;
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < n && status == DM_OK; i++) {
         sqlite3_bind_blob(st, 3, hashes[i].bytes, (int)sizeof hashes[i].bytes, SQLITE_STATIC);
         if (sqlite3_step(st) != SQLITE_DONE)
-            status = sqlite_fail(db, err);
+            status = dm_sql_fail(db, what, err);
         sqlite3_reset(st);
     }
     sqlite3_finalize(st);
@@ -237,8 +204,8 @@ enum dm_status dm_work_order_datasets(struct sqlite3 *db, int64_t id, uint32_t *
     sqlite3_stmt *st;
     *datasets = NULL;
     *n = 0;
-    if (prepare(db, &st, err, "SELECT DISTINCT dataset FROM dm_work_order_key WHERE work_order = ?", "i",
-                id) != DM_OK)
+    if (dm_sql_prepare(db, &st, what, "SELECT DISTINCT dataset FROM dm_work_order_key WHERE work_order = ?",
+                       err, "i", id) != DM_OK)
         return DM_FAIL;
     int code;
     while ((code = sqlite3_step(st)) == SQLITE_ROW) {
@@ -246,7 +213,7 @@ enum dm_status dm_work_order_datasets(struct sqlite3 *db, int64_t id, uint32_t *
         (*datasets)[(*n)++] = (uint32_t)sqlite3_column_int64(st, 0);
     }
     sqlite3_finalize(st);
-    return code == SQLITE_DONE ? DM_OK : sqlite_fail(db, err);
+    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, what, err);
 }
 
 enum dm_status dm_work_order_keys(struct sqlite3 *db, int64_t id, uint32_t dataset, struct dm_key_hash **out,
@@ -256,8 +223,9 @@ enum dm_status dm_work_order_keys(struct sqlite3 *db, int64_t id, uint32_t datas
     size_t room = 0;
     *out = NULL;
     *n = 0;
-    if (prepare(db, &st, err, "SELECT hash FROM dm_work_order_key WHERE work_order = ? AND dataset = ?", "ii",
-                id, (int64_t)dataset) != DM_OK)
+    if (dm_sql_prepare(db, &st, what,
+                       "SELECT hash FROM dm_work_order_key WHERE work_order = ? AND dataset = ?", err, "ii",
+                       id, (int64_t)dataset) != DM_OK)
         return DM_FAIL;
     int code;
     while ((code = sqlite3_step(st)) == SQLITE_ROW) {
@@ -271,13 +239,10 @@ enum dm_status dm_work_order_keys(struct sqlite3 *db, int64_t id, uint32_t datas
             memcpy(h->bytes, sqlite3_column_blob(st, 0), sizeof h->bytes);
     }
     sqlite3_finalize(st);
-    return code == SQLITE_DONE ? DM_OK : sqlite_fail(db, err);
+    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, what, err);
 }
 
 enum dm_status dm_work_order_drop_keys(struct sqlite3 *db, int64_t id, struct dm_error *err)
 {
-    sqlite3_stmt *st;
-    if (prepare(db, &st, err, "DELETE FROM dm_work_order_key WHERE work_order = ?", "i", id) != DM_OK)
-        return DM_FAIL;
-    return finish(db, st, err);
+    return dm_sql_run(db, what, "DELETE FROM dm_work_order_key WHERE work_order = ?", err, "i", id);
 }

@@ -2,12 +2,12 @@
 
 #include <jansson.h>
 #include <sqlite3.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 #include "registry/schema_json.h"
 
 static const char create_sql[] =
@@ -22,39 +22,10 @@ static const char create_sql[] =
     " kind TEXT NOT NULL, name TEXT NOT NULL DEFAULT '', body TEXT NOT NULL, created_us INTEGER NOT NULL,"
     " updated_us INTEGER NOT NULL, UNIQUE(schema, kind, name));";
 
-static enum dm_status sqlite_fail(sqlite3 *db, const char *what, struct dm_error *err)
-{
-    int code = sqlite3_errcode(db) & 0xff;
-    bool later = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR;
-    return dm_fail(err, later ? DM_ERROR_TRANSIENT : DM_ERROR_FATAL,
-                   code == SQLITE_FULL ? "the disk is full: free some room" : NULL, "catalog.db: %s: %s",
-                   what, sqlite3_errmsg(db));
-}
-
-/* Runs one statement without rows; binds by format: i int64, t text (may be NULL). */
-static enum dm_status run(sqlite3 *db, struct dm_error *err, const char *sql, const char *format, ...)
-{
-    sqlite3_stmt *st;
-    if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
-        return sqlite_fail(db, sql, err);
-    va_list args;
-    va_start(args, format);
-    for (int i = 0; format[i] != '\0'; i++) {
-        if (format[i] == 'i')
-            sqlite3_bind_int64(st, i + 1, va_arg(args, int64_t));
-        else
-            sqlite3_bind_text(st, i + 1, va_arg(args, const char *), -1, SQLITE_TRANSIENT);
-    }
-    va_end(args);
-    int code = sqlite3_step(st);
-    sqlite3_finalize(st);
-    return code == SQLITE_DONE || code == SQLITE_ROW ? DM_OK : sqlite_fail(db, sql, err);
-}
-
 enum dm_status dm_registry_create_tables(sqlite3 *db, struct dm_error *err)
 {
     if (sqlite3_exec(db, create_sql, NULL, NULL, NULL) != SQLITE_OK)
-        return sqlite_fail(db, "creating the registry's tables", err);
+        return dm_sql_fail(db, "creating the registry's tables", err);
     return DM_OK;
 }
 
@@ -63,11 +34,11 @@ static enum dm_status has_tables(sqlite3 *db, bool *there, struct dm_error *err)
     sqlite3_stmt *st;
     if (sqlite3_prepare_v2(db, "SELECT 1 FROM sqlite_schema WHERE type='table' AND name='dm_descriptor'", -1,
                            &st, NULL) != SQLITE_OK)
-        return sqlite_fail(db, "reading the catalog", err);
+        return dm_sql_fail(db, "reading the catalog", err);
     int code = sqlite3_step(st);
     *there = code == SQLITE_ROW;
     sqlite3_finalize(st);
-    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : sqlite_fail(db, "reading the catalog", err);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "reading the catalog", err);
 }
 
 /* ---- descriptors ---- */
@@ -133,18 +104,18 @@ static enum dm_status put_descriptor(sqlite3 *db, int64_t schema, const char *ki
         return dm_fail(err, DM_ERROR_DATA, NULL, "a name in the schema is not UTF-8");
     int64_t now = dm_clock_wall_us();
     enum dm_status status =
-        run(db, err,
-            "INSERT INTO dm_descriptor(schema, kind, name, body, created_us, updated_us) "
-            "VALUES(?1,?2,?3,?4,?5,?5)"
-            " ON CONFLICT(schema, kind, name) DO UPDATE SET body=?4, updated_us=?5 WHERE body<>?4",
-            "ittti", schema, kind, name, body, now);
+        dm_sql_run(db, NULL,
+                   "INSERT INTO dm_descriptor(schema, kind, name, body, created_us, updated_us) "
+                   "VALUES(?1,?2,?3,?4,?5,?5)"
+                   " ON CONFLICT(schema, kind, name) DO UPDATE SET body=?4, updated_us=?5 WHERE body<>?4",
+                   err, "ittti", schema, kind, name, body, now);
     free(body);
     sqlite3_stmt *st;
     if (status != DM_OK)
         return status;
     if (sqlite3_prepare_v2(db, "SELECT id FROM dm_descriptor WHERE schema=? AND kind=? AND name=?", -1, &st,
                            NULL) != SQLITE_OK)
-        return sqlite_fail(db, "reading a descriptor", err);
+        return dm_sql_fail(db, "reading a descriptor", err);
     sqlite3_bind_int64(st, 1, schema);
     sqlite3_bind_text(st, 2, kind, -1, SQLITE_STATIC);
     sqlite3_bind_text(st, 3, name, -1, SQLITE_STATIC);
@@ -152,7 +123,7 @@ static enum dm_status put_descriptor(sqlite3 *db, int64_t schema, const char *ki
     if (code == SQLITE_ROW)
         *id = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
-    return code == SQLITE_ROW ? DM_OK : sqlite_fail(db, "reading a descriptor", err);
+    return code == SQLITE_ROW ? DM_OK : dm_sql_fail(db, "reading a descriptor", err);
 }
 
 static enum dm_status put_or_remove(sqlite3 *db, const struct dm_relational_schema *s, const char *kind,
@@ -161,7 +132,8 @@ static enum dm_status put_or_remove(sqlite3 *db, const struct dm_relational_sche
     if (take_body != NULL)
         return put_descriptor(db, s->id, kind, "", take_body, id, err);
     *id = 0;
-    return run(db, err, "DELETE FROM dm_descriptor WHERE schema=? AND kind=?", "it", s->id, kind);
+    return dm_sql_run(db, NULL, "DELETE FROM dm_descriptor WHERE schema=? AND kind=?", err, "it", s->id,
+                      kind);
 }
 
 static enum dm_status put_relationships(sqlite3 *db, struct dm_relational_schema *s, struct dm_error *err)
@@ -178,10 +150,10 @@ static enum dm_status put_relationships(sqlite3 *db, struct dm_relational_schema
     char *names = json_dumps(kept, JSON_COMPACT);
     json_decref(kept);
     if (status == DM_OK)
-        status = run(db, err,
-                     "DELETE FROM dm_descriptor WHERE schema=? AND kind='relationship'"
-                     " AND name NOT IN (SELECT value FROM json_each(?))",
-                     "it", s->id, names);
+        status = dm_sql_run(db, NULL,
+                            "DELETE FROM dm_descriptor WHERE schema=? AND kind='relationship'"
+                            " AND name NOT IN (SELECT value FROM json_each(?))",
+                            err, "it", s->id, names);
     free(names);
     return status;
 }
@@ -207,17 +179,17 @@ static enum dm_status write_row(sqlite3 *db, const struct dm_relational_schema *
          *settings = json_dumps(settings_json, JSON_COMPACT);
     json_decref(columns_json);
     json_decref(settings_json);
-    enum dm_status status =
-        run(db, err,
-            "INSERT INTO dm_schema(name, title, description, origin, source_id, behavior, columns, settings, "
-            "created_us,"
-            " updated_us) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?9)"
-            " ON CONFLICT(name) DO UPDATE SET title=?2, description=?3, origin=?4, source_id=?5, "
-            "behavior=?6, columns=?7,"
-            " settings=?8, updated_us=?9",
-            "ttttittti", s->name, s->title, s->description, s->origin, (int64_t)s->source_id,
-            s->behavior == DM_BEHAVIOR_TIME_SERIES ? "time-series" : "record", columns, settings,
-            dm_clock_wall_us());
+    enum dm_status status = dm_sql_run(
+        db, NULL,
+        "INSERT INTO dm_schema(name, title, description, origin, source_id, behavior, columns, settings, "
+        "created_us,"
+        " updated_us) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?9)"
+        " ON CONFLICT(name) DO UPDATE SET title=?2, description=?3, origin=?4, source_id=?5, "
+        "behavior=?6, columns=?7,"
+        " settings=?8, updated_us=?9",
+        err, "ttttittti", s->name, s->title, s->description, s->origin, (int64_t)s->source_id,
+        s->behavior == DM_BEHAVIOR_TIME_SERIES ? "time-series" : "record", columns, settings,
+        dm_clock_wall_us());
     free(columns);
     free(settings);
     return status;
@@ -228,7 +200,7 @@ static enum dm_status read_ids(sqlite3 *db, struct dm_relational_schema *s, stru
     sqlite3_stmt *st;
     if (sqlite3_prepare_v2(db, "SELECT id, created_us, updated_us FROM dm_schema WHERE name=?", -1, &st,
                            NULL) != SQLITE_OK)
-        return sqlite_fail(db, "reading a schema", err);
+        return dm_sql_fail(db, "reading a schema", err);
     sqlite3_bind_text(st, 1, s->name, -1, SQLITE_STATIC);
     int code = sqlite3_step(st);
     if (code == SQLITE_ROW) {
@@ -237,7 +209,7 @@ static enum dm_status read_ids(sqlite3 *db, struct dm_relational_schema *s, stru
         s->updated_us = sqlite3_column_int64(st, 2);
     }
     sqlite3_finalize(st);
-    return code == SQLITE_ROW ? DM_OK : sqlite_fail(db, "reading a schema", err);
+    return code == SQLITE_ROW ? DM_OK : dm_sql_fail(db, "reading a schema", err);
 }
 
 static enum dm_status put_all(sqlite3 *db, struct dm_relational_schema *s, struct dm_error *err)
@@ -251,13 +223,13 @@ static enum dm_status put_all(sqlite3 *db, struct dm_relational_schema *s, struc
 enum dm_status dm_registry_begin(sqlite3 *db, bool *own, struct dm_error *err)
 {
     *own = sqlite3_get_autocommit(db) != 0;
-    return run(db, err, *own ? "BEGIN IMMEDIATE" : "SAVEPOINT dm_registry", "");
+    return dm_sql_run(db, NULL, *own ? "BEGIN IMMEDIATE" : "SAVEPOINT dm_registry", err, "");
 }
 
 enum dm_status dm_registry_end(sqlite3 *db, bool own, enum dm_status status, struct dm_error *err)
 {
     if (status == DM_OK)
-        status = run(db, err, own ? "COMMIT" : "RELEASE dm_registry", "");
+        status = dm_sql_run(db, NULL, own ? "COMMIT" : "RELEASE dm_registry", err, "");
     /* What failed is known already: undoing it must not hide that. */
     if (status != DM_OK)
         (void)sqlite3_exec(db, own ? "ROLLBACK" : "ROLLBACK TO dm_registry; RELEASE dm_registry", NULL, NULL,
@@ -276,20 +248,20 @@ enum dm_status dm_registry_put(sqlite3 *db, struct dm_relational_schema *s, stru
 enum dm_status dm_registry_rename(sqlite3 *db, int64_t schema, const char *from, const char *to,
                                   struct dm_error *err)
 {
-    if (run(db, err, "UPDATE dm_schema SET name=? WHERE id=?", "ti", to, schema) != DM_OK)
+    if (dm_sql_run(db, NULL, "UPDATE dm_schema SET name=? WHERE id=?", err, "ti", to, schema) != DM_OK)
         return DM_FAIL;
-    return run(db, err,
-               "UPDATE dm_descriptor SET body=json_set(body, '$.target', ?2)"
-               " WHERE kind='relationship' AND json_extract(body, '$.target')=?1",
-               "tt", from, to);
+    return dm_sql_run(db, NULL,
+                      "UPDATE dm_descriptor SET body=json_set(body, '$.target', ?2)"
+                      " WHERE kind='relationship' AND json_extract(body, '$.target')=?1",
+                      err, "tt", from, to);
 }
 
 static enum dm_status remove_all(sqlite3 *db, const char *name, struct dm_error *err)
 {
-    if (run(db, err, "DELETE FROM dm_descriptor WHERE schema=(SELECT id FROM dm_schema WHERE name=?)", "t",
-            name) != DM_OK)
+    if (dm_sql_run(db, NULL, "DELETE FROM dm_descriptor WHERE schema=(SELECT id FROM dm_schema WHERE name=?)",
+                   err, "t", name) != DM_OK)
         return DM_FAIL;
-    return run(db, err, "DELETE FROM dm_schema WHERE name=?", "t", name);
+    return dm_sql_run(db, NULL, "DELETE FROM dm_schema WHERE name=?", err, "t", name);
 }
 
 enum dm_status dm_registry_remove(sqlite3 *db, const char *name, struct dm_error *err)
@@ -397,14 +369,14 @@ static enum dm_status read_descriptors(sqlite3 *db, struct dm_relational_schema 
     sqlite3_stmt *st;
     if (sqlite3_prepare_v2(db, "SELECT id, kind, name, body FROM dm_descriptor WHERE schema=? ORDER BY id",
                            -1, &st, NULL) != SQLITE_OK)
-        return sqlite_fail(db, "reading descriptors", err);
+        return dm_sql_fail(db, "reading descriptors", err);
     sqlite3_bind_int64(st, 1, s->id);
     int code;
     enum dm_status status = DM_OK;
     while (status == DM_OK && (code = sqlite3_step(st)) == SQLITE_ROW)
         status = read_descriptor(st, s, err);
     sqlite3_finalize(st);
-    return status != DM_OK || code == SQLITE_DONE ? status : sqlite_fail(db, "reading descriptors", err);
+    return status != DM_OK || code == SQLITE_DONE ? status : dm_sql_fail(db, "reading descriptors", err);
 }
 
 static enum dm_status select_schemas(sqlite3 *db, const char *where, const char *text, int64_t number,
@@ -424,7 +396,7 @@ static enum dm_status select_schemas(sqlite3 *db, const char *where, const char 
     int prepared = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
     free(sql);
     if (prepared != SQLITE_OK)
-        return sqlite_fail(db, "reading the registry", err);
+        return dm_sql_fail(db, "reading the registry", err);
     sqlite3_bind_text(st, 1, text, -1, SQLITE_STATIC);
     sqlite3_bind_int64(st, 2, number);
     int code = SQLITE_DONE;
@@ -439,7 +411,7 @@ static enum dm_status select_schemas(sqlite3 *db, const char *where, const char 
     }
     sqlite3_finalize(st);
     if (status == DM_OK && code != SQLITE_DONE)
-        status = sqlite_fail(db, "reading the registry", err);
+        status = dm_sql_fail(db, "reading the registry", err);
     if (status != DM_OK)
         dm_relational_schemas_release(out);
     return status;

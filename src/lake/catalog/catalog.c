@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 
 static const char create_tables[] =
     "CREATE TABLE IF NOT EXISTS iceberg_tables ("
@@ -21,28 +22,7 @@ static const char create_tables[] =
 
 enum dm_status dm_catalog_fail(struct dm_catalog *c, const char *what, struct dm_error *err)
 {
-    switch (sqlite3_errcode(c->db) & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return dm_fail(err, DM_ERROR_TRANSIENT, "another program holds a lock on the catalog file",
-                       "%s: %s: %s", c->path, what, sqlite3_errmsg(c->db));
-    case SQLITE_FULL:
-        return dm_fail(err, DM_ERROR_TRANSIENT, "make room on the disk of the lake", "%s: %s: %s", c->path,
-                       what, sqlite3_errmsg(c->db));
-    case SQLITE_IOERR:
-    case SQLITE_NOMEM:
-        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "%s: %s: %s", c->path, what, sqlite3_errmsg(c->db));
-    case SQLITE_NOTADB:
-    case SQLITE_CORRUPT:
-        return dm_fail(err, DM_ERROR_FATAL, "restore catalog.db, or begin with a new lake folder",
-                       "%s: %s: %s", c->path, what, sqlite3_errmsg(c->db));
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_CANTOPEN:
-        return dm_fail(err, DM_ERROR_CONFIG, "check the owner and the permissions of the lake folder",
-                       "%s: %s: %s", c->path, what, sqlite3_errmsg(c->db));
-    default: return dm_fail(err, DM_ERROR_FATAL, NULL, "%s: %s: %s", c->path, what, sqlite3_errmsg(c->db));
-    }
+    return dm_sql_fail_in(c->db, c->path, what, err);
 }
 
 enum dm_status dm_catalog_exec(struct dm_catalog *c, const char *sql, struct dm_error *err)
