@@ -11,7 +11,7 @@
 #include "cli/json_output.h"
 #include "cli/report_table.h"
 #include "cli/stop_signal.h"
-#include "mirror/relationship.h"
+#include "mirror/relationship/relationship.h"
 
 static const char *verdict_text(enum dm_check_verdict verdict)
 {

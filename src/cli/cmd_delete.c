@@ -13,9 +13,9 @@
 #include "cli/json_output.h"
 #include "cli/report_table.h"
 #include "cli/stop_signal.h"
-#include "mirror/catalog_side.h"
-#include "mirror/order.h"
-#include "mirror/work_order.h"
+#include "mirror/capture/catalog_side.h"
+#include "mirror/order/order.h"
+#include "mirror/hygiene/work_order.h"
 
 #define KEY_FILE_MAX ((size_t)256 << 20)
 #define KEY_SEPARATOR '\x1e' /* between the values of a repeated option (command.h) */

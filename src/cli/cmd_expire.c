@@ -7,7 +7,7 @@
 #include "cli/json_output.h"
 #include "cli/report_table.h"
 #include "cli/stop_signal.h"
-#include "mirror/order.h"
+#include "mirror/order/order.h"
 
 static void print_result(const json_t *result, bool dry_run)
 {

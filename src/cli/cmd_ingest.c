@@ -15,7 +15,7 @@
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/stop_signal.h"
-#include "mirror/order.h"
+#include "mirror/order/order.h"
 
 /* ---- which files ---- */
 

@@ -17,9 +17,9 @@
 #include "config/config_value.h"
 #include "config/nearest_word.h"
 #include "lake/lake.h"
-#include "mirror/catalog_side.h"
-#include "mirror/quarantine.h"
-#include "mirror/quarantine_line.h"
+#include "mirror/capture/catalog_side.h"
+#include "mirror/quarantine/quarantine.h"
+#include "mirror/quarantine/quarantine_line.h"
 
 enum { MOST_IDS = 1000000, SHOWN_BY_DEFAULT = 20, SHOWN_RAW = 2000 };
 

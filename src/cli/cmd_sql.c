@@ -15,8 +15,8 @@
 #include "cli/sql_check.h"
 #include "cli/sql_report.h"
 #include "cli/stop_signal.h"
-#include "mirror/order.h"
-#include "mirror/sql_script.h"
+#include "mirror/order/order.h"
+#include "mirror/intake/sql_script.h"
 
 #define SQL_MAX (16 * 1024 * 1024)
 

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "config/config_value.h"
 #include "lake/lake_query.h"
-#include "mirror/junction_view.h"
+#include "mirror/relationship/junction_view.h"
 
 enum { MEMORY_LEAST = 16 << 20, THREADS_MOST = 1024 };
 

@@ -3,7 +3,7 @@
 #define DM_CLI_SQL_CHECK_H
 
 #include "cli/lake_session.h"
-#include "mirror/sql_script.h"
+#include "mirror/intake/sql_script.h"
 
 /* *query (malloc'ed): the statement's, with its columns named as the dataset has them. CONFIG errors. */
 enum dm_status dm_sql_check(struct dm_lake_session *session, const struct dm_sql_statement *s, char **query,

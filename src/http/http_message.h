@@ -9,7 +9,7 @@
 #include <jansson.h>
 
 #include "base/error.h"
-#include "mirror/push_queue.h"
+#include "mirror/intake/push_queue.h"
 
 struct MHD_Connection;
 

@@ -8,8 +8,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
-#include "mirror/folder_watch.h"
-#include "mirror/order.h"
+#include "mirror/intake/folder_watch.h"
+#include "mirror/order/order.h"
 #include "mirror/pipeline.h"
 
 enum { sweep_every_ms = 600 * 1000, sweep_min_age_ms = 3600 * 1000, wait_for_command_ms = 10000 };

@@ -5,12 +5,12 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "mirror/suppression.h"
-#include "mirror/declared.h"
-#include "mirror/order_table.h"
-#include "mirror/receipt.h"
-#include "mirror/suppression.h"
-#include "mirror/orphan.h"
+#include "mirror/hygiene/suppression.h"
+#include "mirror/declare/declared.h"
+#include "mirror/order/order_table.h"
+#include "mirror/intake/receipt.h"
+#include "mirror/hygiene/suppression.h"
+#include "mirror/relationship/orphan.h"
 
 struct dm_opened_mirror {
     struct dm_mirror mirror;

@@ -10,12 +10,12 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/thread.h"
-#include "mirror/collector.h"
-#include "mirror/committer.h"
-#include "mirror/copy_job.h"
+#include "mirror/capture/collector.h"
+#include "mirror/commit/committer.h"
+#include "mirror/capture/copy_job.h"
 #include "base/crash_point.h"
 #include "mirror/dataset_match.h"
-#include "mirror/index_rebuild.h"
+#include "mirror/index/index_rebuild.h"
 #include "mirror/target_list.h"
 
 enum {

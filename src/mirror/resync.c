@@ -1,7 +1,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 
-#include "mirror/catalog_side.h"
+#include "mirror/capture/catalog_side.h"
 #include "mirror/dataset_match.h"
 #include "mirror/mirror.h"
 

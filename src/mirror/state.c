@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "lake/catalog/catalog_sql.h"
-#include "mirror/quarantine_table.h"
+#include "mirror/quarantine/quarantine_table.h"
 
 static const char create_sql[] =
     "CREATE TABLE IF NOT EXISTS dm_source("

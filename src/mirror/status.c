@@ -4,11 +4,11 @@
 
 #include "base/memory.h"
 #include "lake/lake.h"
-#include "mirror/catalog_side.h"
+#include "mirror/capture/catalog_side.h"
 #include "mirror/lake_lock.h"
 #include "mirror/mirror.h"
 #include "mirror/state.h"
-#include "mirror/suppression.h"
+#include "mirror/hygiene/suppression.h"
 
 static char *text(sqlite3_stmt *st, int i)
 {

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "mirror/declared.h"
-#include "mirror/spool.h"
+#include "mirror/declare/declared.h"
+#include "mirror/capture/spool.h"
 
 struct dm_target *dm_target_new(void)
 {

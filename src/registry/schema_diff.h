@@ -1,7 +1,7 @@
 /* schema_diff.h — what lies between the schema that a dataset has and the one that is wanted: the plan of an evolution.
  *
  * Each difference is one change with a verdict: free (metadata only, nothing is lost), to be checked against the stored rows first, or refused with the way
- * out. Nothing is looked up here; whoever carries the plan out (mirror/declared.c) asks the data:
+ * out. Nothing is looked up here; whoever carries the plan out (mirror/declare/declared.c) asks the data:
  *
  *   DM_CHECK_ROWS     no stored row may satisfy the SQL condition `bad_rows` (columns by their old names, quoted)
  *   DM_CHECK_UNIQUE   the columns `columns` (old names) are never null and together unique

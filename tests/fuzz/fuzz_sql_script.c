@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mirror/sql_script.h"
+#include "mirror/intake/sql_script.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

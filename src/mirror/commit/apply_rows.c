@@ -1,0 +1,374 @@
+#include "mirror/commit/apply_rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "engine/parquet_read.h"
+#include "base/crash_point.h"
+#include "mirror/commit/history.h"
+#include "mirror/hygiene/suppression.h"
+#include "mirror/commit/versioned_rows.h"
+
+static struct dm_parquet_options parquet_options(const struct dm_mirror *m)
+{
+    return (struct dm_parquet_options){.compression = m->config->compression};
+}
+
+enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *namespace, const char *name,
+                                   const struct dm_batch *batch, const uint32_t *rows, size_t n,
+                                   uint32_t *number, struct dm_error *err)
+{
+    *number = 0;
+    if ((rows != NULL ? n : batch->rows) == 0)
+        return DM_OK;
+    char *path = NULL;
+    if (dm_commit_new_file(a->commit, namespace, name, number, &path, err) != DM_OK)
+        return DM_FAIL;
+    struct dm_parquet_options options = parquet_options(a->mirror);
+    struct dm_parquet_result result = {0};
+    enum dm_status status = dm_parquet_write_batch(a->mirror->engine, path, batch->schema, &options, batch,
+                                                   rows, n, &result, err);
+    if (status == DM_OK)
+        status = dm_commit_add_file(a->commit, namespace, name, *number, path, &result, err);
+    dm_parquet_result_release(&result);
+    free(path);
+    return status;
+}
+
+static enum dm_status write_file(struct dm_apply_context *a, const struct dm_target *t,
+                                 const struct dm_batch *batch, const uint32_t *rows, size_t n,
+                                 uint32_t *number, struct dm_error *err)
+{
+    return dm_apply_write_file(a, t->state.namespace, t->state.name, batch, rows, n, number, err);
+}
+
+enum dm_status dm_apply_ensure_dataset(struct dm_apply_context *a, const char *namespace, const char *name,
+                                       const struct dm_schema *schema, bool *made, struct dm_error *err)
+{
+    const struct dm_dataset *there = NULL;
+    if (made != NULL)
+        *made = false;
+    if (dm_lake_dataset(a->mirror->lake, namespace, name, &there, err) != DM_OK)
+        return DM_FAIL;
+    if (there != NULL && dm_schema_equal(there->schema, schema))
+        return DM_OK;
+    struct dm_error missing = {0};
+    if (dm_commit_set_schema(a->commit, namespace, name, schema, &missing) == DM_OK)
+        return DM_OK; /* it is there, or this commit made it before */
+    if (there != NULL) {
+        *err = missing;
+        return DM_FAIL;
+    }
+    if (made != NULL)
+        *made = true;
+    return dm_commit_create(a->commit, namespace, name, schema, err);
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct dm_place *x = a;
+    const struct dm_place *y = b;
+    if (x->file != y->file)
+        return x->file < y->file ? -1 : 1;
+    return x->position < y->position ? -1 : x->position > y->position;
+}
+
+enum dm_status dm_apply_deletions(struct dm_commit *commit, const char *namespace, const char *name,
+                                  struct dm_place *places, size_t n, struct dm_error *err)
+{
+    qsort(places, n, sizeof *places, compare_places);
+    uint32_t *positions = dm_xalloc(n * sizeof *positions);
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < n && status == DM_OK;) {
+        size_t k = 0;
+        uint32_t file = places[i].file;
+        for (; i < n && places[i].file == file; i++)
+            positions[k++] = places[i].position;
+        status = dm_commit_delete_rows(commit, namespace, name, file, positions, k, err);
+    }
+    free(positions);
+    return status;
+}
+
+/* ---- unchanged values that only the stored row has ---- */
+
+static int compare_changes_by_place(const void *a, const void *b)
+{
+    const struct dm_index_change *x = a;
+    const struct dm_index_change *y = b;
+    return compare_places(&x->old, &y->old);
+}
+
+/* Fetches the stored rows of one file and fills them in. `changes` are all of that file, by position; `row` is the index in net->missing. */
+static enum dm_status fill_from_file(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                     const struct dm_index_change *changes, size_t n, struct dm_error *err)
+{
+    const char *path = dm_commit_file_path(a->commit, t->state.namespace, t->state.name, changes[0].old.file);
+    if (path == NULL)
+        return dm_fail(err, DM_ERROR_FATAL,
+                       "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
+                       "%s.%s: the key index names data file %u, which the dataset does not have",
+                       t->state.namespace, t->state.name, changes[0].old.file);
+    uint32_t *positions = dm_xalloc(n * sizeof *positions);
+    uint32_t *place_of = dm_xalloc(n * sizeof *place_of); /* change → fetched row */
+    size_t distinct = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (distinct == 0 || positions[distinct - 1] != changes[i].old.position)
+            positions[distinct++] = changes[i].old.position;
+        place_of[i] = (uint32_t)distinct - 1;
+    }
+    struct dm_batch *stored = dm_batch_new(batch->schema);
+    enum dm_status status =
+        dm_parquet_fetch(a->mirror->engine, path, positions, distinct, batch->schema, stored, err);
+    for (size_t i = 0; i < n && status == DM_OK; i++)
+        status =
+            dm_net_effect_fill(&a->net, batch, a->net.missing[changes[i].row].row, stored, place_of[i], err);
+    dm_batch_free(stored);
+    free(positions);
+    free(place_of);
+    return status;
+}
+
+static enum dm_status lookup_missing(struct dm_apply_context *a, struct dm_target *t,
+                                     struct dm_index_change *changes, size_t n, struct dm_error *err)
+{
+    dm_index_changes_sort(changes, n);
+    /* The index wants distinct keys; two rows may ask for one key. */
+    struct dm_index_change *distinct = dm_xalloc(n * sizeof *distinct);
+    size_t *of = dm_xalloc(n * sizeof *of);
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (k == 0 || distinct[k - 1].key_len != changes[i].key_len ||
+            memcmp(distinct[k - 1].key, changes[i].key, changes[i].key_len) != 0)
+            distinct[k++] = changes[i];
+        of[i] = k - 1;
+    }
+    enum dm_status status = dm_keyindex_lookup(a->mirror->index, t->state.id, distinct, k, err);
+    for (size_t i = 0; i < n && status == DM_OK; i++)
+        changes[i].old = distinct[of[i]].old;
+    free(distinct);
+    free(of);
+    return status;
+}
+
+static enum dm_status fill_missing(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                   struct dm_error *err)
+{
+    size_t n = a->net.n_missing;
+    if (n == 0)
+        return DM_OK;
+    struct dm_index_change *changes = dm_xzalloc(n, sizeof *changes);
+    for (size_t i = 0; i < n; i++)
+        changes[i] = (struct dm_index_change){
+            .key = a->net.missing[i].key, .key_len = a->net.missing[i].key_len, .row = (uint32_t)i};
+    enum dm_status status = lookup_missing(a, t, changes, n, err);
+    if (status == DM_OK)
+        qsort(changes, n, sizeof *changes, compare_changes_by_place);
+    for (size_t i = 0; i < n && status == DM_OK;) {
+        if (!dm_place_known(changes[i].old)) { /* its row is in quarantine, most likely */
+            status = dm_net_effect_give_up(&a->net, batch, a->net.missing[changes[i].row].row, err);
+            i++;
+            continue;
+        }
+        size_t end = i;
+        while (end < n && changes[end].old.file == changes[i].old.file)
+            end++;
+        status = fill_from_file(a, t, batch, changes + i, end - i, err);
+        i = end;
+    }
+    free(changes);
+    return status;
+}
+
+/* ---- the keyed path ---- */
+
+/* Live rows in the order they arrived, and for each batch row its position among them. */
+static size_t select_live(const struct dm_net_effect *net, size_t rows, uint32_t *selection,
+                          uint32_t *position)
+{
+    memset(position, 0xff, rows * sizeof *position);
+    for (size_t i = 0; i < net->n_changes; i++)
+        if (net->changes[i].live)
+            position[net->changes[i].row] = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < rows; i++) {
+        if (position[i] == 0) {
+            position[i] = (uint32_t)n;
+            selection[n++] = (uint32_t)i;
+        }
+    }
+    return n;
+}
+
+/* A row whose unchanged values nobody has cannot be made: to quarantine, and the key is not in the lake (as it was not before). */
+static void quarantine_lost(struct dm_apply_context *a, struct dm_target *t, const struct dm_batch *batch)
+{
+    for (size_t i = 0; i < a->net.n_changes && a->net.n_given_up > 0; i++) {
+        struct dm_net_change *c = &a->net.changes[i];
+        if (!c->live || !dm_net_effect_lost(&a->net, c->row))
+            continue;
+        c->live = false;
+        char key[512];
+        const struct dm_bad_row row = {.reason = "unchanged_value_unknown",
+                                       .message =
+                                           "the source left out unchanged values, and no stored row holds "
+                                           "them (an earlier version of the row is in quarantine)",
+                                       .key = dm_key_text(batch, c->row, key, sizeof key),
+                                       .raw = key,
+                                       .op = DM_OP_UPDATE};
+        dm_kept_rows_add(&a->bad, &a->n_bad, t, batch->txns[c->row], &row);
+    }
+}
+
+static enum dm_status index_changes(struct dm_apply_context *a, struct dm_target *t, uint32_t file,
+                                    const uint32_t *position, struct dm_error *err)
+{
+    const struct dm_net_effect *net = &a->net;
+    struct dm_index_change *changes = dm_xalloc((net->n_changes + 1) * sizeof *changes);
+    for (size_t i = 0; i < net->n_changes; i++) {
+        const struct dm_net_change *c = &net->changes[i];
+        changes[i] = (struct dm_index_change){.key = c->key, .key_len = c->key_len, .row = c->row};
+        if (c->live)
+            changes[i].place = (struct dm_place){.file = file, .position = position[c->row]};
+    }
+    enum dm_status status = dm_keyindex_apply(a->mirror->index, t->state.id, changes, net->n_changes, err);
+    if (status == DM_OK) {
+        struct dm_place *places = dm_xalloc((net->n_changes + 1) * sizeof *places);
+        size_t n = 0;
+        for (size_t i = 0; i < net->n_changes; i++)
+            if (dm_place_known(changes[i].old))
+                places[n++] = changes[i].old;
+        status = dm_apply_deletions(a->commit, t->state.namespace, t->state.name, places, n, err);
+        free(places);
+    }
+    free(changes);
+    return status;
+}
+
+static void count(struct dm_target *t, const struct dm_batch *batch)
+{
+    t->state.received += batch->rows;
+    for (size_t i = 0; i < batch->rows; i++) {
+        t->state.inserted += batch->ops[i] == DM_OP_INSERT || batch->ops[i] == DM_OP_COPY;
+        t->state.updated += batch->ops[i] == DM_OP_UPDATE;
+        t->state.deleted += batch->ops[i] == DM_OP_DELETE;
+    }
+}
+
+static enum dm_status apply_keyed(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                  struct dm_error *err)
+{
+    a->net.resolve_all = t->history;
+    if (dm_net_effect_compute(&a->net, batch, NULL, 0, err) != DM_OK ||
+        fill_missing(a, t, batch, err) != DM_OK)
+        return DM_FAIL;
+    if (a->net.needs_finish && dm_net_effect_finish(&a->net, batch, err) != DM_OK)
+        return DM_FAIL;
+    quarantine_lost(a, t, batch);
+    uint32_t *selection = dm_xalloc((batch->rows + 1) * sizeof *selection);
+    uint32_t *position = dm_xalloc((batch->rows + 1) * sizeof *position);
+    size_t live = select_live(&a->net, batch->rows, selection, position);
+    uint32_t file = 0;
+    enum dm_status status = live > 0 ? write_file(a, t, batch, selection, live, &file, err) : DM_OK;
+    dm_crash_point("after-data-files");
+    if (status == DM_OK)
+        status = index_changes(a, t, file, position, err);
+    free(selection);
+    free(position);
+    return status;
+}
+
+/* Without a key there is nothing that an update or delete could be applied to: new row images are appended. */
+static enum dm_status apply_append_only(struct dm_apply_context *a, struct dm_target *t,
+                                        struct dm_batch *batch, struct dm_error *err)
+{
+    uint32_t *selection = dm_xalloc(batch->rows * sizeof *selection);
+    size_t n = 0;
+    for (size_t i = 0; i < batch->rows; i++)
+        if (batch->ops[i] != DM_OP_DELETE && batch->ops[i] != DM_OP_REKEY)
+            selection[n++] = (uint32_t)i;
+    uint32_t file;
+    enum dm_status status = n > 0 ? write_file(a, t, batch, selection, n, &file, err) : DM_OK;
+    free(selection);
+    dm_crash_point("after-data-files");
+    return status;
+}
+
+static enum dm_status apply_batch(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                  struct dm_error *err)
+{
+    if (t->rules != NULL)
+        return dm_apply_versioned(a, t, batch, err);
+    enum dm_status status =
+        t->state.append_only ? apply_append_only(a, t, batch, err) : apply_keyed(a, t, batch, err);
+    if (status == DM_OK && t->history)
+        status = dm_history_append(a, t, batch, err);
+    if (status == DM_OK)
+        count(t, batch);
+    return status;
+}
+
+/* How many rows may be applied at once: stored values that come back for UNCHANGED ones (or for nulls that keep them) must fit into memory, and how large they
+ * are is only known from what the dataset's rows take in their files (compressed, hence the factor). */
+static enum dm_status rows_at_once(struct dm_apply_context *a, const struct dm_target *t,
+                                   const struct dm_batch *batch, size_t *rows, struct dm_error *err)
+{
+    enum { stored_bytes_at_once = 64 << 20, compression_guess = 4, fewest_rows = 64 };
+    bool nulls_too = t->rules != NULL && t->rules->schema->settings.ignore_null_updates;
+    bool unchanged = false;
+    for (size_t i = 0; i < batch->n_columns; i++)
+        unchanged |= batch->columns[i].unchanged > 0 || (nulls_too && batch->columns[i].nulls > 0);
+    *rows = batch->rows;
+    const struct dm_dataset *d = NULL;
+    if (!unchanged)
+        return DM_OK;
+    if (dm_lake_dataset(a->mirror->lake, t->state.namespace, t->state.name, &d, err) != DM_OK)
+        return DM_FAIL;
+    uint64_t bytes = 0, stored = 0;
+    for (size_t i = 0; d != NULL && i < d->n_files; i++) {
+        bytes += d->files[i].bytes;
+        stored += d->files[i].rows;
+    }
+    uint64_t row_bytes = stored > 0 ? bytes / stored * compression_guess + 1 : 1024;
+    uint64_t fit = stored_bytes_at_once / row_bytes;
+    if (fit < *rows)
+        *rows = (size_t)(fit > fewest_rows ? fit : fewest_rows);
+    return DM_OK;
+}
+
+static enum dm_status apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                 struct dm_error *err)
+{
+    size_t at_once = 0;
+    if (batch->rows == 0)
+        return DM_OK;
+    if (rows_at_once(a, t, batch, &at_once, err) != DM_OK)
+        return DM_FAIL;
+    if (at_once >= batch->rows)
+        return apply_batch(a, t, batch, err);
+    enum dm_status status = DM_OK;
+    struct dm_batch *slice = dm_batch_new(batch->schema);
+    for (size_t i = 0; i < batch->rows && status == DM_OK; i++) {
+        status = dm_batch_append_row(slice, batch, i, err);
+        bool full = slice->rows >= at_once && !dm_batch_ends_in_rekey(slice);
+        if (status == DM_OK && (full || i + 1 == batch->rows)) {
+            status = apply_batch(a, t, slice, err);
+            dm_batch_free(slice); /* gives the memory back, which clearing would keep */
+            slice = dm_batch_new(batch->schema);
+        }
+    }
+    dm_batch_free(slice);
+    return status;
+}
+
+enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                             struct dm_error *err)
+{
+    struct dm_batch *kept = NULL;
+    enum dm_status status = dm_suppress_rows(a->mirror, t, batch, &kept, err);
+    if (status == DM_OK)
+        status = apply_rows(a, t, kept != NULL ? kept : batch, err);
+    dm_batch_free(kept);
+    return status;
+}

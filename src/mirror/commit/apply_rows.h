@@ -1,0 +1,41 @@
+/* apply_rows.h — one batch of changes of one dataset into an open commit: net effect, stored values, data file, key index, deletions.
+ * Called by the committer with the key index's write transaction open. */
+#ifndef DM_MIRROR_APPLY_ROWS_H
+#define DM_MIRROR_APPLY_ROWS_H
+
+#include "apply/net_effect.h"
+#include "mirror/commit/commit_unit.h"
+
+struct dm_orphans;
+
+struct dm_apply_context {
+    struct dm_mirror *mirror;
+    struct dm_commit *commit;
+    struct dm_net_effect net;  /* reused from batch to batch */
+    const struct dm_txn *txns; /* of the unit; batch->txns index it */
+    size_t n_bad;              /* rows that went bad here; the committer takes them */
+    struct dm_kept_row *bad;   /* their txn indexes `txns` */
+    struct dm_orphans
+        *orphans; /* children that wait for their parent, of this commit (orphan.h); NULL: none */
+    const char *
+        origin; /* what the unit's rows come from ("orders.csv"): bad rows get the place "<origin>:<line>"; NULL: a source's log */
+};
+
+/* Counts into the target's state. */
+enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                             struct dm_error *err) DM_MUST_USE;
+
+/* Old places collected by the index → deletions of the dataset in the commit. Sorts `places`. */
+enum dm_status dm_apply_deletions(struct dm_commit *commit, const char *namespace, const char *name,
+                                  struct dm_place *places, size_t n, struct dm_error *err) DM_MUST_USE;
+
+/* Writes the selected rows (NULL: all) as a new data file of a dataset; *number 0: there were none. */
+enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *namespace, const char *name,
+                                   const struct dm_batch *batch, const uint32_t *rows, size_t n,
+                                   uint32_t *number, struct dm_error *err) DM_MUST_USE;
+/* Makes sure that a side dataset (history, tombstones) is there with this schema; *made (may be NULL): it was not. */
+enum dm_status dm_apply_ensure_dataset(struct dm_apply_context *a, const char *namespace, const char *name,
+                                       const struct dm_schema *schema, bool *made,
+                                       struct dm_error *err) DM_MUST_USE;
+
+#endif

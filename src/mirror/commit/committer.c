@@ -1,0 +1,459 @@
+#include "mirror/commit/committer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "mirror/commit/apply_rows.h"
+#include "base/crash_point.h"
+#include "mirror/commit/compact.h"
+#include "mirror/commit/history.h"
+#include "mirror/index/index_rebuild.h"
+#include "mirror/relationship/orphan.h"
+#include "mirror/hygiene/suppression.h"
+#include "mirror/quarantine/quarantine_table.h"
+
+struct dm_committer {
+    struct dm_committer_options options;
+    struct dm_apply_context apply;
+    bool published; /* by the last apply */
+    bool open;      /* a commit is in progress: lake mutex held, index transaction open */
+    size_t n_touched;
+    struct dm_target **touched; /* distinct targets of the commit in progress */
+    struct dm_bad_rows bad;     /* of all its units */
+    size_t n_copied;
+    uint32_t *copied;        /* datasets that this commit replaces by a copy */
+    struct dm_unit *closing; /* during publication */
+    uint32_t failed;         /* dataset whose step failed last */
+};
+
+struct dm_committer *dm_committer_new(const struct dm_committer_options *options)
+{
+    struct dm_committer *c = dm_xzalloc(1, sizeof *c);
+    c->options = *options;
+    c->apply.mirror = options->mirror;
+    c->bad.folder = options->mirror->config->lake;
+    return c;
+}
+
+static void forget_applied_bad(struct dm_committer *c)
+{
+    dm_kept_rows_free(c->apply.bad, c->apply.n_bad);
+    c->apply.bad = NULL;
+    c->apply.n_bad = 0;
+}
+
+static void forget_commit(struct dm_committer *c)
+{
+    dm_suppression_settle(c->options.mirror->suppression, c->published);
+    forget_applied_bad(c);
+    dm_orphans_free(c->apply.orphans);
+    c->apply.orphans = NULL;
+    dm_commit_free(c->apply.commit);
+    c->apply.commit = NULL;
+    c->n_touched = 0;
+    dm_bad_rows_clear(&c->bad);
+    c->n_copied = 0;
+    c->open = false;
+}
+
+void dm_committer_abandon(struct dm_committer *c)
+{
+    if (!c->open)
+        return;
+    dm_keyindex_abort(c->options.mirror->index);
+    forget_commit(c);
+    (void)pthread_mutex_unlock(&c->options.mirror->lake_mutex);
+}
+
+void dm_committer_free(struct dm_committer *c)
+{
+    if (c == NULL)
+        return;
+    dm_committer_abandon(c);
+    dm_net_effect_release(&c->apply.net);
+    free(c->touched);
+    free(c->copied);
+    free(c);
+}
+
+static enum dm_status begin(struct dm_committer *c, struct dm_error *err)
+{
+    struct dm_mirror *m = c->options.mirror;
+    (void)pthread_mutex_lock(&m->lake_mutex);
+    enum dm_status status = dm_commit_begin(m->lake, &c->apply.commit, err);
+    if (status == DM_OK)
+        status = dm_keyindex_begin(m->index, err);
+    if (status == DM_OK) {
+        c->open = true;
+        return DM_OK;
+    }
+    dm_commit_free(c->apply.commit);
+    c->apply.commit = NULL;
+    (void)pthread_mutex_unlock(&m->lake_mutex);
+    return status;
+}
+
+enum dm_status dm_committer_begin(struct dm_committer *c, struct dm_error *err)
+{
+    return c->open ? DM_OK : begin(c, err);
+}
+
+static void touch(struct dm_committer *c, struct dm_target *t)
+{
+    for (size_t i = 0; i < c->n_touched; i++)
+        if (c->touched[i] == t)
+            return;
+    c->touched = dm_xrealloc(c->touched, c->n_touched + 1, sizeof(struct dm_target *));
+    c->touched[c->n_touched++] = t;
+}
+
+static enum dm_status keep_bad(void *ctx, struct dm_target *target, const struct dm_txn *txn,
+                               const struct dm_bad_row *row, struct dm_error *err)
+{
+    struct dm_committer *c = ctx;
+    touch(c, target);
+    if (dm_suppress_bad_row(c->options.mirror, target, row))
+        return DM_OK;
+    return dm_bad_rows_add(&c->bad, target, txn, row, err);
+}
+
+/* ---- steps ---- */
+
+static enum dm_status take_copied_files(struct dm_committer *c, struct dm_target *t,
+                                        struct dm_copied_table *copied, struct dm_scan_file *scan,
+                                        struct dm_error *err)
+{
+    struct dm_commit *commit = c->apply.commit;
+    for (size_t i = 0; i < copied->n_files; i++) {
+        struct dm_copied_file *f = &copied->files[i];
+        char *path = NULL;
+        uint32_t number = 0;
+        if (dm_commit_new_file(commit, t->state.namespace, t->state.name, &number, &path, err) != DM_OK)
+            return DM_FAIL;
+        enum dm_status status = DM_OK;
+        if (rename(f->path, path) != 0)
+            status = dm_fail_errno(err, "cannot rename %s to %s", f->path, path);
+        if (status == DM_OK) {
+            free(f->path);
+            f->path = NULL;
+            status =
+                dm_commit_add_file(commit, t->state.namespace, t->state.name, number, path, &f->result, err);
+        }
+        free(path);
+        if (status != DM_OK)
+            return status;
+        scan[i] = (struct dm_scan_file){
+            .path = dm_commit_file_path(commit, t->state.namespace, t->state.name, number),
+            .number = number,
+            .rows = f->result.rows};
+    }
+    return DM_OK;
+}
+
+static enum dm_status prepare_dataset(struct dm_committer *c, struct dm_target *t,
+                                      const struct dm_schema *schema, struct dm_error *err)
+{
+    struct dm_commit *commit = c->apply.commit;
+    const struct dm_dataset *there = NULL;
+    if (dm_lake_dataset(c->options.mirror->lake, t->state.namespace, t->state.name, &there, err) != DM_OK)
+        return DM_FAIL;
+    if (there == NULL)
+        return dm_commit_create(commit, t->state.namespace, t->state.name, schema, err);
+    if (dm_commit_set_schema(commit, t->state.namespace, t->state.name, schema, err) != DM_OK)
+        return DM_FAIL;
+    return dm_commit_remove_all(commit, t->state.namespace, t->state.name, err);
+}
+
+static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step, struct dm_error *err)
+{
+    struct dm_target *t = step->target;
+    struct dm_copied_table *copied = step->copied;
+    if (dm_suppress_copied(c->options.mirror, t, copied, err) != DM_OK)
+        return DM_FAIL;
+    if (prepare_dataset(c, t, copied->schema, err) != DM_OK)
+        return DM_FAIL;
+    if (t->history && dm_history_set_schema(&c->apply, t, copied->schema, err) != DM_OK)
+        return DM_FAIL;
+    struct dm_scan_file *scan = dm_xzalloc(copied->n_files, sizeof *scan);
+    enum dm_status status = take_copied_files(c, t, copied, scan, err);
+    if (status == DM_OK && !t->state.append_only)
+        status = dm_index_rebuild(c->options.mirror, t->state.id, copied->schema, scan, copied->n_files, err);
+    free(scan);
+    if (status != DM_OK)
+        return status;
+    const struct dm_txn txn = {.position = copied->at};
+    for (size_t i = 0; i < copied->n_bad; i++)
+        if (keep_bad(c, copied->bad[i].target, &txn, &copied->bad[i].row, err) != DM_OK)
+            return DM_FAIL;
+    c->copied = dm_xrealloc(c->copied, c->n_copied + 1, sizeof *c->copied);
+    c->copied[c->n_copied++] = t->state.id;
+    t->state.copied_at = copied->at;
+    t->state.storage = step->table->storage;
+    t->state.received += copied->rows;
+    t->state.inserted += copied->rows;
+    dm_target_set_text(t, &t->state.state, t->state.append_only ? "append-only" : "streaming");
+    dm_target_set_text(t, &t->state.reason, NULL);
+    dm_log(DM_LOG_INFO, "%s.%s: copied, %llu rows", t->state.namespace, t->state.name,
+           (unsigned long long)copied->rows);
+    return DM_OK;
+}
+
+static enum dm_status apply_truncate(struct dm_committer *c, struct dm_target *t,
+                                     const struct dm_schema *schema, const struct dm_txn *txn,
+                                     struct dm_error *err)
+{
+    t->state.truncated++;
+    if (t->history && dm_history_truncate(&c->apply, t, schema, txn, err) != DM_OK)
+        return DM_FAIL;
+    if (dm_commit_remove_all(c->apply.commit, t->state.namespace, t->state.name, err) != DM_OK)
+        return DM_FAIL;
+    return t->state.append_only ? DM_OK : dm_keyindex_clear(c->options.mirror->index, t->state.id, err);
+}
+
+static enum dm_status apply_schema(struct dm_committer *c, const struct dm_step *step, struct dm_error *err)
+{
+    struct dm_target *t = step->target;
+    if (dm_commit_set_schema(c->apply.commit, t->state.namespace, t->state.name, step->schema, err) != DM_OK)
+        return DM_FAIL;
+    return t->history ? dm_history_set_schema(&c->apply, t, step->schema, err) : DM_OK;
+}
+
+/* The source's table has another name now: the dataset follows, unless the new name is taken. */
+static enum dm_status apply_rename(struct dm_committer *c, const struct dm_step *step, struct dm_error *err)
+{
+    struct dm_target *t = step->target;
+    const struct dm_table *table = step->table;
+    dm_target_set_text(t, &t->state.source_schema, table->schema);
+    dm_target_set_text(t, &t->state.source_table, table->name);
+    char *namespace = table->default_namespace
+                          ? dm_xstrdup(c->options.source->name)
+                          : dm_xasprintf("%s_%s", c->options.source->name, table->schema);
+    enum dm_status status = DM_OK;
+    const struct dm_dataset *taken = NULL;
+    if (strcmp(namespace, t->state.namespace) != 0 || strcmp(table->name, t->state.name) != 0)
+        status = dm_lake_dataset(c->options.mirror->lake, namespace, table->name, &taken, err);
+    if (status == DM_OK && taken != NULL) {
+        dm_log(
+            DM_LOG_WARN,
+            "%s.%s: the source table is now called %s, but a dataset of that name exists: the old name stays",
+            t->state.namespace, t->state.name, table->name);
+    } else if (status == DM_OK &&
+               (strcmp(namespace, t->state.namespace) != 0 || strcmp(table->name, t->state.name) != 0)) {
+        status =
+            dm_commit_rename(c->apply.commit, t->state.namespace, t->state.name, namespace, table->name, err);
+        if (status == DM_OK)
+            status = dm_history_rename(&c->apply, t, namespace, table->name, err);
+        if (status == DM_OK) {
+            dm_target_set_text(t, &t->state.namespace, namespace);
+            dm_target_set_text(t, &t->state.name, table->name);
+        }
+    }
+    free(namespace);
+    return status;
+}
+
+static enum dm_status apply_step(struct dm_committer *c, struct dm_unit *unit, struct dm_step *step,
+                                 struct dm_error *err)
+{
+    struct dm_target *t = step->target;
+    touch(c, t);
+    switch (step->kind) {
+    case DM_STEP_ROWS: return dm_apply_rows(&c->apply, t, step->batch, err);
+    case DM_STEP_TRUNCATE: return apply_truncate(c, t, step->schema, &unit->txns[step->txn], err);
+    case DM_STEP_SCHEMA: return apply_schema(c, step, err);
+    case DM_STEP_ATTACH: return apply_attach(c, step, err);
+    case DM_STEP_STATE:
+        dm_target_set_text(t, &t->state.state, step->state);
+        dm_target_set_text(t, &t->state.reason, step->reason);
+        return DM_OK;
+    case DM_STEP_RENAME: return apply_rename(c, step, err);
+    }
+    return DM_OK;
+}
+
+static enum dm_status keep_rows(struct dm_committer *c, const struct dm_unit *unit,
+                                const struct dm_kept_row *rows, size_t n, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < n && status == DM_OK; i++)
+        status = keep_bad(c, rows[i].target, &unit->txns[rows[i].txn], &rows[i].row, err);
+    return status;
+}
+
+static enum dm_status apply_steps(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
+{
+    c->apply.txns = unit->txns;
+    c->apply.origin = unit->origin;
+    for (size_t i = 0; i < unit->n_steps; i++) {
+        struct dm_step *step = &unit->steps[i];
+        if (apply_step(c, unit, step, err) != DM_OK) {
+            c->failed = step->target->state.id;
+            dm_error_prefix(err, "%s.%s", step->target->state.namespace, step->target->state.name);
+            return DM_FAIL;
+        }
+        dm_batch_free(step->batch); /* memory goes back before the next step needs some */
+        step->batch = NULL;
+    }
+    enum dm_status status = keep_rows(c, unit, unit->bad, unit->n_bad, err);
+    if (status == DM_OK)
+        status = keep_rows(c, unit, c->apply.bad, c->apply.n_bad, err);
+    if (status == DM_OK)
+        status = dm_bad_rows_each(&unit->unread, keep_bad, c, err);
+    forget_applied_bad(c);
+    return status;
+}
+
+/* ---- publication ---- */
+
+struct quarantining {
+    struct dm_committer *committer;
+    struct sqlite3 *db;
+    struct dm_quarantine_writer writer;
+    const char *source;
+};
+
+static enum dm_status quarantine(void *ctx, struct dm_target *target, const struct dm_txn *txn,
+                                 const struct dm_bad_row *row, struct dm_error *err)
+{
+    struct quarantining *q = ctx;
+    const struct dm_source_type *type = q->committer->options.type;
+    char position[32] = "";
+    /* Where it came from: its own place (a line of a file), or its transaction's position. */
+    if (row->place == NULL && type != NULL)
+        (void)type->position_format(txn->position, position, sizeof position);
+    target->state.quarantined++;
+    return dm_quarantine_add(&q->writer, q->db, target->state.id, row, q->source,
+                             row->place != NULL ? row->place : position, NULL, err);
+}
+
+static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error *err)
+{
+    struct dm_committer *c = ctx;
+    const struct dm_unit *unit = c->closing;
+    char position[32];
+    enum dm_status status = DM_OK;
+    /* A copy has read all rows again: what is still bad is among its own bad rows. */
+    for (size_t i = 0; i < c->n_copied && status == DM_OK; i++)
+        status = dm_quarantine_remove(db, &(struct dm_quarantine_choice){.dataset = c->copied[i]}, NULL, err);
+    bool log = unit->source == NULL && c->options.source != NULL;
+    struct quarantining q = {
+        .committer = c, .db = db, .source = log ? c->options.source->name : unit->source};
+    if (status == DM_OK)
+        status = dm_bad_rows_each(&c->bad, quarantine, &q, err);
+    dm_quarantine_writer_release(&q.writer);
+    if (status == DM_OK)
+        status = dm_orphans_save(c->apply.orphans, db, unit->source, err);
+    for (size_t i = 0; i < c->n_touched && status == DM_OK; i++)
+        status = dm_state_put_dataset(db, &c->touched[i]->state, err);
+    if (status == DM_OK && unit->position != 0) {
+        c->options.type->position_format(unit->position, position, sizeof position);
+        status = dm_state_put_position(db, c->options.source->name, c->options.type->name, unit->position,
+                                       position, unit->commit_time_us, err);
+    }
+    if (status == DM_OK)
+        status = dm_suppression_save(c->options.mirror->suppression, db, err);
+    if (status == DM_OK && c->options.extra != NULL)
+        status = c->options.extra(c->options.extra_ctx, db, err);
+    return status;
+}
+
+static enum dm_status record_pins(struct dm_committer *c, const struct dm_unit *unit, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < unit->n_pins && status == DM_OK; i++)
+        status = dm_pin_record(dm_lake_sqlite(c->options.mirror->lake), unit->pins[i],
+                               c->options.source->name, err);
+    return status;
+}
+
+static enum dm_status tag_index(struct dm_committer *c, struct dm_error *err)
+{
+    struct dm_mirror *m = c->options.mirror;
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < c->n_touched && status == DM_OK; i++) {
+        const struct dm_target *t = c->touched[i];
+        int64_t snapshot = dm_commit_snapshot(c->apply.commit, t->state.namespace, t->state.name);
+        if (snapshot != 0 && !t->state.append_only)
+            status = dm_keyindex_tag_set(m->index, t->state.id, snapshot, err);
+    }
+    dm_crash_point("before-index-commit");
+    return status == DM_OK ? dm_keyindex_commit(m->index, err) : status;
+}
+
+/* One portion at most per dataset and commit, so that no commit waits long for it. */
+static enum dm_status compact_touched(struct dm_committer *c, const struct dm_commit_summary *summary,
+                                      struct dm_error *err)
+{
+    dm_commit_free(c->apply.commit);
+    c->apply.commit = NULL;
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < c->n_touched && status == DM_OK; i++)
+        status = dm_compact_target(c->options.mirror, c->touched[i], summary, err);
+    return status;
+}
+
+static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
+{
+    char position[32];
+    bool log = unit->source == NULL;
+    struct dm_commit_summary summary = {
+        .source = log ? c->options.source->name : unit->source,
+        .position =
+            log ? c->options.type->position_format(unit->position, position, sizeof position) : unit->origin,
+        .commit_time_us = unit->commit_time_us};
+    c->closing = unit;
+    if (dm_commit_write(c->apply.commit, &summary, err) != DM_OK)
+        return DM_FAIL;
+    dm_crash_point("before-publish");
+    if (dm_commit_publish(c->apply.commit, save_state, c, err) != DM_OK)
+        return DM_FAIL;
+    c->published = true;
+    dm_crash_point("after-publish");
+    if (tag_index(c, err) != DM_OK || record_pins(c, unit, err) != DM_OK)
+        return DM_FAIL;
+    dm_crash_point("after-index-commit");
+    enum dm_status status = compact_touched(c, &summary, err);
+    forget_commit(c);
+    (void)pthread_mutex_unlock(&c->options.mirror->lake_mutex);
+    return status;
+}
+
+enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
+{
+    c->failed = 0;
+    c->published = false;
+    enum dm_status status = dm_committer_begin(c, err);
+    if (status == DM_OK)
+        status = apply_steps(c, unit, err);
+    if (status == DM_OK && unit->closes)
+        status = publish(c, unit, err);
+    if (status != DM_OK)
+        dm_committer_abandon(c);
+    return status;
+}
+
+bool dm_committer_published(const struct dm_committer *c)
+{
+    return c->published;
+}
+
+size_t dm_committer_bad_rows(const struct dm_committer *c)
+{
+    return c->bad.n + dm_orphans_count(c->apply.orphans);
+}
+
+size_t dm_committer_waiting_rows(const struct dm_committer *c)
+{
+    return dm_orphans_waiting(c->apply.orphans);
+}
+
+uint32_t dm_committer_failed_dataset(const struct dm_committer *c)
+{
+    return c->failed;
+}

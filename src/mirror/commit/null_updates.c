@@ -1,0 +1,231 @@
+#include "mirror/commit/null_updates.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "apply/version_rule.h"
+#include "base/memory.h"
+#include "engine/parquet_read.h"
+
+/* The upserts and deletes of all keys, key by key, each in version order. */
+struct chains {
+    struct dm_version_pass *p;
+    size_t n_fields;
+    uint32_t *fields; /* batch columns that have nulls to be filled */
+    size_t *start;    /* per key: its first in `rows`; n_keys + 1 of them */
+    uint32_t *rows;
+    struct dm_schema *schema; /* of the fields */
+    struct dm_batch *stored;  /* stored rows with the fields only */
+    uint32_t *stored_row;     /* per key: its row in `stored`; DM_NO_ROW: none is needed */
+};
+
+static void choose_fields(struct chains *c)
+{
+    const struct dm_batch *b = c->p->batch;
+    c->fields = dm_xalloc((b->n_columns + 1) * sizeof *c->fields);
+    c->schema = dm_schema_new();
+    for (uint32_t i = 0; i < b->n_columns; i++) {
+        if (b->columns[i].nulls == 0 || dm_schema_is_key(b->schema, i) ||
+            (int)i == c->p->t->rules->version_field)
+            continue;
+        const struct dm_field *from = &b->schema->fields[i];
+        struct dm_field *to = dm_schema_add(c->schema, from->name, from->type);
+        to->id = from->id;
+        to->element_id = from->element_id;
+        to->default_json = dm_xstrdup(from->default_json);
+        c->fields[c->n_fields++] = i;
+    }
+}
+
+/* ---- chains ---- */
+
+struct link {
+    const uint8_t *version;
+    uint32_t len, row, arrival;
+    bool gone;
+};
+
+static int compare_links(const void *a, const void *b)
+{
+    const struct link *x = a, *y = b;
+    int order = dm_key_compare(x->version, x->len, y->version, y->len);
+    if (order != 0)
+        return order;
+    if (x->gone != y->gone)
+        return x->gone ? 1 : -1;
+    return (x->arrival > y->arrival) - (x->arrival < y->arrival);
+}
+
+static void make_chains(struct chains *c)
+{
+    struct dm_version_pass *p = c->p;
+    c->start = dm_xalloc((p->n_keys + 1) * sizeof *c->start);
+    c->rows = dm_xalloc((p->n_rows + 1) * sizeof *c->rows);
+    struct link *links = dm_xalloc((p->n_rows + 1) * sizeof *links);
+    size_t n = 0;
+    for (size_t k = 0; k < p->n_keys; k++) {
+        const struct dm_version_state stored = {.version = p->stored[k].old_version,
+                                                .len = p->stored[k].old_version_len,
+                                                .live = dm_place_known(p->stored[k].old)};
+        size_t first, end, m = 0;
+        dm_version_pass_group(p, k, &first, &end);
+        for (size_t i = first; i < end; i++) {
+            struct link *l = &links[m];
+            *l = (struct link){.row = p->rows[i].row, .arrival = (uint32_t)i};
+            l->gone = dm_version_pass_deletes(p, l->row);
+            l->version = dm_version_at(&p->versions, l->row, &l->len);
+            m += dm_verdict_applies(dm_version_decide(&stored, l->version, l->len));
+        }
+        if (m > 1)
+            qsort(links, m, sizeof *links, compare_links);
+        c->start[k] = n;
+        for (size_t i = 0; i < m; i++)
+            c->rows[n++] = links[i].row;
+    }
+    c->start[p->n_keys] = n;
+    free(links);
+}
+
+/* ---- stored rows ---- */
+
+static bool has_nulls(const struct chains *c, uint32_t row)
+{
+    for (size_t i = 0; i < c->n_fields; i++)
+        if (c->p->batch->columns[c->fields[i]].state[row] == DM_NULL)
+            return true;
+    return false;
+}
+
+static int compare_by_place(const void *a, const void *b)
+{
+    const struct dm_index_change *x = a, *y = b;
+    if (x->old.file != y->old.file)
+        return x->old.file < y->old.file ? -1 : 1;
+    return (x->old.position > y->old.position) - (x->old.position < y->old.position);
+}
+
+static enum dm_status fetch_file(struct chains *c, const struct dm_index_change *wanted, size_t n,
+                                 struct dm_error *err)
+{
+    const struct dm_dataset_state *state = &c->p->t->state;
+    const char *path =
+        dm_commit_file_path(c->p->a->commit, state->namespace, state->name, wanted[0].old.file);
+    if (path == NULL)
+        return dm_fail(err, DM_ERROR_FATAL,
+                       "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
+                       "%s.%s: the key index names data file %u, which the dataset does not have",
+                       state->namespace, state->name, wanted[0].old.file);
+    uint32_t *positions = dm_xalloc(n * sizeof *positions);
+    for (size_t i = 0; i < n; i++) {
+        positions[i] = wanted[i].old.position;
+        c->stored_row[wanted[i].row] = (uint32_t)(c->stored->rows + i);
+    }
+    enum dm_status status =
+        dm_parquet_fetch(c->p->a->mirror->engine, path, positions, n, c->schema, c->stored, err);
+    free(positions);
+    return status;
+}
+
+/* Of the keys whose first change takes values from the stored row. */
+static enum dm_status fetch_stored(struct chains *c, struct dm_error *err)
+{
+    struct dm_version_pass *p = c->p;
+    c->stored = dm_batch_new(c->schema);
+    c->stored_row = dm_xalloc((p->n_keys + 1) * sizeof *c->stored_row);
+    struct dm_index_change *wanted = dm_xalloc((p->n_keys + 1) * sizeof *wanted);
+    size_t n = 0;
+    for (size_t k = 0; k < p->n_keys; k++) {
+        c->stored_row[k] = DM_NO_ROW;
+        if (c->start[k] == c->start[k + 1] || !dm_place_known(p->stored[k].old))
+            continue;
+        uint32_t row = c->rows[c->start[k]];
+        if (dm_version_pass_deletes(p, row) || !has_nulls(c, row))
+            continue;
+        wanted[n] = p->stored[k];
+        wanted[n++].row = (uint32_t)k;
+    }
+    qsort(wanted, n, sizeof *wanted, compare_by_place);
+    enum dm_status status = DM_OK;
+    for (size_t i = 0, end; i < n && status == DM_OK; i = end) {
+        for (end = i + 1; end < n && wanted[end].old.file == wanted[i].old.file;)
+            end++;
+        status = fetch_file(c, wanted + i, end - i, err);
+    }
+    free(wanted);
+    return status;
+}
+
+/* ---- filling ---- */
+
+/* Where each row's value comes from: below `rows` a row of the batch, from there on one of `stored`; its own row when it has one, or nobody does. */
+static bool find_origins(const struct chains *c, const struct dm_column *column,
+                         const struct dm_column *stored, uint32_t *origin)
+{
+    const struct dm_version_pass *p = c->p;
+    uint32_t rows = (uint32_t)p->batch->rows;
+    bool any = false;
+    for (uint32_t i = 0; i < rows; i++)
+        origin[i] = i;
+    for (size_t k = 0; k < p->n_keys; k++) {
+        uint32_t has = DM_NO_ROW;
+        if (c->stored_row[k] != DM_NO_ROW && stored->state[c->stored_row[k]] == DM_VALID)
+            has = rows + c->stored_row[k];
+        for (size_t i = c->start[k]; i < c->start[k + 1]; i++) {
+            uint32_t row = c->rows[i];
+            if (dm_version_pass_deletes(p, row)) {
+                has = DM_NO_ROW;
+            } else if (column->state[row] == DM_VALID) {
+                has = row;
+            } else if (has != DM_NO_ROW) {
+                origin[row] = has;
+                any = true;
+            }
+        }
+    }
+    return any;
+}
+
+static enum dm_status fill_column(const struct chains *c, size_t i, uint32_t *origin, struct dm_error *err)
+{
+    struct dm_column *column = &c->p->batch->columns[c->fields[i]];
+    const struct dm_column *stored = &c->stored->columns[i];
+    if (!find_origins(c, column, stored, origin))
+        return DM_OK;
+    struct dm_column filled;
+    dm_column_init(&filled, column->type);
+    dm_column_reserve(&filled, column->length);
+    size_t rows = column->length;
+    for (size_t row = 0; row < rows; row++) {
+        bool from_stored = origin[row] >= rows;
+        if (dm_column_append_value(&filled, from_stored ? stored : column,
+                                   from_stored ? origin[row] - rows : origin[row], err) != DM_OK) {
+            dm_column_release(&filled);
+            return DM_FAIL;
+        }
+    }
+    dm_column_release(column);
+    *column = filled;
+    return DM_OK;
+}
+
+enum dm_status dm_null_updates_resolve(struct dm_version_pass *p, struct dm_error *err)
+{
+    struct chains c = {.p = p};
+    enum dm_status status = DM_OK;
+    choose_fields(&c);
+    if (c.n_fields > 0) {
+        make_chains(&c);
+        status = fetch_stored(&c, err);
+        uint32_t *origin = dm_xalloc((p->batch->rows + 1) * sizeof *origin);
+        for (size_t i = 0; i < c.n_fields && status == DM_OK; i++)
+            status = fill_column(&c, i, origin, err);
+        free(origin);
+    }
+    dm_batch_free(c.stored);
+    dm_schema_unref(c.schema);
+    free(c.fields);
+    free(c.start);
+    free(c.rows);
+    free(c.stored_row);
+    return status;
+}

@@ -1,0 +1,16 @@
+/* null_updates.h — `ignore_null_updates`: a null in an upsert of a declared dataset keeps the value that the row has.
+ *
+ * Each upsert that is not older than the stored row takes its nulls from the upsert of the same key that stands before it in version order (of
+ * the batch; among equal versions by arrival), the first of them from the stored live row; a delete in between ends that. Where nothing has a
+ * value it stays null. Key and version columns are never null. A change that is older than the stored row keeps its nulls (it counts for history only).
+ * A batch too large for the stored values to fit into memory comes in slices, and each is looked at for itself, as batches are.
+ * Call it after the rule has judged the rows and before anything is written. Replaces the batch's columns.
+ */
+#ifndef DM_MIRROR_NULL_UPDATES_H
+#define DM_MIRROR_NULL_UPDATES_H
+
+#include "mirror/commit/version_pass.h"
+
+enum dm_status dm_null_updates_resolve(struct dm_version_pass *p, struct dm_error *err) DM_MUST_USE;
+
+#endif

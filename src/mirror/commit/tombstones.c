@@ -1,0 +1,368 @@
+#include "mirror/commit/tombstones.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "apply/version_list.h"
+#include "apply/version_rule.h"
+#include "base/clock.h"
+#include "base/crash_point.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "engine/parquet_read.h"
+#include "mirror/commit/interval_history.h"
+
+enum { first_added_id = 1000000 };
+#define DEFAULT_RETENTION_MS (INT64_C(7) * 86400 * 1000)
+
+char *dm_tombstones_name(const struct dm_target *t)
+{
+    return dm_xasprintf("%s__tombstones", t->state.name);
+}
+
+static void add_field(struct dm_schema *s, const struct dm_field *from)
+{
+    struct dm_field *to = dm_schema_add(s, from->name, from->type);
+    to->id = from->id;
+    to->element_id = from->element_id;
+    to->source_ref = from->source_ref;
+    to->source_type = dm_xstrdup(from->source_type);
+    to->required = true;
+}
+
+struct dm_schema *dm_tombstones_schema(const struct dm_schema *schema, int version)
+{
+    struct dm_schema *s = dm_schema_new();
+    for (size_t k = 0; k < schema->n_keys; k++)
+        add_field(s, &schema->fields[schema->keys[k]]);
+    struct dm_field *f = dm_schema_add(s, "_version", schema->fields[version].type);
+    f->id = first_added_id;
+    f->required = true;
+    f = dm_schema_add(s, "_deleted_at", dm_type_of(DM_TIMESTAMPTZ));
+    f->id = first_added_id + 1;
+    f->required = true;
+    return s;
+}
+
+/* ---- which files the index knows ---- */
+
+/* Numbers are spread over all bits, so that no two small sets of files mix to the same tag. */
+static uint64_t mix(uint64_t v)
+{
+    v += UINT64_C(0x9e3779b97f4a7c15);
+    v = (v ^ (v >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    v = (v ^ (v >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return v ^ (v >> 31);
+}
+
+enum dm_status dm_index_files_flip(struct dm_keyindex *ix, uint32_t side, uint32_t file, struct dm_error *err)
+{
+    int64_t tag = 0;
+    if (dm_keyindex_tag_get(ix, side, &tag, err) != DM_OK)
+        return DM_FAIL;
+    return dm_keyindex_tag_set(ix, side, (int64_t)((uint64_t)tag ^ mix(file)), err);
+}
+
+int64_t dm_index_files_tag(const struct dm_dataset *d)
+{
+    uint64_t tag = 0;
+    for (size_t i = 0; d != NULL && i < d->n_files; i++)
+        tag ^= mix(d->files[i].number);
+    return (int64_t)tag;
+}
+
+static enum dm_status find_dataset(struct dm_mirror *m, const struct dm_target *t,
+                                   const struct dm_dataset **out, struct dm_error *err)
+{
+    char *name = dm_tombstones_name(t);
+    enum dm_status status = dm_lake_dataset(m->lake, t->state.namespace, name, out, err);
+    free(name);
+    return status;
+}
+
+enum dm_status dm_tombstones_indexed(struct dm_mirror *m, const struct dm_target *t, bool *same,
+                                     struct dm_error *err)
+{
+    const struct dm_dataset *d = NULL;
+    int64_t tag = 0;
+    if (find_dataset(m, t, &d, err) != DM_OK ||
+        dm_keyindex_tag_get(m->index, t->state.id | DM_INDEX_TOMBSTONES, &tag, err) != DM_OK)
+        return DM_FAIL;
+    *same = tag == dm_index_files_tag(d);
+    return *same && dm_interval_history_kept(t) ? dm_interval_history_indexed(m, t, same, err) : DM_OK;
+}
+
+/* ---- a commit's deletes ---- */
+
+enum dm_status dm_tombstones_append(struct dm_apply_context *a, struct dm_target *t,
+                                    const struct dm_batch *batch, const uint32_t *rows, size_t n,
+                                    struct dm_error *err)
+{
+    const struct dm_schema *from = batch->schema;
+    struct dm_schema *schema = dm_tombstones_schema(from, t->rules->version_field);
+    struct dm_batch *view = dm_batch_new(schema);
+    char *name = dm_tombstones_name(t);
+    size_t n_keys = from->n_keys;
+    int64_t now = dm_clock_wall_us();
+    dm_column_reserve(&view->columns[n_keys + 1], batch->rows);
+    for (size_t i = 0; i < batch->rows; i++)
+        dm_column_append_fixed(&view->columns[n_keys + 1], &now);
+    for (size_t k = 0; k <= n_keys; k++) { /* the other columns are borrowed, and taken out again below */
+        dm_column_release(&view->columns[k]);
+        view->columns[k] = batch->columns[k < n_keys ? from->keys[k] : (uint32_t)t->rules->version_field];
+    }
+    view->rows = batch->rows;
+    uint32_t file = 0;
+    enum dm_status status = dm_apply_ensure_dataset(a, t->state.namespace, name, schema, NULL, err);
+    if (status == DM_OK)
+        status = dm_apply_write_file(a, t->state.namespace, name, view, rows, n, &file, err);
+    if (status == DM_OK)
+        status = dm_index_files_flip(a->mirror->index, t->state.id | DM_INDEX_TOMBSTONES, file, err);
+    for (size_t k = 0; k <= n_keys; k++)
+        view->columns[k] = (struct dm_column){0};
+    view->rows = 0;
+    dm_batch_free(view);
+    dm_schema_unref(schema);
+    free(name);
+    return status;
+}
+
+/* ---- reading them ---- */
+
+struct reading {
+    struct dm_mirror *m;
+    const struct dm_target *t;
+    bool expire; /* take them out of the index; otherwise put them in */
+    struct dm_key_list keys, versions;
+};
+
+static int compare_versions(const struct dm_index_change *a, const struct dm_index_change *b)
+{
+    return dm_key_compare(a->version, a->version_len, b->version, b->version_len);
+}
+
+/* One tombstone a key: the highest. Sorted by key. */
+static size_t highest_per_key(struct dm_index_change *changes, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct dm_index_change *last = kept > 0 ? &changes[kept - 1] : NULL;
+        if (last == NULL || dm_key_compare(last->key, last->key_len, changes[i].key, changes[i].key_len) != 0)
+            changes[kept++] = changes[i];
+        else if (compare_versions(&changes[i], last) > 0)
+            *last = changes[i];
+    }
+    return kept;
+}
+
+/* Loading: does the tombstone beat what the index holds? A tie with a live row is the delete's. */
+static bool beats(const struct dm_index_change *c)
+{
+    const struct dm_version_state state = {
+        .version = c->old_version, .len = c->old_version_len, .live = dm_place_known(c->old)};
+    return dm_verdict_applies(dm_version_decide(&state, c->version, c->version_len));
+}
+
+/* Expiring: does the index hold this very tombstone? */
+static bool is_same(const struct dm_index_change *c)
+{
+    return !dm_place_known(c->old) && c->old_version_len > 0 &&
+           dm_key_compare(c->version, c->version_len, c->old_version, c->old_version_len) == 0;
+}
+
+static enum dm_status take_rows(void *ctx, const struct dm_batch *batch, const uint32_t *files,
+                                const uint32_t *positions, struct dm_error *err)
+{
+    (void)files;
+    (void)positions;
+    struct reading *r = ctx;
+    int version = (int)batch->schema->n_keys;
+    if (dm_key_list_encode(&r->keys, batch, err) != DM_OK ||
+        dm_version_list_encode(&r->versions, batch, version, err) != DM_OK)
+        return DM_FAIL;
+    struct dm_index_change *changes = dm_xalloc((batch->rows + 1) * sizeof *changes);
+    for (size_t i = 0; i < batch->rows; i++) {
+        changes[i] =
+            (struct dm_index_change){.key = r->keys.bytes.data + r->keys.offsets[i],
+                                     .key_len = (uint32_t)(r->keys.offsets[i + 1] - r->keys.offsets[i])};
+        changes[i].version = dm_version_at(&r->versions, i, &changes[i].version_len);
+    }
+    dm_index_changes_sort(changes, batch->rows);
+    size_t n = highest_per_key(changes, batch->rows), kept = 0;
+    enum dm_status status = dm_keyindex_lookup(r->m->index, r->t->state.id, changes, n, err);
+    for (size_t i = 0; i < n && status == DM_OK; i++) {
+        if (r->expire ? !is_same(&changes[i]) : !beats(&changes[i]))
+            continue;
+        changes[kept] = changes[i];
+        if (r->expire)
+            changes[kept].version_len = 0;
+        kept++;
+    }
+    if (status == DM_OK)
+        status = dm_keyindex_apply(r->m->index, r->t->state.id, changes, kept, err);
+    free(changes);
+    return status;
+}
+
+/* The schema to read with: as it is stored, with the key columns as key. */
+static struct dm_schema *reading_schema(const struct dm_dataset *d, const struct dm_schema *dataset)
+{
+    struct dm_schema *s = dm_schema_copy(d->schema);
+    s->n_keys = 0;
+    for (size_t k = 0; k < dataset->n_keys; k++)
+        dm_schema_add_key(s, (uint32_t)k);
+    return s;
+}
+
+static struct dm_scan_file scan_of(const struct dm_data_file *f)
+{
+    return (struct dm_scan_file){
+        .path = f->path, .number = f->number, .rows = f->rows, .deleted = f->deleted};
+}
+
+static enum dm_status read_files(struct reading *r, const struct dm_dataset *d,
+                                 const struct dm_scan_file *files, size_t n, struct dm_error *err)
+{
+    struct dm_schema *schema = reading_schema(d, r->t->schema);
+    struct dm_scan_options options = {.order_by_key = true};
+    enum dm_status status = dm_parquet_scan(r->m->engine, files, n, schema, &options, take_rows, r, err);
+    dm_schema_unref(schema);
+    dm_key_list_release(&r->keys);
+    dm_key_list_release(&r->versions);
+    return status;
+}
+
+enum dm_status dm_tombstones_take(struct dm_mirror *m, const struct dm_target *t,
+                                  const struct dm_batch *batch, bool out, struct dm_error *err)
+{
+    struct reading r = {.m = m, .t = t, .expire = out};
+    enum dm_status status = take_rows(&r, batch, NULL, NULL, err);
+    dm_key_list_release(&r.keys);
+    dm_key_list_release(&r.versions);
+    return status;
+}
+
+enum dm_status dm_tombstones_load(struct dm_mirror *m, const struct dm_target *t, struct dm_error *err)
+{
+    const struct dm_dataset *d = NULL;
+    if (find_dataset(m, t, &d, err) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = DM_OK;
+    if (d != NULL && d->n_files > 0) {
+        struct reading r = {.m = m, .t = t};
+        struct dm_scan_file *files = dm_xzalloc(d->n_files, sizeof *files);
+        for (size_t i = 0; i < d->n_files; i++)
+            files[i] = scan_of(&d->files[i]);
+        status = read_files(&r, d, files, d->n_files, err);
+        free(files);
+    }
+    if (status == DM_OK)
+        status = dm_keyindex_tag_set(m->index, t->state.id | DM_INDEX_TOMBSTONES, dm_index_files_tag(d), err);
+    return status;
+}
+
+/* ---- expiry ---- */
+
+static enum dm_status youngest(void *ctx, const struct dm_batch *batch, const uint32_t *files,
+                               const uint32_t *positions, struct dm_error *err)
+{
+    (void)files;
+    (void)positions;
+    (void)err;
+    int64_t *latest = ctx;
+    for (size_t i = 0; i < batch->rows; i++)
+        if (batch->columns[0].state[i] == DM_VALID && dm_column_int64(&batch->columns[0], i) > *latest)
+            *latest = dm_column_int64(&batch->columns[0], i);
+    return DM_OK;
+}
+
+/* A file was written at or after its youngest tombstone, so one written after the limit need not be opened. */
+static bool written_after(const char *path, int64_t limit_us)
+{
+    struct stat st;
+    return stat(path, &st) == 0 &&
+           (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 > limit_us;
+}
+
+/* Files all of whose tombstones were made at or before the limit. */
+static enum dm_status choose_expired(struct dm_mirror *m, const struct dm_dataset *d, int64_t limit_us,
+                                     struct dm_scan_file *out, size_t *n, struct dm_error *err)
+{
+    *n = 0;
+    struct dm_schema *time_only = dm_schema_new();
+    dm_schema_add(time_only, "_deleted_at", dm_type_of(DM_TIMESTAMPTZ))->id = first_added_id + 1;
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < d->n_files && status == DM_OK; i++) {
+        if (written_after(d->files[i].path, limit_us))
+            continue;
+        struct dm_scan_file file = scan_of(&d->files[i]);
+        struct dm_scan_options options = {0};
+        int64_t latest = INT64_MIN;
+        status = dm_parquet_scan(m->engine, &file, 1, time_only, &options, youngest, &latest, err);
+        if (status == DM_OK && latest <= limit_us)
+            out[(*n)++] = file;
+    }
+    dm_schema_unref(time_only);
+    return status;
+}
+
+static enum dm_status drop_files(struct dm_mirror *m, const struct dm_target *t, const struct dm_dataset *d,
+                                 const struct dm_scan_file *files, size_t n, struct dm_commit *commit,
+                                 const struct dm_commit_summary *summary, struct dm_error *err)
+{
+    struct reading r = {.m = m, .t = t, .expire = true};
+    enum dm_status status = read_files(&r, d, files, n, err);
+    for (size_t i = 0; i < n && status == DM_OK; i++) {
+        status = dm_commit_remove_file(commit, d->namespace, d->name, files[i].number, err);
+        if (status == DM_OK)
+            status = dm_index_files_flip(m->index, t->state.id | DM_INDEX_TOMBSTONES, files[i].number, err);
+    }
+    if (status == DM_OK)
+        status = dm_commit_write(commit, summary, err);
+    dm_crash_point("expire-before-publish");
+    if (status == DM_OK)
+        status = dm_commit_publish(commit, NULL, NULL, err);
+    dm_crash_point("expire-after-publish");
+    return status == DM_OK ? dm_keyindex_commit(m->index, err) : status;
+}
+
+enum dm_status dm_tombstones_expire(struct dm_mirror *m, const struct dm_target *t,
+                                    const struct dm_commit_summary *summary, size_t *dropped,
+                                    struct dm_error *err)
+{
+    int64_t retention_ms = t->rules->schema->settings.tombstone_retention_ms;
+    const struct dm_dataset *d = NULL;
+    size_t n = 0;
+    if (dropped != NULL)
+        *dropped = 0;
+    if (retention_ms < 0)
+        return DM_OK;
+    if (retention_ms == 0)
+        retention_ms = DEFAULT_RETENTION_MS;
+    if (find_dataset(m, t, &d, err) != DM_OK)
+        return DM_FAIL;
+    if (d == NULL || d->n_files == 0 || retention_ms > INT64_MAX / 2000)
+        return DM_OK;
+    struct dm_scan_file *files = dm_xzalloc(d->n_files, sizeof *files);
+    enum dm_status status = choose_expired(m, d, dm_clock_wall_us() - retention_ms * 1000, files, &n, err);
+    struct dm_commit *commit = NULL;
+    if (status == DM_OK && n > 0) {
+        status = dm_commit_begin(m->lake, &commit, err);
+        if (status == DM_OK)
+            status = dm_keyindex_begin(m->index, err);
+        if (status == DM_OK)
+            status = drop_files(m, t, d, files, n, commit, summary, err);
+        if (status == DM_OK)
+            dm_log(DM_LOG_DEBUG, "%s.%s: %zu files of tombstones are past their time", t->state.namespace,
+                   t->state.name, n);
+        else
+            dm_keyindex_abort(m->index);
+        dm_commit_free(commit);
+    }
+    free(files);
+    if (status == DM_OK && dropped != NULL)
+        *dropped = n;
+    if (status != DM_OK)
+        dm_error_prefix(err, "%s.%s: expiring tombstones", t->state.namespace, t->state.name);
+    return status;
+}

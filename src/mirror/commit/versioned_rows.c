@@ -1,0 +1,282 @@
+/* Two passes over the key index: one that asks for the stored versions, so that stale rows are known before the data file is written, and one that
+ * puts the new places and versions once the file says where the rows stand. Both go in key order. */
+#include "mirror/commit/versioned_rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "apply/key_sort.h"
+#include "apply/version_rule.h"
+#include "base/crash_point.h"
+#include "base/memory.h"
+#include "column/row_json.h"
+#include "mirror/commit/history.h"
+#include "mirror/relationship/orphan.h"
+#include "mirror/commit/interval_history.h"
+#include "mirror/commit/null_updates.h"
+#include "mirror/commit/tombstones.h"
+#include "mirror/commit/version_pass.h"
+
+_Static_assert(offsetof(struct dm_row_key, key) == offsetof(struct dm_keyed, key) &&
+                   offsetof(struct dm_row_key, key_len) == offsetof(struct dm_keyed, key_len),
+               "dm_key_sort sorts row keys");
+
+/* ---- rows that cannot be placed ---- */
+
+static void keep_bad(struct dm_version_pass *p, uint32_t row, const char *reason, const char *message)
+{
+    enum { most_raw_bytes = 64 << 20 };
+    struct dm_buffer raw;
+    struct dm_error ignored;
+    dm_buffer_init(&raw, most_raw_bytes);
+    char key[512];
+    (void)dm_key_text(p->batch, row, key, sizeof key);
+    bool whole = dm_row_json(p->batch, row, &raw, &ignored) == DM_OK &&
+                 dm_buffer_append_byte(&raw, 0, &ignored) == DM_OK;
+    char *place = p->a->origin == NULL ? NULL : dm_xasprintf("%s:%u", p->a->origin, p->batch->subxids[row]);
+    const struct dm_bad_row bad = {.reason = reason,
+                                   .message = message,
+                                   .key = key,
+                                   .raw = whole ? (const char *)raw.data : key,
+                                   .place = place,
+                                   .op = (enum dm_op)p->batch->ops[row]};
+    dm_kept_rows_add(&p->a->bad, &p->a->n_bad, p->t, p->batch->txns[row], &bad);
+    free(place);
+    dm_buffer_release(&raw);
+}
+
+/* False: the row is bad and was put aside. */
+static bool check_row(struct dm_version_pass *p, uint32_t row, size_t key_len)
+{
+    uint32_t version_len;
+    (void)dm_version_at(&p->versions, row, &version_len);
+    const char *version = p->batch->schema->fields[p->t->rules->version_field].name;
+    char message[512];
+    if (key_len == 0) {
+        keep_bad(p, row, "null_key", "a column of the primary key is null");
+        return false;
+    }
+    if (version_len == 0) {
+        (void)snprintf(message, sizeof message, "the version column \"%.200s\" is null", version);
+        keep_bad(p, row, "missing_version", message);
+        return false;
+    }
+    if (version_len > DM_INDEX_VERSION_MAX) {
+        (void)snprintf(message, sizeof message, "the version in \"%.200s\" has %u bytes; %d are allowed",
+                       version, version_len, DM_INDEX_VERSION_MAX);
+        keep_bad(p, row, "version_too_long", message);
+        return false;
+    }
+    if (dm_interval_history_kept(p->t) && !dm_interval_history_fits(p, row, key_len)) {
+        (void)snprintf(message, sizeof message,
+                       "key and version have more than %d bytes, and the dataset keeps its history by "
+                       "version (history: scd2)",
+                       DM_INDEX_KEY_WHOLE);
+        keep_bad(p, row, "history_key_too_long", message);
+        return false;
+    }
+    return true;
+}
+
+/* ---- what there is: keys, versions, stored state ---- */
+
+static enum dm_status collect_rows(struct dm_version_pass *p, struct dm_error *err)
+{
+    const struct dm_batch *b = p->batch;
+    p->rows = dm_xalloc((b->rows + 1) * sizeof *p->rows);
+    p->outcome = dm_xzalloc(b->rows + 1, sizeof *p->outcome);
+    for (uint32_t i = 0; i < b->rows; i++) {
+        if (b->ops[i] == DM_OP_REKEY)
+            return dm_fail(err, DM_ERROR_FATAL, NULL, "row %u of the batch is a REKEY of a declared dataset",
+                           i);
+        size_t len = p->keys->offsets[i + 1] - p->keys->offsets[i];
+        if (check_row(p, i, len))
+            p->rows[p->n_rows++] = (struct dm_row_key){
+                .key = p->keys->bytes.data + p->keys->offsets[i], .key_len = (uint32_t)len, .row = i};
+    }
+    dm_key_sort(p->rows, p->n_rows, sizeof *p->rows);
+    return DM_OK;
+}
+
+static enum dm_status look_up(struct dm_version_pass *p, struct dm_error *err)
+{
+    p->stored = dm_xalloc((p->n_rows + 1) * sizeof *p->stored);
+    p->winner = dm_xalloc((p->n_rows + 1) * sizeof *p->winner);
+    for (size_t i = 0; i < p->n_rows; i++) {
+        const struct dm_row_key *r = &p->rows[i];
+        if (i == 0 || dm_key_compare(r->key, r->key_len, r[-1].key, r[-1].key_len) != 0)
+            p->stored[p->n_keys++] =
+                (struct dm_index_change){.key = r->key, .key_len = r->key_len, .row = (uint32_t)i};
+    }
+    enum dm_status status =
+        dm_keyindex_lookup(p->a->mirror->index, p->t->state.id, p->stored, p->n_keys, err);
+    for (size_t k = 0; k < p->n_keys && status == DM_OK; k++)
+        if (dm_place_known(p->stored[k].old) && p->stored[k].old_version_len == 0)
+            status =
+                dm_fail(err, DM_ERROR_FATAL,
+                        "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
+                        "%s.%s: the key index holds a key without its version", p->t->state.namespace,
+                        p->t->state.name);
+    return status;
+}
+
+/* ---- the rule ---- */
+
+static void judge_key(struct dm_version_pass *p, size_t k)
+{
+    const struct dm_index_change *stored = &p->stored[k];
+    struct dm_dataset_state *count = &p->t->state;
+    struct dm_version_state state = {
+        .version = stored->old_version, .len = stored->old_version_len, .live = dm_place_known(stored->old)};
+    size_t first, end;
+    dm_version_pass_group(p, k, &first, &end);
+    p->winner[k] = DM_NO_ROW;
+    for (size_t i = first; i < end; i++) {
+        uint32_t row = p->rows[i].row, len;
+        if (p->waits != NULL && p->waits[row])
+            continue;
+        const uint8_t *version = dm_version_at(&p->versions, row, &len);
+        bool gone = dm_version_pass_deletes(p, row);
+        enum dm_verdict verdict = dm_version_decide(&state, version, len);
+        count->ties += verdict == DM_VERDICT_TIE_APPLY || verdict == DM_VERDICT_TIE_DROP;
+        if (!dm_verdict_applies(verdict)) {
+            count->stale += verdict == DM_VERDICT_STALE;
+            p->outcome[row] = verdict == DM_VERDICT_STALE ? DM_ROW_STALE : DM_ROW_TIE_DROPPED;
+            continue;
+        }
+        if (gone) {
+            count->deleted += state.live;
+            count->noop_deletes += !state.live;
+            p->outcome[row] = state.live ? DM_ROW_DELETED : DM_ROW_NOOP_DELETE;
+        } else {
+            count->updated += state.live;
+            count->inserted += !state.live;
+            p->outcome[row] = state.live ? DM_ROW_UPDATED : DM_ROW_INSERTED;
+        }
+        state = (struct dm_version_state){.version = version, .len = len, .live = !gone};
+        p->winner[k] = row;
+    }
+}
+
+/* ---- writing ---- */
+
+/* The winning upserts in the order they arrived, and for each batch row its position among them; the winning deletes behind them. */
+static size_t select_winners(const struct dm_version_pass *p, uint32_t *selection, uint32_t *position,
+                             uint32_t *deletes, size_t *n_deletes)
+{
+    enum { upsert = 1, delete };
+    memset(position, 0, p->batch->rows * sizeof *position);
+    for (size_t k = 0; k < p->n_keys; k++)
+        if (p->winner[k] != DM_NO_ROW)
+            position[p->winner[k]] = dm_version_pass_deletes(p, p->winner[k]) ? delete : upsert;
+    size_t n = 0;
+    *n_deletes = 0;
+    for (uint32_t i = 0; i < p->batch->rows; i++) {
+        if (position[i] == upsert) {
+            position[i] = (uint32_t)n;
+            selection[n++] = i;
+        } else if (position[i] == delete) {
+            deletes[(*n_deletes)++] = i;
+        }
+    }
+    return n;
+}
+
+static enum dm_status index_winners(const struct dm_version_pass *p, uint32_t file, const uint32_t *position,
+                                    struct dm_error *err)
+{
+    struct dm_index_change *changes = dm_xalloc((p->n_keys + 1) * sizeof *changes);
+    struct dm_place *places = dm_xalloc((p->n_keys + 1) * sizeof *places);
+    size_t n = 0, n_places = 0;
+    for (size_t k = 0; k < p->n_keys; k++) {
+        uint32_t row = p->winner[k];
+        if (row == DM_NO_ROW)
+            continue;
+        struct dm_index_change *c = &changes[n++];
+        *c = (struct dm_index_change){.key = p->stored[k].key, .key_len = p->stored[k].key_len, .row = row};
+        c->version = dm_version_at(&p->versions, row, &c->version_len);
+        if (!dm_version_pass_deletes(p, row))
+            c->place = (struct dm_place){.file = file, .position = position[row]};
+        if (dm_place_known(p->stored[k].old))
+            places[n_places++] = p->stored[k].old;
+    }
+    enum dm_status status = dm_keyindex_apply(p->a->mirror->index, p->t->state.id, changes, n, err);
+    if (status == DM_OK)
+        status =
+            dm_apply_deletions(p->a->commit, p->t->state.namespace, p->t->state.name, places, n_places, err);
+    free(places);
+    free(changes);
+    return status;
+}
+
+static enum dm_status write_winners(struct dm_version_pass *p, struct dm_error *err)
+{
+    size_t rows = p->batch->rows, n_deletes = 0;
+    uint32_t *selection = dm_xalloc((rows + 1) * 3 * sizeof *selection);
+    uint32_t *position = selection + rows + 1, *deletes = position + rows + 1;
+    size_t live = select_winners(p, selection, position, deletes, &n_deletes);
+    uint32_t file = 0;
+    enum dm_status status = DM_OK;
+    if (live > 0)
+        status = dm_apply_write_file(p->a, p->t->state.namespace, p->t->state.name, p->batch, selection, live,
+                                     &file, err);
+    if (status == DM_OK && n_deletes > 0)
+        status = dm_tombstones_append(p->a, p->t, p->batch, deletes, n_deletes, err);
+    dm_crash_point("after-data-files");
+    if (status == DM_OK)
+        status = index_winners(p, file, position, err);
+    free(selection);
+    return status;
+}
+
+static enum dm_status pass(struct dm_version_pass *p, struct dm_error *err)
+{
+    struct dm_key_list *keys = &p->a->net.keys;
+    p->keys = keys;
+    const struct dm_dataset_settings *settings = &p->t->rules->schema->settings;
+    if (p->batch->rows >= DM_NO_ROW / 2)
+        return dm_fail(err, DM_ERROR_FATAL, NULL, "a batch of %zu rows is too large", p->batch->rows);
+    if (dm_key_list_encode(keys, p->batch, err) != DM_OK ||
+        dm_version_list_encode(&p->versions, p->batch, p->t->rules->version_field, err) != DM_OK ||
+        collect_rows(p, err) != DM_OK || look_up(p, err) != DM_OK || dm_orphans_find(p, err) != DM_OK)
+        return DM_FAIL;
+    for (size_t k = 0; k < p->n_keys; k++)
+        judge_key(p, k);
+    if (settings->ignore_null_updates && dm_null_updates_resolve(p, err) != DM_OK)
+        return DM_FAIL;
+    if (write_winners(p, err) != DM_OK)
+        return DM_FAIL;
+    switch (settings->history) {
+    case DM_HISTORY_NONE: return DM_OK;
+    case DM_HISTORY_CHANGES: return dm_history_append_applied(p, err);
+    case DM_HISTORY_SCD2: return dm_interval_history_append(p, err);
+    }
+    return DM_OK;
+}
+
+enum dm_status dm_apply_versioned(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                  struct dm_error *err)
+{
+    struct dm_version_pass p = {.a = a, .t = t, .batch = batch};
+    enum dm_status status = pass(&p, err);
+    if (status == DM_OK)
+        t->state.received += batch->rows;
+    dm_key_list_release(&p.versions);
+    free(p.outcome);
+    free(p.waits);
+    free(p.rows);
+    free(p.stored);
+    free(p.winner);
+    return status;
+}
+
+enum dm_status dm_versioned_forget(struct dm_keyindex *ix, const struct dm_target *t, struct dm_error *err)
+{
+    uint32_t id = t->state.id;
+    if (dm_keyindex_clear(ix, id, err) != DM_OK ||
+        dm_keyindex_clear(ix, id | DM_INDEX_HISTORY, err) != DM_OK ||
+        dm_keyindex_tag_set(ix, id, 0, err) != DM_OK ||
+        dm_keyindex_tag_set(ix, id | DM_INDEX_TOMBSTONES, 0, err) != DM_OK)
+        return DM_FAIL;
+    return dm_keyindex_tag_set(ix, id | DM_INDEX_HISTORY, 0, err);
+}

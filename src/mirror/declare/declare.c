@@ -1,0 +1,425 @@
+/* Making, evolving and removing declared datasets: the plan of registry/schema_diff.h, carried out in one commit. */
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crash_point.h"
+#include "base/memory.h"
+#include "mirror/declare/declare_checks.h"
+#include "mirror/declare/declared.h"
+#include "mirror/commit/history.h"
+#include "mirror/index/index_rebuild.h"
+#include "mirror/commit/tombstones.h"
+#include "mirror/commit/versioned_rows.h"
+#include "registry/schema_diff.h"
+#include "registry/schema_rules.h"
+
+/* What is to be done for one schema. */
+struct work {
+    struct dm_relational_schema *schema; /* of `wanted` */
+    struct dm_schema_changes plan;
+    bool mirrored; /* only its registry entry is ours */
+    bool is_new;   /* no dataset yet */
+    bool reindex;
+    bool recreate;            /* it never had a row, so even what evolution refuses is fine: made anew */
+    struct dm_target *target; /* as it was; NULL: new or mirrored */
+    char *namespace;
+    char *name;
+    struct dm_schema *columns; /* as they will be; NULL: unchanged */
+};
+
+struct declare {
+    struct dm_mirror *m;
+    const struct dm_declare_options *options;
+    struct dm_relational_schemas known;
+    size_t n;
+    struct work *work;
+};
+
+static void tell(const struct declare *d, const struct work *w, const char *what)
+{
+    if (d->options->told != NULL)
+        d->options->told(d->options->ctx, w->schema->name, what);
+}
+
+/* ---- names ---- */
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), k = strlen(end);
+    return n > k && strcmp(text + n - k, end) == 0;
+}
+
+/* Namespaces of database sources are theirs: a table of tomorrow may have the name that somebody declares today. */
+static enum dm_status check_new_name(const struct declare *d, const struct work *w, struct dm_error *err)
+{
+    if (ends_with(w->name, "__history") || ends_with(w->name, "__tombstones"))
+        return dm_fail(
+            err, DM_ERROR_CONFIG, "choose another name",
+            "%s: names that end in __history or __tombstones are kept for what belongs to a dataset",
+            w->schema->name);
+    const struct dm_config *config = d->m->config;
+    for (size_t i = 0; i < config->n_sources; i++) {
+        const struct dm_source_config *s = &config->sources[i];
+        size_t n = strlen(s->name);
+        bool same = strcmp(s->name, w->namespace) == 0;
+        bool schema = strcmp(s->type, "postgres") == 0 && strncmp(s->name, w->namespace, n) == 0 &&
+                      w->namespace[n] == '_';
+        if (strcmp(s->type, "files") != 0 && (same || schema))
+            return dm_fail(
+                err, DM_ERROR_CONFIG, "choose another namespace",
+                "%s: the namespace %s belongs to the source %s, whose tables become datasets there",
+                w->schema->name, w->namespace, s->name);
+    }
+    const struct dm_dataset *taken = NULL;
+    if (dm_lake_dataset(d->m->lake, w->namespace, w->name, &taken, err) != DM_OK)
+        return DM_FAIL;
+    if (taken != NULL)
+        return dm_fail(err, DM_ERROR_CONFIG, "choose another name",
+                       "%s: the lake has a dataset of that name, which nobody declared", w->schema->name);
+    return DM_OK;
+}
+
+/* ---- planning ---- */
+
+static enum dm_status plan_columns(struct work *w, struct dm_error *err)
+{
+    bool evolves = w->target != NULL && !w->recreate;
+    const struct dm_schema *stored = evolves ? w->target->schema : NULL;
+    int32_t last = evolves ? w->target->last_column_id : 0;
+    struct dm_schema *wanted = NULL, *evolved = NULL;
+    enum dm_status status = dm_relational_schema_columns(w->schema, stored, &wanted, err);
+    if (status == DM_OK)
+        status = dm_schema_evolve(stored, wanted, &last, &evolved, err);
+    if (status != DM_OK && stored != NULL && err->class == DM_ERROR_DATA) {
+        err->class = DM_ERROR_CONFIG;
+        dm_error_hint(err, "declare a new column of the new type beside it, fill it, and drop the old one");
+    }
+    dm_schema_unref(wanted);
+    if (status != DM_OK)
+        return status;
+    if (stored != NULL && dm_schema_equal(stored, evolved))
+        dm_schema_unref(evolved);
+    else
+        w->columns = evolved;
+    return DM_OK;
+}
+
+static enum dm_status check_plan(struct declare *d, struct work *w, struct dm_error *err)
+{
+    for (size_t i = 0; i < w->plan.n; i++) {
+        const struct dm_schema_change *c = &w->plan.items[i];
+        w->reindex |= c->reindex;
+        if (c->verdict != DM_CHANGE_CHECKED || w->target == NULL || w->recreate)
+            continue;
+        if (dm_declare_check(d->m, w->target, c, err) != DM_OK)
+            return DM_FAIL;
+    }
+    return DM_OK;
+}
+
+static enum dm_status never_had_rows(struct declare *d, const struct work *w, bool *out, struct dm_error *err)
+{
+    const struct dm_dataset *dataset = NULL;
+    *out = false;
+    if (w->target == NULL)
+        return DM_OK;
+    enum dm_status status = dm_lake_dataset(d->m->lake, w->namespace, w->name, &dataset, err);
+    *out = status == DM_OK && dataset != NULL && dataset->snapshot_id == 0;
+    return status;
+}
+
+static enum dm_status plan_one(struct declare *d, struct work *w, struct dm_error *err)
+{
+    const struct dm_relational_schema *known = dm_relational_schemas_find(&d->known, w->schema->name);
+    w->mirrored = w->schema->origin != NULL && strcmp(w->schema->origin, "declared") != 0;
+    dm_relational_schema_split(w->schema->name, &w->namespace, &w->name);
+    if (d->options->drop_columns)
+        dm_names_add(&w->schema->dropped, "*");
+    dm_schema_diff(known, w->schema, &w->plan);
+    if (w->mirrored)
+        return dm_schema_changes_refused(&w->plan, w->schema, err);
+    w->is_new = known == NULL;
+    if (w->is_new) {
+        if (check_new_name(d, w, err) != DM_OK)
+            return DM_FAIL;
+    } else if (dm_declared_target(d->m, w->schema->name, &w->target, err) != DM_OK) {
+        return DM_FAIL;
+    }
+    if (dm_schema_changes_refused(&w->plan, w->schema, err) != DM_OK) {
+        bool empty = false;
+        struct dm_error why = {0};
+        if (never_had_rows(d, w, &empty, &why) != DM_OK || !empty)
+            return DM_FAIL;
+        *err = (struct dm_error){0};
+        w->recreate = true;
+        w->reindex = true;
+    }
+    return check_plan(d, w, err) == DM_OK ? plan_columns(w, err) : DM_FAIL;
+}
+
+static enum dm_status plan(struct declare *d, struct dm_relational_schemas *wanted, struct dm_error *err)
+{
+    if (dm_registry_list(dm_lake_sqlite(d->m->lake), &d->known, err) != DM_OK ||
+        dm_schemas_resolve(wanted, &d->known, err) != DM_OK ||
+        dm_schemas_check(wanted, &d->known, err) != DM_OK)
+        return DM_FAIL;
+    d->work = dm_xzalloc(wanted->n + 1, sizeof *d->work);
+    for (; d->n < wanted->n; d->n++) {
+        d->work[d->n].schema = wanted->items[d->n];
+        if (plan_one(d, &d->work[d->n], err) != DM_OK) {
+            d->n++; /* it is released with the others */
+            return DM_FAIL;
+        }
+    }
+    return DM_OK;
+}
+
+static void release(struct declare *d)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        struct work *w = &d->work[i];
+        dm_schema_changes_release(&w->plan);
+        dm_target_free(w->target);
+        dm_schema_unref(w->columns);
+        free(w->namespace);
+        free(w->name);
+    }
+    free(d->work);
+    dm_relational_schemas_release(&d->known);
+}
+
+/* ---- carrying out ---- */
+
+/* Drops a dataset when the lake has it; *had says so. */
+static enum dm_status drop_if_there(struct dm_mirror *m, struct dm_commit *commit, const char *namespace,
+                                    const char *name, bool *had, struct dm_error *err)
+{
+    const struct dm_dataset *there = NULL;
+    enum dm_status status = dm_lake_dataset(m->lake, namespace, name, &there, err);
+    if (status == DM_OK && there != NULL)
+        status = dm_commit_drop(commit, namespace, name, err);
+    *had = there != NULL;
+    return status;
+}
+
+/* The tombstones are by the old key and version: nothing could be compared with them any more. */
+static enum dm_status drop_tombstones(struct declare *d, struct dm_commit *commit, const struct work *w,
+                                      struct dm_error *err)
+{
+    char *name = dm_tombstones_name(w->target);
+    bool had = false;
+    enum dm_status status = drop_if_there(d->m, commit, w->namespace, name, &had, err);
+    if (status == DM_OK && had)
+        tell(d, w, "the remembered deletions are forgotten, since they were by the old key and version");
+    free(name);
+    return status;
+}
+
+static enum dm_status stage(struct declare *d, struct dm_commit *commit, struct work *w, struct dm_error *err)
+{
+    if (w->mirrored)
+        return DM_OK;
+    if (w->is_new)
+        return dm_commit_create(commit, w->namespace, w->name, w->columns, err);
+    if (w->reindex && drop_tombstones(d, commit, w, err) != DM_OK)
+        return DM_FAIL;
+    if (w->recreate)
+        return dm_commit_drop(commit, w->namespace, w->name, err) == DM_OK
+                   ? dm_commit_create(commit, w->namespace, w->name, w->columns, err)
+                   : DM_FAIL;
+    return w->columns != NULL ? dm_commit_set_schema(commit, w->namespace, w->name, w->columns, err) : DM_OK;
+}
+
+static enum dm_status save(void *ctx, struct sqlite3 *db, struct dm_error *err)
+{
+    struct declare *d = ctx;
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < d->n && status == DM_OK; i++) {
+        struct work *w = &d->work[i];
+        if (w->plan.n > 0 || w->is_new)
+            status = dm_registry_put(db, w->schema, err);
+        if (status != DM_OK || !w->is_new || w->mirrored)
+            continue;
+        struct dm_dataset_state state = {.source = (char[]){""},
+                                         .namespace = w->namespace,
+                                         .name = w->name,
+                                         .source_schema = (char[]){""},
+                                         .source_table = (char[]){""},
+                                         .state = (char[]){"declared"},
+                                         .copied_at = 1};
+        status = dm_state_put_dataset(db, &state, err);
+    }
+    return status;
+}
+
+/* Before the commit, so that a crash at any moment leaves an index that is seen to be missing. */
+static enum dm_status forget_indexes(struct declare *d, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < d->n && status == DM_OK; i++) {
+        struct work *w = &d->work[i];
+        if (!w->reindex || w->target == NULL)
+            continue;
+        status = dm_keyindex_begin(d->m->index, err);
+        if (status == DM_OK)
+            status = dm_versioned_forget(d->m->index, w->target, err);
+        if (status == DM_OK)
+            status = dm_keyindex_commit(d->m->index, err);
+        else
+            dm_keyindex_abort(d->m->index);
+    }
+    return status;
+}
+
+static enum dm_status commit(struct declare *d, struct dm_error *err)
+{
+    struct dm_commit *c = NULL;
+    struct dm_commit_summary summary = {.source = "schema", .position = "schema apply"};
+    enum dm_status status = forget_indexes(d, err);
+    if (status == DM_OK)
+        status = dm_commit_begin(d->m->lake, &c, err);
+    for (size_t i = 0; i < d->n && status == DM_OK; i++)
+        status = stage(d, c, &d->work[i], err);
+    if (status == DM_OK)
+        status = dm_commit_write(c, &summary, err);
+    dm_crash_point("declare-before-publish");
+    if (status == DM_OK)
+        status = dm_commit_publish(c, save, d, err);
+    dm_crash_point("declare-after-publish");
+    dm_commit_free(c);
+    return status;
+}
+
+static void tell_all(const struct declare *d)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        const struct work *w = &d->work[i];
+        for (size_t k = 0; k < w->plan.n; k++)
+            tell(d, w, w->plan.items[k].what);
+        if (w->plan.n == 0)
+            tell(d, w, "unchanged");
+    }
+}
+
+enum dm_status dm_declare(struct dm_mirror *m, struct dm_relational_schemas *wanted,
+                          const struct dm_declare_options *options, struct dm_error *err)
+{
+    struct declare d = {.m = m, .options = options};
+    (void)pthread_mutex_lock(&m->lake_mutex);
+    enum dm_status status = plan(&d, wanted, err);
+    bool change = false, reindex = false;
+    for (size_t i = 0; i < d.n; i++) {
+        change |= d.work[i].plan.n > 0 || d.work[i].is_new;
+        reindex |= d.work[i].reindex;
+    }
+    if (status == DM_OK)
+        tell_all(&d);
+    if (status == DM_OK && change && !options->dry_run)
+        status = commit(&d, err);
+    if (reindex && !options->dry_run) { /* also after a failure: the indexes were forgotten */
+        struct dm_error why = {0};
+        enum dm_status caught_up = dm_declared_catch_up(m, status == DM_OK ? err : &why);
+        status = status == DM_OK ? caught_up : status;
+    }
+    release(&d);
+    (void)pthread_mutex_unlock(&m->lake_mutex);
+    return status;
+}
+
+/* ---- removal ---- */
+
+struct removal {
+    const struct dm_target *target;
+    const char *name; /* "sales.orders" */
+};
+
+static enum dm_status remove_rows(void *ctx, struct sqlite3 *db, struct dm_error *err)
+{
+    const struct removal *r = ctx;
+    if (dm_registry_remove(db, r->name, err) != DM_OK)
+        return DM_FAIL;
+    char *sql =
+        sqlite3_mprintf("DELETE FROM dm_dataset WHERE id=%u; DELETE FROM dm_quarantine WHERE dataset=%u;"
+                        " DELETE FROM dm_receipt WHERE dataset=%Q",
+                        r->target->state.id, r->target->state.id, r->name);
+    enum dm_status status = DM_OK;
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: removing %s: %s", r->name,
+                         sqlite3_errmsg(db));
+    sqlite3_free(sql);
+    return status;
+}
+
+static enum dm_status check_not_referred_to(struct dm_mirror *m, const char *name, struct dm_error *err)
+{
+    struct dm_relational_schemas all = {0};
+    enum dm_status status = dm_registry_list(dm_lake_sqlite(m->lake), &all, err);
+    for (size_t i = 0; i < all.n && status == DM_OK; i++) {
+        const struct dm_relational_schema *s = all.items[i];
+        for (size_t k = 0; k < s->n_relationships && status == DM_OK; k++)
+            if (strcmp(s->relationships[k].target, name) == 0 && strcmp(s->name, name) != 0)
+                status = dm_fail(err, DM_ERROR_CONFIG, "take that relationship out first, or drop both",
+                                 "%s has the relationship %s to %s", s->name, s->relationships[k].name, name);
+    }
+    dm_relational_schemas_release(&all);
+    return status;
+}
+
+static enum dm_status drop_all(struct dm_mirror *m, struct dm_commit *c, const struct dm_target *t,
+                               struct dm_error *err)
+{
+    char *history = dm_history_name(t);
+    char *tombstones = dm_tombstones_name(t);
+    bool had;
+    enum dm_status status = dm_commit_drop(c, t->state.namespace, t->state.name, err);
+    if (status == DM_OK)
+        status = drop_if_there(m, c, t->state.namespace, history, &had, err);
+    if (status == DM_OK)
+        status = drop_if_there(m, c, t->state.namespace, tombstones, &had, err);
+    free(history);
+    free(tombstones);
+    return status;
+}
+
+static enum dm_status undeclare(struct dm_mirror *m, const char *name, struct dm_error *err)
+{
+    struct dm_target *t = NULL;
+    struct dm_commit *c = NULL;
+    enum dm_status status = dm_declared_target(m, name, &t, err);
+    struct removal r = {.target = t, .name = name};
+    struct dm_commit_summary summary = {.source = "schema", .position = "schema drop"};
+    if (status == DM_OK)
+        status = check_not_referred_to(m, name, err);
+    if (status == DM_OK)
+        status = dm_keyindex_begin(m->index, err);
+    if (status == DM_OK) {
+        /* Its number is never given out again, so an index without a dataset is only room taken. */
+        status = dm_versioned_forget(m->index, t, err);
+        if (status == DM_OK)
+            status = dm_commit_begin(m->lake, &c, err);
+        if (status == DM_OK)
+            status = drop_all(m, c, t, err);
+        if (status == DM_OK)
+            status = dm_commit_write(c, &summary, err);
+        if (status == DM_OK)
+            status = dm_commit_publish(c, remove_rows, &r, err);
+        dm_commit_free(c);
+        if (status == DM_OK)
+            status = dm_keyindex_commit(m->index, err);
+        else
+            dm_keyindex_abort(m->index);
+    }
+    dm_target_free(t);
+    return status;
+}
+
+enum dm_status dm_undeclare(struct dm_mirror *m, const char *name, struct dm_error *err)
+{
+    char *full = dm_declared_name(name);
+    (void)pthread_mutex_lock(&m->lake_mutex);
+    enum dm_status status = undeclare(m, full, err);
+    (void)pthread_mutex_unlock(&m->lake_mutex);
+    free(full);
+    return status;
+}

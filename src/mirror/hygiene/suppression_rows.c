@@ -1,0 +1,256 @@
+/* Where rows come in: those of suppressed keys are left out. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json_scan.h"
+#include "base/memory.h"
+#include "column/value_parse.h"
+#include "mirror/hygiene/suppression.h"
+#include "mirror/target.h"
+
+/* A batch on its way through the set. */
+struct filter {
+    struct dm_mirror *m;
+    struct dm_target *t;
+    struct dm_suppressed *set;
+    const struct dm_batch *batch;
+    struct dm_key_list keys;
+    struct dm_batch *kept;
+};
+
+static bool is_suppressed(const struct filter *f, size_t row)
+{
+    const struct dm_key_list *k = &f->keys;
+    return dm_suppressed_has(f->set, k->bytes.data + k->offsets[row], k->offsets[row + 1] - k->offsets[row]);
+}
+
+static bool any_suppressed(const struct filter *f)
+{
+    for (size_t i = 0; i < f->batch->rows; i++)
+        if (is_suppressed(f, i))
+            return true;
+    return false;
+}
+
+/* The row's new key is suppressed from here on, too. */
+static void follow(struct filter *f, size_t row)
+{
+    const struct dm_key_list *k = &f->keys;
+    struct dm_key_hash h;
+    dm_suppression_hash(f->m->suppression, k->bytes.data + k->offsets[row],
+                        k->offsets[row + 1] - k->offsets[row], &h);
+    dm_suppression_stage(f->m->suppression, f->t->state.id, &h, 1, 0);
+    dm_suppressed_unref(f->set);
+    f->set = dm_suppression_of(f->m->suppression, f->t->state.id);
+}
+
+/* A REKEY at `row` and the UPDATE behind it. */
+static enum dm_status take_rekey(struct filter *f, size_t row, struct dm_error *err)
+{
+    bool old_key = is_suppressed(f, row), new_key = is_suppressed(f, row + 1);
+    struct dm_dataset_state *count = &f->t->state;
+    if (!old_key && !new_key) {
+        if (dm_batch_append_row(f->kept, f->batch, row, err) != DM_OK)
+            return DM_FAIL;
+        return dm_batch_append_row(f->kept, f->batch, row + 1, err);
+    }
+    count->suppressed++;
+    count->received += 2;
+    if (old_key) {
+        if (!new_key && f->keys.offsets[row + 2] > f->keys.offsets[row + 1])
+            follow(f, row + 1);
+        return DM_OK;
+    }
+    /* A row takes on a suppressed key: of what the lake may show, it is deleted. */
+    count->received--;
+    if (dm_batch_append_row(f->kept, f->batch, row, err) != DM_OK)
+        return DM_FAIL;
+    f->kept->ops[f->kept->rows - 1] = DM_OP_DELETE;
+    return DM_OK;
+}
+
+static enum dm_status take_rows(struct filter *f, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    struct dm_dataset_state *count = &f->t->state;
+    for (size_t i = 0; i < f->batch->rows && status == DM_OK; i++) {
+        uint8_t op = f->batch->ops[i];
+        if (op == DM_OP_REKEY && i + 1 < f->batch->rows) {
+            status = take_rekey(f, i, err);
+            i++;
+        } else if (!is_suppressed(f, i)) {
+            status = dm_batch_append_row(f->kept, f->batch, i, err);
+        } else {
+            count->received++;
+            if (op != DM_OP_DELETE)
+                count->suppressed++;
+            else if (f->t->rules != NULL)
+                count->noop_deletes++;
+        }
+    }
+    return status;
+}
+
+enum dm_status dm_suppress_rows(struct dm_mirror *m, struct dm_target *t, const struct dm_batch *batch,
+                                struct dm_batch **kept, struct dm_error *err)
+{
+    *kept = NULL;
+    struct filter f = {.m = m, .t = t, .batch = batch, .set = dm_suppression_of(m->suppression, t->state.id)};
+    if (f.set == NULL || batch->schema->n_keys == 0) {
+        dm_suppressed_unref(f.set);
+        return DM_OK;
+    }
+    enum dm_status status = dm_key_list_encode(&f.keys, batch, err);
+    if (status == DM_OK && any_suppressed(&f)) {
+        f.kept = dm_batch_new(batch->schema);
+        status = take_rows(&f, err);
+        if (status == DM_OK)
+            *kept = f.kept;
+        else
+            dm_batch_free(f.kept);
+    }
+    dm_key_list_release(&f.keys);
+    dm_suppressed_unref(f.set);
+    return status;
+}
+
+enum dm_status dm_suppress_select(const struct dm_suppressed *set, const struct dm_batch *batch,
+                                  uint32_t *selection, size_t *n, uint64_t *suppressed, struct dm_error *err)
+{
+    struct filter f = {.batch = batch};
+    enum dm_status status = dm_key_list_encode(&f.keys, batch, err);
+    *n = 0;
+    for (size_t i = 0; i < batch->rows && status == DM_OK; i++) {
+        size_t len = f.keys.offsets[i + 1] - f.keys.offsets[i];
+        if (dm_suppressed_has(set, f.keys.bytes.data + f.keys.offsets[i], len))
+            (*suppressed)++;
+        else
+            selection[(*n)++] = (uint32_t)i;
+    }
+    dm_key_list_release(&f.keys);
+    return status;
+}
+
+/* ---- bad rows ---- */
+
+/* The text of a JSON value into the column; false: it is none of its values. */
+static bool parse_slice(struct dm_column *c, const struct dm_json_slice *v)
+{
+    struct dm_value_problem problem;
+    if (v->kind == DM_JSON_NULL || v->kind == DM_JSON_OBJECT)
+        return false;
+    if (v->kind != DM_JSON_STRING || !v->escaped)
+        return dm_value_parse(c, v->text, v->n, &problem);
+    char *plain = dm_xalloc(v->n + 1);
+    size_t len = 0;
+    bool ok = dm_json_unescape(v, plain, &len) && dm_value_parse(c, plain, len, &problem);
+    free(plain);
+    return ok;
+}
+
+static bool same_name(const struct dm_json_slice *key, const char *name)
+{
+    if (!key->escaped)
+        return key->n == strlen(name) && memcmp(key->text, name, key->n) == 0;
+    char *plain = dm_xalloc(key->n + 1);
+    size_t len = 0;
+    bool same = dm_json_unescape(key, plain, &len) && len == strlen(name) && memcmp(plain, name, len) == 0;
+    free(plain);
+    return same;
+}
+
+/* The value of a member of the object; false: it has none of that name. */
+static bool member_of(const char *json, const char *name, struct dm_json_slice *value)
+{
+    struct dm_json_scan s = dm_json_scan_of(json, strlen(json));
+    bool first = true, more = true, found = false;
+    if (!dm_json_scan_open(&s, '{'))
+        return false;
+    struct dm_json_slice key, v;
+    while (dm_json_scan_member(&s, &first, &more, &key, &v) && more)
+        if (same_name(&key, name)) {
+            *value = v;
+            found = true;
+        }
+    return found;
+}
+
+static bool batch_is_suppressed(const struct dm_suppressed *set, struct dm_batch *b)
+{
+    struct dm_error ignored = {0};
+    struct dm_buffer key;
+    dm_buffer_init(&key, DM_KEY_MAX_BYTES);
+    dm_batch_end_row(b, DM_OP_COPY);
+    bool is = dm_key_encode(b, 0, &key, &ignored) == DM_OK && dm_suppressed_has(set, key.data, key.len);
+    dm_buffer_release(&key);
+    return is;
+}
+
+static struct dm_schema *keys_only(const struct dm_schema *schema)
+{
+    struct dm_schema *s = dm_schema_new();
+    for (size_t k = 0; k < schema->n_keys; k++) {
+        const struct dm_field *f = &schema->fields[schema->keys[k]];
+        dm_schema_add(s, f->name, f->type);
+        dm_schema_add_key(s, (uint32_t)k);
+    }
+    return s;
+}
+
+static bool raw_is_suppressed(const struct dm_suppressed *set, const struct dm_schema *keys, const char *raw)
+{
+    struct dm_batch *b = dm_batch_new(keys);
+    bool whole = true;
+    for (size_t k = 0; k < keys->n_fields && whole; k++) {
+        struct dm_json_slice v;
+        whole = member_of(raw, keys->fields[k].name, &v) && parse_slice(&b->columns[k], &v);
+    }
+    bool is = whole && batch_is_suppressed(set, b);
+    dm_batch_free(b);
+    return is;
+}
+
+/* A key of one column as text: plain, or quoted like in JSON. */
+static bool text_is_suppressed(const struct dm_suppressed *set, const struct dm_schema *keys,
+                               const char *text)
+{
+    bool is = false;
+    for (int quoted = 0; quoted < 2 && !is; quoted++) {
+        struct dm_batch *b = dm_batch_new(keys);
+        struct dm_json_slice v = {.text = text, .n = strlen(text), .kind = DM_JSON_STRING};
+        struct dm_json_scan s = dm_json_scan_of(text, strlen(text));
+        bool ok = quoted == 0 || (dm_json_scan_value(&s, &v) && v.kind == DM_JSON_STRING);
+        is = ok && parse_slice(&b->columns[0], &v) && batch_is_suppressed(set, b);
+        dm_batch_free(b);
+    }
+    return is;
+}
+
+bool dm_suppressed_bad_row(const struct dm_suppressed *set, const struct dm_schema *schema, const char *raw,
+                           const char *key)
+{
+    if (set == NULL || schema == NULL || schema->n_keys == 0)
+        return false;
+    struct dm_schema *keys = keys_only(schema);
+    bool is = raw != NULL && raw_is_suppressed(set, keys, raw);
+    if (!is && key != NULL)
+        is = raw_is_suppressed(set, keys, key); /* SQLite's keys are objects, too */
+    if (!is && key != NULL && keys->n_fields == 1)
+        is = text_is_suppressed(set, keys, key);
+    dm_schema_unref(keys);
+    return is;
+}
+
+bool dm_suppress_bad_row(struct dm_mirror *m, struct dm_target *t, const struct dm_bad_row *row)
+{
+    struct dm_suppressed *set = dm_suppression_of(m->suppression, t->state.id);
+    if (set == NULL)
+        return false;
+    const struct dm_dataset *d = NULL;
+    struct dm_error ignored = {0};
+    bool is = dm_lake_dataset(m->lake, t->state.namespace, t->state.name, &d, &ignored) == DM_OK &&
+              d != NULL && dm_suppressed_bad_row(set, d->schema, row->raw, row->key);
+    t->state.suppressed += is;
+    dm_suppressed_unref(set);
+    return is;
+}

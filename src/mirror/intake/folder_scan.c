@@ -1,0 +1,102 @@
+#include "mirror/intake/folder_scan.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "config/config.h"
+
+static bool wanted_name(const char *name, const char *pattern)
+{
+    size_t n = strlen(name);
+    if (name[0] == '.' || (n >= 4 && strcmp(name + n - 4, ".tmp") == 0))
+        return false;
+    return dm_glob_match(pattern, name);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct dm_watched_file *x = a;
+    const struct dm_watched_file *y = b;
+    return strcmp(x->name, y->name);
+}
+
+static void add(struct dm_folder_scan *scan, size_t *room, const char *name, const struct stat *st)
+{
+    if (scan->n == *room) {
+        *room = *room * 2 + 16;
+        scan->files = dm_xrealloc(scan->files, *room, sizeof *scan->files);
+    }
+    scan->files[scan->n++] = (struct dm_watched_file){.name = dm_xstrdup(name),
+                                                      .bytes = (uint64_t)st->st_size,
+                                                      .changed_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 +
+                                                                    st->st_mtim.tv_nsec};
+}
+
+static enum dm_status list(struct dm_folder_scan *out, const char *folder, const char *pattern,
+                           struct dm_error *err)
+{
+    DIR *dir = opendir(folder);
+    if (dir == NULL) {
+        (void)dm_fail_errno(err, "cannot read the folder %s", folder);
+        err->class = DM_ERROR_TRANSIENT; /* it may be made, or mounted, at any time */
+        return DM_FAIL;
+    }
+    size_t room = 0;
+    for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        struct stat st;
+        /* A file that has just gone is as good as none. */
+        if (wanted_name(e->d_name, pattern) && fstatat(dirfd(dir), e->d_name, &st, 0) == 0 &&
+            S_ISREG(st.st_mode))
+            add(out, &room, e->d_name, &st);
+    }
+    (void)closedir(dir);
+    if (out->n > 0)
+        qsort(out->files, out->n, sizeof *out->files, by_name);
+    return DM_OK;
+}
+
+/* Takes over what is known of the file. */
+static void carry_over(struct dm_watched_file *now, struct dm_watched_file *before)
+{
+    if (now->bytes != before->bytes || now->changed_ns != before->changed_ns)
+        return;
+    now->settled = true;
+    now->state = before->state;
+    now->problem = before->problem;
+    now->tried_us = before->tried_us;
+    before->problem = NULL;
+}
+
+enum dm_status dm_folder_scan(struct dm_folder_scan *scan, const char *folder, const char *pattern,
+                              int64_t settled_after_ms, struct dm_error *err)
+{
+    struct dm_folder_scan now = {0};
+    if (list(&now, folder, pattern, err) != DM_OK)
+        return DM_FAIL;
+    int64_t settled_ns = (dm_clock_wall_us() - settled_after_ms * 1000) * 1000;
+    for (size_t i = 0, k = 0; i < now.n; i++) {
+        struct dm_watched_file *f = &now.files[i];
+        f->settled = f->changed_ns <= settled_ns;
+        while (k < scan->n && strcmp(scan->files[k].name, f->name) < 0)
+            k++;
+        if (k < scan->n && strcmp(scan->files[k].name, f->name) == 0)
+            carry_over(f, &scan->files[k]);
+    }
+    dm_folder_scan_release(scan);
+    *scan = now;
+    return DM_OK;
+}
+
+void dm_folder_scan_release(struct dm_folder_scan *scan)
+{
+    for (size_t i = 0; i < scan->n; i++) {
+        free(scan->files[i].name);
+        free(scan->files[i].problem);
+    }
+    free(scan->files);
+    *scan = (struct dm_folder_scan){0};
+}

@@ -1,0 +1,377 @@
+#include "mirror/intake/folder_watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "mirror/intake/folder_scan.h"
+#include "mirror/intake/intake.h"
+#include "mirror/intake/receipt.h"
+
+enum { first_wait_ms = 500, health_every_ms = 1000 };
+
+struct watch {
+    struct dm_pipeline_options options;
+    struct dm_mirror *m;
+    const struct dm_source_config *config;
+    struct dm_folder_scan scan;
+    uint64_t taken;                        /* files, since the start */
+    const struct dm_watched_file *halted;  /* the bad file that the others wait for; of the present scan */
+    const struct dm_watched_file *growing; /* … or the one that is still being written */
+    atomic_int stop;                       /* for the intake in hand */
+    int64_t health_us;
+};
+
+static bool stopping(const struct watch *w)
+{
+    return *w->m->stop != 0 || w->m->ending;
+}
+
+static bool skips(const struct watch *w)
+{
+    return strcmp(w->config->on_bad_file, "skip") == 0;
+}
+
+/* ---- what the status shows ---- */
+
+static uint64_t waiting_bytes(const struct watch *w, int64_t *lag_us)
+{
+    uint64_t bytes = 0;
+    int64_t oldest = INT64_MAX;
+    for (size_t i = 0; i < w->scan.n; i++) {
+        const struct dm_watched_file *f = &w->scan.files[i];
+        if (f->state != DM_WATCHED_NEW && (f->state != DM_WATCHED_BAD || skips(w)))
+            continue;
+        bytes += f->bytes;
+        oldest = f->changed_ns / 1000 < oldest ? f->changed_ns / 1000 : oldest;
+    }
+    int64_t now = dm_clock_wall_us();
+    *lag_us = oldest != INT64_MAX && now > oldest ? now - oldest : 0;
+    return bytes;
+}
+
+/* The first bad file, and how many others there are. */
+static char *problems(const struct watch *w)
+{
+    const struct dm_watched_file *first = NULL;
+    size_t others = 0;
+    for (size_t i = 0; i < w->scan.n; i++) {
+        if (w->scan.files[i].state != DM_WATCHED_BAD)
+            continue;
+        others += first != NULL;
+        first = first != NULL ? first : &w->scan.files[i];
+    }
+    if (first == NULL)
+        return w->growing != NULL
+                   ? dm_xasprintf("waiting for %s, which is still being written", w->growing->name)
+                   : NULL;
+    return others == 0 ? dm_xstrdup(first->problem)
+                       : dm_xasprintf("%s (and %zu more bad files)", first->problem, others);
+}
+
+/* A commit in progress may hold the mutex long: then the next time. */
+static void tell_health(struct watch *w, const char *state, const char *error, bool now)
+{
+    int64_t clock = dm_clock_monotonic_us();
+    if (!now && clock - w->health_us < (int64_t)health_every_ms * 1000)
+        return;
+    if (now)
+        (void)pthread_mutex_lock(&w->m->lake_mutex);
+    else if (pthread_mutex_trylock(&w->m->lake_mutex) != 0)
+        return;
+    w->health_us = clock;
+    int64_t lag_us;
+    uint64_t bytes = waiting_bytes(w, &lag_us);
+    struct dm_error err = {0};
+    if (dm_state_put_health(dm_lake_sqlite(w->m->lake), w->config->name, "files", state, error, bytes, lag_us,
+                            &err) != DM_OK)
+        dm_log_error(DM_LOG_WARN, w->config->name, &err);
+    (void)pthread_mutex_unlock(&w->m->lake_mutex);
+}
+
+static void tell_present_health(struct watch *w, bool now)
+{
+    char *why = problems(w);
+    tell_health(w, w->halted != NULL ? "stopped" : "running", why, now);
+    free(why);
+}
+
+/* ---- one file ---- */
+
+static enum dm_status hash_file(const char *path, char out[33], struct dm_error *err)
+{
+    enum { chunk_bytes = 1 << 20 };
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return dm_fail_errno(err, "cannot open %s", path);
+    XXH3_state_t *state = XXH3_createState();
+    uint8_t *chunk = dm_xalloc(chunk_bytes);
+    (void)XXH3_128bits_reset(state);
+    ssize_t n;
+    while ((n = read(fd, chunk, chunk_bytes)) > 0 || (n < 0 && errno == EINTR))
+        if (n > 0)
+            (void)XXH3_128bits_update(state, chunk, (size_t)n);
+    enum dm_status status = n == 0 ? DM_OK : dm_fail_errno(err, "cannot read %s", path);
+    XXH128_hash_t h = XXH3_128bits_digest(state);
+    (void)snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, h.high64, h.low64);
+    (void)XXH3_freeState(state);
+    free(chunk);
+    close(fd);
+    return status;
+}
+
+/* What the receipts of a file's name say: "<source>/<name>/<bytes>/<changed>/<hash>". */
+struct known {
+    char same[64];    /* "<bytes>/<changed>/": the very file */
+    const char *hash; /* "/<hash>": its content; NULL: not computed */
+    size_t skip;      /* length of "<source>/<name>/" */
+    bool taken;
+};
+
+static void look_at_key(void *ctx, const char *key)
+{
+    struct known *k = ctx;
+    const char *rest = key + k->skip;
+    size_t n = strlen(rest), h = k->hash != NULL ? strlen(k->hash) : 0;
+    k->taken |= strncmp(rest, k->same, strlen(k->same)) == 0;
+    k->taken |= h > 0 && n > h && rest[n - h - 1] == '/' && strcmp(rest + n - h, k->hash) == 0;
+}
+
+static enum dm_status is_taken(struct watch *w, const struct dm_watched_file *f, const char *hash,
+                               bool *taken, struct dm_error *err)
+{
+    struct known k = {.hash = hash};
+    (void)snprintf(k.same, sizeof k.same, "%" PRIu64 "/%" PRId64 "/", f->bytes, f->changed_ns);
+    char *prefix = dm_xasprintf("%s/%s/", w->config->name, f->name);
+    k.skip = strlen(prefix);
+    (void)pthread_mutex_lock(&w->m->lake_mutex);
+    enum dm_status status =
+        dm_receipt_keys(dm_lake_sqlite(w->m->lake), "file", w->config->dataset, prefix, look_at_key, &k, err);
+    (void)pthread_mutex_unlock(&w->m->lake_mutex);
+    free(prefix);
+    *taken = k.taken;
+    return status;
+}
+
+/* In the commit: how far the source is. */
+struct position {
+    struct watch *watch;
+    const struct dm_watched_file *file;
+};
+
+static enum dm_status put_position(void *ctx, struct sqlite3 *db, struct dm_error *err)
+{
+    const struct position *p = ctx;
+    struct dm_source_state state;
+    if (dm_state_source(db, p->watch->config->name, &state, err) != DM_OK)
+        return DM_FAIL;
+    return dm_state_put_position(db, p->watch->config->name, "files", state.position + 1, p->file->name,
+                                 p->file->changed_ns / 1000, err);
+}
+
+static void progress(void *ctx, uint64_t rows, uint64_t done, uint64_t total)
+{
+    struct watch *w = ctx;
+    (void)rows;
+    (void)done;
+    (void)total;
+    if (*w->m->stop > 0) /* the file is taken at the next start instead */
+        w->stop = 1;
+    tell_present_health(w, false);
+}
+
+static struct dm_change_options change_options(const struct dm_source_config *c)
+{
+    struct dm_change_options o = {.version_field = -1,
+                                  .delimiter = c->delimiter != NULL ? c->delimiter[0] : 0,
+                                  .null_text = c->null_text,
+                                  .strict_columns = c->strict_columns};
+    o.format = strcmp(c->format, "csv") == 0       ? DM_CHANGES_CSV
+               : strcmp(c->format, "json") == 0    ? DM_CHANGES_JSON
+               : strcmp(c->format, "parquet") == 0 ? DM_CHANGES_PARQUET
+                                                   : DM_CHANGES_AUTO;
+    return o;
+}
+
+static void tell_taken(struct watch *w, const struct dm_watched_file *f, const struct dm_intake_job *job)
+{
+    const struct dm_intake_counts *c = &job->counts;
+    dm_log(c->quarantined > 0 ? DM_LOG_WARN : DM_LOG_INFO,
+           "%s: %s taken into %s: %" PRIu64 " rows, %" PRIu64 " upserted, %" PRIu64 " deleted, %" PRIu64
+           " stale, %" PRIu64 " quarantined",
+           w->config->name, f->name, job->dataset, c->received, c->upserted, c->deleted, c->stale,
+           c->quarantined);
+    for (size_t i = 0; i < job->n_notes; i++)
+        dm_log(DM_LOG_DEBUG, "%s: %s: %s", w->config->name, f->name, job->notes[i]);
+}
+
+static void mark_bad(struct watch *w, struct dm_watched_file *f, const struct dm_error *why)
+{
+    bool news = f->problem == NULL;
+    free(f->problem);
+    f->problem =
+        dm_xasprintf("%s: %s%s%s", f->name, why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
+    f->state = DM_WATCHED_BAD;
+    f->tried_us = dm_clock_monotonic_us();
+    if (news)
+        dm_log(DM_LOG_ERROR, "%s: %s", w->config->name, f->problem);
+}
+
+/* DM_FAIL: nothing can be taken now. A bad file is no failure. */
+static enum dm_status take(struct watch *w, struct dm_watched_file *f, struct dm_error *err)
+{
+    char hash[33];
+    char *path = dm_xasprintf("%s/%s", w->config->path, f->name);
+    bool taken = false;
+    enum dm_status status = is_taken(w, f, NULL, &taken, err);
+    if (status == DM_OK && !taken)
+        status = hash_file(path, hash, err);
+    if (status == DM_OK && !taken)
+        status = is_taken(w, f, hash, &taken, err);
+    if (status != DM_OK || taken) {
+        if (status == DM_OK)
+            f->state = DM_WATCHED_TAKEN;
+        free(path);
+        return status;
+    }
+    struct position position = {.watch = w, .file = f};
+    char *key = dm_xasprintf("%s/%s/%" PRIu64 "/%" PRId64 "/%s", w->config->name, f->name, f->bytes,
+                             f->changed_ns, hash);
+    struct dm_intake_job job = {.dataset = w->config->dataset,
+                                .source = w->config->name,
+                                .origin = f->name,
+                                .path = path,
+                                .options = change_options(w->config),
+                                .receipt_kind = "file",
+                                .receipt_key = key,
+                                .extra = put_position,
+                                .extra_ctx = &position,
+                                .stop = &w->stop};
+    status = dm_intake(w->m, &job, 1, progress, w, err);
+    if (status == DM_OK && job.error.class != DM_ERROR_NONE) {
+        mark_bad(w, f, &job.error);
+        if (job.unknown_dataset) /* it may be declared at any time */
+            f->tried_us = 0;
+    } else if (status == DM_OK) {
+        f->state = DM_WATCHED_TAKEN;
+        free(f->problem);
+        f->problem = NULL;
+        w->taken++;
+        tell_taken(w, f, &job);
+    }
+    dm_intake_job_release(&job);
+    free(key);
+    free(path);
+    return status;
+}
+
+/* ---- the folder ---- */
+
+static bool due_again(const struct watch *w, const struct dm_watched_file *f)
+{
+    return f->tried_us == 0 || dm_clock_monotonic_us() - f->tried_us >= w->m->config->retry_max_ms * 1000;
+}
+
+/* Takes what is ready, in order. *left: files that are not taken yet (bad ones that are skipped do not count). */
+static enum dm_status take_all(struct watch *w, size_t *left, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    w->halted = NULL;
+    w->growing = NULL;
+    *left = 0;
+    for (size_t i = 0; i < w->scan.n && status == DM_OK && !stopping(w); i++) {
+        struct dm_watched_file *f = &w->scan.files[i];
+        if (f->state == DM_WATCHED_TAKEN)
+            continue;
+        if (!f->settled) {
+            w->growing = f;
+            *left = w->scan.n - i;
+            break;
+        }
+        if (f->state == DM_WATCHED_NEW || due_again(w, f))
+            status = take(w, f, err);
+        if (f->state == DM_WATCHED_BAD && !skips(w)) {
+            w->halted = f;
+            *left = w->scan.n - i;
+            break;
+        }
+        tell_present_health(w, false);
+    }
+    return status;
+}
+
+static void pause_ms(const struct watch *w, int64_t ms)
+{
+    int64_t until = dm_clock_monotonic_us() + ms * 1000;
+    for (int64_t now = 0; !stopping(w) && now < until; now = dm_clock_monotonic_us())
+        dm_clock_sleep_ms(ms < 50 ? ms : 50);
+}
+
+static enum dm_status one_round(struct watch *w, bool *done, struct dm_error *err)
+{
+    size_t left = 0;
+    enum dm_status status =
+        dm_folder_scan(&w->scan, w->config->path, w->config->pattern, w->config->poll_interval_ms, err);
+    w->halted = NULL; /* what they point to is gone */
+    w->growing = NULL;
+    if (status == DM_OK)
+        status = take_all(w, &left, err);
+    if (status != DM_OK || stopping(w))
+        return status;
+    tell_present_health(w, true);
+    if (!w->options.until_caught_up)
+        return DM_OK;
+    *done = left == 0;
+    if (w->halted != NULL)
+        return dm_fail(err, DM_ERROR_DATA, "mend the file, take it away, or set on_bad_file: skip", "%s",
+                       w->halted->problem);
+    return DM_OK;
+}
+
+enum dm_status dm_folder_watch_run(const struct dm_pipeline_options *options, struct dm_error *err)
+{
+    struct watch *w = dm_xzalloc(1, sizeof *w);
+    w->options = *options;
+    w->m = options->mirror;
+    w->config = options->config;
+    int64_t wait_ms = first_wait_ms;
+    enum dm_status status = DM_OK;
+    bool done = false;
+    while (!done && !stopping(w)) {
+        struct dm_error why = {0};
+        status = one_round(w, &done, &why);
+        if (status == DM_OK) {
+            wait_ms = first_wait_ms;
+            if (!done)
+                pause_ms(w, w->config->poll_interval_ms);
+            continue;
+        }
+        if (stopping(w)) { /* a file in hand is taken at the next start */
+            status = DM_OK;
+            break;
+        }
+        bool retry = why.class == DM_ERROR_TRANSIENT;
+        tell_health(w, retry ? "retrying" : "stopped", why.message, true);
+        *err = why;
+        if (!retry)
+            break;
+        dm_log(DM_LOG_WARN, "%s: %s; trying again in %.1f s", w->config->name, why.message,
+               (double)wait_ms / 1000.0);
+        pause_ms(w, wait_ms);
+        wait_ms = wait_ms * 2 < w->m->config->retry_max_ms ? wait_ms * 2 : w->m->config->retry_max_ms;
+        status = DM_OK;
+    }
+    if (status == DM_OK)
+        tell_health(w, "stopped", NULL, true);
+    dm_folder_scan_release(&w->scan);
+    free(w);
+    return status;
+}
