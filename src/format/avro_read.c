@@ -327,6 +327,22 @@ enum dm_status dm_avro_get_long(struct dm_avro_reader *r, const struct dm_avro_t
     return DM_OK;
 }
 
+enum dm_status dm_avro_get_bool(struct dm_avro_reader *r, const struct dm_avro_type *type, bool *out,
+                                struct dm_error *err)
+{
+    if (dm_avro_resolve(r, &type, err) != DM_OK || spend(r, 1, err) != DM_OK)
+        return DM_FAIL;
+    *out = false;
+    if (type->kind == DM_AVRO_NULL)
+        return DM_OK;
+    if (type->kind != DM_AVRO_BOOLEAN)
+        return unexpected(type, "a boolean", err);
+    if (remaining(r) < 1)
+        return truncated(err);
+    *out = *r->at++ != 0;
+    return DM_OK;
+}
+
 enum dm_status dm_avro_get_bytes(struct dm_avro_reader *r, const struct dm_avro_type *type,
                                  const uint8_t **out, size_t *n, struct dm_error *err)
 {

@@ -71,6 +71,9 @@ enum dm_status dm_avro_resolve(struct dm_avro_reader *r, const struct dm_avro_ty
 /* INT or LONG, or a union with them; null gives `if_null`. */
 enum dm_status dm_avro_get_long(struct dm_avro_reader *r, const struct dm_avro_type *type, int64_t if_null,
                                 int64_t *out, struct dm_error *err) DM_MUST_USE;
+/* BOOLEAN, or a union with it; null gives false. */
+enum dm_status dm_avro_get_bool(struct dm_avro_reader *r, const struct dm_avro_type *type, bool *out,
+                                struct dm_error *err) DM_MUST_USE;
 /* STRING, BYTES or FIXED, or a union with them; null gives *out = NULL (an empty value does not). */
 enum dm_status dm_avro_get_bytes(struct dm_avro_reader *r, const struct dm_avro_type *type,
                                  const uint8_t **out, size_t *n, struct dm_error *err) DM_MUST_USE;

@@ -106,6 +106,12 @@ void dm_avro_put_long(struct dm_avro_writer *w, int64_t value)
     put_varint(w, &w->block, value);
 }
 
+void dm_avro_put_bool(struct dm_avro_writer *w, bool value)
+{
+    const uint8_t byte = value;
+    put(w, &w->block, &byte, 1);
+}
+
 void dm_avro_put_bytes(struct dm_avro_writer *w, const void *bytes, size_t n)
 {
     put_sized(w, &w->block, bytes, n);

@@ -19,6 +19,8 @@
 #ifndef DM_FORMAT_AVRO_WRITE_H
 #define DM_FORMAT_AVRO_WRITE_H
 
+#include <stdbool.h>
+
 #include "base/buffer.h"
 
 enum dm_avro_codec { DM_AVRO_CODEC_NULL, DM_AVRO_CODEC_DEFLATE };
@@ -45,6 +47,7 @@ void dm_avro_writer_begin(struct dm_avro_writer *w, struct dm_buffer *out, const
                           struct dm_error *err);
 /* int, long, enum; also union branches and item counts */
 void dm_avro_put_long(struct dm_avro_writer *w, int64_t value);
+void dm_avro_put_bool(struct dm_avro_writer *w, bool value);
 void dm_avro_put_bytes(struct dm_avro_writer *w, const void *bytes, size_t n);
 void dm_avro_put_text(struct dm_avro_writer *w, const char *text);
 /* For a union of null and something: the branch, and the value unless it is null (value < 0; text NULL). */

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "lake/commit_internal.h"
+#include "lake/iceberg/day_spec.h"
 
 /* Stands in by_name for a dataset that the commit dropped or renamed away. */
 static struct table_commit gone;
@@ -133,6 +134,7 @@ static enum dm_status touch(struct dm_commit *c, const char *namespace, const ch
             t->location = dm_xstrdup(table->ds->pub.location);
             t->live = table->ds->pub.files;
             t->n_live = table->ds->pub.n_files;
+            t->day_field = table->ds->pub.day_field;
         }
     }
     if (t == NULL || t == &gone)
@@ -220,6 +222,40 @@ enum dm_status dm_commit_create(struct dm_commit *c, const char *namespace, cons
     enum dm_status status = create(c, namespace, name, schema, err);
     lake_unlock(c->lake);
     return status;
+}
+
+static const struct dm_schema *schema_of(const struct table_commit *t)
+{
+    return t->schema != NULL ? t->schema : t->table->ds->pub.schema;
+}
+
+enum dm_status dm_commit_divide_by_day(struct dm_commit *c, const char *namespace, const char *name,
+                                       int32_t field_id, struct dm_error *err)
+{
+    struct table_commit *t = NULL;
+    lake_lock(c->lake);
+    enum dm_status status = touch(c, namespace, name, &t, err);
+    int at = status == DM_OK ? dm_schema_find_id(schema_of(t), field_id) : -1;
+    if (status == DM_OK && (t->table != NULL || t->n_added > 0))
+        status = dm_fail(err, DM_ERROR_FATAL, NULL, "%s.%s: only a new dataset can be divided by day",
+                         namespace, name);
+    else if (status == DM_OK && (at < 0 || !dm_day_has(schema_of(t)->fields[at].type)))
+        status = dm_fail(err, DM_ERROR_FATAL, NULL, "%s.%s: the days of a column that is no time", namespace,
+                         name);
+    if (status == DM_OK)
+        t->day_field = field_id;
+    lake_unlock(c->lake);
+    return status;
+}
+
+int32_t dm_commit_day_field(struct dm_commit *c, const char *namespace, const char *name)
+{
+    struct table_commit *t = NULL;
+    struct dm_error ignored = {0};
+    lake_lock(c->lake);
+    int32_t field = touch(c, namespace, name, &t, &ignored) == DM_OK ? t->day_field : 0;
+    lake_unlock(c->lake);
+    return field;
 }
 
 enum dm_status dm_commit_set_schema(struct dm_commit *c, const char *namespace, const char *name,
@@ -372,6 +408,9 @@ enum dm_status dm_commit_add_file(struct dm_commit *c, const char *namespace, co
                             find_live(t, number) < t->n_live))
         status = dm_fail(err, DM_ERROR_FATAL, NULL, "%s is not a new data file %u of %s.%s", path, number,
                          namespace, name);
+    int32_t day = DM_NO_DAY;
+    if (status == DM_OK && t->day_field != 0 && result->rows > 0)
+        status = dm_day_of_file(schema_of(t), t->day_field, result, &day, err);
     if (status == DM_OK && result->rows > UINT32_MAX)
         status =
             dm_fail(err, DM_ERROR_FATAL, NULL, "%s has more rows than a deletion vector can address", path);
@@ -380,6 +419,7 @@ enum dm_status dm_commit_add_file(struct dm_commit *c, const char *namespace, co
                                         .path = dm_xstrdup(path),
                                         .rows = result->rows,
                                         .bytes = result->file_bytes,
+                                        .day = day,
                                         .first_row_id = -1},
                                .n_stats = result->n_stats,
                                .gone = result->rows == 0};

@@ -91,6 +91,7 @@ static struct lake_table *new_table(const struct table_commit *t)
     table->ds->next_key = 1;
     table->ds->pub.location = dm_xstrdup(t->location);
     table->ds->pub.format_version = t->meta->format_version;
+    table->ds->pub.day_field = t->day_field;
     table->next_file = t->next_file;
     return table;
 }

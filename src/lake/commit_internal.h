@@ -25,6 +25,7 @@ struct table_commit {
     bool renamed;
     bool data_folder_made;
     bool expire;                    /* nothing older than this commit stays */
+    int32_t day_field;              /* 0: not divided by day */
     uint32_t next_file;             /* created tables; others count in table->next_file */
     const struct dm_schema *schema; /* NULL: as it is */
     size_t n_added;
@@ -70,6 +71,7 @@ struct snapshot_counts {
     uint64_t removed_files, removed_rows, removed_bytes;
     uint64_t added_vectors, added_positions;
     uint64_t removed_vectors, removed_positions;
+    uint64_t changed_partitions; /* 1 without days */
     uint64_t total_files, total_rows, total_bytes, total_vectors, total_positions;
 };
 
@@ -81,6 +83,7 @@ struct manifest_job {
     int64_t snapshot_id;
     int64_t sequence_number;
     const char *schema_json;
+    const struct dm_day_spec *days;
     int64_t *next_row_id; /* NULL: no row lineage */
     size_t n_added;
     struct dm_manifest_entry *added;

@@ -181,8 +181,12 @@ static void count_entries(const struct manifest_job *job, const struct dm_manife
                           struct dm_manifest_file *f)
 {
     f->min_sequence_number = job->sequence_number;
+    f->days =
+        (struct dm_day_range){.by_day = job->days->source_id != 0, .first = DM_NO_DAY, .last = DM_NO_DAY};
     for (size_t i = 0; i < m->n_entries; i++) {
         const struct dm_manifest_entry *e = &m->entries[i];
+        if (f->days.by_day)
+            dm_day_range_add(&f->days, e->day);
         switch (e->status) {
         case DM_ENTRY_ADDED:
             f->added_files++;
@@ -219,7 +223,8 @@ static enum dm_status write_manifest(struct manifest_job *job, struct dm_manifes
     }
     struct dm_buffer bytes;
     dm_buffer_init(&bytes, MAX_MANIFEST_BYTES);
-    enum dm_status status = dm_manifest_encode(m, job->schema_json, t->meta->current_schema_id, &bytes, err);
+    enum dm_status status =
+        dm_manifest_encode(m, job->schema_json, t->meta->current_schema_id, job->days, &bytes, err);
     if (status == DM_OK) {
         char random[17];
         char *path = dm_xasprintf("%s/metadata/%s-%" PRId64 "-%s.avro", t->location,

@@ -58,7 +58,7 @@ static void add_counters(struct summary *s, const struct snapshot_counts *n, int
     add_count(s, format_version >= 3 ? "removed-dvs" : "removed-position-delete-files", n->removed_vectors);
     add_count(s, "added-position-deletes", n->added_positions);
     add_count(s, "removed-position-deletes", n->removed_positions);
-    add_total(s, "changed-partition-count", 1);
+    add_total(s, "changed-partition-count", n->changed_partitions);
     add_total(s, "total-records", n->total_rows);
     add_total(s, "total-files-size", n->total_bytes);
     add_total(s, "total-data-files", n->total_files);

@@ -87,6 +87,31 @@ static enum dm_status resolve_deletes(struct table_commit *t, struct dm_error *e
     return DM_OK;
 }
 
+static int compare_days(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The days of which files or vectors come or go. */
+static uint64_t changed_partitions(const struct table_commit *t)
+{
+    int32_t *days = dm_xalloc((t->n_live + t->n_added + 1) * sizeof *days);
+    uint64_t n = 0, distinct = 0;
+    for (size_t i = 0; i < t->n_live; i++)
+        if ((t->live_removed != NULL && t->live_removed[i]) ||
+            (t->live_deleted != NULL && t->live_deleted[i] != NULL))
+            days[n++] = t->live[i].day;
+    for (size_t i = 0; i < t->n_added; i++)
+        if (!t->added[i].gone)
+            days[n++] = t->added[i].file.day;
+    qsort(days, n, sizeof *days, compare_days);
+    for (uint64_t i = 0; i < n; i++)
+        distinct += i == 0 || days[i] != days[i - 1];
+    free(days);
+    return distinct;
+}
+
 static void count_changes(struct table_write *w)
 {
     struct snapshot_counts *n = &w->n;
@@ -126,6 +151,7 @@ static void count_changes(struct table_write *w)
         n->added_vectors += f->deleted_rows > 0;
         n->added_positions += f->deleted_rows;
     }
+    n->changed_partitions = t->day_field != 0 ? changed_partitions(t) : 1;
     n->total_files += n->added_files;
     n->total_rows += n->added_rows;
     n->total_bytes += n->added_bytes;
@@ -138,8 +164,8 @@ static void count_changes(struct table_write *w)
 
 /* ---- deletion vectors ---- */
 
-static enum dm_status write_puffin(struct table_write *w, struct dm_puffin_vector *vectors, size_t n,
-                                   struct dm_error *err)
+static enum dm_status write_puffin(struct table_write *w, struct dm_puffin_vector *vectors,
+                                   const int32_t *days, size_t n, struct dm_error *err)
 {
     struct dm_buffer bytes;
     dm_buffer_init(&bytes, MAX_FILE_BYTES);
@@ -159,6 +185,7 @@ static enum dm_status write_puffin(struct table_write *w, struct dm_puffin_vecto
                 .sequence_number = -1,
                 .file_sequence_number = -1,
                 .content = DM_CONTENT_POSITION_DELETES,
+                .day = days[i],
                 .file_path = dm_xstrdup(uri),
                 .file_format = dm_xstrdup("PUFFIN"),
                 .record_count = (int64_t)roaring_bitmap_get_cardinality(vectors[i].deleted),
@@ -181,23 +208,27 @@ static enum dm_status write_vectors(struct table_write *w, struct dm_error *err)
         return DM_OK;
     struct dm_puffin_vector *vectors = dm_xzalloc((size_t)w->n.added_vectors, sizeof *vectors);
     char **uris = dm_xzalloc((size_t)w->n.added_vectors, sizeof *uris);
+    int32_t *days = dm_xzalloc((size_t)w->n.added_vectors, sizeof *days);
     size_t n = 0;
     for (size_t i = 0; t->live_deleted != NULL && i < t->n_live; i++)
         if (t->live_deleted[i] != NULL) {
             uris[n] = dm_store_uri(t->live[i].path);
+            days[n] = t->live[i].day;
             vectors[n] = (struct dm_puffin_vector){.data_file = uris[n], .deleted = t->live_deleted[i]};
             n++;
         }
     for (size_t i = 0; i < t->n_added; i++)
         if (!t->added[i].gone && t->added[i].file.deleted_rows > 0) {
             uris[n] = dm_store_uri(t->added[i].file.path);
+            days[n] = t->added[i].file.day;
             vectors[n] = (struct dm_puffin_vector){.data_file = uris[n], .deleted = t->added[i].file.deleted};
             n++;
         }
-    enum dm_status status = write_puffin(w, vectors, n, err);
+    enum dm_status status = write_puffin(w, vectors, days, n, err);
     for (size_t i = 0; i < n; i++)
         free(uris[i]);
     free(uris);
+    free(days);
     free(vectors);
     return status;
 }
@@ -220,6 +251,7 @@ static void make_data_entries(struct table_write *w)
                                         .content = DM_CONTENT_DATA,
                                         .file_path = dm_store_uri(a->file.path),
                                         .file_format = dm_xstrdup("PARQUET"),
+                                        .day = a->file.day,
                                         .record_count = (int64_t)a->file.rows,
                                         .file_bytes = (int64_t)a->file.bytes,
                                         .first_row_id = -1,
@@ -237,8 +269,10 @@ static enum dm_status write_manifests(struct table_write *w, struct dm_error *er
 {
     struct table_commit *t = w->t;
     char *schema = NULL;
+    struct dm_day_spec days = {0};
     if (dm_schema_json(dm_metadata_schema(t->meta), t->meta->format_version, &schema, err) != DM_OK)
         return DM_FAIL;
+    dm_day_spec_init(&days, dm_metadata_schema(t->meta), t->meta->day_source_id);
     t->live_manifest = dm_xzalloc(t->n_live + 1, sizeof *t->live_manifest);
     t->live_vector_manifest = dm_xzalloc(t->n_live + 1, sizeof *t->live_vector_manifest);
     t->next_key = t->table != NULL ? t->table->ds->next_key : 1;
@@ -248,6 +282,7 @@ static enum dm_status write_manifests(struct table_write *w, struct dm_error *er
                                 .snapshot_id = w->snapshot_id,
                                 .sequence_number = w->sequence_number,
                                 .schema_json = schema,
+                                .days = &days,
                                 .next_row_id = w->first_row_id >= 0 ? &t->meta->next_row_id : NULL,
                                 .n_added = w->n_data,
                                 .added = w->data};
@@ -262,6 +297,7 @@ static enum dm_status write_manifests(struct table_write *w, struct dm_error *er
         status = lake_manifests_write(&deletes, err);
         w->n_vectors = deletes.n_added;
     }
+    dm_day_spec_release(&days);
     free(schema);
     return status;
 }
@@ -400,7 +436,13 @@ static enum dm_status begin_metadata(struct dm_commit *c, struct table_commit *t
     }
     int64_t now = dm_clock_wall_us() / 1000;
     t->meta->last_updated_ms = now > t->meta->last_updated_ms ? now : t->meta->last_updated_ms;
-    return t->schema != NULL ? dm_metadata_set_schema(t->meta, t->schema, err) : DM_OK;
+    if (t->schema != NULL && dm_metadata_set_schema(t->meta, t->schema, err) != DM_OK)
+        return DM_FAIL;
+    t->meta->day_source_id = t->day_field;
+    if (t->day_field != 0 && dm_schema_find_id(dm_metadata_schema(t->meta), t->day_field) < 0)
+        return dm_fail(err, DM_ERROR_CONFIG, "declare a dataset of another name and bring the rows over",
+                       "the column whose days divide the dataset cannot be dropped");
+    return DM_OK;
 }
 
 enum dm_status lake_table_write(struct dm_commit *c, struct table_commit *t,

@@ -173,6 +173,7 @@ static enum dm_status add_data_files(struct lake_dataset *ds, size_t *room, cons
                                                        .path = path,
                                                        .rows = (uint64_t)e->record_count,
                                                        .bytes = (uint64_t)e->file_bytes,
+                                                       .day = e->day,
                                                        .sequence_number = e->sequence_number,
                                                        .added_snapshot = e->snapshot_id,
                                                        .first_row_id = e->first_row_id,
@@ -313,6 +314,7 @@ enum dm_status lake_dataset_load_snapshot(const char *namespace, const char *nam
     d->schema = dm_schema_ref(schema);
     d->last_column_id = m->last_column_id;
     d->format_version = m->format_version;
+    d->day_field = m->day_source_id;
     d->snapshot_id = s != NULL ? s->id : 0;
     d->sequence_number =
         s == NULL || s->id == m->current_snapshot_id ? m->last_sequence_number : s->sequence_number;

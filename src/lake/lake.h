@@ -18,6 +18,7 @@
 
 #include <roaring/roaring.h>
 
+#include "column/day.h"
 #include "column/schema.h"
 #include "engine/parquet_write.h"
 
@@ -47,6 +48,7 @@ struct dm_data_file {
     int64_t first_row_id;      /* row lineage; -1 when unknown */
     roaring_bitmap_t *deleted; /* loaded deletion vector; NULL: none. Owned by the dataset */
     uint64_t deleted_rows;
+    int32_t day;              /* of all its rows; DM_NO_DAY: not divided by day */
     uint32_t manifest;        /* the lake's own: key of the manifest that holds the file */
     uint32_t vector_manifest; /* the lake's own: key of the delete manifest that holds its vector; 0: none */
 };
@@ -58,6 +60,7 @@ struct dm_dataset {
     char *location;                 /* absolute folder */
     const struct dm_schema *schema; /* current; ids assigned */
     int32_t last_column_id;
+    int32_t day_field; /* id of the column whose day divides the rows into files; 0: none */
     int format_version;
     int64_t snapshot_id; /* 0: no snapshot yet */
     int64_t parent_snapshot_id;
@@ -121,6 +124,11 @@ void dm_commit_free(struct dm_commit *c);
 /* A dataset that this commit creates (also in place of one that it dropped). The schema's ids are assigned by dm_schema_evolve. */
 enum dm_status dm_commit_create(struct dm_commit *c, const char *namespace, const char *name,
                                 const struct dm_schema *schema, struct dm_error *err) DM_MUST_USE;
+/* Divides a dataset that this commit creates by the day of a required time column, for good: each of its files holds rows of one day. */
+enum dm_status dm_commit_divide_by_day(struct dm_commit *c, const char *namespace, const char *name,
+                                       int32_t field_id, struct dm_error *err) DM_MUST_USE;
+/* The column whose day divides the dataset, as dm_dataset has it, also for a dataset that this commit creates; 0: none. */
+int32_t dm_commit_day_field(struct dm_commit *c, const char *namespace, const char *name);
 enum dm_status dm_commit_set_schema(struct dm_commit *c, const char *namespace, const char *name,
                                     const struct dm_schema *schema, struct dm_error *err) DM_MUST_USE;
 /* Drop: out of the catalog; files are left for the sweep after retention. Rename: pointer only. */
@@ -132,7 +140,8 @@ enum dm_status dm_commit_rename(struct dm_commit *c, const char *namespace, cons
 /* A new file number and path for a data file of the dataset. Creates the folder. Thread safe. The path is malloc'ed. */
 enum dm_status dm_commit_new_file(struct dm_commit *c, const char *namespace, const char *name,
                                   uint32_t *number, char **path, struct dm_error *err) DM_MUST_USE;
-/* The file (already durable) becomes part of the dataset. `result` is what the engine said of it. */
+/* The file (already durable) becomes part of the dataset. `result` is what the engine said of it. In a dataset that is divided by day all its rows
+ * are of one day. */
 enum dm_status dm_commit_add_file(struct dm_commit *c, const char *namespace, const char *name,
                                   uint32_t number, const char *path, const struct dm_parquet_result *result,
                                   struct dm_error *err) DM_MUST_USE;

@@ -45,6 +45,8 @@ VERSIONS = {
 KEYS = {
     "one number": ([("id", "int64")], lambda r: (str(r.randrange(6)),)),
     "one text": ([("id", "string")], lambda r: (r.choice(["a", "A", "b c", 'quote " comma ,', "é", "line\nbreak"]),)),
+    "event": ([("sensor", "int32"), ("at", "timestamptz")],
+              lambda r: (str(r.randrange(2)), r.choice(["2026-01-01 23:59:59.999999+00", "2026-01-02 00:00:00+00", "2026-01-02 00:00:00.5+00", "1969-12-31 12:00:00+00"]))),
     "two": ([("tenant", "string"), ("id", "int32")], lambda r: (r.choice(["x", "y"]), str(r.randrange(3)))),
 }
 
@@ -56,7 +58,9 @@ class Case:
         self.name = f"c{number}"
         self.dataset = f"set.{self.name}"
         self.version_type = r.choice(list(VERSIONS))
-        self.key_columns, make_key = KEYS[r.choice(list(KEYS))]
+        kind = r.choice(list(KEYS))
+        self.key_columns, make_key = KEYS[kind]
+        self.series = kind == "event"   # divided by day
         self.scd2 = r.random() < 0.25
         self.changes = []
         for _ in range(r.choice([1, 3, 8, 20, 40])):
@@ -75,7 +79,7 @@ class Case:
         columns = "".join(f"      {n}: {t} not null\n" for n, t in self.key_columns)
         return (f"  - name: {self.dataset}\n    columns:\n{columns}      version: {self.version_type} not null\n      body: string\n"
                 f"      n: int64\n    key: [{', '.join(n for n, _ in self.key_columns)}]\n    version: version\n"
-                + ("    history: scd2\n" if self.scd2 else ""))
+                + ("    behavior: time-series\n    timestamp: at\n" if self.series else "") + ("    history: scd2\n" if self.scd2 else ""))
 
     def row(self, change):
         """Column → text; the content follows from key and version (spelled canonically by the oracle's SQL too)."""
@@ -259,6 +263,8 @@ class World:
         pointers = self.mirror.lake.pointers()
         for case in self.cases:
             key, columns = case.oracle(db)
+            if case.series:
+                assert [f.name for f in self.mirror.lake.load(pointers[("set", case.name)]).spec().fields] == ["at_day"]
             db.register("lake", self.mirror.lake.load(pointers[("set", case.name)]).scan().to_arrow())
             wanted = (f"select {columns} from changes where true qualify row_number() over "
                       f"(partition by {key} order by version desc, op) = 1 and op = 'u'")

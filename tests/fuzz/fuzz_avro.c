@@ -61,7 +61,7 @@ static void manifest(const uint8_t *data, size_t size)
     m.format_version = 3;
     /* Encoding may refuse what no writer should have written, such as an existing file without a sequence
      * number. */
-    if (dm_manifest_encode(&m, "{}", 0, &out, &err) == DM_OK) {
+    if (dm_manifest_encode(&m, "{}", 0, &(struct dm_day_spec){0}, &out, &err) == DM_OK) {
         expect(dm_manifest_decode(out.data, out.len, &back, &err) == DM_OK);
         check_same(&m, &back);
         dm_manifest_release(&back);

@@ -1,7 +1,7 @@
 /* manifest.h — Iceberg manifests and manifest lists (Avro), format versions 2 and 3, encode and decode.
  *
- * Bytes in memory only, no I/O. What we write is unpartitioned (spec 0, an empty partition struct); when
- * reading, partition values, column sizes, split offsets and sort orders are skipped.
+ * Bytes in memory only, no I/O. What we write has partition spec 0: unpartitioned, or by day (day_spec.h); when
+ * reading, other partition values, column sizes, split offsets and sort orders are skipped.
  * Decoded entries own their strings and stats (dm_manifest_release). Nothing is shared between threads.
  * Failure: bytes that are not a sound manifest are DATA errors, whatever they are; encoding a structure that
  * the format does not allow is a FATAL error (our own bug) and leaves `out` as it was.
@@ -18,6 +18,7 @@
 #include "base/buffer.h"
 #include "column/schema.h"
 #include "engine/parquet_write.h"
+#include "lake/iceberg/day_spec.h"
 
 enum dm_entry_status { DM_ENTRY_EXISTING = 0, DM_ENTRY_ADDED = 1, DM_ENTRY_DELETED = 2 };
 enum dm_content { DM_CONTENT_DATA = 0, DM_CONTENT_POSITION_DELETES = 1 };
@@ -29,6 +30,7 @@ struct dm_manifest_entry {
     int64_t file_sequence_number; /* -1: null (inherit; only when ADDED) */
     enum dm_content content;
     char *file_path;
+    int32_t day;          /* the partition; DM_NO_DAY: null, or unpartitioned */
     char *file_format;    /* "PARQUET", "PUFFIN" (upper case when written; as found when read) */
     int64_t record_count; /* rows, or the cardinality of a deletion vector */
     int64_t file_bytes;
@@ -51,14 +53,24 @@ struct dm_manifest {
 };
 void dm_manifest_release(struct dm_manifest *m); /* a zeroed one is fine */
 
-/* Appends the file to `out`. schema_json: the Iceberg schema JSON that goes into the header; schema_id
+/* Appends the file to `out`. schema_json: the Iceberg schema JSON that goes into the header; schema_id and the partition spec
  * likewise. */
 enum dm_status dm_manifest_encode(const struct dm_manifest *m, const char *schema_json, int32_t schema_id,
-                                  struct dm_buffer *out, struct dm_error *err) DM_MUST_USE;
+                                  const struct dm_day_spec *spec, struct dm_buffer *out,
+                                  struct dm_error *err) DM_MUST_USE;
 /* Also accepts manifests of other writers (any field order, unknown fields, codecs null and deflate).
  * Equality deletes and encrypted files are DATA errors. *out is overwritten; on failure nothing is held. */
 enum dm_status dm_manifest_decode(const uint8_t *bytes, size_t n, struct dm_manifest *out,
                                   struct dm_error *err) DM_MUST_USE;
+
+/* The partitions of a manifest's entries, for readers that skip manifests by them. */
+struct dm_day_range {
+    bool by_day;   /* false: unpartitioned, and the rest is nothing */
+    bool has_none; /* an entry has no day */
+    int32_t first; /* DM_NO_DAY: no entry has a day */
+    int32_t last;
+};
+void dm_day_range_add(struct dm_day_range *r, int32_t day);
 
 struct dm_manifest_file {
     char *path;
@@ -70,6 +82,7 @@ struct dm_manifest_file {
     int32_t added_files, existing_files, deleted_files;
     int64_t added_rows, existing_rows, deleted_rows;
     int64_t first_row_id; /* v3 data manifests; -1: null */
+    struct dm_day_range days;
 };
 struct dm_manifest_list {
     size_t n;

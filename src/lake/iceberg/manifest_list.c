@@ -41,6 +41,44 @@ static enum dm_status check_file(const struct dm_manifest_file *f, int format_ve
                    what);
 }
 
+void dm_day_range_add(struct dm_day_range *r, int32_t day)
+{
+    if (day == DM_NO_DAY) {
+        r->has_none = true;
+        return;
+    }
+    if (r->first == DM_NO_DAY || day < r->first)
+        r->first = day;
+    if (r->last == DM_NO_DAY || day > r->last)
+        r->last = day;
+}
+
+static void put_day(struct dm_avro_writer *w, int32_t day)
+{
+    const uint32_t v = (uint32_t)day;
+    const uint8_t bytes[4] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)};
+    if (day == DM_NO_DAY) {
+        dm_avro_put_null(w);
+        return;
+    }
+    dm_avro_put_long(w, 1);
+    dm_avro_put_bytes(w, bytes, sizeof bytes);
+}
+
+/* A list of one summary for each partition field. */
+static void put_days(struct dm_avro_writer *w, const struct dm_day_range *r)
+{
+    dm_avro_put_long(w, 1); /* the list is there */
+    if (r->by_day) {
+        dm_avro_put_long(w, 1); /* one item */
+        dm_avro_put_bool(w, r->has_none);
+        dm_avro_put_null(w); /* contains_nan */
+        put_day(w, r->first);
+        put_day(w, r->last);
+    }
+    dm_avro_put_long(w, 0); /* its end */
+}
+
 static void put_file(struct dm_avro_writer *w, const struct dm_manifest_file *f, int format_version)
 {
     dm_avro_put_text(w, f->path);
@@ -56,9 +94,8 @@ static void put_file(struct dm_avro_writer *w, const struct dm_manifest_file *f,
     dm_avro_put_long(w, f->added_rows);
     dm_avro_put_long(w, f->existing_rows);
     dm_avro_put_long(w, f->deleted_rows);
-    dm_avro_put_long(w, 1); /* partitions: there, */
-    dm_avro_put_long(w, 0); /* and empty */
-    dm_avro_put_null(w);    /* key_metadata */
+    put_days(w, &f->days);
+    dm_avro_put_null(w); /* key_metadata */
     if (format_version >= 3)
         dm_avro_put_optional_long(w, f->first_row_id);
     dm_avro_end_record(w);
@@ -159,6 +196,59 @@ static enum dm_status refuse_encryption(struct dm_avro_reader *r, const struct d
     return bytes == NULL ? DM_OK : dm_fail(err, DM_ERROR_DATA, NULL, "encrypted manifests are not supported");
 }
 
+static enum dm_status read_day(struct dm_avro_reader *r, const struct dm_avro_member *f, int32_t *day,
+                               struct dm_error *err)
+{
+    const uint8_t *b;
+    size_t n;
+    if (dm_avro_get_bytes(r, f->type, &b, &n, err) != DM_OK)
+        return DM_FAIL;
+    if (b != NULL && n == 4)
+        *day = (int32_t)((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24);
+    return DM_OK;
+}
+
+static enum dm_status read_summary(struct dm_avro_reader *r, const struct dm_avro_type *type,
+                                   struct dm_day_range *out, struct dm_error *err)
+{
+    if (dm_avro_resolve(r, &type, err) != DM_OK)
+        return DM_FAIL;
+    if (type->kind != DM_AVRO_RECORD)
+        return dm_fail(err, DM_ERROR_DATA, NULL, "a partition summary is of type %s",
+                       dm_avro_kind_name(type->kind));
+    *out = (struct dm_day_range){.by_day = true, .first = DM_NO_DAY, .last = DM_NO_DAY};
+    for (size_t i = 0; i < type->n_members; i++) {
+        const struct dm_avro_member *f = &type->members[i];
+        enum dm_status status = DM_OK;
+        switch (f->id) {
+        case DM_LIST_CONTAINS_NULL: status = dm_avro_get_bool(r, f->type, &out->has_none, err); break;
+        case DM_LIST_LOWER_BOUND: status = read_day(r, f, &out->first, err); break;
+        case DM_LIST_UPPER_BOUND: status = read_day(r, f, &out->last, err); break;
+        default: status = dm_avro_skip(r, f->type, err); break;
+        }
+        if (status != DM_OK)
+            return status;
+    }
+    return DM_OK;
+}
+
+/* Only the first field's summary: there are no more in our own tables. */
+static enum dm_status read_summaries(struct dm_avro_reader *r, const struct dm_avro_member *f,
+                                     struct dm_day_range *out, struct dm_error *err)
+{
+    struct dm_avro_items items;
+    if (dm_avro_items_begin(r, f->type, &items, err) != DM_OK)
+        return DM_FAIL;
+    for (size_t i = 0;; i++) {
+        struct dm_day_range other;
+        enum dm_status status = dm_avro_items_next(r, &items, err);
+        if (status != DM_OK)
+            return status == DM_END ? DM_OK : DM_FAIL;
+        if (read_summary(r, items.item, i == 0 ? out : &other, err) != DM_OK)
+            return DM_FAIL;
+    }
+}
+
 static enum dm_status read_field(struct dm_avro_reader *r, const struct dm_avro_member *f,
                                  struct dm_manifest_file *out, struct dm_error *err)
 {
@@ -175,6 +265,7 @@ static enum dm_status read_field(struct dm_avro_reader *r, const struct dm_avro_
     case DM_LIST_ADDED_ROWS: return read_number(r, f, &out->added_rows, err);
     case DM_LIST_EXISTING_ROWS: return read_number(r, f, &out->existing_rows, err);
     case DM_LIST_DELETED_ROWS: return read_number(r, f, &out->deleted_rows, err);
+    case DM_LIST_PARTITIONS: return read_summaries(r, f, &out->days, err);
     case DM_LIST_FIRST_ROW_ID: return read_number(r, f, &out->first_row_id, err);
     case DM_LIST_KEY_METADATA: return refuse_encryption(r, f, err);
     default: return dm_avro_skip(r, f->type, err);

@@ -228,6 +228,30 @@ static enum dm_status refuse_encryption(struct decoder *d, const struct dm_avro_
     return bytes == NULL ? DM_OK : dm_fail(err, DM_ERROR_DATA, NULL, "encrypted files are not supported");
 }
 
+/* Only the day is known; other fields of a partition are skipped. */
+static enum dm_status read_partition(struct decoder *d, const struct dm_avro_type *type, int32_t *day,
+                                     struct dm_error *err)
+{
+    if (dm_avro_resolve(&d->avro, &type, err) != DM_OK)
+        return DM_FAIL;
+    if (type->kind != DM_AVRO_RECORD)
+        return dm_fail(err, DM_ERROR_DATA, NULL, "is of type %s", dm_avro_kind_name(type->kind));
+    for (size_t i = 0; i < type->n_members; i++) {
+        const struct dm_avro_member *f = &type->members[i];
+        int64_t value = DM_NO_DAY;
+        enum dm_status status = f->id == DM_DAY_FIELD_ID
+                                    ? dm_avro_get_long(&d->avro, f->type, DM_NO_DAY, &value, err)
+                                    : dm_avro_skip(&d->avro, f->type, err);
+        if (status == DM_OK && (value < INT32_MIN || value > INT32_MAX))
+            status = dm_fail(err, DM_ERROR_DATA, NULL, "day %lld is out of range", (long long)value);
+        if (status != DM_OK)
+            return status;
+        if (f->id == DM_DAY_FIELD_ID)
+            *day = (int32_t)value;
+    }
+    return DM_OK;
+}
+
 static enum dm_status read_data_file_field(struct decoder *d, const struct dm_avro_member *f,
                                            struct dm_manifest_entry *e, struct dm_error *err)
 {
@@ -235,6 +259,7 @@ static enum dm_status read_data_file_field(struct decoder *d, const struct dm_av
     case DM_FIELD_CONTENT: return read_content(d, f->type, &e->content, err);
     case DM_FIELD_FILE_PATH: return read_text(d, f->type, &e->file_path, err);
     case DM_FIELD_FILE_FORMAT: return read_text(d, f->type, &e->file_format, err);
+    case DM_FIELD_PARTITION: return read_partition(d, f->type, &e->day, err);
     case DM_FIELD_RECORD_COUNT: return read_number(d, f->type, &e->record_count, err);
     case DM_FIELD_FILE_SIZE: return read_number(d, f->type, &e->file_bytes, err);
     case DM_FIELD_FIRST_ROW_ID: return read_number(d, f->type, &e->first_row_id, err);
@@ -291,6 +316,7 @@ static enum dm_status read_entry(struct decoder *d, const struct dm_manifest *m,
                                     .sequence_number = no_sequence,
                                     .file_sequence_number = no_sequence,
                                     .record_count = -1,
+                                    .day = DM_NO_DAY,
                                     .file_bytes = -1,
                                     .first_row_id = -1,
                                     .content_offset = -1,

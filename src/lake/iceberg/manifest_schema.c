@@ -1,5 +1,10 @@
 #include "lake/iceberg/manifest_schema.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/memory.h"
+
 /* The schemas are laid out as one field a line, which a formatter would undo. */
 /* clang-format off */
 #define FIELD(name, id, type) "{\"name\":\"" name "\",\"field-id\":" #id ",\"type\":" type "}"
@@ -21,7 +26,7 @@
     FIELD("content", 134, INT) "," \
     FIELD("file_path", 100, STRING) "," \
     FIELD("file_format", 101, STRING) "," \
-    FIELD("partition", 102, RECORD("r102", "")) "," \
+    FIELD("partition", 102, RECORD("r102", "%s%s%s")) "," \
     FIELD("record_count", 103, LONG) "," \
     FIELD("file_size_in_bytes", 104, LONG) "," \
     OPTIONAL("column_sizes", 108, MAP(117, 118, LONG)) "," \
@@ -79,9 +84,17 @@
     OPTIONAL("key_metadata", 519, BYTES)
 /* clang-format on */
 
-const char *dm_manifest_schema(int format_version)
+/* The partition's field around its name: a day is an Avro date. */
+#define DAY_BEFORE "{\"name\":\""
+#define DAY_AFTER \
+    "\",\"field-id\":1000,\"type\":[\"null\",{\"type\":\"int\",\"logicalType\":\"date\"}],\"default\":null}"
+
+char *dm_manifest_schema(int format_version, const char *day_name)
 {
-    return format_version >= 3 ? ENTRY(DATA_FILE_FIELDS_V3) : ENTRY(DATA_FILE_FIELDS_V2);
+    bool day = day_name != NULL;
+    const char *before = day ? DAY_BEFORE : "", *name = day ? day_name : "", *after = day ? DAY_AFTER : "";
+    return format_version >= 3 ? dm_xasprintf(ENTRY(DATA_FILE_FIELDS_V3), before, name, after)
+                               : dm_xasprintf(ENTRY(DATA_FILE_FIELDS_V2), before, name, after);
 }
 
 const char *dm_manifest_list_schema(int format_version)

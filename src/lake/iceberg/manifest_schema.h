@@ -1,10 +1,9 @@
 /* manifest_schema.h — the Avro schemas of Iceberg manifests and manifest lists, and their field ids.
  *
- * The texts are constants.
  * Source: Iceberg table spec, "Manifests", "Manifest Lists", and Appendix A (Avro). The writers
  * (manifest_write.c, manifest_list.c) put values in exactly the order of these texts; readers go by field id.
  *
- *     dm_avro_writer_begin(&w, out, dm_manifest_schema(3), …);
+ *     dm_avro_writer_begin(&w, out, dm_manifest_list_schema(3), …);
  */
 #ifndef DM_LAKE_ICEBERG_MANIFEST_SCHEMA_H
 #define DM_LAKE_ICEBERG_MANIFEST_SCHEMA_H
@@ -18,6 +17,7 @@ enum dm_manifest_field {
     DM_FIELD_FILE_SEQUENCE_NUMBER = 4,
     DM_FIELD_FILE_PATH = 100,
     DM_FIELD_FILE_FORMAT = 101,
+    DM_FIELD_PARTITION = 102,
     DM_FIELD_RECORD_COUNT = 103,
     DM_FIELD_FILE_SIZE = 104,
     DM_FIELD_VALUE_COUNTS = 109,
@@ -45,6 +45,10 @@ enum dm_manifest_list_field {
     DM_LIST_ADDED_FILES = 504,
     DM_LIST_EXISTING_FILES = 505,
     DM_LIST_DELETED_FILES = 506,
+    DM_LIST_PARTITIONS = 507,
+    DM_LIST_CONTAINS_NULL = 509,
+    DM_LIST_LOWER_BOUND = 510,
+    DM_LIST_UPPER_BOUND = 511,
     DM_LIST_ADDED_ROWS = 512,
     DM_LIST_EXISTING_ROWS = 513,
     DM_LIST_DELETED_ROWS = 514,
@@ -55,8 +59,8 @@ enum dm_manifest_list_field {
     DM_LIST_FIRST_ROW_ID = 520,
 };
 
-/* format_version: 2 or 3. */
-const char *dm_manifest_schema(int format_version);
+/* format_version: 2 or 3. day_name: the Avro name of the partition field; NULL: unpartitioned. malloc. */
+char *dm_manifest_schema(int format_version, const char *day_name);
 const char *dm_manifest_list_schema(int format_version);
 
 #endif

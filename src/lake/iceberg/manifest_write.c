@@ -1,6 +1,7 @@
 /* Values are put in the order of the fields in manifest_schema.c. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "format/avro_write.h"
@@ -109,12 +110,19 @@ static void put_bounds(struct dm_avro_writer *w, const struct dm_manifest_entry 
     dm_avro_put_long(w, 0);
 }
 
-static void put_data_file(struct dm_avro_writer *w, const struct dm_manifest_entry *e, int format_version)
+static void put_data_file(struct dm_avro_writer *w, const struct dm_manifest_entry *e, int format_version,
+                          bool by_day)
 {
     dm_avro_put_long(w, e->content);
     dm_avro_put_text(w, e->file_path);
     dm_avro_put_text(w, e->file_format);
-    /* the partition is a record without fields: no bytes */
+    /* Without days the partition is a record without fields: no bytes. */
+    if (by_day && e->day == DM_NO_DAY) {
+        dm_avro_put_null(w);
+    } else if (by_day) {
+        dm_avro_put_long(w, 1);
+        dm_avro_put_long(w, e->day);
+    }
     dm_avro_put_long(w, e->record_count);
     dm_avro_put_long(w, e->file_bytes);
     dm_avro_put_null(w); /* column_sizes */
@@ -137,7 +145,7 @@ static void put_data_file(struct dm_avro_writer *w, const struct dm_manifest_ent
 }
 
 enum dm_status dm_manifest_encode(const struct dm_manifest *m, const char *schema_json, int32_t schema_id,
-                                  struct dm_buffer *out, struct dm_error *err)
+                                  const struct dm_day_spec *spec, struct dm_buffer *out, struct dm_error *err)
 {
     if (m->format_version != 2 && m->format_version != 3)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "manifests are not written in format version %d",
@@ -147,26 +155,30 @@ enum dm_status dm_manifest_encode(const struct dm_manifest *m, const char *schem
             return DM_FAIL;
     char id[16];
     (void)snprintf(id, sizeof id, "%" PRId32, schema_id);
+    char *fields = dm_day_spec_json(spec);
+    char *avro_schema = dm_manifest_schema(m->format_version, spec->avro_name);
     const struct dm_avro_text_property properties[] = {
         {"schema", schema_json},
         {"schema-id", id},
-        {"partition-spec", "[]"},
+        {"partition-spec", fields},
         {"partition-spec-id", "0"},
         {"format-version", m->format_version == 3 ? "3" : "2"},
         {"content", m->content == DM_CONTENT_DATA ? "data" : "deletes"},
     };
     struct dm_avro_writer w;
-    dm_avro_writer_begin(
-        &w, out, dm_manifest_schema(m->format_version), properties, sizeof properties / sizeof *properties,
-        m->n_entries >= DEFLATE_FROM_ENTRIES ? DM_AVRO_CODEC_DEFLATE : DM_AVRO_CODEC_NULL, err);
+    dm_avro_writer_begin(&w, out, avro_schema, properties, sizeof properties / sizeof *properties,
+                         m->n_entries >= DEFLATE_FROM_ENTRIES ? DM_AVRO_CODEC_DEFLATE : DM_AVRO_CODEC_NULL,
+                         err);
     for (size_t i = 0; i < m->n_entries; i++) {
         const struct dm_manifest_entry *e = &m->entries[i];
         dm_avro_put_long(&w, e->status);
         dm_avro_put_optional_long(&w, e->snapshot_id);
         dm_avro_put_optional_long(&w, e->sequence_number);
         dm_avro_put_optional_long(&w, e->file_sequence_number);
-        put_data_file(&w, e, m->format_version);
+        put_data_file(&w, e, m->format_version, spec->source_id != 0);
         dm_avro_end_record(&w);
     }
+    free(fields);
+    free(avro_schema);
     return dm_avro_writer_finish(&w);
 }

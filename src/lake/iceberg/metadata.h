@@ -1,6 +1,6 @@
 /* metadata.h — an Iceberg table's metadata file (versions 2 and 3) as a struct, parsed and printed.
  *
- * Only what Data Mirror's own tables use: one unpartitioned spec, no sort order, the branch main. Anything else is a DATA error that
+ * Only what Data Mirror's own tables use: one partition spec, empty or by day (day_spec.h), no sort order, the branch main. Anything else is a DATA error that
  * names the file. What Iceberg has no place for travels in table properties:
  *   datamirror.columns    JSON: field id -> {"ref": source_ref, "type": source_type} of the current schema
  *   datamirror.key        JSON: field ids of the key in key order (identifier-field-ids is a set, and not every key may be in it)
@@ -44,6 +44,7 @@ struct dm_metadata {
     int64_t last_updated_ms;
     int32_t last_column_id;
     int32_t current_schema_id;
+    int32_t day_source_id; /* partitioned by the day of this column (field id); 0: unpartitioned */
     size_t n_schemas;
     struct dm_schema **schemas; /* one reference each; source_ref and source_type only in the current one */
     size_t n_properties;

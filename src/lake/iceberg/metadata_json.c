@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "lake/iceberg/day_spec.h"
 #include "lake/iceberg/metadata.h"
 
 /* ---- print ---- */
@@ -34,6 +35,22 @@ static enum dm_status print_schemas(const struct dm_metadata *m, struct dm_buffe
         free(text);
     }
     return status == DM_OK ? dm_buffer_printf(out, err, "],\n") : status;
+}
+
+static enum dm_status print_spec(const struct dm_metadata *m, struct dm_buffer *out, struct dm_error *err)
+{
+    struct dm_day_spec spec = {0};
+    dm_day_spec_init(&spec, dm_metadata_schema(m), m->day_source_id);
+    char *fields = dm_day_spec_json(&spec);
+    enum dm_status status =
+        dm_buffer_printf(out, err,
+                         "\"default-spec-id\":0,\n\"partition-specs\":[{\"spec-id\":0,\"fields\":%s}],\n"
+                         "\"last-partition-id\":%d,\n\"default-sort-order-id\":0,\n"
+                         "\"sort-orders\":[{\"order-id\":0,\"fields\":[]}],\n",
+                         fields, spec.source_id != 0 ? DM_DAY_FIELD_ID : DM_DAY_FIELD_ID - 1);
+    free(fields);
+    dm_day_spec_release(&spec);
+    return status;
 }
 
 static enum dm_status print_properties(const struct dm_metadata *m, struct dm_buffer *out,
@@ -106,11 +123,7 @@ enum dm_status dm_metadata_print(const struct dm_metadata *m, struct dm_buffer *
     if (status == DM_OK)
         status = print_schemas(m, out, err);
     if (status == DM_OK)
-        status =
-            dm_buffer_printf(out, err,
-                             "\"default-spec-id\":0,\n\"partition-specs\":[{\"spec-id\":0,\"fields\":[]}],\n"
-                             "\"last-partition-id\":999,\n\"default-sort-order-id\":0,\n"
-                             "\"sort-orders\":[{\"order-id\":0,\"fields\":[]}],\n");
+        status = print_spec(m, out, err);
     if (status == DM_OK && m->format_version >= 3)
         status = dm_buffer_printf(out, err, "\"next-row-id\":%" PRId64 ",\n", m->next_row_id);
     if (status == DM_OK)
@@ -227,14 +240,26 @@ static enum dm_status parse_log(struct dm_metadata *m, const json_t *root, struc
     return DM_OK;
 }
 
-/* We neither write nor understand partitions; reading such a table as if it had none would be wrong. */
-static enum dm_status check_unpartitioned(const json_t *root, struct dm_error *err)
+/* The spec is empty or by the day of one column; reading other tables as if they had none would be wrong. */
+static enum dm_status parse_spec(struct dm_metadata *m, const json_t *root, struct dm_error *err)
 {
     const json_t *specs = json_object_get(root, "partition-specs");
-    for (size_t i = 0; i < json_array_size(specs); i++)
-        if (json_array_size(json_object_get(json_array_get(specs, i), "fields")) > 0)
-            return dm_fail(err, DM_ERROR_DATA, NULL,
-                           "the table is partitioned, which Data Mirror's tables never are");
+    for (size_t i = 0; i < json_array_size(specs); i++) {
+        const json_t *fields = json_object_get(json_array_get(specs, i), "fields");
+        const json_t *f = json_array_get(fields, 0);
+        const char *transform = json_string_value(json_object_get(f, "transform"));
+        json_int_t source = json_integer_value(json_object_get(f, "source-id"));
+        json_int_t id = json_integer_value(json_object_get(f, "field-id"));
+        if (json_array_size(fields) == 0)
+            continue;
+        if (json_array_size(specs) > 1 || json_array_size(fields) > 1 || transform == NULL ||
+            strcmp(transform, "day") != 0 || id != DM_DAY_FIELD_ID || source <= 0 || source > INT32_MAX ||
+            dm_schema_find_id(dm_metadata_schema(m), (int32_t)source) < 0)
+            return dm_fail(err, DM_ERROR_DATA,
+                           "only the mirror may change the tables of its lake; resync the dataset",
+                           "the table is partitioned in a way that Data Mirror's tables never are");
+        m->day_source_id = (int32_t)source;
+    }
     return DM_OK;
 }
 
@@ -265,11 +290,11 @@ static enum dm_status parse_root(struct dm_metadata *m, json_t *root, struct dm_
     m->current_snapshot_id = json_integer_value(json_object_get(root, "current-snapshot-id"));
     if (m->current_snapshot_id < 0)
         m->current_snapshot_id = 0; /* older writers say -1 for none */
-    enum dm_status status = check_unpartitioned(root, err);
-    if (status == DM_OK)
-        status = parse_properties(m, root, err);
+    enum dm_status status = parse_properties(m, root, err);
     if (status == DM_OK)
         status = parse_schemas(m, root, err);
+    if (status == DM_OK)
+        status = parse_spec(m, root, err);
     if (status == DM_OK)
         status = parse_snapshots(m, root, err);
     if (status == DM_OK)

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "engine/parquet_read.h"
 #include "base/crash_point.h"
+#include "mirror/commit/day_groups.h"
 #include "mirror/commit/history.h"
 #include "mirror/hygiene/suppression.h"
 #include "mirror/commit/versioned_rows.h"
@@ -33,6 +34,40 @@ enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *names
         status = dm_commit_add_file(a->commit, namespace, name, *number, path, &result, err);
     dm_parquet_result_release(&result);
     free(path);
+    return status;
+}
+
+/* One file; where its rows stand. */
+static enum dm_status write_placed(struct dm_apply_context *a, const char *namespace, const char *name,
+                                   const struct dm_batch *batch, const uint32_t *rows, size_t n,
+                                   struct dm_place *places, struct dm_error *err)
+{
+    uint32_t file = 0;
+    enum dm_status status = dm_apply_write_file(a, namespace, name, batch, rows, n, &file, err);
+    for (size_t i = 0; i < n && status == DM_OK; i++)
+        places[rows[i]] = (struct dm_place){.file = file, .position = (uint32_t)i};
+    return status;
+}
+
+enum dm_status dm_apply_write_rows(struct dm_apply_context *a, const char *namespace, const char *name,
+                                   const struct dm_batch *batch, const uint32_t *rows, size_t n,
+                                   struct dm_place *places, struct dm_error *err)
+{
+    int32_t field = dm_commit_day_field(a->commit, namespace, name);
+    int column = field == 0 ? -1 : dm_schema_find_id(batch->schema, field);
+    if (n == 0)
+        return DM_OK;
+    if (column < 0)
+        return write_placed(a, namespace, name, batch, rows, n, places, err);
+    struct dm_day_groups g;
+    dm_day_groups_init(&g, &batch->columns[column], rows, n);
+    enum dm_status status = DM_OK;
+    for (size_t from = 0; from < n && status == DM_OK;) {
+        size_t end = dm_day_groups_end(&g, from);
+        status = write_placed(a, namespace, name, batch, g.rows + from, end - from, places, err);
+        from = end;
+    }
+    dm_day_groups_release(&g);
     return status;
 }
 

@@ -33,6 +33,10 @@ enum dm_status dm_apply_deletions(struct dm_commit *commit, const char *namespac
 enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *namespace, const char *name,
                                    const struct dm_batch *batch, const uint32_t *rows, size_t n,
                                    uint32_t *number, struct dm_error *err) DM_MUST_USE;
+/* The same for a dataset that may be divided by day: a file for each day. places[row of the batch]: where a written row stands now. */
+enum dm_status dm_apply_write_rows(struct dm_apply_context *a, const char *namespace, const char *name,
+                                   const struct dm_batch *batch, const uint32_t *rows, size_t n,
+                                   struct dm_place *places, struct dm_error *err) DM_MUST_USE;
 /* Makes sure that a side dataset (history, tombstones) is there with this schema; *made (may be NULL): it was not. */
 enum dm_status dm_apply_ensure_dataset(struct dm_apply_context *a, const char *namespace, const char *name,
                                        const struct dm_schema *schema, bool *made,

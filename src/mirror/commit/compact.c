@@ -15,7 +15,8 @@
 enum {
     files_per_class = 16,
     most_files = 256, /* of one portion */
-    most_rows = 1 << 20,
+    most_portions = 64,
+    most_rows = 1 << 20,       /* of all portions */
     most_raw_bytes = 96 << 20, /* in memory, of one portion */
     no_class = -1,
 };
@@ -36,32 +37,72 @@ static bool mostly_deleted(const struct dm_data_file *f)
     return f->deleted_rows * 2 > f->rows;
 }
 
-/* The files of the next portion: of the smallest class that is full, oldest first; else one large file of mostly deleted rows. */
-static size_t choose(const struct dm_dataset *d, const struct dm_data_file **chosen)
+struct candidate {
+    int class;
+    const struct dm_data_file *file;
+};
+
+/* By class, then by day (a data file holds one), then oldest first. */
+static int compare_candidates(const void *a, const void *b)
 {
-    size_t count[8] = {0};
+    const struct candidate *x = a, *y = b;
+    if (x->class != y->class)
+        return x->class < y->class ? -1 : 1;
+    if (x->file->day != y->file->day)
+        return x->file->day < y->file->day ? -1 : 1;
+    return x->file->number < y->file->number ? -1 : x->file->number > y->file->number;
+}
+
+/* What one compaction merges: portions of files that become one file each. `files` is malloc'ed. */
+struct choice {
+    const struct dm_data_file **files; /* of all portions, one after the other */
+    size_t n_portions;
+    size_t ends[most_portions]; /* of each portion in `files` */
+};
+
+/* Adds a portion from a full class of one day; false: the budget of rows is used up. */
+static bool add_portion(struct choice *c, const struct candidate *of, size_t n, uint64_t *rows)
+{
+    size_t begin = c->n_portions == 0 ? 0 : c->ends[c->n_portions - 1], at = begin;
+    for (size_t i = 0; i < n && at - begin < most_files; i++) {
+        uint64_t live = of[i].file->rows - of[i].file->deleted_rows;
+        if (*rows + live > most_rows)
+            break;
+        *rows += live;
+        c->files[at++] = of[i].file;
+    }
+    if (at - begin < 2)
+        return false;
+    c->ends[c->n_portions++] = at;
+    return c->n_portions < most_portions;
+}
+
+/* Of the smallest classes that are full, a portion each (late events may fill many days at once); else one large file of mostly deleted rows. */
+static void choose(const struct dm_dataset *d, struct choice *c)
+{
+    struct candidate *all = dm_xalloc((d->n_files + 1) * sizeof *all);
+    size_t n = 0;
     for (size_t i = 0; i < d->n_files; i++)
         if (size_class(&d->files[i]) != no_class)
-            count[size_class(&d->files[i])]++;
-    int class = 0;
-    while (class < 4 && count[class] < files_per_class)
-        class ++;
-    size_t n = 0;
+            all[n++] = (struct candidate){size_class(&d->files[i]), &d->files[i]};
+    qsort(all, n, sizeof *all, compare_candidates);
+    *c = (struct choice){.files = dm_xalloc((d->n_files + 1) * sizeof *c->files)};
     uint64_t rows = 0;
-    for (size_t i = 0; i < d->n_files && n < most_files; i++) {
-        const struct dm_data_file *f = &d->files[i];
-        bool wanted =
-            class < 4 ? size_class(f) == class : mostly_deleted(f) && f->bytes > (1 << 20) && n == 0;
-        if (!wanted)
-            continue;
-        uint64_t live = f->rows - f->deleted_rows;
-        if (rows + live > most_rows)
+    for (size_t from = 0, end; from < n; from = end) {
+        for (end = from;
+             end < n && all[end].class == all[from].class && all[end].file->day == all[from].file->day;)
+            end++;
+        if (end - from >= files_per_class && !add_portion(c, all + from, end - from, &rows))
             break;
-        rows += live;
-        chosen[n++] = f;
     }
-    bool worth = class < 4 ? n >= 2 : n == 1;
-    return worth ? n : 0;
+    for (size_t i = 0; i < d->n_files && c->n_portions == 0; i++) {
+        const struct dm_data_file *f = &d->files[i];
+        if (mostly_deleted(f) && f->bytes > (1 << 20) && f->rows - f->deleted_rows <= most_rows) {
+            c->files[0] = f;
+            c->ends[c->n_portions++] = 1;
+        }
+    }
+    free(all);
 }
 
 /* The visible rows of the chosen files, and where each stood. */
@@ -204,6 +245,26 @@ static enum dm_status publish(const struct dm_compact_job *job, struct dm_commit
     return dm_keyindex_commit(index, err);
 }
 
+/* A portion that proves too large for memory (DM_END, before anything was changed) is tried again with half the files; two files that are too large
+ * together, or one alone, are left as they are. */
+static enum dm_status merge_all(const struct dm_compact_job *job, struct dm_commit *commit,
+                                const struct dm_dataset *d, const struct choice *chosen, bool *did,
+                                struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    for (size_t p = 0, from = 0; p < chosen->n_portions && status == DM_OK; from = chosen->ends[p++]) {
+        size_t n = chosen->ends[p] - from, fewest = n > 1 ? 2 : 1;
+        do {
+            status = merge(job, commit, d, chosen->files + from, n, err);
+            n /= 2;
+        } while (status == DM_END && n >= fewest);
+        *did = *did || status == DM_OK;
+        if (status == DM_END)
+            status = DM_OK;
+    }
+    return status;
+}
+
 enum dm_status dm_compact(const struct dm_compact_job *job, bool *did, struct dm_error *err)
 {
     *did = false;
@@ -212,31 +273,27 @@ enum dm_status dm_compact(const struct dm_compact_job *job, bool *did, struct dm
         return DM_FAIL;
     if (d == NULL || d->n_files == 0)
         return DM_OK;
-    const struct dm_data_file *chosen[most_files];
-    size_t n = choose(d, chosen);
-    if (n == 0)
-        return DM_OK;
+    struct choice chosen;
+    choose(d, &chosen);
     struct dm_commit *commit = NULL;
-    if (dm_commit_begin(job->mirror->lake, &commit, err) != DM_OK)
-        return DM_FAIL;
-    enum dm_status status = DM_END;
-    /* A portion that proves too large for memory is tried again with half the files; one file alone is left as it is. */
-    for (; status == DM_END && n > 0; n = status == DM_END ? n / 2 : n) {
-        status = dm_keyindex_begin(job->mirror->index, err);
+    enum dm_status status = DM_OK;
+    if (chosen.n_portions > 0) {
+        status = dm_commit_begin(job->mirror->lake, &commit, err);
         if (status == DM_OK)
-            status = merge(job, commit, d, chosen, n, err);
-        if (status == DM_END)
-            dm_keyindex_abort(job->mirror->index);
+            status = dm_keyindex_begin(job->mirror->index, err);
+        if (status == DM_OK) {
+            status = merge_all(job, commit, d, &chosen, did, err);
+            if (status == DM_OK && *did)
+                status = publish(job, commit, err);
+            if (status != DM_OK || !*did)
+                dm_keyindex_abort(job->mirror->index);
+        }
+        dm_commit_free(commit);
     }
-    if (status == DM_OK)
-        status = publish(job, commit, err);
-    if (status == DM_FAIL)
-        dm_keyindex_abort(job->mirror->index);
-    *did = status == DM_OK;
-    dm_commit_free(commit);
+    free(chosen.files);
     if (status == DM_FAIL)
         dm_error_prefix(err, "%s.%s: merging small files", job->namespace, job->name);
-    return status == DM_FAIL ? DM_FAIL : DM_OK;
+    return status;
 }
 
 static enum dm_status compact_history(struct dm_compact_job *job, const struct dm_target *t,

@@ -160,29 +160,29 @@ static void judge_key(struct dm_version_pass *p, size_t k)
 
 /* ---- writing ---- */
 
-/* The winning upserts in the order they arrived, and for each batch row its position among them; the winning deletes behind them. */
-static size_t select_winners(const struct dm_version_pass *p, uint32_t *selection, uint32_t *position,
-                             uint32_t *deletes, size_t *n_deletes)
+/* The winning upserts and the winning deletes, both in the order they arrived. */
+static size_t select_winners(const struct dm_version_pass *p, uint32_t *selection, uint32_t *deletes,
+                             size_t *n_deletes)
 {
-    enum { upsert = 1, delete };
-    memset(position, 0, p->batch->rows * sizeof *position);
+    enum { none, upsert, delete };
+    uint8_t *won = dm_xzalloc(p->batch->rows + 1, sizeof *won);
     for (size_t k = 0; k < p->n_keys; k++)
         if (p->winner[k] != DM_NO_ROW)
-            position[p->winner[k]] = dm_version_pass_deletes(p, p->winner[k]) ? delete : upsert;
+            won[p->winner[k]] = dm_version_pass_deletes(p, p->winner[k]) ? delete : upsert;
     size_t n = 0;
     *n_deletes = 0;
     for (uint32_t i = 0; i < p->batch->rows; i++) {
-        if (position[i] == upsert) {
-            position[i] = (uint32_t)n;
+        if (won[i] == upsert)
             selection[n++] = i;
-        } else if (position[i] == delete) {
+        else if (won[i] == delete)
             deletes[(*n_deletes)++] = i;
-        }
     }
+    free(won);
     return n;
 }
 
-static enum dm_status index_winners(const struct dm_version_pass *p, uint32_t file, const uint32_t *position,
+/* written[row of the batch]: where it stands. */
+static enum dm_status index_winners(const struct dm_version_pass *p, const struct dm_place *written,
                                     struct dm_error *err)
 {
     struct dm_index_change *changes = dm_xalloc((p->n_keys + 1) * sizeof *changes);
@@ -196,7 +196,7 @@ static enum dm_status index_winners(const struct dm_version_pass *p, uint32_t fi
         *c = (struct dm_index_change){.key = p->stored[k].key, .key_len = p->stored[k].key_len, .row = row};
         c->version = dm_version_at(&p->versions, row, &c->version_len);
         if (!dm_version_pass_deletes(p, row))
-            c->place = (struct dm_place){.file = file, .position = position[row]};
+            c->place = written[row];
         if (dm_place_known(p->stored[k].old))
             places[n_places++] = p->stored[k].old;
     }
@@ -212,19 +212,18 @@ static enum dm_status index_winners(const struct dm_version_pass *p, uint32_t fi
 static enum dm_status write_winners(struct dm_version_pass *p, struct dm_error *err)
 {
     size_t rows = p->batch->rows, n_deletes = 0;
-    uint32_t *selection = dm_xalloc((rows + 1) * 3 * sizeof *selection);
-    uint32_t *position = selection + rows + 1, *deletes = position + rows + 1;
-    size_t live = select_winners(p, selection, position, deletes, &n_deletes);
-    uint32_t file = 0;
-    enum dm_status status = DM_OK;
-    if (live > 0)
-        status = dm_apply_write_file(p->a, p->t->state.namespace, p->t->state.name, p->batch, selection, live,
-                                     &file, err);
+    uint32_t *selection = dm_xalloc((rows + 1) * 2 * sizeof *selection);
+    uint32_t *deletes = selection + rows + 1;
+    struct dm_place *written = dm_xalloc((rows + 1) * sizeof *written);
+    size_t live = select_winners(p, selection, deletes, &n_deletes);
+    enum dm_status status = dm_apply_write_rows(p->a, p->t->state.namespace, p->t->state.name, p->batch,
+                                                selection, live, written, err);
     if (status == DM_OK && n_deletes > 0)
         status = dm_tombstones_append(p->a, p->t, p->batch, deletes, n_deletes, err);
     dm_crash_point("after-data-files");
     if (status == DM_OK)
-        status = index_winners(p, file, position, err);
+        status = index_winners(p, written, err);
+    free(written);
     free(selection);
     return status;
 }

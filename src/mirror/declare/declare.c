@@ -216,18 +216,28 @@ static enum dm_status drop_tombstones(struct declare *d, struct dm_commit *commi
     return status;
 }
 
+/* Time-series are read by time, and late events come to few days: a dataset of theirs is divided by the day of its timestamp. */
+static enum dm_status create(struct dm_commit *commit, const struct work *w, struct dm_error *err)
+{
+    if (dm_commit_create(commit, w->namespace, w->name, w->columns, err) != DM_OK)
+        return DM_FAIL;
+    if (w->schema->behavior != DM_BEHAVIOR_TIME_SERIES)
+        return DM_OK;
+    int at = dm_schema_find(w->columns, w->schema->timestamp);
+    return dm_commit_divide_by_day(commit, w->namespace, w->name, at < 0 ? 0 : w->columns->fields[at].id,
+                                   err);
+}
+
 static enum dm_status stage(struct declare *d, struct dm_commit *commit, struct work *w, struct dm_error *err)
 {
     if (w->mirrored)
         return DM_OK;
     if (w->is_new)
-        return dm_commit_create(commit, w->namespace, w->name, w->columns, err);
+        return create(commit, w, err);
     if (w->reindex && drop_tombstones(d, commit, w, err) != DM_OK)
         return DM_FAIL;
     if (w->recreate)
-        return dm_commit_drop(commit, w->namespace, w->name, err) == DM_OK
-                   ? dm_commit_create(commit, w->namespace, w->name, w->columns, err)
-                   : DM_FAIL;
+        return dm_commit_drop(commit, w->namespace, w->name, err) == DM_OK ? create(commit, w, err) : DM_FAIL;
     return w->columns != NULL ? dm_commit_set_schema(commit, w->namespace, w->name, w->columns, err) : DM_OK;
 }
 

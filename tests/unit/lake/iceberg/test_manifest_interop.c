@@ -158,7 +158,7 @@ static void write_all(const char *folder)
                 struct dm_manifest m = make_manifest(n, (enum dm_content)deletes, version);
                 char *name = dm_xasprintf("m-v%d-%s-%zu.avro", version, deletes ? "deletes" : "data", n);
                 dm_buffer_clear(&b);
-                ok(dm_manifest_encode(&m, SCHEMA, 3, &b, &err));
+                ok(dm_manifest_encode(&m, SCHEMA, 3, &(struct dm_day_spec){0}, &b, &err));
                 write_file(folder, name, &b);
                 free(name);
                 dm_manifest_release(&m);
@@ -337,7 +337,7 @@ static void round_trip(size_t n, enum dm_content content, int version)
     struct dm_manifest back;
     struct dm_buffer b;
     dm_buffer_init(&b, 64 << 20);
-    ok(dm_manifest_encode(&m, SCHEMA, 3, &b, &err));
+    ok(dm_manifest_encode(&m, SCHEMA, 3, &(struct dm_day_spec){0}, &b, &err));
     ok(dm_manifest_decode(b.data, b.len, &back, &err));
     assert_int_equal(back.format_version, version);
     assert_int_equal(back.content, content);

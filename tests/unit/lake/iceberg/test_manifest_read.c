@@ -307,7 +307,8 @@ static void test_encoder_refuses_our_bugs(void **state)
                                        .content_offset = -1, \
                                        .content_size = -1}; \
         change; \
-        assert_failure(dm_manifest_encode(&m, "{}", 0, &b, &err), DM_ERROR_FATAL, part); \
+        assert_failure(dm_manifest_encode(&m, "{}", 0, &(struct dm_day_spec){0}, &b, &err), DM_ERROR_FATAL, \
+                       part); \
         assert_int_equal(b.len, 0); \
     } while (0)
     REFUSED(1, DM_CONTENT_DATA, (void)0, "format version 1");
