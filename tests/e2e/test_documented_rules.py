@@ -410,6 +410,16 @@ def test_rule_the_timestamp_is_a_required_date_time_of_time_series_only(declared
     refuse(declared, table("id: int64 key, t: date key, v: int64 version", "behavior: time-series, timestamp: t"), "must be a date-time, not date")
 
 
+def test_rule_time_series_datasets_are_partitioned_by_day(declared):  # noqa: F811
+    declared.apply("schemas:\n  - {name: s.events, behavior: time-series, columns: {id: int64 not null, at: timestamptz not null, v: int64 not null}, "
+                   "key: [id, at], timestamp: at, version: v}\n")
+    declared.ingest("s.events", [{"id": i, "at": f"2026-05-0{d}T12:00:00Z", "v": 1} for i in range(3) for d in (1, 2, 3, 4)])
+    table = declared.mirror.lake.dataset("s", "events").table
+    assert [(f.name, str(f.transform)) for f in table.spec().fields] == [("at_day", "day")]
+    assert sorted(t.file.record_count for t in table.scan().plan_files()) == [3, 3, 3, 3]
+    assert len(list(table.scan(row_filter="at >= '2026-05-04T00:00:00+00:00'").plan_files())) == 1
+
+
 def test_rule_union_is_refused(declared):  # noqa: F811
     refuse(declared, table("id: int64 key, v: int64 version", "union: true"), "union")
     body = {"title": "s.t", "type": "object", "meta:immutableTags": ["union"],

@@ -64,6 +64,13 @@ def write(catalog, file):
             columns = [plain(f.col(quote(c.name)), c.dataType).alias(f"c{i}") for i, c in enumerate(table.schema.fields)]
             header = {"namespace": namespace, "table": name, "columns": [c.name for c in table.schema.fields],
                       "types": [c.dataType.simpleString() for c in table.schema.fields]}
+            parts = spark.sql(f"select * from {quote(catalog)}.{quote(namespace)}.{quote(name)}.partitions")
+            if "partition" in parts.columns:
+                header["partitions"] = sorted([str(r["partition"][0]), r["record_count"], r["file_count"]] for r in parts.collect())
+                first = header["partitions"][0][0]
+                time = parts.schema["partition"].dataType.names[0].removesuffix("_day")
+                some = table.where(f"{quote(time)} < timestamp '{first} 23:59:59.999999Z'")
+                header["first_day"] = [some.count(), len(some.inputFiles())]
             file.write(json.dumps(header) + "\n")
             for r in table.select(*columns).toLocalIterator():
                 file.write(json.dumps(list(r)) + "\n")

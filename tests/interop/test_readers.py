@@ -17,7 +17,7 @@ from conftest import Database  # noqa: E402
 from oracle import traffic, values  # noqa: E402
 from oracle.compare import canonical, compare  # noqa: E402
 from oracle.lake import Rows  # noqa: E402
-from oracle.mirror import Marker  # noqa: E402
+from oracle.mirror import Marker, Mirror  # noqa: E402
 from oracle.pause import Gate, Writers  # noqa: E402
 
 # By copy and by stream; `time` becomes text in the datasets, since Spark has no type for it.
@@ -88,11 +88,39 @@ def as_time(request, postgres, tmp_path_factory):
     return mirror
 
 
+SERIES = """
+schemas:
+  - name: iot.readings
+    behavior: time-series
+    columns: {sensor: string not null, at: timestamptz not null, v: int64 not null, value: float64}
+    key: [sensor, at]
+    timestamp: at
+    version: v
+"""
+
+
 @pytest.fixture(scope="module")
-def spark(mirrored, as_time, tmp_path_factory):
-    """What Spark reads of both lakes: ({(namespace, name): Rows}, {(namespace, name): why not}) for each."""
+def series(tmp_path_factory):
+    """A time-series dataset, partitioned by day, with corrections and deletes; no source."""
+    mirror = Mirror(tmp_path_factory.mktemp("series") / "m", "", "commit_interval: 50ms\ncatalog_name: series")
+    mirror.config.write_text(f"lake: {mirror.lake.folder}\ncatalog_name: series\n")
+    files = {"series.yaml": SERIES,
+             "one.csv": "sensor,at,v,value\n" + "".join(f"s{i % 7},2026-0{1 + i % 3}-0{1 + i % 5}T{i % 24:02}:00:{i // 24:02}Z,1,{i / 4}\n" for i in range(600)),
+             "two.csv": "sensor,at,v,value,_change_request_type\n" + "".join(
+                 f"s{i % 7},2026-0{1 + i % 3}-0{1 + i % 5}T{i % 24:02}:00:{i // 24:02}Z,2,{-i},{'d' if i % 8 else 'u'}\n" for i in range(0, 600, 4))}
+    for name, text in files.items():
+        (mirror.folder / name).write_text(text)
+    for command in (["schema", "apply", "series.yaml"], ["ingest", "iot.readings", "one.csv"], ["ingest", "iot.readings", "two.csv"]):
+        p = mirror.with_config(*command[:-1], str(mirror.folder / command[-1]))
+        assert p.returncode == 0, p.stdout + p.stderr
+    return mirror
+
+
+@pytest.fixture(scope="module")
+def spark(mirrored, as_time, series, tmp_path_factory):
+    """What Spark reads of the lakes: ({(namespace, name): Rows}, {(namespace, name): why not}) for each."""
     folder = tmp_path_factory.mktemp("spark")
-    mirrors = {"datamirror": mirrored[1], "as_time": as_time}
+    mirrors = {"datamirror": mirrored[1], "as_time": as_time, "series": series}
     arguments = [str(x) for name, m in mirrors.items() for x in (name, m.lake.folder, folder / name)]
     p = subprocess.run([fetch.python(), Path(__file__).parent / "spark_read.py", ",".join(map(str, fetch.jars())), *arguments],
                        capture_output=True, text=True, timeout=600)
@@ -116,7 +144,7 @@ def spark_rows(path, lake):
                 if row is None:
                     break
                 rows.append(tuple(spark_value(v, k) for v, k in zip(row, kinds)))
-            found[key] = Rows(header["columns"], kinds, rows, {}, None)
+            found[key] = Rows(header["columns"], kinds, rows, header, None)
     return found, refused
 
 
@@ -208,6 +236,21 @@ def test_spark_refuses_time(as_time, spark):
     assert all("does not support time" in why for why in refused.values()), refused
     assert found["shop", "other"].rows == [(1, "one")]
     assert as_time.lake.dataset("shop", "clock").kinds == [("time",), ("time",), ("list", ("time",))]
+
+
+def test_spark_sees_the_days_of_a_time_series(series, spark):
+    """Rows, partitions and what a filter by time leaves to be read."""
+    found, refused = spark["series"]
+    lake = series.lake.everything()
+    assert refused == {} and set(found) == set(lake)
+    rows = found["iot", "readings"]
+    assert digest(rows.columns, rows.rows) == digest(lake["iot", "readings"].columns, lake["iot", "readings"].rows)
+    assert len(rows.rows) == 600 - sum(1 for i in range(0, 600, 4) if i % 8)
+    days = rows.properties["partitions"]
+    assert len(days) == 15 and days[0][0] == "2026-01-01" and sum(d[1] for d in days) == 600 + 75   # vectors hide 150
+    first = [r for r in rows.rows if r[rows.columns.index("at")] // 86_400_000_000 == 20454]
+    count, files = rows.properties["first_day"]
+    assert count == len(first) > 0 and 1 <= files == days[0][2] < sum(d[2] for d in days)
 
 
 def test_duckdb_over_the_parquet_files(mirrored, lake):
