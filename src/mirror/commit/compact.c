@@ -14,8 +14,7 @@
 
 enum {
     files_per_class = 16,
-    most_files = 256, /* of one portion */
-    most_portions = 64,
+    most_files = 256,          /* of one portion */
     most_rows = 1 << 20,       /* of all portions */
     most_raw_bytes = 96 << 20, /* in memory, of one portion */
     no_class = -1,
@@ -53,11 +52,11 @@ static int compare_candidates(const void *a, const void *b)
     return x->file->number < y->file->number ? -1 : x->file->number > y->file->number;
 }
 
-/* What one compaction merges: portions of files that become one file each. `files` is malloc'ed. */
+/* What one compaction merges: portions of files that become one file each. */
 struct choice {
-    const struct dm_data_file **files; /* of all portions, one after the other */
+    const struct dm_data_file **files; /* of all portions, one after the other; malloc'ed */
     size_t n_portions;
-    size_t ends[most_portions]; /* of each portion in `files` */
+    size_t *ends; /* of each portion in `files`; malloc'ed */
 };
 
 /* Adds a portion from a full class of one day; false: the budget of rows is used up. */
@@ -74,7 +73,7 @@ static bool add_portion(struct choice *c, const struct candidate *of, size_t n, 
     if (at - begin < 2)
         return false;
     c->ends[c->n_portions++] = at;
-    return c->n_portions < most_portions;
+    return true;
 }
 
 /* Of the smallest classes that are full, a portion each (late events may fill many days at once); else one large file of mostly deleted rows. */
@@ -86,7 +85,8 @@ static void choose(const struct dm_dataset *d, struct choice *c)
         if (size_class(&d->files[i]) != no_class)
             all[n++] = (struct candidate){size_class(&d->files[i]), &d->files[i]};
     qsort(all, n, sizeof *all, compare_candidates);
-    *c = (struct choice){.files = dm_xalloc((d->n_files + 1) * sizeof *c->files)};
+    *c = (struct choice){.files = dm_xalloc((d->n_files + 1) * sizeof *c->files),
+                         .ends = dm_xalloc((d->n_files + 1) * sizeof *c->ends)};
     uint64_t rows = 0;
     for (size_t from = 0, end; from < n; from = end) {
         for (end = from;
@@ -291,6 +291,7 @@ enum dm_status dm_compact(const struct dm_compact_job *job, bool *did, struct dm
         dm_commit_free(commit);
     }
     free(chosen.files);
+    free(chosen.ends);
     if (status == DM_FAIL)
         dm_error_prefix(err, "%s.%s: merging small files", job->namespace, job->name);
     return status;
@@ -324,8 +325,12 @@ enum dm_status dm_compact_target(struct dm_mirror *m, const struct dm_target *t,
                                  .name = state->name,
                                  .index_dataset = state->append_only ? 0 : state->id,
                                  .summary = *summary};
-    bool did = false;
-    enum dm_status status = dm_compact(&job, &did, err);
+    /* One commit may bring a file for each of many days: then what is due is done, so that it does not pile up. */
+    const struct dm_dataset *d = NULL;
+    enum dm_status status = dm_lake_dataset(m->lake, job.namespace, job.name, &d, err);
+    bool by_day = status == DM_OK && d != NULL && d->day_field != 0, did = status == DM_OK;
+    for (bool first = true; status == DM_OK && did && (first || by_day); first = false)
+        status = dm_compact(&job, &did, err);
     job.index_dataset = 0;
     if (status == DM_OK && (t->history || t->rules != NULL))
         status = compact_history(&job, t, err);
