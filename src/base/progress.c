@@ -133,11 +133,16 @@ void dm_progress_update(struct dm_progress *p, uint64_t done, uint64_t total)
     pthread_mutex_unlock(&p->mutex);
 }
 
+void dm_progress_drop(struct dm_progress *p)
+{
+    if (p->drawn)
+        write_stderr("\r\033[K", 4);
+    pthread_mutex_destroy(&p->mutex);
+}
+
 void dm_progress_end(struct dm_progress *p)
 {
     int64_t took_us = dm_clock_monotonic_us() - p->began_us;
-    if (p->drawn)
-        write_stderr("\r\033[K", 4);
     uint64_t moved = p->done - (p->has_first ? p->first : 0);
     double seconds = (double)took_us / 1e6;
     char done[32], rate[32], took[32];
@@ -145,5 +150,5 @@ void dm_progress_end(struct dm_progress *p)
            p->unit, dm_progress_duration(took_us / 1000000, took, sizeof took),
            dm_progress_count(seconds > 0 ? (uint64_t)((double)moved / seconds) : 0, rate, sizeof rate),
            p->unit);
-    pthread_mutex_destroy(&p->mutex);
+    dm_progress_drop(p);
 }

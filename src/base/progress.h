@@ -42,6 +42,8 @@ void dm_progress_begin(struct dm_progress *p, const char *what, const char *unit
 void dm_progress_update(struct dm_progress *p, uint64_t done, uint64_t total);
 /* Removes the line and logs one closing line: how much, how long, how fast. */
 void dm_progress_end(struct dm_progress *p);
+/* The same without the closing line, for a command that prints its outcome anyway. */
+void dm_progress_drop(struct dm_progress *p);
 
 /* The texts, for tests and other tables: "1,250,000" and "1:02:03"; return out. */
 const char *dm_progress_count(uint64_t n, char *out, size_t size);

@@ -150,11 +150,11 @@ static enum dm_status make_order(const struct dm_invocation *in, const struct dm
     return find_files(in, config, order, files, err);
 }
 
+/* How many rows there are is not known before the end, but how much of the input they took so far is. */
 static void show_progress(void *ctx, uint64_t rows, uint64_t done, uint64_t total)
 {
-    (void)done;
-    (void)total;
-    dm_progress_update(ctx, rows, 0);
+    double all = done > 0 && total >= done ? (double)rows * ((double)total / (double)done) : 0;
+    dm_progress_update(ctx, rows, (uint64_t)all);
 }
 
 /* ---- the answer ---- */
@@ -268,18 +268,18 @@ static int ingest(const struct dm_invocation *in, const struct dm_config *config
     json_t *order = json_object();
     json_t *result = NULL;
     struct dm_progress progress;
-    bool terminal = isatty(STDERR_FILENO) && !dm_invocation_has(in, "json");
+    bool show = !dm_invocation_has(in, "json");
     enum dm_status status = make_order(in, config, order, &err);
     if (status == DM_OK) {
         struct dm_order_hooks hooks = {.stop = dm_stop_signal_install()};
-        if (terminal) {
-            dm_progress_begin(&progress, "ingesting", "rows", 0, true);
+        if (show) {
+            dm_progress_begin(&progress, "ingesting", "rows", 0, isatty(STDERR_FILENO) != 0);
             hooks.progress = show_progress;
             hooks.ctx = &progress;
         }
         status = dm_order_run(config, "ingest", order, &hooks, &result, &err);
-        if (terminal)
-            dm_progress_end(&progress);
+        if (show)
+            dm_progress_drop(&progress);
     }
     int code = status == DM_OK ? print_result(in, order, result) : dm_command_fail(&err);
     json_decref(result);

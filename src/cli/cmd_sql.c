@@ -275,16 +275,16 @@ static int run_script(struct work *w)
     if (status != DM_OK)
         return dm_command_fail(&err);
     struct dm_progress progress;
-    bool terminal = isatty(STDERR_FILENO) && !dm_invocation_has(w->in, "json");
+    bool show = !dm_invocation_has(w->in, "json");
     w->hooks.stop = w->limits.stop = dm_stop_signal_install();
-    if (terminal) {
-        dm_progress_begin(&progress, "writing", "rows", 0, true);
+    if (show) {
+        dm_progress_begin(&progress, "writing", "rows", 0, isatty(STDERR_FILENO) != 0);
         w->hooks.progress = show_progress;
         w->hooks.ctx = &progress;
     }
     int code = run_all(w, &err);
-    if (terminal)
-        dm_progress_end(&progress);
+    if (show)
+        dm_progress_drop(&progress);
     dm_lake_session_close(&w->session);
     dm_sql_script_release(&w->script);
     free(w->folder);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "mirror/intake/intake.h"
 #include "mirror/order/order_kinds.h"
@@ -82,6 +83,41 @@ static json_t *file_json(const struct dm_intake_job *job, double seconds)
     return o;
 }
 
+/* Progress over all files: of bytes, which are known beforehand. */
+struct overall {
+    const struct dm_order_hooks *hooks;
+    uint64_t all;    /* bytes */
+    uint64_t before; /* of the files that are done */
+    uint64_t size;   /* of the file in hand */
+    uint64_t rows_before, rows;
+};
+
+static uint64_t size_of(const json_t *file)
+{
+    struct dm_error ignored = {0};
+    uint64_t bytes = 0;
+    const char *path = json_string_value(json_object_get(file, "path"));
+    return path != NULL && dm_file_size(path, &bytes, &ignored) == DM_OK ? bytes : 0;
+}
+
+static void told(void *ctx, uint64_t rows, uint64_t done, uint64_t total)
+{
+    struct overall *o = ctx;
+    double share = total > 0 && done <= total ? (double)done / (double)total : 0;
+    o->rows = rows;
+    if (o->hooks->progress != NULL)
+        o->hooks->progress(o->hooks->ctx, o->rows_before + rows,
+                           o->before + (uint64_t)(share * (double)o->size), o->all);
+}
+
+static void begin_file(struct overall *o, const json_t *file)
+{
+    o->before += o->size;
+    o->rows_before += o->rows;
+    o->rows = 0;
+    o->size = size_of(file);
+}
+
 static enum dm_status ingest(struct dm_mirror *m, const json_t *order, const struct dm_order_hooks *hooks,
                              json_t **result, struct dm_error *err)
 {
@@ -94,6 +130,9 @@ static enum dm_status ingest(struct dm_mirror *m, const json_t *order, const str
     if (read_options(order, &options, err) != DM_OK)
         return DM_FAIL;
     json_t *done = json_array();
+    struct overall overall = {.hooks = hooks};
+    for (size_t i = 0; i < json_array_size(files); i++)
+        overall.all += size_of(json_array_get(files, i));
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < json_array_size(files) && status == DM_OK; i++) {
         const json_t *file = json_array_get(files, i);
@@ -108,7 +147,8 @@ static enum dm_status ingest(struct dm_mirror *m, const json_t *order, const str
                                     .dry_run = json_is_true(json_object_get(order, "dry_run")),
                                     .stop = hooks->stop};
         int64_t started = dm_clock_monotonic_us();
-        status = dm_intake(m, &job, 1, hooks->progress, hooks->ctx, &job.error);
+        begin_file(&overall, file);
+        status = dm_intake(m, &job, 1, told, &overall, &job.error);
         json_array_append_new(done, file_json(&job, (double)(dm_clock_monotonic_us() - started) / 1e6));
         dm_intake_job_release(&job);
         free(key);
