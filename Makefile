@@ -3,7 +3,7 @@ BUILD ?= build/dev
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test unit interop bench lint format fuzz asan tsan docs install clean
+.PHONY: help build run test unit nightly interop bench lint format fuzz asan tsan docs install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -22,6 +22,10 @@ test: build ## unit, fuzz corpus, end-to-end and crash tests
 
 unit: build ## the unit tests only
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
+
+nightly: build ## what random tests do in a night: 2 000 change sets, 500 kills (about an hour each)
+	@scripts/setup test
+	@DM_SKIP_UNIT=1 DM_CASES=2000 DM_KILLS=500 scripts/test $(BUILD) -k "convergence or kill or kills"
 
 interop: build ## Spark and other engines read what the mirror writes
 	@scripts/setup interop

@@ -3,7 +3,7 @@
  * A manifest all of whose files stay is taken over as it is. One that holds a file (or vector) that goes is written anew: what stays as
  * EXISTING, what goes as DELETED. New entries go into the same new manifest. DELETED entries of earlier snapshots are left out, and a manifest that
  * has nothing else vanishes. When the past is to be forgotten, every manifest with DELETED entries is written anew, and what goes leaves its
- * statistics behind: bounds are values of rows. When more than MAX_SMALL small manifests have gathered, they are merged: planning a scan reads few files, and a
+ * statistics and its day behind: they are values of rows. When more than MAX_SMALL small manifests have gathered, they are merged: planning a scan reads few files, and a
  * file is rewritten about log(n) times.
  */
 #include <inttypes.h>
@@ -125,6 +125,7 @@ static enum dm_status take_over(const struct manifest_job *job, const struct lak
             free(e.stats);
             e.stats = NULL;
             e.n_stats = 0;
+            e.day = DM_NO_DAY;
         }
         push(out, &e);
     }
