@@ -36,7 +36,7 @@ static void check_same(const struct dm_manifest *a, const struct dm_manifest *b)
         expect(x->status == y->status && x->snapshot_id == y->snapshot_id &&
                x->sequence_number == y->sequence_number &&
                x->file_sequence_number == y->file_sequence_number && x->content == y->content &&
-               x->record_count == y->record_count && x->file_bytes == y->file_bytes &&
+               x->record_count == y->record_count && x->day == y->day && x->file_bytes == y->file_bytes &&
                x->first_row_id == y->first_row_id && x->content_offset == y->content_offset &&
                x->content_size == y->content_size && same_text(x->file_path, y->file_path) &&
                same_text(x->file_format, y->file_format) &&
@@ -61,7 +61,9 @@ static void manifest(const uint8_t *data, size_t size)
     m.format_version = 3;
     /* Encoding may refuse what no writer should have written, such as an existing file without a sequence
      * number. */
-    if (dm_manifest_encode(&m, "{}", 0, &(struct dm_day_spec){0}, &out, &err) == DM_OK) {
+    const struct dm_day_spec by_day = {
+        .source_id = 2, .name = (char[]){"at_day"}, .avro_name = (char[]){"at_day"}};
+    if (dm_manifest_encode(&m, "{}", 0, &by_day, &out, &err) == DM_OK) {
         expect(dm_manifest_decode(out.data, out.len, &back, &err) == DM_OK);
         check_same(&m, &back);
         dm_manifest_release(&back);
@@ -70,6 +72,13 @@ static void manifest(const uint8_t *data, size_t size)
     }
     dm_buffer_release(&out);
     dm_manifest_release(&m);
+}
+
+static bool same_days(const struct dm_day_range *a, const struct dm_day_range *b)
+{
+    if (!a->by_day)
+        return !b->by_day;
+    return b->by_day && a->has_none == b->has_none && a->first == b->first && a->last == b->last;
 }
 
 static void list(const uint8_t *data, size_t size)
@@ -90,7 +99,8 @@ static void list(const uint8_t *data, size_t size)
             expect(same_text(l.files[i].path, back.files[i].path) &&
                    l.files[i].length == back.files[i].length &&
                    l.files[i].first_row_id == back.files[i].first_row_id &&
-                   l.files[i].deleted_rows == back.files[i].deleted_rows);
+                   l.files[i].deleted_rows == back.files[i].deleted_rows &&
+                   same_days(&l.files[i].days, &back.files[i].days));
         dm_manifest_list_release(&back);
     } else {
         expect(err.class == DM_ERROR_FATAL && out.len == 0);
