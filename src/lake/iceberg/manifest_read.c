@@ -228,7 +228,7 @@ static enum dm_status refuse_encryption(struct decoder *d, const struct dm_avro_
     return bytes == NULL ? DM_OK : dm_fail(err, DM_ERROR_DATA, NULL, "encrypted files are not supported");
 }
 
-/* Only the day is known; other fields of a partition are skipped. */
+/* Only the day is known; other fields of a partition are skipped, also those of other writers that have its id. */
 static enum dm_status read_partition(struct decoder *d, const struct dm_avro_type *type, int32_t *day,
                                      struct dm_error *err)
 {
@@ -238,15 +238,18 @@ static enum dm_status read_partition(struct decoder *d, const struct dm_avro_typ
         return dm_fail(err, DM_ERROR_DATA, NULL, "is of type %s", dm_avro_kind_name(type->kind));
     for (size_t i = 0; i < type->n_members; i++) {
         const struct dm_avro_member *f = &type->members[i];
+        const struct dm_avro_type *kind = f->type;
         int64_t value = DM_NO_DAY;
-        enum dm_status status = f->id == DM_DAY_FIELD_ID
-                                    ? dm_avro_get_long(&d->avro, f->type, DM_NO_DAY, &value, err)
-                                    : dm_avro_skip(&d->avro, f->type, err);
+        enum dm_status status = dm_avro_resolve(&d->avro, &kind, err);
+        bool is_day = f->id == DM_DAY_FIELD_ID && (kind->kind == DM_AVRO_INT || kind->kind == DM_AVRO_NULL);
+        if (status == DM_OK)
+            status = is_day ? dm_avro_get_long(&d->avro, kind, DM_NO_DAY, &value, err)
+                            : dm_avro_skip(&d->avro, kind, err);
         if (status == DM_OK && (value < INT32_MIN || value > INT32_MAX))
             status = dm_fail(err, DM_ERROR_DATA, NULL, "day %lld is out of range", (long long)value);
         if (status != DM_OK)
             return status;
-        if (f->id == DM_DAY_FIELD_ID)
+        if (is_day)
             *day = (int32_t)value;
     }
     return DM_OK;
