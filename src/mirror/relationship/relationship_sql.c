@@ -24,7 +24,8 @@ static enum family family_of(struct dm_type type)
     case DM_FLOAT64: return FAMILY_FLOAT;
     case DM_DATE: return FAMILY_DATE;
     case DM_TIME: return FAMILY_TIME;
-    case DM_TIMESTAMP: return FAMILY_TIMESTAMP;
+    case DM_TIMESTAMP:
+    case DM_TIMESTAMP_NS: return FAMILY_TIMESTAMP;
     case DM_TIMESTAMPTZ: return FAMILY_TIMESTAMPTZ;
     case DM_STRING:
     case DM_UUID: return FAMILY_TEXT;
@@ -53,6 +54,8 @@ static enum dm_status comparable(struct dm_buffer *sql, const char *alias, const
         unsigned scale = type.scale > other.scale ? type.scale : other.scale;
         return dm_buffer_printf(sql, err, "TRY_CAST(%s.%s AS DECIMAL(38, %u))", alias, name, scale);
     }
+    if (type.id != other.id && (type.id == DM_TIMESTAMP_NS || other.id == DM_TIMESTAMP_NS))
+        return dm_buffer_printf(sql, err, "TRY_CAST(%s.%s AS TIMESTAMP_NS)", alias, name); /* years outside equal none */
     if (type.id != other.id && type.id == DM_UUID)
         return dm_buffer_printf(sql, err, "%s.%s::VARCHAR", alias, name);
     if (type.id != other.id && type.id == DM_STRING)
