@@ -132,7 +132,8 @@ static void schema_survives_the_metadata_file(void **state)
         {.id = DM_DATE},      {.id = DM_TIME},
         {.id = DM_TIMESTAMP}, {.id = DM_TIMESTAMPTZ},
         {.id = DM_STRING},    {.id = DM_BINARY},
-        {.id = DM_UUID},      {.id = DM_LIST, .element = DM_DECIMAL, .precision = 9, .scale = 0}};
+        {.id = DM_UUID},      {.id = DM_LIST, .element = DM_DECIMAL, .precision = 9, .scale = 0},
+        {.id = DM_TIMESTAMP_NS}};
     (void)state;
     struct dm_error err = {0};
     for (int version = 2; version <= 3; version++) {

@@ -92,7 +92,7 @@ static void test_there_and_back(void **state)
                    "enum: [x, ÿ], title: t, description: d, format: email}, at: timestamp not null, n: "
                    "int32, b: boolean, f: float32, "
                    "d: float64, m: decimal(38,20), day: date, tm: time, u: uuid, raw: binary, dates: "
-                   "'list<date>', lists: "
+                   "'list<date>', ns: timestamp_ns, lists: "
                    "'list<decimal(9,2)>', s: {type: string, min_length: 2, max_length: 9, format: date}, p: "
                    "{type: int64, renamed_from: q}, v: "
                    "timestamptz version}, relationships: [{name: up, columns: p, to: s.p, cardinality: "
