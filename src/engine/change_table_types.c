@@ -64,6 +64,8 @@ static enum family family_of(duckdb_type id)
 
 const char *dm_table_type_name(const struct dm_value_type *type)
 {
+    if (type->zoned)
+        return "TIMESTAMP WITH TIME ZONE";
     for (size_t i = 0; i < sizeof duckdb_types / sizeof duckdb_types[0]; i++)
         if (duckdb_types[i].id == type->id)
             return duckdb_types[i].name;
@@ -118,7 +120,7 @@ static bool text_will_do(const struct dm_value_type *from, struct dm_type to)
     if (b == TEXTS)
         return a != BYTES;
     if (to.id == DM_TIMESTAMP || to.id == DM_DATE)
-        return a == MOMENTS && from->id != DUCKDB_TYPE_TIMESTAMP_TZ;
+        return a == MOMENTS && from->id != DUCKDB_TYPE_TIMESTAMP_TZ && !from->zoned;
     if (to.id == DM_BOOL && a == NUMBERS) /* 0 and 1 */
         return true;
     return a == b && a != NO_FAMILY;

@@ -158,13 +158,15 @@ static enum dm_status json_timestamp(struct dm_buffer *out, int64_t v, int per_s
     return dm_buffer_printf(out, err, "%s\"", zone);
 }
 
-static enum dm_status append_nanos(struct dm_buffer *out, int64_t ns, bool json, struct dm_error *err)
+static enum dm_status append_nanos(struct dm_buffer *out, int64_t ns, bool zoned, bool json, struct dm_error *err)
 {
     if (json)
-        return json_timestamp(out, ns, NANOS_PER_SECOND, "", err);
+        return json_timestamp(out, ns, NANOS_PER_SECOND, zoned ? "Z" : "", err);
     if (ns == INT64_MAX || ns == -INT64_MAX)
         return append(out, ns > 0 ? "infinity" : "-infinity", err);
-    return append_iso_timestamp(out, ns, NANOS_PER_SECOND, ' ', err);
+    if (append_iso_timestamp(out, ns, NANOS_PER_SECOND, ' ', err) != DM_OK)
+        return DM_FAIL;
+    return append(out, zoned ? "+00" : "", err);
 }
 
 static enum dm_status json_time(struct dm_buffer *out, int64_t us, struct dm_error *err)
@@ -303,7 +305,7 @@ static enum dm_status append_moment(struct dm_buffer *out, const struct dm_value
         return append_duckdb(out, duckdb_create_timestamp_s(VALUE(duckdb_timestamp_s)), json, err);
     case DUCKDB_TYPE_TIMESTAMP_MS:
         return append_duckdb(out, duckdb_create_timestamp_ms(VALUE(duckdb_timestamp_ms)), json, err);
-    case DUCKDB_TYPE_TIMESTAMP_NS: return append_nanos(out, VALUE(int64_t), json, err);
+    case DUCKDB_TYPE_TIMESTAMP_NS: return append_nanos(out, VALUE(int64_t), t->zoned, json, err);
     case DUCKDB_TYPE_TIME_TZ:
         return append_duckdb(out, duckdb_create_time_tz_value(VALUE(duckdb_time_tz)), json, err);
     default: return append_duckdb(out, duckdb_create_interval(VALUE(duckdb_interval)), json, err);

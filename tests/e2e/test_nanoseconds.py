@@ -286,3 +286,65 @@ def test_the_index_is_caught_up_from_the_lake(nano):
     report = nano.ingest("c.csv", "id,moment,body\n" + "".join(f"{i},{text(BASE + i + 1)},new\n" for i in range(50)))
     assert report["upserted"] == 50
     assert nano.state() == {i: (BASE + i + 1, "new") for i in range(50)}
+
+
+def test_moments_in_utc_of_a_parquet_file(nano, seed):
+    """Timestamps with a zone and nanoseconds, as Arrow writes them, which DuckDB's reader cuts to microseconds."""
+    nano.declare("""
+schemas:
+  - name: t.a
+    columns: {id: int64 key, v: timestamp_ns version, tz: timestamptz, body: string, more: "list<timestamp_ns>"}
+  - {name: t.clock, columns: {id: int64 key, v: int64 version, ts: timestamp}}
+""")
+    r = random.Random(seed)
+    values = [FIRST, LAST, -1, 0, BASE + 1] + [r.randrange(FIRST, LAST) for _ in range(5000)]
+    utc = pa.timestamp("ns", "UTC")
+
+    def whole(v):
+        """Microseconds, towards 1970."""
+        return v - v % 1000 if v >= 0 else v + -v % 1000
+    path = nano.put("a.parquet", parquet({
+        "id": pa.array(range(len(values)), pa.int64()), "v": pa.array(values, utc), "tz": pa.array([whole(v) for v in values], utc),
+        "body": pa.array(values, pa.timestamp("ns", "Europe/Berlin")), "more": pa.array([[v, None] for v in values], pa.list_(utc))}, row_group_size=1000))
+    before = path.read_bytes()
+    report = nano.ingest("a.parquet", before)
+    assert (report["upserted"], report["quarantined"]) == (len(values), 0)
+    assert path.read_bytes() == before and not [f for f in nano.lake.folder.rglob("*") if "datamirror-" in f.name]
+    found = nano.arrow()
+    assert dict(zip(found.column("id").to_pylist(), found.column("v").to_pylist())) == dict(enumerate(values))
+    assert dict(zip(found.column("id").to_pylist(), found.column("tz").to_pylist())) == {i: whole(v) // 1000 for i, v in enumerate(values)}
+    body = dict(zip(found.column("id").to_pylist(), found.column("body").to_pylist()))
+    assert body[4] == "2023-11-14 22:13:20.123456001+00"
+    # what a column of microseconds does not hold is not cut
+    report = nano.ingest("b.parquet", parquet({"id": [1], "v": pa.array([LAST], utc), "tz": pa.array([BASE + 1], utc)}))
+    assert (report["upserted"], report["quarantined"]) == (0, 1)
+    bad = nano.quarantined()[0]
+    assert bad["reason"] == "value_out_of_range" and json.loads(bad["raw"])["tz"] == "2023-11-14T22:13:20.123456001Z"
+    # a moment is no reading of a clock
+    p = nano.with_config("ingest", "t.clock", str(nano.put("c.parquet", parquet({"id": [1], "v": [1], "ts": pa.array([0], utc)}))))
+    assert p.returncode != 0 and 'column "ts" is TIMESTAMP WITH TIME ZONE; the dataset\'s is timestamp' in p.stdout + p.stderr
+    # columns that the dataset does not have are nobody's business
+    report = nano.ingest("d.parquet", parquet({"other": pa.array([1], utc), "id": [1], "v": pa.array([BASE], pa.timestamp("ns")),
+                                               "n": pa.array([{"t": 1}], pa.struct([("t", utc)]))}))
+    assert report["stale"] + report["upserted"] == 1
+    # the older form of it, which nothing can be done about
+    report = nano.ingest("e.parquet", parquet({"id": [10**6], "v": pa.array([BASE], pa.timestamp("ns"))}, use_deprecated_int96_timestamps=True))
+    assert report["upserted"] == 1 and any("column v is INT96" in n for n in report["notes"])
+
+
+def test_moments_in_utc_pushed_and_dropped(nano):
+    nano.declare("schemas:\n  - name: t.a\n    columns: {id: int64 key, moment: timestamp_ns version, body: string}\n")
+    inbox = nano.folder / "inbox"
+    inbox.mkdir()
+    nano.config.write_text(nano.config.read_text() + f"  drops:\n    type: files\n    path: {inbox}\n    dataset: t.a\n    pattern: \"*\"\n")
+    nano.start()
+    process.poll(lambda: listens(nano.port), 20, "the server", context=nano.log_tail)
+    utc = pa.timestamp("ns", "UTC")
+    request = urllib.request.Request(f"http://127.0.0.1:{nano.port}/v1/datasets/t.a/changes", method="POST",
+                                     data=parquet({"id": [1, 2], "moment": pa.array([BASE + 2, BASE + 2], utc), "body": ["pushed", "pushed"]}),
+                                     headers={"Content-Type": "application/vnd.apache.parquet"})
+    with urllib.request.urlopen(request, timeout=60) as a:
+        assert json.load(a)["upserted"] == 2
+    (inbox / ".x").write_bytes(parquet({"id": [1, 2], "moment": pa.array([BASE + 1, BASE + 3], utc), "body": ["dropped", "dropped"]}))
+    (inbox / ".x").rename(inbox / "x.parquet")
+    process.poll(lambda: nano.state() == {1: (BASE + 2, "pushed"), 2: (BASE + 3, "dropped")}, 20, "the dropped file", context=nano.log_tail)
