@@ -12,7 +12,10 @@
 #include "base/memory.h"
 #include "format/parquet_footer.h"
 
-enum { TAIL = 8, FOOTER_MAX = 256 << 20 }; /* a file ends in its footer, the footer's length (LE32) and "PAR1" */
+enum {
+    TAIL = 8,
+    FOOTER_MAX = 256 << 20
+}; /* a file ends in its footer, the footer's length (LE32) and "PAR1" */
 
 struct search {
     struct dm_change_parquet *p;
@@ -31,10 +34,11 @@ static enum dm_status take_moment(void *ctx, const struct dm_parquet_moment *m, 
     if (dm_change_column(s->schema, m->name, m->name_n, &control) < 0)
         return DM_OK;
     if (m->int96) {
-        dm_change_note(s->notes,
-                       "column %.*s is INT96 in the file, which is read to the microsecond; finer digits, if there are "
-                       "any, are lost (write it as TIMESTAMP)",
-                       (int)(m->name_n < 100 ? m->name_n : 100), m->name);
+        dm_change_note(
+            s->notes,
+            "column %.*s is INT96 in the file, which is read to the microsecond; finer digits, if there are "
+            "any, are lost (write it as TIMESTAMP)",
+            (int)(m->name_n < 100 ? m->name_n : 100), m->name);
         return DM_OK;
     }
     if (m->column >= p->n) {

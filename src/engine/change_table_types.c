@@ -48,10 +48,10 @@ static const struct {
 };
 
 static const enum family our_families[] = {
-    [DM_BOOL] = BOOLS,        [DM_INT32] = NUMBERS,       [DM_INT64] = NUMBERS, [DM_FLOAT32] = NUMBERS,
-    [DM_FLOAT64] = NUMBERS,   [DM_DECIMAL] = NUMBERS,     [DM_DATE] = MOMENTS,  [DM_TIME] = TIMES,
-    [DM_TIMESTAMP] = MOMENTS, [DM_TIMESTAMPTZ] = MOMENTS, [DM_STRING] = TEXTS,  [DM_BINARY] = BYTES,
-    [DM_TIMESTAMP_NS] = MOMENTS, [DM_UUID] = UUIDS,        [DM_LIST] = LISTS,
+    [DM_BOOL] = BOOLS,           [DM_INT32] = NUMBERS,       [DM_INT64] = NUMBERS, [DM_FLOAT32] = NUMBERS,
+    [DM_FLOAT64] = NUMBERS,      [DM_DECIMAL] = NUMBERS,     [DM_DATE] = MOMENTS,  [DM_TIME] = TIMES,
+    [DM_TIMESTAMP] = MOMENTS,    [DM_TIMESTAMPTZ] = MOMENTS, [DM_STRING] = TEXTS,  [DM_BINARY] = BYTES,
+    [DM_TIMESTAMP_NS] = MOMENTS, [DM_UUID] = UUIDS,          [DM_LIST] = LISTS,
 };
 
 static enum family family_of(duckdb_type id)

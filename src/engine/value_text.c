@@ -142,7 +142,8 @@ static enum dm_status append_iso_timestamp(struct dm_buffer *out, int64_t v, int
         rest += day;
         days--;
     }
-    if (append_iso_date(out, days, err) != DM_OK || dm_buffer_append_byte(out, (uint8_t)between, err) != DM_OK)
+    if (append_iso_date(out, days, err) != DM_OK ||
+        dm_buffer_append_byte(out, (uint8_t)between, err) != DM_OK)
         return DM_FAIL;
     return append_iso_time(out, rest, per_second, err);
 }
@@ -158,7 +159,8 @@ static enum dm_status json_timestamp(struct dm_buffer *out, int64_t v, int per_s
     return dm_buffer_printf(out, err, "%s\"", zone);
 }
 
-static enum dm_status append_nanos(struct dm_buffer *out, int64_t ns, bool zoned, bool json, struct dm_error *err)
+static enum dm_status append_nanos(struct dm_buffer *out, int64_t ns, bool zoned, bool json,
+                                   struct dm_error *err)
 {
     if (json)
         return json_timestamp(out, ns, NANOS_PER_SECOND, zoned ? "Z" : "", err);
@@ -171,7 +173,8 @@ static enum dm_status append_nanos(struct dm_buffer *out, int64_t ns, bool zoned
 
 static enum dm_status json_time(struct dm_buffer *out, int64_t us, struct dm_error *err)
 {
-    if (dm_buffer_append_byte(out, '"', err) != DM_OK || append_iso_time(out, us, MICROS_PER_SECOND, err) != DM_OK)
+    if (dm_buffer_append_byte(out, '"', err) != DM_OK ||
+        append_iso_time(out, us, MICROS_PER_SECOND, err) != DM_OK)
         return DM_FAIL;
     return dm_buffer_append_byte(out, '"', err);
 }

@@ -214,7 +214,8 @@ static void take_element(struct thrift *t, struct element *e)
 
 static enum dm_status no_footer(struct dm_error *err)
 {
-    return dm_fail(err, DM_ERROR_DATA, "is the file cut off? write or fetch it again; nothing of it was taken",
+    return dm_fail(err, DM_ERROR_DATA,
+                   "is the file cut off? write or fetch it again; nothing of it was taken",
                    "the Parquet footer is damaged");
 }
 
@@ -224,7 +225,7 @@ static enum dm_status walk(struct thrift *t, const uint8_t *footer, uint64_t n, 
 {
     struct element e;
     struct dm_parquet_moment m = {0};
-    uint64_t open = 0; /* elements below the present column that are still to come */
+    uint64_t open = 0;   /* elements below the present column that are still to come */
     take_element(t, &e); /* the root */
     for (uint64_t i = 1; i < n && !t->bad; i++) {
         take_element(t, &e);

@@ -23,7 +23,8 @@
 #include "base/error.h"
 
 struct dm_parquet_moment {
-    const char *name; /* of the column, a child of the root, that the leaf is or is part of; not ended by a NUL */
+    const char
+        *name; /* of the column, a child of the root, that the leaf is or is part of; not ended by a NUL */
     size_t name_n;
     size_t column; /* its number among the root's children, from 0 */
     bool int96;

@@ -111,9 +111,11 @@ static bool is_timestamp(struct dm_type type)
 static const char *type_hint(struct dm_type old, struct dm_type now)
 {
     if (is_timestamp(old) && is_timestamp(now))
-        return "Iceberg widens no timestamp: add a column of the new type and fill it (`datamirror sql`), make it "
+        return "Iceberg widens no timestamp: add a column of the new type and fill it (`datamirror sql`), "
+               "make it "
                "the version if this one is, and then drop this one; or drop and declare the schema anew";
-    return "only widening is safe (int32 to int64, float32 to float64, decimal to more digits of the same scale): "
+    return "only widening is safe (int32 to int64, float32 to float64, decimal to more digits of the same "
+           "scale): "
            "add a column of the new type and fill it, or drop and declare the schema anew";
 }
 

@@ -406,9 +406,9 @@ bool dm_types_comparable(struct dm_type a, struct dm_type b)
         OTHER,
         NUMBER,
         MOMENT
-    } of[] = {[DM_LIST] = OTHER,     [DM_INT32] = NUMBER,   [DM_INT64] = NUMBER,     [DM_FLOAT32] = NUMBER,
-              [DM_FLOAT64] = NUMBER, [DM_DECIMAL] = NUMBER, [DM_TIMESTAMP] = MOMENT, [DM_DATE] = MOMENT,
-              [DM_TIMESTAMP_NS] = MOMENT};
+    } of[] = {[DM_LIST] = OTHER,       [DM_INT32] = NUMBER,   [DM_INT64] = NUMBER,
+              [DM_FLOAT32] = NUMBER,   [DM_FLOAT64] = NUMBER, [DM_DECIMAL] = NUMBER,
+              [DM_TIMESTAMP] = MOMENT, [DM_DATE] = MOMENT,    [DM_TIMESTAMP_NS] = MOMENT};
     if (a.id == DM_LIST || b.id == DM_LIST)
         return false;
     return a.id == b.id || (of[a.id] != OTHER && of[a.id] == of[b.id]);

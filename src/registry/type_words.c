@@ -262,8 +262,10 @@ static bool read_fraction(const struct dm_type_spelling *s, struct dm_type_readi
         return true;
     if (r->type.id == DM_TIMESTAMP) {
         r->type = dm_type_of(DM_TIMESTAMP_NS);
-        note(r, "%s(%d) is timestamp_ns, which holds the years 1677 to 2262; %s(6) holds all, to the microsecond",
-             s->words, (int)s->numbers[0], s->words);
+        note(
+            r,
+            "%s(%d) is timestamp_ns, which holds the years 1677 to 2262; %s(6) holds all, to the microsecond",
+            s->words, (int)s->numbers[0], s->words);
     } else if (r->type.id == DM_TIMESTAMPTZ) {
         note(r, "moments are kept to microseconds, and finer ones go to quarantine; timestamp_ns holds them "
                 "(in UTC), to the nanosecond");
@@ -437,10 +439,18 @@ bool dm_type_words_read(const char *text, struct dm_type_reading *r)
 const char *dm_type_words_yaml(struct dm_type type, char *out, size_t size)
 {
     static const char *const names[] = {
-        [DM_BOOL] = "boolean",    [DM_INT32] = "int32",         [DM_INT64] = "int64",
-        [DM_FLOAT32] = "float32", [DM_FLOAT64] = "float64",     [DM_DATE] = "date",
-        [DM_TIME] = "time",       [DM_TIMESTAMP] = "timestamp", [DM_TIMESTAMPTZ] = "timestamptz",
-        [DM_STRING] = "string",   [DM_BINARY] = "binary",       [DM_UUID] = "uuid",
+        [DM_BOOL] = "boolean",
+        [DM_INT32] = "int32",
+        [DM_INT64] = "int64",
+        [DM_FLOAT32] = "float32",
+        [DM_FLOAT64] = "float64",
+        [DM_DATE] = "date",
+        [DM_TIME] = "time",
+        [DM_TIMESTAMP] = "timestamp",
+        [DM_TIMESTAMPTZ] = "timestamptz",
+        [DM_STRING] = "string",
+        [DM_BINARY] = "binary",
+        [DM_UUID] = "uuid",
         [DM_TIMESTAMP_NS] = "timestamp_ns",
     };
     if (type.id == DM_DECIMAL) {

@@ -241,7 +241,7 @@ def test_a_timestamp_is_not_widened_and_the_way_out_works(nano):
     # the way out that it names
     added = "schemas:\n  - name: t.a\n    columns: {id: int64 key, moment: timestamp not null, body: string, fine: timestamp_ns}\n    version: moment\n"
     nano.declare(added)
-    nano.run("sql", "insert into t.a select id, moment, body, moment::timestamp_ns as fine from t.a")
+    nano.run("sql", "insert into t.a select * replace (moment::timestamp_ns as fine) from t.a")
     nano.declare("schemas:\n  - name: t.a\n    columns: {id: int64 key, body: string, fine: timestamp_ns not null}\n    version: fine\n    drop_columns: [moment]\n")
     nano.ingest("b.csv", f"id,fine,body\n1,{text(BASE + 1)},newer\n2,2023-11-14T22:13:19.999999999,older\n")
     assert {r["id"]: r["body"] for r in nano.arrow().to_pylist()} == {1: "newer", 2: "b"}

@@ -49,14 +49,16 @@ static enum dm_status in_nanoseconds(struct dm_buffer *sql, const char *alias, c
 {
     if (dm_buffer_printf(sql, err, "CASE WHEN isfinite(%s.%s) THEN ", alias, name) != DM_OK)
         return DM_FAIL;
-    enum dm_status status = type.id == DM_TIMESTAMP_NS ? dm_buffer_printf(sql, err, "epoch_ns(%s.%s)::HUGEINT", alias, name)
-                            : type.id == DM_DATE
-                                ? dm_buffer_printf(sql, err, "(%s.%s - DATE 'epoch')::HUGEINT * 86400000000000", alias, name)
-                                : dm_buffer_printf(sql, err, "epoch_us(%s.%s)::HUGEINT * 1000", alias, name);
+    enum dm_status status =
+        type.id == DM_TIMESTAMP_NS ? dm_buffer_printf(sql, err, "epoch_ns(%s.%s)::HUGEINT", alias, name)
+        : type.id == DM_DATE
+            ? dm_buffer_printf(sql, err, "(%s.%s - DATE 'epoch')::HUGEINT * 86400000000000", alias, name)
+            : dm_buffer_printf(sql, err, "epoch_us(%s.%s)::HUGEINT * 1000", alias, name);
     if (status != DM_OK)
         return status;
-    return dm_buffer_printf(sql, err, " WHEN %s.%s > 'epoch' THEN 1e30::HUGEINT WHEN %s.%s < 'epoch' THEN -1e30::HUGEINT END",
-                            alias, name, alias, name);
+    return dm_buffer_printf(
+        sql, err, " WHEN %s.%s > 'epoch' THEN 1e30::HUGEINT WHEN %s.%s < 'epoch' THEN -1e30::HUGEINT END",
+        alias, name, alias, name);
 }
 
 /* Column `name` of `alias`, of type `type`, in the form in which it is compared with one of type `other`. */

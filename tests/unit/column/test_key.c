@@ -306,7 +306,8 @@ static void keys_as_text(void **state)
     check_text(dm_type_of(DM_TIMESTAMP), &before, 0, "1969-12-31T23:59:59.999999");
     check_text(dm_type_of(DM_TIMESTAMPTZ), &leap, 0, "2000-02-29T00:00:00Z");
     check_text(dm_type_of(DM_TIMESTAMP_NS), &before, 0, "1969-12-31T23:59:59.999999999");
-    check_text(dm_type_of(DM_TIMESTAMP_NS), &(int64_t){INT64_C(951782400000000000)}, 0, "2000-02-29T00:00:00");
+    check_text(dm_type_of(DM_TIMESTAMP_NS), &(int64_t){INT64_C(951782400000000000)}, 0,
+               "2000-02-29T00:00:00");
     check_text(dm_type_of(DM_TIMESTAMP_NS), &(int64_t){INT64_MAX - 1}, 0, "2262-04-11T23:47:16.854775806");
     check_text(dm_type_of(DM_TIMESTAMP_NS), &(int64_t){2 - INT64_MAX}, 0, "1677-09-21T00:12:43.145224195");
     check_text(dm_type_of(DM_TIMESTAMP_NS), &(int64_t){DM_TIMESTAMP_INFINITY}, 0, "infinity");

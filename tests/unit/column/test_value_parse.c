@@ -302,7 +302,8 @@ static void nanoseconds(void **state)
     CHECK(ns, "9999-12-31", BEYOND);
     CHECK(ns, "0001-01-01T00:00:00", BEYOND);
     CHECK(ns, "+9999999-01-01T00:00:00", BEYOND);
-    CHECK(dm_type_list(ns), "[\"2026-11-21T10:05:59.123456789Z\", null]", "[2026-11-21T10:05:59.123456789, null]");
+    CHECK(dm_type_list(ns), "[\"2026-11-21T10:05:59.123456789Z\", null]",
+          "[2026-11-21T10:05:59.123456789, null]");
 }
 
 /* Every day of some centuries, there and back. */

@@ -138,18 +138,20 @@ static void nanoseconds(void **state)
     struct change_test t;
     change_test_init(&t, *state, s);
     snprintf(t.path, sizeof t.path, "%s/a.parquet", t.f->folder);
-    static const char whole[] = "SELECT 1::BIGINT AS id, make_timestamp_ns(1700000000123456789) AS ns, "
-                                "make_timestamp_ns(1700000000123456000) AS ts, make_timestamp_ns(-1000) AS tz, "
-                                "[make_timestamp_ns(1), NULL] AS list";
-    static const char expected[] =
-        "upsert 1 (1, 2023-11-14T22:13:20.123456789, 2023-11-14T22:13:20.123456, 1969-12-31T23:59:59.999999Z, "
-        "[1970-01-01T00:00:00.000000001, null])\n";
+    static const char whole[] =
+        "SELECT 1::BIGINT AS id, make_timestamp_ns(1700000000123456789) AS ns, "
+        "make_timestamp_ns(1700000000123456000) AS ts, make_timestamp_ns(-1000) AS tz, "
+        "[make_timestamp_ns(1), NULL] AS list";
+    static const char expected[] = "upsert 1 (1, 2023-11-14T22:13:20.123456789, 2023-11-14T22:13:20.123456, "
+                                   "1969-12-31T23:59:59.999999Z, "
+                                   "[1970-01-01T00:00:00.000000001, null])\n";
     read_parquet(&t, whole, expected);
     read_query(&t, whole, expected);
-    read_query(&t,
-               "SELECT 1 AS id, TIMESTAMP '2023-11-14 22:13:20.123456' AS ns, 'infinity'::TIMESTAMP_NS AS ts, "
-               "'-infinity'::TIMESTAMP_NS AS tz",
-               "upsert 1 (1, 2023-11-14T22:13:20.123456000, infinity, -infinity, null)\n");
+    read_query(
+        &t,
+        "SELECT 1 AS id, TIMESTAMP '2023-11-14 22:13:20.123456' AS ns, 'infinity'::TIMESTAMP_NS AS ts, "
+        "'-infinity'::TIMESTAMP_NS AS tz",
+        "upsert 1 (1, 2023-11-14T22:13:20.123456000, infinity, -infinity, null)\n");
     read_query(&t, "SELECT 1 AS id, TIMESTAMPTZ '2023-11-14 22:13:20.123456+02' AS ns",
                "upsert 1 (1, 2023-11-14T20:13:20.123456000, null, null, null)\n");
     read_query(&t, "SELECT 1 AS id, DATE '2023-11-14' AS ns",
@@ -416,7 +418,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(typed_values),
         cmocka_unit_test(other_types),
-        cmocka_unit_test(nanoseconds), cmocka_unit_test(widening),
+        cmocka_unit_test(nanoseconds),
+        cmocka_unit_test(widening),
         cmocka_unit_test(wrong_schema),
         cmocka_unit_test(bad_rows_of_a_vector),
         cmocka_unit_test(order_of_the_file),

@@ -121,11 +121,15 @@ static void what_is_passed_over(void **state)
 {
     (void)state;
     struct bytes b = {0};
-    PUT(&b, "\x11\x12\x13\x07\x14\x02\x16\xff\x01\x17" "12345678\x18\x03" "abc"); /* fields 1 to 7, in any type */
-    PUT(&b, "\x19\x21\x01\x02\x1a\x25\x02\x04");              /* a list of bools, a set of integers */
-    PUT(&b, "\x1b\x01\x81\x02kv\x01\x1b\x00\x1d" "0123456789abcdef"); /* maps, a UUID */
-    PUT(&b, "\x1c\x19\x2c\x15\x02\x00\x00\x00");              /* a struct with a list of structs */
-    PUT(&b, "\x09\x04\xf5\x10" "0123456789abcdef");           /* field 2: sixteen integers are no schema */
+    PUT(&b, "\x11\x12\x13\x07\x14\x02\x16\xff\x01\x17"
+            "12345678\x18\x03"
+            "abc");                              /* fields 1 to 7, in any type */
+    PUT(&b, "\x19\x21\x01\x02\x1a\x25\x02\x04"); /* a list of bools, a set of integers */
+    PUT(&b, "\x1b\x01\x81\x02kv\x01\x1b\x00\x1d"
+            "0123456789abcdef");                 /* maps, a UUID */
+    PUT(&b, "\x1c\x19\x2c\x15\x02\x00\x00\x00"); /* a struct with a list of structs */
+    PUT(&b, "\x09\x04\xf5\x10"
+            "0123456789abcdef"); /* field 2: sixteen integers are no schema */
     struct found f = {0};
     assert_int_equal(dm_parquet_footer_moments(b.data, b.n, take, &f, &err), DM_FAIL);
     assert_int_equal(err.class, DM_ERROR_DATA);

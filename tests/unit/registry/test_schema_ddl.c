@@ -163,7 +163,8 @@ static void test_snowflake(void **state)
                  "\tID NUMBER(38,0) NOT NULL autoincrement start 1 increment 1 noorder COMMENT 'the key',\n"
                  "\tKEY VARCHAR(16777216) WITH TAG (x.y='z') COLLATE 'en-ci',\n"
                  "\tN INT, A NUMBER(10,2), F FLOAT, V VARIANT, L ARRAY, O OBJECT,\n"
-                 "\tAT TIMESTAMP_NTZ(9), Z TIMESTAMP_TZ(3), L2 TIMESTAMP_LTZ, FINE TIMESTAMP_TZ(9), T TIME(9), B BINARY(20),\n"
+                 "\tAT TIMESTAMP_NTZ(9), Z TIMESTAMP_TZ(3), L2 TIMESTAMP_LTZ, FINE TIMESTAMP_TZ(9), T "
+                 "TIME(9), B BINARY(20),\n"
                  "\tUPDATED_AT TIMESTAMP_NTZ(6) NOT NULL,\n"
                  "\tCUSTOMER NUMBER(38,0) FOREIGN KEY REFERENCES SALES.CUSTOMERS(ID),\n"
                  "\tconstraint PK primary key (ID) rely,\n"
@@ -195,7 +196,8 @@ static void test_snowflake(void **state)
     assert_int_equal(s->key.n, 1);
     assert_string_equal(s->relationships[0].target, "SALES.CUSTOMERS");
     assert_true(noted(&notes, "read as snowflake"));
-    assert_true(noted(&notes, "column AT: timestamp_ntz(9) is timestamp_ns, which holds the years 1677 to 2262"));
+    assert_true(
+        noted(&notes, "column AT: timestamp_ntz(9) is timestamp_ns, which holds the years 1677 to 2262"));
     assert_true(noted(&notes, "column FINE: moments are kept to microseconds"));
     assert_true(noted(&notes, "column T: times are kept to microseconds"));
     assert_true(noted(&notes, "CREATE view is passed over"));
