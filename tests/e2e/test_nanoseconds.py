@@ -1,4 +1,5 @@
 """`timestamp_ns`: versions, keys and values that differ only in nanoseconds, by every way in, read back by PyIceberg to the nanosecond."""
+import datetime
 import json
 import random
 import socket
@@ -228,6 +229,26 @@ def test_a_key_of_nanoseconds_and_a_time_series(nano):
     # what a person deleted stays away, to the nanosecond
     nano.ingest("c.csv", f"id,moment,v\n1,{text(BASE + 9)},500\n1,{text(BASE + 9 + 50)},500\n", "t.e")
     assert sorted(r["moment"] - BASE for r in nano.arrow("e").to_pylist())[-2:] == [19, 59]
+
+
+def test_a_time_series_is_divided_by_the_days_of_its_nanoseconds(nano):
+    nano.declare("schemas:\n  - name: t.e\n    behavior: time-series\n    timestamp: moment\n"
+                 "    columns: {id: int64 key, moment: timestamp_ns key, v: int64 version}\n")
+    day = 86400 * 10**9
+    values = [0, -1, day - 1, day, 20454 * day - 1, 20454 * day, 20454 * day + 1, FIRST, LAST]
+    nano.ingest("a.csv", "id,moment,v\n" + "".join(f"1,{text(v)},1\n" for v in values[::2]), "t.e")
+    nano.ingest("b.parquet", parquet({"id": [1] * 4, "moment": pa.array(values[1::2], pa.timestamp("ns", "UTC")), "v": [1] * 4}), "t.e")
+    field = nano.table("e").spec().fields[0]
+    assert (field.name, str(field.transform)) == ("moment_day", "day")
+    files = {}
+    for task in nano.table("e").scan().plan_files():
+        held = pq.read_table(task.file.file_path.removeprefix("file://"), columns=["moment"]).column(0).cast(pa.int64()).to_pylist()
+        named = task.file.partition[0]
+        named = (named - datetime.date(1970, 1, 1)).days if isinstance(named, datetime.date) else named
+        assert {v // day for v in held} == {named}
+        files.setdefault(named, []).extend(held)
+    assert sorted(v for held in files.values() for v in held) == sorted(values)
+    assert sorted(r["moment"] for r in nano.arrow("e").to_pylist()) == sorted(values)
 
 
 def test_a_timestamp_is_not_widened_and_the_way_out_works(nano):
