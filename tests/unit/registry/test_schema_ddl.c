@@ -345,6 +345,8 @@ static void test_refusals(void **state)
         {"CREATE TABLE a (id int, v int COMMENT 'datamirror:version', PRIMARY KEY (nr))",
          "which is not a column", NULL},
         {"CREATE TABLE a (id decimal(0,2))", "is not a good type", "1 to 38"},
+        {"CREATE TABLE a (id timestamptz_ns)", "column \"id\": \"timestamptz_ns\" is not a good type",
+         "write timestamp_ns"},
         {"CREATE TABLE a (e enum(1, 2))", "a value in quotes is expected", NULL},
         {"CREATE TABLE a (id int PRIMARY KEY, v int COMMENT 'datamirror:version', c int REFERENCES nowhere)",
          "points to default.nowhere, and there is no such schema", NULL},

@@ -141,6 +141,8 @@ static void test_refusals(void **state)
          "s.json: a: definitions.customFields.properties.x: a column cannot be an object", "root level"},
         {BODY("\"x\":{\"type\":\"text\"}", ""), "there is no type \"text\"", "string, integer"},
         {BODY("\"x\":{}", ""), "the column has no type", NULL},
+        {BODY("\"x\":{\"type\":\"string\",\"datamirror:type\":\"timestamptz_ns\"}", ""), "write timestamp_ns",
+         NULL},
         {BODY("\"x\":5", ""), "must be described by an object", NULL},
         {BODY("\"x\":{\"$ref\":\"#/y\"}", ""), "$ref", NULL},
         {BODY("\"x\":{\"type\":\"integer\",\"meta:xdmType\":\"string\"}", ""), "goes with type \"string\"",
