@@ -48,7 +48,8 @@ enum dm_status dm_version_append(struct dm_column *c, const uint8_t *bytes, size
     case DM_INT64:
     case DM_TIME:
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ: {
+    case DM_TIMESTAMPTZ:
+    case DM_TIMESTAMP_NS: {
         int64_t v = (int64_t)(dm_get_be64(bytes) ^ sign);
         dm_column_append_fixed(c, &v);
         return DM_OK;

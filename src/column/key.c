@@ -53,7 +53,8 @@ static enum dm_status put_fixed(const struct dm_column *c, size_t row, struct dm
     case DM_INT64:
     case DM_TIME:
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ: memcpy(&i64, at, sizeof i64); return put_u64(out, (uint64_t)i64 ^ SIGN64, err);
+    case DM_TIMESTAMPTZ:
+    case DM_TIMESTAMP_NS: memcpy(&i64, at, sizeof i64); return put_u64(out, (uint64_t)i64 ^ SIGN64, err);
     case DM_FLOAT32: memcpy(&f32, at, sizeof f32); return put_u64(out, float_order((double)f32), err);
     case DM_FLOAT64: memcpy(&f64, at, sizeof f64); return put_u64(out, float_order(f64), err);
     case DM_DECIMAL:

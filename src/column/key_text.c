@@ -95,23 +95,27 @@ static void add_date(struct text *t, int64_t days)
         day);
 }
 
-static void add_time(struct text *t, int64_t us)
+enum { MICROS = 1000000, NANOS = 1000000000 };
+
+/* `v` counts units of which `per_second` are a second. */
+static void add_time(struct text *t, int64_t v, int64_t per_second)
 {
-    add(t, "%02" PRId64 ":%02" PRId64 ":%02" PRId64, us / 3600000000, us / 60000000 % 60, us / 1000000 % 60);
-    if (us % 1000000 != 0)
-        add(t, ".%06" PRId64, us % 1000000);
+    int64_t seconds = v / per_second;
+    add(t, "%02" PRId64 ":%02" PRId64 ":%02" PRId64, seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if (v % per_second != 0)
+        add(t, ".%0*" PRId64, per_second == NANOS ? 9 : 6, v % per_second);
 }
 
-static void add_timestamp(struct text *t, int64_t us, bool zone)
+static void add_timestamp(struct text *t, int64_t v, int64_t per_second, bool zone)
 {
-    if (us == DM_TIMESTAMP_INFINITY || us == DM_TIMESTAMP_NEG_INFINITY) {
-        add(t, us > 0 ? "infinity" : "-infinity");
+    if (v == DM_TIMESTAMP_INFINITY || v == DM_TIMESTAMP_NEG_INFINITY) {
+        add(t, v > 0 ? "infinity" : "-infinity");
         return;
     }
-    int64_t of_day = us % 86400000000, day = us / 86400000000 - (of_day < 0);
+    int64_t whole = 86400 * per_second, of_day = v % whole, day = v / whole - (of_day < 0);
     add_date(t, day);
     add_bytes(t, "T", 1);
-    add_time(t, of_day < 0 ? of_day + 86400000000 : of_day);
+    add_time(t, of_day < 0 ? of_day + whole : of_day, per_second);
     if (zone)
         add_bytes(t, "Z", 1);
 }
@@ -167,9 +171,12 @@ static void add_fixed(struct text *t, const struct dm_column *c, size_t row)
             add_date(t, days);
         return;
     }
-    case DM_TIME: add_time(t, dm_column_int64(c, row)); return;
+    case DM_TIME: add_time(t, dm_column_int64(c, row), MICROS); return;
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ: add_timestamp(t, dm_column_int64(c, row), c->type.id == DM_TIMESTAMPTZ); return;
+    case DM_TIMESTAMPTZ:
+        add_timestamp(t, dm_column_int64(c, row), MICROS, c->type.id == DM_TIMESTAMPTZ);
+        return;
+    case DM_TIMESTAMP_NS: add_timestamp(t, dm_column_int64(c, row), NANOS, false); return;
     case DM_UUID: add_uuid(t, at); return;
     case DM_STRING:
     case DM_BINARY:

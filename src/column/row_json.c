@@ -75,7 +75,8 @@ static enum dm_status put_fixed(struct dm_buffer *out, const struct dm_column *c
         return dm_buffer_append(out, text, n, err);
     case DM_DATE:
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ: return put_date(out, text, n, err);
+    case DM_TIMESTAMPTZ:
+    case DM_TIMESTAMP_NS: return put_date(out, text, n, err);
     case DM_TIME:
     case DM_UUID:
     case DM_STRING:

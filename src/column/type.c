@@ -13,7 +13,8 @@ size_t dm_type_width(enum dm_type_id id)
     case DM_FLOAT64:
     case DM_TIME:
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ: return 8;
+    case DM_TIMESTAMPTZ:
+    case DM_TIMESTAMP_NS: return 8;
     case DM_DECIMAL:
     case DM_UUID: return 16;
     case DM_STRING:
@@ -31,7 +32,8 @@ const char *dm_type_name(struct dm_type type, char *out, size_t size)
         [DM_FLOAT64] = "double", [DM_DATE] = "date",
         [DM_TIME] = "time",      [DM_TIMESTAMP] = "timestamp",
         [DM_STRING] = "string",  [DM_TIMESTAMPTZ] = "timestamptz",
-        [DM_BINARY] = "binary",  [DM_UUID] = "uuid",
+        [DM_BINARY] = "binary",  [DM_TIMESTAMP_NS] = "timestamp_ns",
+        [DM_UUID] = "uuid",
     };
     if (type.id == DM_DECIMAL) {
         (void)snprintf(out, size, "decimal(%u, %u)", type.precision, type.scale);

@@ -68,6 +68,8 @@ static const struct {
                       "is not a timestamp of whole microseconds"},
     [DM_TIMESTAMPTZ] = {"is not a timestamp (yyyy-mm-ddThh:mm:ssZ)",
                         "is not a timestamp of whole microseconds"},
+    [DM_TIMESTAMP_NS] = {"is not a timestamp (yyyy-mm-ddThh:mm:ss)",
+                         "is not a timestamp of whole nanoseconds from 1677-09-21 to 2262-04-11"},
     [DM_BINARY] = {"is not binary in hexadecimal digits", ""},
     [DM_UUID] = {"is not a UUID", ""},
 };
@@ -240,6 +242,7 @@ static enum dm_parsed parse_fixed(struct dm_type type, const char *text, size_t 
     case DM_TIME: return dm_parse_time(text, n, out);
     case DM_TIMESTAMP: return dm_parse_timestamp(text, n, false, out);
     case DM_TIMESTAMPTZ: return dm_parse_timestamp(text, n, true, out);
+    case DM_TIMESTAMP_NS: return dm_parse_timestamp_ns(text, n, out);
     case DM_UUID: return parse_uuid(text, n, out);
     case DM_STRING:
     case DM_BINARY:

@@ -3,7 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define DAY_US INT64_C(86400000000)
+#define SECOND_NS INT64_C(1000000000)
+#define DAY_NS (86400 * SECOND_NS)
 
 enum { YEAR_DIGITS_MAX = 7 };
 
@@ -95,12 +96,12 @@ static enum dm_parsed take_date(struct rest *r, int64_t *days)
     return DM_PARSED;
 }
 
-/* The digits behind the point as microseconds; digits beyond must be zero. */
-static enum dm_parsed take_fraction(struct rest *r, unsigned *us)
+/* The digits behind the point as nanoseconds; digits beyond must be zero. */
+static enum dm_parsed take_fraction(struct rest *r, unsigned *ns)
 {
     if (!is_digit(r))
         return DM_PARSED_WRONG;
-    unsigned unit = 100000, v = 0;
+    unsigned unit = 100000000, v = 0;
     bool more = false;
     for (; is_digit(r); r->at++) {
         unsigned digit = (unsigned)(*r->at - '0');
@@ -108,11 +109,11 @@ static enum dm_parsed take_fraction(struct rest *r, unsigned *us)
         more |= unit == 0 && digit != 0;
         unit /= 10;
     }
-    *us = v;
+    *ns = v;
     return more ? DM_PARSED_BEYOND : DM_PARSED;
 }
 
-static enum dm_parsed take_time(struct rest *r, int64_t *us)
+static enum dm_parsed take_time(struct rest *r, int64_t *ns)
 {
     unsigned hour, minute, second = 0, fraction = 0;
     if (!take_two(r, &hour) || !take(r, ':') || !take_two(r, &minute))
@@ -126,13 +127,13 @@ static enum dm_parsed take_time(struct rest *r, int64_t *us)
     }
     if (parsed == DM_PARSED_WRONG)
         return parsed;
-    *us = ((int64_t)(hour * 60 + minute) * 60 + second) * 1000000 + fraction;
-    if (minute > 59 || second > 59 || *us > DAY_US)
+    *ns = ((int64_t)(hour * 60 + minute) * 60 + second) * SECOND_NS + fraction;
+    if (minute > 59 || second > 59 || *ns > DAY_NS)
         return DM_PARSED_BEYOND;
     return parsed;
 }
 
-/* Nothing, or a zone up to the end of the text: *offset in microseconds. */
+/* Nothing, or a zone up to the end of the text: *offset in nanoseconds. */
 static enum dm_parsed take_zone(struct rest *r, bool *there, int64_t *offset)
 {
     *offset = 0;
@@ -157,7 +158,7 @@ static enum dm_parsed take_zone(struct rest *r, bool *there, int64_t *offset)
     }
     if (hours > 23 || minutes > 59)
         return DM_PARSED_BEYOND;
-    *offset = (int64_t)(hours * 60 + minutes) * (negative ? -60000000 : 60000000);
+    *offset = (int64_t)(hours * 60 + minutes) * (negative ? -60 : 60) * SECOND_NS;
     return DM_PARSED;
 }
 
@@ -174,7 +175,7 @@ static int infinite(const char *text, size_t n)
 
 /* A date, or a date with a time and perhaps a zone. */
 struct moment {
-    int64_t days, us, offset;
+    int64_t days, ns, offset;
     bool timed, zoned;
 };
 
@@ -189,12 +190,12 @@ static enum dm_parsed parse_moment(const char *text, size_t n, struct moment *m)
         m->timed = true;
         if (!take(&r, 'T') && !take(&r, ' ') && !take(&r, 't'))
             return DM_PARSED_WRONG;
-        time = take_time(&r, &m->us);
+        time = take_time(&r, &m->ns);
         if (time == DM_PARSED_WRONG)
             return time;
         zone = take_zone(&r, &m->zoned, &m->offset);
     }
-    if (zone == DM_PARSED_WRONG || m->us == DAY_US)
+    if (zone == DM_PARSED_WRONG || m->ns == DAY_NS)
         return zone == DM_PARSED_WRONG ? zone : DM_PARSED_BEYOND;
     return date != DM_PARSED ? date : time != DM_PARSED ? time : zone;
 }
@@ -212,7 +213,7 @@ enum dm_parsed dm_parse_date(const char *text, size_t n, int32_t *days)
         return parsed;
     if (m.zoned)
         return DM_PARSED_WRONG;
-    if (m.us != 0 || m.days <= DM_DATE_NEG_INFINITY || m.days >= DM_DATE_INFINITY)
+    if (m.ns != 0 || m.days <= DM_DATE_NEG_INFINITY || m.days >= DM_DATE_INFINITY)
         return DM_PARSED_BEYOND;
     *days = (int32_t)m.days;
     return DM_PARSED;
@@ -221,15 +222,20 @@ enum dm_parsed dm_parse_date(const char *text, size_t n, int32_t *days)
 enum dm_parsed dm_parse_time(const char *text, size_t n, int64_t *us)
 {
     struct rest r = {text, text + n};
-    enum dm_parsed parsed = take_time(&r, us);
+    int64_t ns = 0;
+    enum dm_parsed parsed = take_time(&r, &ns);
+    *us = ns / 1000;
+    if (parsed == DM_PARSED && ns % 1000 != 0)
+        parsed = DM_PARSED_BEYOND;
     return parsed != DM_PARSED_WRONG && r.at != r.end ? DM_PARSED_WRONG : parsed;
 }
 
-enum dm_parsed dm_parse_timestamp(const char *text, size_t n, bool zoned, int64_t *us)
+/* In units of so many nanoseconds, a number that is known where this is called. */
+static inline enum dm_parsed parse_instant(const char *text, size_t n, bool zoned, int64_t unit, int64_t *out)
 {
     int sign = infinite(text, n);
     if (sign != 0) {
-        *us = sign > 0 ? DM_TIMESTAMP_INFINITY : DM_TIMESTAMP_NEG_INFINITY;
+        *out = sign > 0 ? DM_TIMESTAMP_INFINITY : DM_TIMESTAMP_NEG_INFINITY;
         return DM_PARSED;
     }
     struct moment m;
@@ -238,10 +244,22 @@ enum dm_parsed dm_parse_timestamp(const char *text, size_t n, bool zoned, int64_
         return DM_PARSED_WRONG;
     if (parsed != DM_PARSED)
         return parsed;
-    dm_int128 whole =
-        (dm_int128)m.days * DAY_US + m.us - m.offset; /* the first day begins before 64 bits do */
+    if (m.ns % unit != 0)
+        return DM_PARSED_BEYOND;
+    /* the first day begins before 64 bits do */
+    dm_int128 whole = (dm_int128)m.days * (DAY_NS / unit) + m.ns / unit - m.offset / unit;
     if (whole >= DM_TIMESTAMP_INFINITY || whole <= DM_TIMESTAMP_NEG_INFINITY)
         return DM_PARSED_BEYOND;
-    *us = (int64_t)whole;
+    *out = (int64_t)whole;
     return DM_PARSED;
+}
+
+enum dm_parsed dm_parse_timestamp(const char *text, size_t n, bool zoned, int64_t *us)
+{
+    return parse_instant(text, n, zoned, 1000, us);
+}
+
+enum dm_parsed dm_parse_timestamp_ns(const char *text, size_t n, int64_t *ns)
+{
+    return parse_instant(text, n, true, 1, ns);
 }

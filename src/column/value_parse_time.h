@@ -13,6 +13,8 @@ enum dm_parsed dm_parse_date(const char *text, size_t n, int32_t *days);
 enum dm_parsed dm_parse_time(const char *text, size_t n, int64_t *us); /* 24:00:00 is a time, too */
 /* zoned: TIMESTAMPTZ, where a text without zone is UTC; otherwise a text with a zone is WRONG. */
 enum dm_parsed dm_parse_timestamp(const char *text, size_t n, bool zoned, int64_t *us);
+/* TIMESTAMP_NS, which has no zone: a text with one is converted to UTC. */
+enum dm_parsed dm_parse_timestamp_ns(const char *text, size_t n, int64_t *ns);
 
 /* The other way: days since 1970-01-01 as a date of the proleptic Gregorian calendar. */
 void dm_date_of(int64_t days, int64_t *year, unsigned *month, unsigned *day);

@@ -101,6 +101,8 @@ void dm_config_free(struct dm_config *config)
     free(config->lake);
     free(config->catalog_name);
     free(config->compression);
+    free(config->http);
+    free(config->http_token);
     for (size_t i = 0; i < config->n_sources; i++)
         release_source(&config->sources[i]);
     free(config->sources);

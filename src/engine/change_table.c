@@ -10,6 +10,7 @@
 #include "column/value_parse.h"
 #include "column/value_parse_number.h"
 #include "engine/change_format.h"
+#include "engine/change_parquet.h"
 #include "engine/connection.h"
 #include "engine/sql_session.h"
 
@@ -23,6 +24,7 @@ struct trouble {
 
 struct table {
     struct dm_sql *own; /* Parquet: a session that keeps the order of the rows, which the engine's does not */
+    struct dm_change_parquet file; /* Parquet */
     struct dm_stream stream;
     bool open;
     size_t n;
@@ -61,6 +63,7 @@ static void table_close(struct dm_change_reader *r)
     if (t->open)
         dm_stream_close(&t->stream);
     dm_sql_close(t->own);
+    dm_change_parquet_release(&t->file);
     for (size_t i = 0; i < t->n; i++) {
         free(t->names[i]);
         dm_value_type_release(&t->types[i]);
@@ -339,6 +342,13 @@ static enum dm_status table_next(struct dm_change_reader *r, struct dm_batch *ba
 
 /* ---- opening ---- */
 
+static void set_zoned(struct dm_value_type *type)
+{
+    type->zoned = type->id == DUCKDB_TYPE_TIMESTAMP_NS;
+    for (size_t i = 0; i < type->n; i++)
+        set_zoned(&type->children[i]);
+}
+
 static enum dm_status take_columns(struct dm_change_reader *r, struct dm_error *err)
 {
     struct table *t = r->state;
@@ -356,6 +366,9 @@ static enum dm_status take_columns(struct dm_change_reader *r, struct dm_error *
     if (dm_change_columns_init(&t->columns, &r->row, n, (const char *const *)t->names, &r->notes, err) !=
         DM_OK)
         return DM_FAIL;
+    for (size_t i = 0; i < n && i < t->file.n; i++)
+        if (t->file.zoned[i])
+            set_zoned(&t->types[i]);
     t->control = -1;
     const struct dm_schema *schema = r->row.schema;
     t->sources = dm_xzalloc(schema->n_fields, sizeof *t->sources);
@@ -385,6 +398,7 @@ static struct table *table_new(struct dm_change_reader *r)
 {
     static const struct dm_change_format_type type = {.next = table_next, .close = table_close};
     struct table *t = dm_xzalloc(1, sizeof *t);
+    t->file.fd = -1;
     r->format = &type;
     r->state = t;
     r->row.raw_ctx = t;
@@ -459,6 +473,10 @@ enum dm_status dm_change_parquet_open(struct dm_change_reader *r, struct dm_engi
                                       struct dm_error *err)
 {
     struct table *t = table_new(r);
+    if (dm_change_parquet_init(&t->file, path, dm_engine_options_of(e)->temp_folder, r->row.schema, &r->notes,
+                               err) != DM_OK)
+        return DM_FAIL;
+    path = t->file.path;
     if (dm_sql_open(e, &t->own, err) != DM_OK)
         return DM_FAIL;
     struct dm_buffer sql;

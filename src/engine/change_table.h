@@ -26,7 +26,8 @@ const char *dm_table_type_name(const struct dm_value_type *type);
 enum dm_status dm_table_read(enum dm_table_mode mode, const struct dm_value_type *type, duckdb_vector vector,
                              size_t from, size_t n, struct dm_column *column,
                              struct dm_error *err) DM_MUST_USE;
-/* A value that is not null of a wider integer into an int32 column, when it fits: the usual case of TEXT, without the text. */
+/* A value that is not null of a wider integer into an int32 column, or of a timestamp into one of another unit, when it fits: the usual
+ * cases of TEXT, without the text. */
 bool dm_table_narrow(const struct dm_value_type *type, duckdb_vector vector, size_t row,
                      struct dm_column *column);
 

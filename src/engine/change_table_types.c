@@ -48,10 +48,10 @@ static const struct {
 };
 
 static const enum family our_families[] = {
-    [DM_BOOL] = BOOLS,        [DM_INT32] = NUMBERS,       [DM_INT64] = NUMBERS, [DM_FLOAT32] = NUMBERS,
-    [DM_FLOAT64] = NUMBERS,   [DM_DECIMAL] = NUMBERS,     [DM_DATE] = MOMENTS,  [DM_TIME] = TIMES,
-    [DM_TIMESTAMP] = MOMENTS, [DM_TIMESTAMPTZ] = MOMENTS, [DM_STRING] = TEXTS,  [DM_BINARY] = BYTES,
-    [DM_UUID] = UUIDS,        [DM_LIST] = LISTS,
+    [DM_BOOL] = BOOLS,           [DM_INT32] = NUMBERS,       [DM_INT64] = NUMBERS, [DM_FLOAT32] = NUMBERS,
+    [DM_FLOAT64] = NUMBERS,      [DM_DECIMAL] = NUMBERS,     [DM_DATE] = MOMENTS,  [DM_TIME] = TIMES,
+    [DM_TIMESTAMP] = MOMENTS,    [DM_TIMESTAMPTZ] = MOMENTS, [DM_STRING] = TEXTS,  [DM_BINARY] = BYTES,
+    [DM_TIMESTAMP_NS] = MOMENTS, [DM_UUID] = UUIDS,          [DM_LIST] = LISTS,
 };
 
 static enum family family_of(duckdb_type id)
@@ -64,6 +64,8 @@ static enum family family_of(duckdb_type id)
 
 const char *dm_table_type_name(const struct dm_value_type *type)
 {
+    if (type->zoned)
+        return "TIMESTAMP WITH TIME ZONE";
     for (size_t i = 0; i < sizeof duckdb_types / sizeof duckdb_types[0]; i++)
         if (duckdb_types[i].id == type->id)
             return duckdb_types[i].name;
@@ -100,6 +102,7 @@ static bool is_same(const struct dm_value_type *from, struct dm_type to)
     case DM_TIMESTAMP: return from->id == DUCKDB_TYPE_TIMESTAMP;
     case DM_TIMESTAMPTZ: /* without zone means UTC, as in text */
         return from->id == DUCKDB_TYPE_TIMESTAMP_TZ || from->id == DUCKDB_TYPE_TIMESTAMP;
+    case DM_TIMESTAMP_NS: return from->id == DUCKDB_TYPE_TIMESTAMP_NS;
     case DM_STRING: return from->id == DUCKDB_TYPE_VARCHAR;
     case DM_BINARY: return from->id == DUCKDB_TYPE_BLOB;
     case DM_UUID: return from->id == DUCKDB_TYPE_UUID;
@@ -117,7 +120,7 @@ static bool text_will_do(const struct dm_value_type *from, struct dm_type to)
     if (b == TEXTS)
         return a != BYTES;
     if (to.id == DM_TIMESTAMP || to.id == DM_DATE)
-        return a == MOMENTS && from->id != DUCKDB_TYPE_TIMESTAMP_TZ;
+        return a == MOMENTS && from->id != DUCKDB_TYPE_TIMESTAMP_TZ && !from->zoned;
     if (to.id == DM_BOOL && a == NUMBERS) /* 0 and 1 */
         return true;
     return a == b && a != NO_FAMILY;
@@ -156,9 +159,29 @@ static int64_t integer_at(duckdb_type id, const void *data, size_t row)
     }
 }
 
+/* Between microseconds and nanoseconds; the infinite moments are the same numbers in both. */
+static bool convert_moment(duckdb_type from, int64_t v, struct dm_column *column)
+{
+    bool micros = from == DUCKDB_TYPE_TIMESTAMP || from == DUCKDB_TYPE_TIMESTAMP_TZ;
+    bool to_nanos = micros && column->type.id == DM_TIMESTAMP_NS;
+    bool to_micros = from == DUCKDB_TYPE_TIMESTAMP_NS &&
+                     (column->type.id == DM_TIMESTAMP || column->type.id == DM_TIMESTAMPTZ);
+    if (!to_nanos && !to_micros)
+        return false;
+    if (v != DM_TIMESTAMP_INFINITY && v != DM_TIMESTAMP_NEG_INFINITY) {
+        if (to_nanos ? __builtin_mul_overflow(v, 1000, &v) || v <= DM_TIMESTAMP_NEG_INFINITY : v % 1000 != 0)
+            return false;
+        v = to_micros ? v / 1000 : v;
+    }
+    dm_column_append_fixed(column, &v);
+    return true;
+}
+
 bool dm_table_narrow(const struct dm_value_type *type, duckdb_vector vector, size_t row,
                      struct dm_column *column)
 {
+    if (family_of(type->id) == MOMENTS && type->id != DUCKDB_TYPE_DATE)
+        return convert_moment(type->id, ((const int64_t *)duckdb_vector_get_data(vector))[row], column);
     if (column->type.id != DM_INT32 || integer_rank(type->id) == 0)
         return false;
     int64_t wide = integer_at(type->id, duckdb_vector_get_data(vector), row);

@@ -3,7 +3,7 @@
  * Plain: what DuckDB's cast to VARCHAR gives, except that binary is \x and hexadecimal digits; lists [a, b], structs {'k': v}.
  * JSON: integers and decimals as exact numbers (however long); floats as the shortest number that reads back the same, or "NaN",
  * "Infinity", "-Infinity"; dates and times in ISO 8601 (years beyond 0…9999 with sign and at least four digits; infinite ones
- * "infinity", "-infinity"; TIMESTAMPTZ with Z); binary as a text of hexadecimal digits; UUID, INTERVAL and the rest as text;
+ * "infinity", "-infinity"; TIMESTAMPTZ, and a zoned TIMESTAMP_NS, with Z); binary as a text of hexadecimal digits; UUID, INTERVAL and the rest as text;
  * lists as arrays, structs as objects, maps as arrays of {"key", "value"}.
  */
 #ifndef DM_ENGINE_VALUE_TEXT_H
@@ -20,6 +20,7 @@ struct dm_value_type {
     duckdb_type internal;  /* DECIMAL, ENUM: how it is stored */
     unsigned scale, width; /* DECIMAL */
     uint64_t array_size;   /* ARRAY */
+    bool zoned;            /* TIMESTAMP_NS: in UTC, as TIMESTAMPTZ is (change_parquet.h) */
     size_t n;              /* nested: number of children */
     struct dm_value_type *children;
     char **names;             /* STRUCT: of the children */

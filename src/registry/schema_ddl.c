@@ -332,7 +332,8 @@ static void apply_version(struct dm_ddl_parser *p, struct dm_relational_schema *
 static void apply_timestamp(struct dm_ddl_parser *p, struct dm_relational_schema *s)
 {
     int at = s->timestamp == NULL && p->o->timestamp != NULL ? dm_ddl_find_column(s, p->o->timestamp) : -1;
-    if (at < 0 || (s->columns[at].type.id != DM_TIMESTAMP && s->columns[at].type.id != DM_TIMESTAMPTZ))
+    enum dm_type_id id = at >= 0 ? (enum dm_type_id)s->columns[at].type.id : DM_BOOL;
+    if (id != DM_TIMESTAMP && id != DM_TIMESTAMPTZ && id != DM_TIMESTAMP_NS)
         return;
     s->timestamp = dm_xstrdup(s->columns[at].name);
     s->behavior = DM_BEHAVIOR_TIME_SERIES;

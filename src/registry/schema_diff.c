@@ -103,6 +103,22 @@ static const struct dm_relational_column *old_of(const struct dm_relational_sche
     return at >= 0 ? &from->columns[at] : NULL;
 }
 
+static bool is_timestamp(struct dm_type type)
+{
+    return type.id == DM_TIMESTAMP || type.id == DM_TIMESTAMPTZ || type.id == DM_TIMESTAMP_NS;
+}
+
+static const char *type_hint(struct dm_type old, struct dm_type now)
+{
+    if (is_timestamp(old) && is_timestamp(now))
+        return "Iceberg widens no timestamp: add a column of the new type and fill it (`datamirror sql`), "
+               "make it "
+               "the version if this one is, and then drop this one; or drop and declare the schema anew";
+    return "only widening is safe (int32 to int64, float32 to float64, decimal to more digits of the same "
+           "scale): "
+           "add a column of the new type and fill it, or drop and declare the schema anew";
+}
+
 static void diff_type(const struct dm_relational_column *old, const struct dm_relational_column *c, bool key,
                       struct dm_schema_changes *out)
 {
@@ -114,10 +130,7 @@ static void diff_type(const struct dm_relational_column *old, const struct dm_re
     dm_names_add(&change->columns, old->name);
     change->reindex = key;
     if (!dm_type_widens(old->type, c->type))
-        refuse(
-            change,
-            "only widening is safe (int32 to int64, float32 to float64, decimal to more digits of the same "
-            "scale): add a column of the new type and fill it, or drop and declare the schema anew");
+        refuse(change, type_hint(old->type, c->type));
 }
 
 static void diff_required(const struct dm_relational_column *old, const struct dm_relational_column *c,

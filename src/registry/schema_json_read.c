@@ -198,8 +198,8 @@ static bool has_tag(const json_t *o, const char *tag)
 
 static bool type_has_format(struct dm_type type)
 {
-    return type.id == DM_DATE || type.id == DM_TIMESTAMP || type.id == DM_TIMESTAMPTZ || type.id == DM_TIME ||
-           type.id == DM_UUID;
+    return type.id == DM_DATE || type.id == DM_TIMESTAMP || type.id == DM_TIMESTAMPTZ ||
+           type.id == DM_TIMESTAMP_NS || type.id == DM_TIME || type.id == DM_UUID;
 }
 
 static enum dm_status read_column(const struct place *at, const char *name, const json_t *o,

@@ -46,6 +46,7 @@ static void put_type(json_t *o, struct dm_type type)
         [DM_TIME] = {"string", "time", "string"},
         [DM_TIMESTAMP] = {"string", "date-time", "date-time"},
         [DM_TIMESTAMPTZ] = {"string", "date-time", "date-time"},
+        [DM_TIMESTAMP_NS] = {"string", "date-time", "date-time"},
         [DM_STRING] = {"string", NULL, "string"},
         [DM_BINARY] = {"string", NULL, "string"},
         [DM_UUID] = {"string", "uuid", "string"},

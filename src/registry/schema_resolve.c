@@ -121,7 +121,7 @@ static enum dm_status check_expiry(const struct dm_relational_schema *s,
         return dm_fail(err, DM_ERROR_CONFIG, "for example P3M (three months), P90D, P1Y, PT12H",
                        "%s: expire is \"%.60s\", which is not an ISO-8601 period", s->name,
                        s->settings.expire);
-    if (id != DM_TIMESTAMP && id != DM_TIMESTAMPTZ && id != DM_DATE)
+    if (id != DM_TIMESTAMP && id != DM_TIMESTAMPTZ && id != DM_TIMESTAMP_NS && id != DM_DATE)
         return dm_fail(err, DM_ERROR_CONFIG, "name a column of the table that is a date or a date-time",
                        "%s: expire cannot go by \"%.100s\", which is %s", s->name, s->timestamp,
                        at >= 0 ? "no time" : "no column of it");

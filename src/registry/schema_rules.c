@@ -231,7 +231,7 @@ static enum dm_status check_key(const struct dm_relational_schema *s, struct dm_
 
 static bool is_time(struct dm_type type)
 {
-    return type.id == DM_TIMESTAMP || type.id == DM_TIMESTAMPTZ;
+    return type.id == DM_TIMESTAMP || type.id == DM_TIMESTAMPTZ || type.id == DM_TIMESTAMP_NS;
 }
 
 static bool is_version_type(struct dm_type type)
@@ -243,6 +243,7 @@ static bool is_version_type(struct dm_type type)
     case DM_DATE:
     case DM_TIMESTAMP:
     case DM_TIMESTAMPTZ:
+    case DM_TIMESTAMP_NS:
     case DM_STRING: return true;
     default: return false;
     }
@@ -405,8 +406,9 @@ bool dm_types_comparable(struct dm_type a, struct dm_type b)
         OTHER,
         NUMBER,
         MOMENT
-    } of[] = {[DM_LIST] = OTHER,     [DM_INT32] = NUMBER,   [DM_INT64] = NUMBER,     [DM_FLOAT32] = NUMBER,
-              [DM_FLOAT64] = NUMBER, [DM_DECIMAL] = NUMBER, [DM_TIMESTAMP] = MOMENT, [DM_DATE] = MOMENT};
+    } of[] = {[DM_LIST] = OTHER,       [DM_INT32] = NUMBER,   [DM_INT64] = NUMBER,
+              [DM_FLOAT32] = NUMBER,   [DM_FLOAT64] = NUMBER, [DM_DECIMAL] = NUMBER,
+              [DM_TIMESTAMP] = MOMENT, [DM_DATE] = MOMENT,    [DM_TIMESTAMP_NS] = MOMENT};
     if (a.id == DM_LIST || b.id == DM_LIST)
         return false;
     return a.id == b.id || (of[a.id] != OTHER && of[a.id] == of[b.id]);

@@ -91,7 +91,8 @@ static enum dm_status bad_type(struct dm_yaml *y, const yaml_node_t *at, const c
     (void)dm_yaml_fail(
         y, at, err,
         "types: boolean, int32, int64, float32, float64, decimal(p,s), date, time, timestamp, timestamptz, "
-        "string, binary, uuid, list<…>, and the SQL words for them; behind it: not null, key, version",
+        "timestamp_ns, string, binary, uuid, list<…>, and the SQL words for them; behind it: not null, key, "
+        "version",
         "column \"%.100s\": there is no type \"%.100s\"", name, text);
     const char *near = dm_type_words_near(text);
     if (near != NULL)

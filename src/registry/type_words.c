@@ -19,6 +19,7 @@ enum word_kind {
     TIMESTAMP_WORD, /* dialects disagree about the zone */
     NUMBER_38,      /* an integer of 38 digits (Snowflake) or 64 bits */
     BIT_WORD,
+    ZONED_NANOS, /* Iceberg has it, and we cannot write it (column/type.h) */
 };
 
 struct type_word {
@@ -95,6 +96,9 @@ static const struct type_word words[] = {
     {"datetime2", FRACTION, DM_TIMESTAMP},
     {"datetimeoffset", FRACTION, DM_TIMESTAMPTZ},
     {"date-time", FRACTION, DM_TIMESTAMPTZ},
+    {"timestamp_ns", PLAIN, DM_TIMESTAMP_NS},
+    {"timestamptz_ns", ZONED_NANOS, DM_TIMESTAMPTZ},
+    {"timestamp_tz_ns", ZONED_NANOS, DM_TIMESTAMPTZ},
     {"interval", AS_TEXT, DM_STRING},
     {"string", LENGTH, DM_STRING},
     {"str", LENGTH, DM_STRING},
@@ -254,8 +258,20 @@ static bool read_fraction(const struct dm_type_spelling *s, struct dm_type_readi
         note(r, "the digits of a second are one number from 0 to 9");
         return false;
     }
-    if (s->n_numbers == 1 && s->numbers[0] > 6)
+    if (s->n_numbers == 0 || s->numbers[0] <= 6)
+        return true;
+    if (r->type.id == DM_TIMESTAMP) {
+        r->type = dm_type_of(DM_TIMESTAMP_NS);
+        note(
+            r,
+            "%s(%d) is timestamp_ns, which holds the years 1677 to 2262; %s(6) holds all, to the microsecond",
+            s->words, (int)s->numbers[0], s->words);
+    } else if (r->type.id == DM_TIMESTAMPTZ) {
+        note(r, "moments are kept to microseconds, and finer ones go to quarantine; timestamp_ns holds them "
+                "(in UTC), to the nanosecond");
+    } else {
         note(r, "times are kept to microseconds; values with more digits go to quarantine");
+    }
     return true;
 }
 
@@ -286,6 +302,9 @@ static bool read_kind(const struct type_word *w, const struct dm_type_spelling *
         else
             note(r, "bit is kept as text");
         return true;
+    case ZONED_NANOS:
+        note(r, "write timestamp_ns: nanoseconds without zone, where a value with one is converted to UTC");
+        return false;
     case AS_TEXT: note(r, "%s is kept as text", s->words); return true;
     case PLAIN:
         /* float(24) is a float, float(53) a double (standard SQL, MySQL). */
@@ -420,10 +439,19 @@ bool dm_type_words_read(const char *text, struct dm_type_reading *r)
 const char *dm_type_words_yaml(struct dm_type type, char *out, size_t size)
 {
     static const char *const names[] = {
-        [DM_BOOL] = "boolean",    [DM_INT32] = "int32",         [DM_INT64] = "int64",
-        [DM_FLOAT32] = "float32", [DM_FLOAT64] = "float64",     [DM_DATE] = "date",
-        [DM_TIME] = "time",       [DM_TIMESTAMP] = "timestamp", [DM_TIMESTAMPTZ] = "timestamptz",
-        [DM_STRING] = "string",   [DM_BINARY] = "binary",       [DM_UUID] = "uuid",
+        [DM_BOOL] = "boolean",
+        [DM_INT32] = "int32",
+        [DM_INT64] = "int64",
+        [DM_FLOAT32] = "float32",
+        [DM_FLOAT64] = "float64",
+        [DM_DATE] = "date",
+        [DM_TIME] = "time",
+        [DM_TIMESTAMP] = "timestamp",
+        [DM_TIMESTAMPTZ] = "timestamptz",
+        [DM_STRING] = "string",
+        [DM_BINARY] = "binary",
+        [DM_UUID] = "uuid",
+        [DM_TIMESTAMP_NS] = "timestamp_ns",
     };
     if (type.id == DM_DECIMAL) {
         (void)snprintf(out, size, "decimal(%u, %u)", type.precision, type.scale);
@@ -449,6 +477,8 @@ static const char *const ddl_names[][5] = {
     [DM_TIME] = {"time", "time(6)", "TIME(6)", "STRING", "TIME"},
     [DM_TIMESTAMP] = {"timestamp", "datetime(6)", "TIMESTAMP_NTZ(6)", "TIMESTAMP_NTZ", "DATETIME"},
     [DM_TIMESTAMPTZ] = {"timestamptz", "timestamp(6)", "TIMESTAMP_TZ(6)", "TIMESTAMP", "TIMESTAMP"},
+    /* PostgreSQL takes a 9 and keeps 6 digits, with a warning; where a 9 is an error, or no word is, the column is a text. */
+    [DM_TIMESTAMP_NS] = {"timestamp(9)", "varchar(35)", "TIMESTAMP_NTZ(9)", "STRING", "STRING"},
     [DM_STRING] = {"text", "text", "VARCHAR", "STRING", "STRING"},
     [DM_BINARY] = {"bytea", "longblob", "BINARY", "BINARY", "BYTES"},
     [DM_UUID] = {"uuid", "char(36)", "VARCHAR(36)", "STRING", "STRING"},

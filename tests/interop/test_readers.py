@@ -116,11 +116,30 @@ def series(tmp_path_factory):
     return mirror
 
 
+NANOSECONDS = """
+schemas:
+  - {name: t.fine, columns: {id: int64 key, at: timestamp_ns version}}
+  - {name: t.other, columns: {id: int64 key, at: timestamp version}}
+"""
+
+
 @pytest.fixture(scope="module")
-def spark(mirrored, as_time, series, tmp_path_factory):
+def nanoseconds(tmp_path_factory):
+    mirror = Mirror(tmp_path_factory.mktemp("nanoseconds") / "m", "")
+    mirror.config.write_text(f"lake: {mirror.lake.folder}\ncatalog_name: nanoseconds\n")
+    for name, text in {"schemas.yaml": NANOSECONDS, "rows.csv": "id,at\n1,2023-11-14T22:13:20.123456\n2,1970-01-01\n"}.items():
+        (mirror.folder / name).write_text(text)
+    for command in (["schema", "apply", "schemas.yaml"], ["ingest", "t.fine", "rows.csv"], ["ingest", "t.other", "rows.csv"]):
+        p = mirror.with_config(*command[:-1], str(mirror.folder / command[-1]))
+        assert p.returncode == 0, p.stdout + p.stderr
+    return mirror
+
+
+@pytest.fixture(scope="module")
+def spark(mirrored, as_time, series, nanoseconds, tmp_path_factory):
     """What Spark reads of the lakes: ({(namespace, name): Rows}, {(namespace, name): why not}) for each."""
     folder = tmp_path_factory.mktemp("spark")
-    mirrors = {"datamirror": mirrored[1], "as_time": as_time, "series": series}
+    mirrors = {"datamirror": mirrored[1], "as_time": as_time, "series": series, "nanoseconds": nanoseconds}
     arguments = [str(x) for name, m in mirrors.items() for x in (name, m.lake.folder, folder / name)]
     p = subprocess.run([fetch.python(), Path(__file__).parent / "spark_read.py", ",".join(map(str, fetch.jars())), *arguments],
                        capture_output=True, text=True, timeout=600)
@@ -236,6 +255,14 @@ def test_spark_refuses_time(as_time, spark):
     assert all("does not support time" in why for why in refused.values()), refused
     assert found["shop", "other"].rows == [(1, "one")]
     assert as_time.lake.dataset("shop", "clock").kinds == [("time",), ("time",), ("list", ("time",))]
+
+
+def test_spark_refuses_nanoseconds(nanoseconds, spark):
+    """As docs/schemas.md warns: a `timestamp_ns` shuts Spark out of the table, and of no other."""
+    found, refused = spark["nanoseconds"]
+    assert set(refused) == {("t", "fine")} and "timestamp_ns" in refused["t", "fine"], refused
+    assert len(found["t", "other"].rows) == 2
+    assert sorted(nanoseconds.lake.dataset("t", "fine").rows) == [(1, 1_700_000_000_123_456_000), (2, 0)]
 
 
 def test_spark_sees_the_days_of_a_time_series(series, spark):

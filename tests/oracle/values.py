@@ -8,6 +8,7 @@ dec       Decimal
 date      days since 1970-01-01; 'infinity', '-infinity'
 time      microseconds since midnight
 ts, tstz  microseconds since 1970-01-01; 'infinity', '-infinity'
+tsns      nanoseconds
 str       str
 bin       lower case hex
 uuid      32 hex digits
@@ -44,7 +45,7 @@ def kind_of_iceberg(t):
     """('dec', 10, 2), ('list', ('int',)), …"""
     simple = [(it.BooleanType, "bool"), (it.IntegerType, "int"), (it.LongType, "long"), (it.FloatType, "f32"),
               (it.DoubleType, "f64"), (it.DateType, "date"), (it.TimeType, "time"), (it.TimestampType, "ts"),
-              (it.TimestamptzType, "tstz"), (it.StringType, "str"), (it.BinaryType, "bin"), (it.UUIDType, "uuid")]
+              (it.TimestamptzType, "tstz"), (it.TimestampNanoType, "tsns"), (it.StringType, "str"), (it.BinaryType, "bin"), (it.UUIDType, "uuid")]
     for cls, name in simple:
         if isinstance(t, cls):
             return (name,)
@@ -72,8 +73,8 @@ def from_arrow(column, kind):
         return [tuple(child[offsets[i]:offsets[i + 1]]) if valid[i] else None for i in range(len(column))]
     if name == "date":
         return [None if v is None else infinite(v, INT32_MAX) for v in column.cast(pa.int32()).to_pylist()]
-    if name in ("ts", "tstz"):
-        if str(column.type.unit) != "us":
+    if name in ("ts", "tstz", "tsns"):
+        if str(column.type.unit) != ("ns" if name == "tsns" else "us"):
             raise AssertionError(f"timestamps in {column.type.unit}")
         return [None if v is None else infinite(v, INT64_MAX) for v in column.cast(pa.int64()).to_pylist()]
     if name == "time":

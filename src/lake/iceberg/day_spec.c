@@ -89,8 +89,8 @@ enum dm_status dm_day_of_file(const struct dm_schema *schema, int32_t source_id,
         if (s->field_id != source_id)
             continue;
         bool some = s->has_bounds && s->lower_len == 8 && s->upper_len == 8;
-        int32_t first = some ? dm_day_of(bound(s->lower)) : DM_NO_DAY;
-        int32_t last = some ? dm_day_of(bound(s->upper)) : DM_NO_DAY;
+        int32_t first = some ? dm_day_of(schema->fields[at].type, bound(s->lower)) : DM_NO_DAY;
+        int32_t last = some ? dm_day_of(schema->fields[at].type, bound(s->upper)) : DM_NO_DAY;
         if (first != last || (some && s->nulls > 0))
             return dm_fail(err, DM_ERROR_FATAL, NULL, "a data file with rows of several days of \"%s\"",
                            schema->fields[at].name);

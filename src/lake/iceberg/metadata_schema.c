@@ -166,10 +166,19 @@ static bool scalar_type(const char *text, struct dm_type *out)
     static const struct {
         const char *name;
         enum dm_type_id id;
-    } types[] = {{"boolean", DM_BOOL},  {"int", DM_INT32},           {"long", DM_INT64},
-                 {"float", DM_FLOAT32}, {"double", DM_FLOAT64},      {"date", DM_DATE},
-                 {"time", DM_TIME},     {"timestamp", DM_TIMESTAMP}, {"timestamptz", DM_TIMESTAMPTZ},
-                 {"string", DM_STRING}, {"binary", DM_BINARY},       {"uuid", DM_UUID}};
+    } types[] = {{"boolean", DM_BOOL},
+                 {"int", DM_INT32},
+                 {"long", DM_INT64},
+                 {"float", DM_FLOAT32},
+                 {"double", DM_FLOAT64},
+                 {"date", DM_DATE},
+                 {"time", DM_TIME},
+                 {"timestamp", DM_TIMESTAMP},
+                 {"timestamptz", DM_TIMESTAMPTZ},
+                 {"string", DM_STRING},
+                 {"binary", DM_BINARY},
+                 {"uuid", DM_UUID},
+                 {"timestamp_ns", DM_TIMESTAMP_NS}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strcmp(text, types[i].name) == 0) {
             *out = dm_type_of(types[i].id);

@@ -13,8 +13,9 @@ static int compare(const void *a, const void *b)
 
 static int32_t day_of_row(const struct dm_column *times, uint32_t row)
 {
-    return times->state[row] == DM_VALID ? dm_day_of(((const int64_t *)(const void *)times->data)[row])
-                                         : DM_NO_DAY;
+    return times->state[row] == DM_VALID
+               ? dm_day_of(times->type, ((const int64_t *)(const void *)times->data)[row])
+               : DM_NO_DAY;
 }
 
 void dm_day_groups_init(struct dm_day_groups *g, const struct dm_column *times, const uint32_t *rows,

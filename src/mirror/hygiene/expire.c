@@ -27,7 +27,7 @@ enum dm_status dm_expiry_of(struct sqlite3 *db, const char *dataset, const struc
         const char *column = s->timestamp != NULL ? s->timestamp : s->version;
         int field = column != NULL ? dm_schema_find(schema, column) : -1;
         enum dm_type_id id = field >= 0 ? (enum dm_type_id)schema->fields[field].type.id : DM_BOOL;
-        if (id == DM_TIMESTAMP || id == DM_TIMESTAMPTZ || id == DM_DATE)
+        if (id == DM_TIMESTAMP || id == DM_TIMESTAMPTZ || id == DM_TIMESTAMP_NS || id == DM_DATE)
             *out = (struct dm_expiry){.field = field,
                                       .type = schema->fields[field].type,
                                       .cutoff_us = dm_period_before(now_us, period)};
@@ -46,7 +46,11 @@ bool dm_expiry_passed(const struct dm_expiry *e, const struct dm_column *c, size
                ((int64_t)days + 1) * INT64_C(86400000000) <= e->cutoff_us; /* the whole day lies before it */
     }
     int64_t at = dm_column_int64(c, row);
-    return at != DM_TIMESTAMP_NEG_INFINITY && at < e->cutoff_us;
+    if (at == DM_TIMESTAMP_NEG_INFINITY || at == DM_TIMESTAMP_INFINITY)
+        return false;
+    if (e->type.id == DM_TIMESTAMP_NS)
+        at = at / 1000 - (at % 1000 < 0); /* the microsecond that it lies in */
+    return at < e->cutoff_us;
 }
 
 struct search {

@@ -24,7 +24,8 @@ static enum family family_of(struct dm_type type)
     case DM_FLOAT64: return FAMILY_FLOAT;
     case DM_DATE: return FAMILY_DATE;
     case DM_TIME: return FAMILY_TIME;
-    case DM_TIMESTAMP: return FAMILY_TIMESTAMP;
+    case DM_TIMESTAMP:
+    case DM_TIMESTAMP_NS: return FAMILY_TIMESTAMP;
     case DM_TIMESTAMPTZ: return FAMILY_TIMESTAMPTZ;
     case DM_STRING:
     case DM_UUID: return FAMILY_TEXT;
@@ -42,6 +43,24 @@ bool dm_join_can_compare(struct dm_type a, struct dm_type b)
     return x != FAMILY_NONE && (x == y || numbers || moments);
 }
 
+/* A date or timestamp as a number: DuckDB would convert the other side to TIMESTAMP_NS, and fail outside the years 1677 to 2262. */
+static enum dm_status in_nanoseconds(struct dm_buffer *sql, const char *alias, const char *name,
+                                     struct dm_type type, struct dm_error *err)
+{
+    if (dm_buffer_printf(sql, err, "CASE WHEN isfinite(%s.%s) THEN ", alias, name) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status =
+        type.id == DM_TIMESTAMP_NS ? dm_buffer_printf(sql, err, "epoch_ns(%s.%s)::HUGEINT", alias, name)
+        : type.id == DM_DATE
+            ? dm_buffer_printf(sql, err, "(%s.%s - DATE 'epoch')::HUGEINT * 86400000000000", alias, name)
+            : dm_buffer_printf(sql, err, "epoch_us(%s.%s)::HUGEINT * 1000", alias, name);
+    if (status != DM_OK)
+        return status;
+    return dm_buffer_printf(
+        sql, err, " WHEN %s.%s > 'epoch' THEN 1e30::HUGEINT WHEN %s.%s < 'epoch' THEN -1e30::HUGEINT END",
+        alias, name, alias, name);
+}
+
 /* Column `name` of `alias`, of type `type`, in the form in which it is compared with one of type `other`. */
 static enum dm_status comparable(struct dm_buffer *sql, const char *alias, const char *name,
                                  struct dm_type type, struct dm_type other, struct dm_error *err)
@@ -53,6 +72,8 @@ static enum dm_status comparable(struct dm_buffer *sql, const char *alias, const
         unsigned scale = type.scale > other.scale ? type.scale : other.scale;
         return dm_buffer_printf(sql, err, "TRY_CAST(%s.%s AS DECIMAL(38, %u))", alias, name, scale);
     }
+    if (type.id != other.id && (type.id == DM_TIMESTAMP_NS || other.id == DM_TIMESTAMP_NS))
+        return in_nanoseconds(sql, alias, name, type, err);
     if (type.id != other.id && type.id == DM_UUID)
         return dm_buffer_printf(sql, err, "%s.%s::VARCHAR", alias, name);
     if (type.id != other.id && type.id == DM_STRING)

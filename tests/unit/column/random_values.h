@@ -106,7 +106,8 @@ static inline void append_random(struct dm_column *c)
     case DM_INT64:
     case DM_TIME:
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ: dm_column_append_fixed(c, &i64); return;
+    case DM_TIMESTAMPTZ:
+    case DM_TIMESTAMP_NS: dm_column_append_fixed(c, &i64); return;
     case DM_FLOAT32: dm_column_append_fixed(c, &f32); return;
     case DM_FLOAT64: dm_column_append_fixed(c, &f64); return;
     case DM_DECIMAL: dm_column_append_fixed(c, &i128); return;

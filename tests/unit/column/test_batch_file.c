@@ -10,9 +10,9 @@
 
 static char path[64];
 
-static const enum dm_type_id scalars[] = {DM_BOOL,        DM_INT32,  DM_INT64,  DM_FLOAT32,
-                                          DM_FLOAT64,     DM_DATE,   DM_TIME,   DM_TIMESTAMP,
-                                          DM_TIMESTAMPTZ, DM_STRING, DM_BINARY, DM_UUID};
+static const enum dm_type_id scalars[] = {DM_BOOL,   DM_INT32, DM_INT64,       DM_FLOAT32,     DM_FLOAT64,
+                                          DM_DATE,   DM_TIME,  DM_TIMESTAMP,   DM_TIMESTAMPTZ, DM_STRING,
+                                          DM_BINARY, DM_UUID,  DM_TIMESTAMP_NS};
 
 static struct dm_type random_type(void)
 {

@@ -42,7 +42,8 @@ static int compare_values(const struct dm_column *c, size_t a, size_t b)
     case DM_INT64:
     case DM_TIME:
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ: return ORDER(dm_column_int64(c, a), dm_column_int64(c, b));
+    case DM_TIMESTAMPTZ:
+    case DM_TIMESTAMP_NS: return ORDER(dm_column_int64(c, a), dm_column_int64(c, b));
     case DM_FLOAT32:
     case DM_FLOAT64: {
         double x = float_at(c, a), y = float_at(c, b);
@@ -90,6 +91,7 @@ static const struct dm_type all_types[] = {
     {.id = DM_TIME},
     {.id = DM_TIMESTAMP},
     {.id = DM_TIMESTAMPTZ},
+    {.id = DM_TIMESTAMP_NS},
     {.id = DM_STRING},
     {.id = DM_BINARY},
     {.id = DM_UUID},
@@ -303,6 +305,13 @@ static void keys_as_text(void **state)
     check_text(dm_type_of(DM_DATE), &ancient, 0, "-0001-12-31");
     check_text(dm_type_of(DM_TIMESTAMP), &before, 0, "1969-12-31T23:59:59.999999");
     check_text(dm_type_of(DM_TIMESTAMPTZ), &leap, 0, "2000-02-29T00:00:00Z");
+    check_text(dm_type_of(DM_TIMESTAMP_NS), &before, 0, "1969-12-31T23:59:59.999999999");
+    check_text(dm_type_of(DM_TIMESTAMP_NS), &(int64_t){INT64_C(951782400000000000)}, 0,
+               "2000-02-29T00:00:00");
+    check_text(dm_type_of(DM_TIMESTAMP_NS), &(int64_t){INT64_MAX - 1}, 0, "2262-04-11T23:47:16.854775806");
+    check_text(dm_type_of(DM_TIMESTAMP_NS), &(int64_t){2 - INT64_MAX}, 0, "1677-09-21T00:12:43.145224195");
+    check_text(dm_type_of(DM_TIMESTAMP_NS), &(int64_t){DM_TIMESTAMP_INFINITY}, 0, "infinity");
+    check_text(dm_type_of(DM_TIMESTAMP_NS), &(int64_t){DM_TIMESTAMP_NEG_INFINITY}, 0, "-infinity");
     check_text(dm_type_decimal(10, 2), &money, 0, "-0.05");
     check_text(dm_type_decimal(10, 0), &large, 0, "123456");
     check_text(dm_type_of(DM_FLOAT64), &d, 0, "0.1");

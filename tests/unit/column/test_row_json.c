@@ -38,11 +38,13 @@ static void test_every_type(void **state)
     static const enum dm_type_id ids[] = {DM_BOOL,      DM_INT32,       DM_INT64,  DM_FLOAT32,
                                           DM_FLOAT64,   DM_DATE,        DM_TIME,   DM_STRING,
                                           DM_TIMESTAMP, DM_TIMESTAMPTZ, DM_BINARY, DM_UUID};
+    const int64_t ns = 1714557600000000001;
     static const char *const names[] = {"b", "i", "l", "f", "d", "day", "time", "s", "ts", "tz", "bin", "id"};
     for (size_t i = 0; i < 12; i++)
         dm_schema_add(s, names[i], dm_type_of(ids[i]));
     dm_schema_add(s, "dec", dm_type_decimal(38, 4));
     dm_schema_add(s, "li\"st", dm_type_list(dm_type_of(DM_STRING)));
+    dm_schema_add(s, "ns", dm_type_of(DM_TIMESTAMP_NS));
     dm_schema_add_key(s, 1);
     struct dm_batch *b = dm_batch_new(s);
     const uint8_t yes = 1;
@@ -64,6 +66,7 @@ static void test_every_type(void **state)
     text(b->columns[13].child, "x", 1);
     dm_column_append_null(b->columns[13].child);
     dm_column_close_list(&b->columns[13]);
+    dm_column_append_fixed(&b->columns[14], &ns);
     dm_batch_end_row(b, DM_OP_UPDATE);
     expect(b, 0,
            "{\"_change_request_type\": \"u\", \"b\": true, \"i\": -2147483648, \"l\": 9223372036854775807, "
@@ -71,11 +74,12 @@ static void test_every_type(void **state)
            "\"s\": \"a\\\"\\\\\\u000a\\u0001\xc3\xa4\", \"ts\": \"2024-05-01T10:00:00\", "
            "\"tz\": \"2024-05-01T10:00:00.500000Z\", \"bin\": \"\\\\x00ff\", "
            "\"id\": \"12345678-0102-0304-0506-0708090a0b0c\", "
-           "\"dec\": -1012345678901234567890123456789012.3456, \"li\\\"st\": [\"x\", null]}");
+           "\"dec\": -1012345678901234567890123456789012.3456, \"li\\\"st\": [\"x\", null], "
+           "\"ns\": \"2024-05-01T10:00:00.000000001\"}");
     const double odd[] = {NAN, INFINITY, -INFINITY};
     static const char *const odd_text[] = {"NaN", "Infinity", "-Infinity"};
     for (size_t n = 0; n < 3; n++) {
-        for (size_t c = 0; c < 14; c++)
+        for (size_t c = 0; c < 15; c++)
             if (c == 4)
                 dm_column_append_fixed(&b->columns[c], &odd[n]);
             else

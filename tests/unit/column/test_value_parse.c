@@ -270,6 +270,42 @@ static void timestamps(void **state)
     CHECK(ts, "+9999999-01-01T00:00:00", BEYOND);
 }
 
+static void nanoseconds(void **state)
+{
+    (void)state;
+    struct dm_type ns = TYPE(DM_TIMESTAMP_NS);
+    CHECK(ns, "2026-11-21T10:05:59.123456789", "2026-11-21T10:05:59.123456789");
+    CHECK(ns, "2026-11-21 10:05:59,000000001", "2026-11-21T10:05:59.000000001");
+    CHECK(ns, "2026-11-21T10:05:59.1234567", "2026-11-21T10:05:59.123456700");
+    CHECK(ns, "2026-11-21T10:05:59.123", "2026-11-21T10:05:59.123000000");
+    CHECK(ns, "2026-11-21T10:05:59", "2026-11-21T10:05:59");
+    CHECK(ns, "2026-11-21", "2026-11-21T00:00:00");
+    CHECK(ns, "2026-11-21T10:05:59.123456789000", "2026-11-21T10:05:59.123456789");
+    CHECK(ns, "2026-11-21T10:05:59.1234567891", BEYOND);
+    CHECK(ns, "1969-12-31T23:59:59.999999999", "1969-12-31T23:59:59.999999999");
+    /* with a zone: that moment in UTC */
+    CHECK(ns, "2026-11-21T10:05:59.000000001Z", "2026-11-21T10:05:59.000000001");
+    CHECK(ns, "2026-11-21T10:05:59.000000001+02:00", "2026-11-21T08:05:59.000000001");
+    CHECK(ns, "2026-11-21 22:05:59.000000001 -0230", "2026-11-22T00:35:59.000000001");
+    CHECK(ns, "2026-11-21T10:05:59 CET", WRONG);
+    CHECK(ns, "2026-11-21T24:00:00", BEYOND);
+    CHECK(ns, "1700000000000000000", WRONG);
+    CHECK(ns, "infinity", "infinity");
+    CHECK(ns, "-infinity", "-infinity");
+    /* the ends of 64 bits of nanoseconds; the zone counts */
+    CHECK(ns, "2262-04-11T23:47:16.854775806", "2262-04-11T23:47:16.854775806");
+    CHECK(ns, "2262-04-11T23:47:16.854775807", BEYOND);
+    CHECK(ns, "2262-04-11T23:47:16.854775807+01", "2262-04-11T22:47:16.854775807");
+    CHECK(ns, "2262-04-11T23:47:16-01", BEYOND);
+    CHECK(ns, "1677-09-21T00:12:43.145224194", "1677-09-21T00:12:43.145224194");
+    CHECK(ns, "1677-09-21T00:12:43.145224193", BEYOND);
+    CHECK(ns, "9999-12-31", BEYOND);
+    CHECK(ns, "0001-01-01T00:00:00", BEYOND);
+    CHECK(ns, "+9999999-01-01T00:00:00", BEYOND);
+    CHECK(dm_type_list(ns), "[\"2026-11-21T10:05:59.123456789Z\", null]",
+          "[2026-11-21T10:05:59.123456789, null]");
+}
+
 /* Every day of some centuries, there and back. */
 static void calendar(void **state)
 {
@@ -384,6 +420,7 @@ int main(void)
         cmocka_unit_test(dates),
         cmocka_unit_test(times),
         cmocka_unit_test(timestamps),
+        cmocka_unit_test(nanoseconds),
         cmocka_unit_test(calendar),
         cmocka_unit_test(others),
         cmocka_unit_test(lists),

@@ -131,7 +131,8 @@ static inline void add_edge_value(struct dm_column *c, size_t k, bool nulls)
     case DM_DATE: add_int32(c, PICK(dates)); break;
     case DM_TIME: add_int64(c, PICK(times)); break;
     case DM_TIMESTAMP:
-    case DM_TIMESTAMPTZ: add_int64(c, PICK(stamps)); break;
+    case DM_TIMESTAMPTZ:
+    case DM_TIMESTAMP_NS: add_int64(c, PICK(stamps)); break;
     case DM_DECIMAL: {
         dm_int128 limit = 1;
         for (int i = 0; i < c->type.precision; i++)

@@ -280,6 +280,7 @@ static struct dm_schema *encoded_schema(void)
     dm_schema_add(s, "var", dm_type_decimal(10, 2));
     dm_schema_add(s, "bin", dm_type_of(DM_BINARY));
     dm_schema_add(s, "text", dm_type_of(DM_STRING));
+    dm_schema_add(s, "fine", dm_type_of(DM_TIMESTAMP_NS));
     dm_schema_add_key(s, 0);
     return s;
 }
@@ -292,6 +293,7 @@ static struct dm_schema *encoded_schema(void)
     FIELD("ms", "int64", "io.debezium.time.Timestamp") "," \
     FIELD("us", "int64", "io.debezium.time.MicroTimestamp") "," \
     FIELD("ns", "int64", "io.debezium.time.NanoTimestamp") "," \
+    FIELD("fine", "int64", "io.debezium.time.NanoTimestamp") "," \
     FIELD("tz", "string", "io.debezium.time.ZonedTimestamp") "," \
     FIELD("tms", "int32", "io.debezium.time.Time") "," \
     FIELD("tus", "int64", "io.debezium.time.MicroTime") "," \
@@ -303,35 +305,38 @@ static struct dm_schema *encoded_schema(void)
     "{\"id\":1,\"day\":-1,\"ms\":-1,\"us\":1700000000123456,\"ns\":1700000000123456000,\"tz\":\"2024-01-" \
     "01T00:00:00Z\"," \
     "\"tms\":3600001,\"tus\":86399999999,\"dec\":\"/" \
-    "zk=\",\"var\":{\"scale\":1,\"value\":\"MDk=\"},\"bin\":\"AP8B\",\"text\":\"AP8B\"}"
+    "zk=\",\"var\":{\"scale\":1,\"value\":\"MDk=\"},\"bin\":\"AP8B\",\"text\":\"AP8B\",\"fine\":" \
+    "1700000000123456789}"
 #define DECODED \
     "1, 1969-12-31, 1969-12-31T23:59:59.999000, 2023-11-14T22:13:20.123456, 2023-11-14T22:13:20.123456, " \
-    "2024-01-01T00:00:00Z, 01:00:00.001000, 23:59:59.999999, -1.99, 1234.50, x'00ff01', \"AP8B\""
+    "2024-01-01T00:00:00Z, 01:00:00.001000, 23:59:59.999999, -1.99, 1234.50, x'00ff01', \"AP8B\", " \
+    "2023-11-14T22:13:20.123456789"
 
 /* The schema of an event says how its values are encoded. */
 static void encoded_events(void **state)
 {
     struct change_test t;
     change_test_init(&t, *state, encoded_schema());
-    change_gives(&t, "a.json",
-                 "{\"schema\":{\"type\":\"struct\",\"fields\":[{\"field\":\"before\",\"type\":\"struct\","
-                 "\"fields\":" ENCODINGS "},{\"field\":\"after\",\"type\":\"struct\",\"fields\":" ENCODINGS
-                 "},{\"field\":\"op\",\"type\":\"string\"}]},"
-                 "\"payload\":{\"before\":null,\"after\":" ROW ",\"op\":\"c\"}}\n"
-                 /* flattened: the row is the payload */
-                 "{\"payload\":" ROW ",\"schema\":{\"type\":\"struct\",\"fields\":" ENCODINGS "}}\n"
-                 /* nanoseconds that a microsecond does not hold are not cut */
-                 "{\"schema\":{\"type\":\"struct\",\"fields\":" ENCODINGS
-                 "},\"payload\":{\"id\":2,\"ns\":1700000000123456789}}\n"
-                 /* without a schema nothing is guessed */
-                 "{\"after\":{\"id\":3,\"day\":19000},\"op\":\"c\"}\n"
-                 "{\"after\":{\"id\":4,\"day\":\"2022-01-08\",\"dec\":1.5},\"op\":\"c\"}\n",
-                 "upsert 1 (" DECODED ")\n"
-                 "upsert 2 (" DECODED ")\n"
-                 "bad 3 value_out_of_range 2 {\"schema\":{\"type\":\"struct\",\"fields\":" ENCODINGS
-                 "},\"payload\":{\"id\":2,\"ns\":1700000000123456789}}\n"
-                 "bad 4 wrong_type 3 {\"after\":{\"id\":3,\"day\":19000},\"op\":\"c\"}\n"
-                 "upsert 5 (4, 2022-01-08, null, null, null, null, null, null, 1.50, null, null, null)\n");
+    change_gives(
+        &t, "a.json",
+        "{\"schema\":{\"type\":\"struct\",\"fields\":[{\"field\":\"before\",\"type\":\"struct\","
+        "\"fields\":" ENCODINGS "},{\"field\":\"after\",\"type\":\"struct\",\"fields\":" ENCODINGS
+        "},{\"field\":\"op\",\"type\":\"string\"}]},"
+        "\"payload\":{\"before\":null,\"after\":" ROW ",\"op\":\"c\"}}\n"
+        /* flattened: the row is the payload */
+        "{\"payload\":" ROW ",\"schema\":{\"type\":\"struct\",\"fields\":" ENCODINGS "}}\n"
+        /* nanoseconds that a microsecond does not hold are not cut */
+        "{\"schema\":{\"type\":\"struct\",\"fields\":" ENCODINGS
+        "},\"payload\":{\"id\":2,\"ns\":1700000000123456789}}\n"
+        /* without a schema nothing is guessed */
+        "{\"after\":{\"id\":3,\"day\":19000},\"op\":\"c\"}\n"
+        "{\"after\":{\"id\":4,\"day\":\"2022-01-08\",\"dec\":1.5},\"op\":\"c\"}\n",
+        "upsert 1 (" DECODED ")\n"
+        "upsert 2 (" DECODED ")\n"
+        "bad 3 value_out_of_range 2 {\"schema\":{\"type\":\"struct\",\"fields\":" ENCODINGS
+        "},\"payload\":{\"id\":2,\"ns\":1700000000123456789}}\n"
+        "bad 4 wrong_type 3 {\"after\":{\"id\":3,\"day\":19000},\"op\":\"c\"}\n"
+        "upsert 5 (4, 2022-01-08, null, null, null, null, null, null, 1.50, null, null, null, null)\n");
     change_test_release(&t);
 }
 

@@ -110,7 +110,7 @@ static void other_types(void **state)
                "TIMESTAMP_NS '2024-01-01 00:00:00.123456789' AS at, NULL AS day, [1, 2] AS tags",
                "bad 1 value_out_of_range 8 "
                "{\"id\":8,\"version\":\"7\",\"name\":{\"a\":1,\"b\":[1.10]},\"amount\":1.20,"
-               "\"at\":\"2024-01-01 00:00:00.123456789\",\"day\":null,\"tags\":[1,2]}\n");
+               "\"at\":\"2024-01-01T00:00:00.123456789\",\"day\":null,\"tags\":[1,2]}\n");
     read_query(&t,
                "SELECT 8::HUGEINT AS id, '7' AS version, {'a': 1, 'b': [1.10]} AS name, 1.20::DECIMAL(4,2) "
                "AS amount, "
@@ -122,6 +122,54 @@ static void other_types(void **state)
                "upsert 1 (1, 1, null, 1.00, null, null, null, null)\n");
     read_query(&t, "SELECT 1 AS id, 1 AS version, 1 AS amount, 7 AS day",
                "bad 1 wrong_type 1 {\"id\":1,\"version\":1,\"amount\":1,\"day\":7}\n");
+    change_test_release(&t);
+}
+
+/* Nanoseconds in a file and in the dataset: exactly, or not at all. */
+static void nanoseconds(void **state)
+{
+    struct dm_schema *s = dm_schema_new();
+    dm_schema_add(s, "id", dm_type_of(DM_INT64))->required = true;
+    dm_schema_add(s, "ns", dm_type_of(DM_TIMESTAMP_NS));
+    dm_schema_add(s, "ts", dm_type_of(DM_TIMESTAMP));
+    dm_schema_add(s, "tz", dm_type_of(DM_TIMESTAMPTZ));
+    dm_schema_add(s, "list", dm_type_list(dm_type_of(DM_TIMESTAMP_NS)));
+    dm_schema_add_key(s, 0);
+    struct change_test t;
+    change_test_init(&t, *state, s);
+    snprintf(t.path, sizeof t.path, "%s/a.parquet", t.f->folder);
+    static const char whole[] =
+        "SELECT 1::BIGINT AS id, make_timestamp_ns(1700000000123456789) AS ns, "
+        "make_timestamp_ns(1700000000123456000) AS ts, make_timestamp_ns(-1000) AS tz, "
+        "[make_timestamp_ns(1), NULL] AS list";
+    static const char expected[] = "upsert 1 (1, 2023-11-14T22:13:20.123456789, 2023-11-14T22:13:20.123456, "
+                                   "1969-12-31T23:59:59.999999Z, "
+                                   "[1970-01-01T00:00:00.000000001, null])\n";
+    read_parquet(&t, whole, expected);
+    read_query(&t, whole, expected);
+    read_query(
+        &t,
+        "SELECT 1 AS id, TIMESTAMP '2023-11-14 22:13:20.123456' AS ns, 'infinity'::TIMESTAMP_NS AS ts, "
+        "'-infinity'::TIMESTAMP_NS AS tz",
+        "upsert 1 (1, 2023-11-14T22:13:20.123456000, infinity, -infinity, null)\n");
+    read_query(&t, "SELECT 1 AS id, TIMESTAMPTZ '2023-11-14 22:13:20.123456+02' AS ns",
+               "upsert 1 (1, 2023-11-14T20:13:20.123456000, null, null, null)\n");
+    read_query(&t, "SELECT 1 AS id, DATE '2023-11-14' AS ns",
+               "upsert 1 (1, 2023-11-14T00:00:00, null, null, null)\n");
+    read_query(&t, "SELECT 1 AS id, TIMESTAMP_MS '2023-11-14 22:13:20.123' AS ns",
+               "upsert 1 (1, 2023-11-14T22:13:20.123000000, null, null, null)\n");
+    read_query(&t, "SELECT 1 AS id, TIMESTAMP 'infinity' AS ns, TIMESTAMP '-infinity' AS tz",
+               "upsert 1 (1, infinity, null, -infinity, null)\n");
+    read_query(&t, "SELECT 1 AS id, '2023-11-14T22:13:20.123456789Z' AS ns",
+               "upsert 1 (1, 2023-11-14T22:13:20.123456789, null, null, null)\n");
+    read_query(&t, "SELECT 1 AS id, TIMESTAMP '9999-12-31 00:00:00' AS ns",
+               "bad 1 value_out_of_range 1 {\"id\":1,\"ns\":\"9999-12-31T00:00:00\"}\n");
+    read_query(&t, "SELECT 1 AS id, make_timestamp_ns(1700000000123456001) AS ts",
+               "bad 1 value_out_of_range 1 {\"id\":1,\"ts\":\"2023-11-14T22:13:20.123456001\"}\n");
+    read_query(&t, "SELECT 1 AS id, make_timestamp_ns(-9223372036854775806) AS tz",
+               "bad 1 value_out_of_range 1 {\"id\":1,\"tz\":\"1677-09-21T00:12:43.145224194\"}\n");
+    read_query(&t, "SELECT 1 AS id, make_timestamp_ns(-9223372036854775806) AS ns",
+               "upsert 1 (1, 1677-09-21T00:12:43.145224194, null, null, null)\n");
     change_test_release(&t);
 }
 
@@ -370,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(typed_values),
         cmocka_unit_test(other_types),
+        cmocka_unit_test(nanoseconds),
         cmocka_unit_test(widening),
         cmocka_unit_test(wrong_schema),
         cmocka_unit_test(bad_rows_of_a_vector),

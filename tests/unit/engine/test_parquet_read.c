@@ -190,6 +190,7 @@ static void missing_fields_get_their_default(void **state)
     add_field(s, 24, "ls", dm_type_list(dm_type_of(DM_STRING)), "[\"it's, [a] \\\\\", null, \"NULL\"]");
     add_field(s, 25, "le", dm_type_list(dm_type_of(DM_STRING)), "[]");
     add_field(s, 26, "null", dm_type_of(DM_STRING), "null");
+    add_field(s, 27, "ns", dm_type_of(DM_TIMESTAMP_NS), "\"1970-01-01T00:00:01.000000002\"");
     struct dm_batch *b = dm_batch_new(s);
     assert_ok(f, dm_parquet_fetch(f->engine, f->path, (uint32_t[]){1}, 1, s, b, &f->err));
     assert_int_equal(b->rows, 1);
@@ -205,6 +206,7 @@ static void missing_fields_get_their_default(void **state)
     assert_int_equal(dm_column_int64(&c[8], 0), 86399999999);
     assert_int_equal(dm_column_int64(&c[9], 0), 1000002);
     assert_int_equal(dm_column_int64(&c[10], 0), 1000002);
+    assert_int_equal(dm_column_int64(&c[18], 0), 1000000002);
     assert_int_equal(c[11].bytes.len, 11);
     assert_memory_equal(c[11].bytes.data, "it's \"\n\\x\xc3\xa4", 11);
     assert_int_equal(c[12].bytes.len, 5);

@@ -174,17 +174,17 @@ static void field_ids_and_types_are_icebergs(void **state)
         free(answer);
     }
     assert_answer(
-        "[118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134]",
+        "[119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136]",
         "SELECT list(field_id ORDER BY field_id)::VARCHAR FROM parquet_schema('PATH') WHERE name = 'element'",
         f->path);
     assert_answer("FIXED_LEN_BYTE_ARRAY/16",
-                  "SELECT type || '/' || type_length FROM parquet_schema('PATH') WHERE name = 't11'",
+                  "SELECT type || '/' || type_length FROM parquet_schema('PATH') WHERE name = 't12'",
                   f->path);
-    assert_answer("UUIDType()", "SELECT logical_type FROM parquet_schema('PATH') WHERE name = 't11'",
+    assert_answer("UUIDType()", "SELECT logical_type FROM parquet_schema('PATH') WHERE name = 't12'",
                   f->path);
     assert_answer("INT32,INT32,INT64,FIXED_LEN_BYTE_ARRAY",
                   "SELECT string_agg(type, ',' ORDER BY name) FROM parquet_schema('PATH') WHERE name IN "
-                  "('t12','t13','t14','t15')",
+                  "('t13','t14','t15','t16')",
                   f->path);
     assert_answer("true",
                   "SELECT logical_type LIKE 'TimestampType(isAdjustedToUTC=1%MICROS=Micro%' FROM "
@@ -193,6 +193,10 @@ static void field_ids_and_types_are_icebergs(void **state)
     assert_answer("true",
                   "SELECT logical_type LIKE 'TimestampType(isAdjustedToUTC=0%MICROS=Micro%' FROM "
                   "parquet_schema('PATH') WHERE name = 't7'",
+                  f->path);
+    assert_answer("true",
+                  "SELECT logical_type LIKE 'TimestampType(isAdjustedToUTC=0%NANOS=Nano%' FROM "
+                  "parquet_schema('PATH') WHERE name = 't9'",
                   f->path);
     assert_answer("true",
                   "SELECT logical_type LIKE 'TimeType(isAdjustedToUTC=0%MICROS=Micro%' FROM "

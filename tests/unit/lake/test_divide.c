@@ -202,7 +202,21 @@ static void days_are_rounded_down(void **state)
                  {INT64_MAX, 106751991},
                  {INT64_MIN + 1, -106751992}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_int_equal(dm_day_of(cases[i].us), cases[i].day);
+        assert_int_equal(dm_day_of(dm_type_of(DM_TIMESTAMP), cases[i].us), cases[i].day);
+    const struct {
+        int64_t ns;
+        int32_t day;
+    } fine[] = {{0, 0},
+                {1000 * DAY - 1, 0},
+                {1000 * DAY, 1},
+                {-1, -1},
+                {-1000 * DAY, -1},
+                {-1000 * DAY - 1, -2},
+                {INT64_MAX, 106751},
+                {INT64_MIN + 1, -106752}};
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        assert_int_equal(dm_day_of(dm_type_of(DM_TIMESTAMP_NS), fine[i].ns), fine[i].day);
+    assert_true(dm_day_has(dm_type_of(DM_TIMESTAMP_NS)));
 }
 
 static void ranges_in_the_manifest_list(void **state)

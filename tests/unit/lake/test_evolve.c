@@ -126,13 +126,14 @@ static void refuses_what_is_not_a_widening(void **state)
 static void schema_survives_the_metadata_file(void **state)
 {
     static const struct dm_type types[] = {
-        {.id = DM_BOOL},      {.id = DM_INT32},
-        {.id = DM_INT64},     {.id = DM_FLOAT32},
-        {.id = DM_FLOAT64},   {.id = DM_DECIMAL, .precision = 38, .scale = 38},
-        {.id = DM_DATE},      {.id = DM_TIME},
-        {.id = DM_TIMESTAMP}, {.id = DM_TIMESTAMPTZ},
-        {.id = DM_STRING},    {.id = DM_BINARY},
-        {.id = DM_UUID},      {.id = DM_LIST, .element = DM_DECIMAL, .precision = 9, .scale = 0}};
+        {.id = DM_BOOL},        {.id = DM_INT32},
+        {.id = DM_INT64},       {.id = DM_FLOAT32},
+        {.id = DM_FLOAT64},     {.id = DM_DECIMAL, .precision = 38, .scale = 38},
+        {.id = DM_DATE},        {.id = DM_TIME},
+        {.id = DM_TIMESTAMP},   {.id = DM_TIMESTAMPTZ},
+        {.id = DM_STRING},      {.id = DM_BINARY},
+        {.id = DM_UUID},        {.id = DM_LIST, .element = DM_DECIMAL, .precision = 9, .scale = 0},
+        {.id = DM_TIMESTAMP_NS}};
     (void)state;
     struct dm_error err = {0};
     for (int version = 2; version <= 3; version++) {

@@ -163,7 +163,8 @@ static void test_snowflake(void **state)
                  "\tID NUMBER(38,0) NOT NULL autoincrement start 1 increment 1 noorder COMMENT 'the key',\n"
                  "\tKEY VARCHAR(16777216) WITH TAG (x.y='z') COLLATE 'en-ci',\n"
                  "\tN INT, A NUMBER(10,2), F FLOAT, V VARIANT, L ARRAY, O OBJECT,\n"
-                 "\tAT TIMESTAMP_NTZ(9), Z TIMESTAMP_TZ(3), L2 TIMESTAMP_LTZ, B BINARY(20),\n"
+                 "\tAT TIMESTAMP_NTZ(9), Z TIMESTAMP_TZ(3), L2 TIMESTAMP_LTZ, FINE TIMESTAMP_TZ(9), T "
+                 "TIME(9), B BINARY(20),\n"
                  "\tUPDATED_AT TIMESTAMP_NTZ(6) NOT NULL,\n"
                  "\tCUSTOMER NUMBER(38,0) FOREIGN KEY REFERENCES SALES.CUSTOMERS(ID),\n"
                  "\tconstraint PK primary key (ID) rely,\n"
@@ -183,16 +184,22 @@ static void test_snowflake(void **state)
     assert_type(s, "A", "decimal(10, 2)");
     assert_type(s, "F", "double");
     assert_type(s, "L", "string");
-    assert_type(s, "AT", "timestamp");
+    assert_type(s, "AT", "timestamp_ns");
+    assert_type(s, "UPDATED_AT", "timestamp");
     assert_type(s, "Z", "timestamptz");
+    assert_type(s, "FINE", "timestamptz");
+    assert_type(s, "T", "time");
     assert_type(s, "L2", "timestamptz");
     assert_type(s, "B", "binary");
-    assert_int_equal(s->n_columns, 14);
+    assert_int_equal(s->n_columns, 16);
     assert_string_equal(s->version, "UPDATED_AT");
     assert_int_equal(s->key.n, 1);
     assert_string_equal(s->relationships[0].target, "SALES.CUSTOMERS");
     assert_true(noted(&notes, "read as snowflake"));
-    assert_true(noted(&notes, "times are kept to microseconds"));
+    assert_true(
+        noted(&notes, "column AT: timestamp_ntz(9) is timestamp_ns, which holds the years 1677 to 2262"));
+    assert_true(noted(&notes, "column FINE: moments are kept to microseconds"));
+    assert_true(noted(&notes, "column T: times are kept to microseconds"));
     assert_true(noted(&notes, "CREATE view is passed over"));
     dm_names_release(&notes);
     dm_relational_schemas_release(&list);
@@ -338,6 +345,8 @@ static void test_refusals(void **state)
         {"CREATE TABLE a (id int, v int COMMENT 'datamirror:version', PRIMARY KEY (nr))",
          "which is not a column", NULL},
         {"CREATE TABLE a (id decimal(0,2))", "is not a good type", "1 to 38"},
+        {"CREATE TABLE a (id timestamptz_ns)", "column \"id\": \"timestamptz_ns\" is not a good type",
+         "write timestamp_ns"},
         {"CREATE TABLE a (e enum(1, 2))", "a value in quotes is expected", NULL},
         {"CREATE TABLE a (id int PRIMARY KEY, v int COMMENT 'datamirror:version', c int REFERENCES nowhere)",
          "points to default.nowhere, and there is no such schema", NULL},
@@ -356,7 +365,7 @@ static void test_printed_and_read_back(void **state)
                    "- {name: s.Order, description: \"it's \\\\ all\", columns: {\"Full \\\"Name\": string "
                    "key, select: {type: string, enum: [A, "
                    "\"it's\"]}, n: int32, b: boolean, f: float32, d: float64, m: decimal(12,2), day: date, "
-                   "at: timestamp, t: time, u: uuid, "
+                   "at: timestamp, ns: timestamp_ns, t: time, u: uuid, "
                    "raw: binary, tags: 'list<string>', s: {type: string, max_length: 9, description: "
                    "\"don't\"}, p: int64, v: timestamptz "
                    "version}, relationships: [{name: parent, columns: p, to: p, cardinality: 'M:0'}]}\n",

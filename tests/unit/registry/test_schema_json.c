@@ -92,7 +92,7 @@ static void test_there_and_back(void **state)
                    "enum: [x, ÿ], title: t, description: d, format: email}, at: timestamp not null, n: "
                    "int32, b: boolean, f: float32, "
                    "d: float64, m: decimal(38,20), day: date, tm: time, u: uuid, raw: binary, dates: "
-                   "'list<date>', lists: "
+                   "'list<date>', ns: timestamp_ns, lists: "
                    "'list<decimal(9,2)>', s: {type: string, min_length: 2, max_length: 9, format: date}, p: "
                    "{type: int64, renamed_from: q}, v: "
                    "timestamptz version}, relationships: [{name: up, columns: p, to: s.p, cardinality: "
@@ -141,6 +141,8 @@ static void test_refusals(void **state)
          "s.json: a: definitions.customFields.properties.x: a column cannot be an object", "root level"},
         {BODY("\"x\":{\"type\":\"text\"}", ""), "there is no type \"text\"", "string, integer"},
         {BODY("\"x\":{}", ""), "the column has no type", NULL},
+        {BODY("\"x\":{\"type\":\"string\",\"datamirror:type\":\"timestamptz_ns\"}", ""), "write timestamp_ns",
+         NULL},
         {BODY("\"x\":5", ""), "must be described by an object", NULL},
         {BODY("\"x\":{\"$ref\":\"#/y\"}", ""), "$ref", NULL},
         {BODY("\"x\":{\"type\":\"integer\",\"meta:xdmType\":\"string\"}", ""), "goes with type \"string\"",

@@ -65,7 +65,7 @@ static void test_version(void **state)
     };
     CHECK(rules);
     static const char *const good[] = {"int",       "bigint",      "decimal(20,0)", "date",
-                                       "timestamp", "timestamptz", "string"};
+                                       "timestamp", "timestamptz", "string",        "timestamp_ns"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         char text[200];
         (void)snprintf(text, sizeof text, "name: s.a\ncolumns:\n  id: int key\n  v: %s version\n", good[i]);
@@ -86,6 +86,9 @@ static void test_timestamp(void **state)
          ONE("id: int key, t: timestamptz key, v: int version", SERIES "timestamp: t")},
         {ONE("id: int key, t: timestamptz not null, v: int version", "timestamp: t"),
          "only a time-series schema has a timestamp", "behavior: time-series", NULL},
+        {ONE("id: int key, t: timestamp_ns key, v: int version", SERIES),
+         "a time-series schema needs a timestamp", NULL,
+         ONE("id: int key, t: timestamp_ns key, v: int version", SERIES "timestamp: t\nexpire: P3M")},
         {ONE("id: int key, t: date key, v: int version", SERIES "timestamp: t"),
          "must be a date-time, not date", NULL, NULL},
         {ONE("id: int key, t: timestamptz, v: int version", SERIES "timestamp: t"),

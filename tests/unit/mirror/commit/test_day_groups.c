@@ -41,8 +41,27 @@ static void rows_are_ordered_by_day(void **state)
     dm_column_release(&c);
 }
 
+static void days_of_nanoseconds(void **state)
+{
+    (void)state;
+    struct dm_column c;
+    const int64_t times[] = {1000 * DAY, 1000 * DAY - 1};
+    const uint32_t rows[] = {0, 1};
+    dm_column_init(&c, dm_type_of(DM_TIMESTAMP_NS));
+    for (size_t i = 0; i < 2; i++)
+        dm_column_append_fixed(&c, &times[i]);
+    struct dm_day_groups g;
+    dm_day_groups_init(&g, &c, rows, 2);
+    assert_int_equal(g.rows[0], 1);
+    assert_int_equal(g.days[0], 0);
+    assert_int_equal(g.days[1], 1);
+    dm_day_groups_release(&g);
+    dm_column_release(&c);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_ordered_by_day)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_ordered_by_day),
+                                       cmocka_unit_test(days_of_nanoseconds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

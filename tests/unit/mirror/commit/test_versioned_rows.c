@@ -315,9 +315,9 @@ static void test_random_changes(void **state)
 {
     (void)state;
     uint64_t seed = test_seed();
-    const struct dm_type types[] = {dm_type_of(DM_INT64),       dm_type_of(DM_INT32), dm_type_of(DM_STRING),
-                                    dm_type_of(DM_TIMESTAMPTZ), dm_type_of(DM_DATE),  dm_type_decimal(30, 6),
-                                    dm_type_of(DM_TIMESTAMP)};
+    const struct dm_type types[] = {
+        dm_type_of(DM_INT64), dm_type_of(DM_INT32),   dm_type_of(DM_STRING),    dm_type_of(DM_TIMESTAMPTZ),
+        dm_type_of(DM_DATE),  dm_type_decimal(30, 6), dm_type_of(DM_TIMESTAMP), dm_type_of(DM_TIMESTAMP_NS)};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         random_round(seed + i * 1000003, types[i]);
 }
