@@ -13,6 +13,7 @@
 #include "base/crash_point.h"
 #include "mirror/commit/compact.h"
 #include "mirror/commit/history.h"
+#include "mirror/commit/index_tag.h"
 #include "mirror/index/index_rebuild.h"
 #include "mirror/relationship/orphan.h"
 #include "mirror/hygiene/suppression.h"
@@ -376,12 +377,8 @@ static enum dm_status tag_index(struct dm_committer *c, struct dm_error *err)
 {
     struct dm_mirror *m = c->options.mirror;
     enum dm_status status = DM_OK;
-    for (size_t i = 0; i < c->n_touched && status == DM_OK; i++) {
-        const struct dm_target *t = c->touched[i];
-        int64_t snapshot = dm_commit_snapshot(c->apply.commit, t->state.namespace, t->state.name);
-        if (snapshot != 0 && !t->state.append_only)
-            status = dm_keyindex_tag_set(m->index, t->state.id, snapshot, err);
-    }
+    for (size_t i = 0; i < c->n_touched && status == DM_OK; i++)
+        status = dm_index_tag_commit(m, c->apply.commit, c->touched[i], err);
     dm_crash_point("before-index-commit");
     return status == DM_OK ? dm_keyindex_commit(m->index, err) : status;
 }

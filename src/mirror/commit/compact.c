@@ -160,7 +160,7 @@ static enum dm_status move_keys(const struct dm_compact_job *job, const struct g
     return status;
 }
 
-/* The merged file of a side dataset takes the time of its youngest part: tombstones expire by it (tombstones.c). */
+/* A merged file without keys in the index takes the time of its youngest part: tombstones expire by it (tombstones.c). */
 static void keep_time(const char *path, const struct dm_data_file **chosen, size_t n)
 {
     struct timespec youngest = {0};
@@ -189,10 +189,8 @@ static enum dm_status write_merged(const struct dm_compact_job *job, struct dm_c
                                         0, &result, err);
     if (status == DM_OK)
         status = dm_commit_add_file(commit, job->namespace, job->name, number, path, &result, err);
-    if (status == DM_OK && job->files_tag != 0) {
+    if (status == DM_OK && job->index_dataset == 0)
         keep_time(path, chosen, n);
-        status = dm_index_files_flip(job->mirror->index, job->files_tag, number, err);
-    }
     if (status == DM_OK && job->index_dataset != 0)
         status = move_keys(job, g, number, err);
     dm_parquet_result_release(&result);
@@ -218,11 +216,8 @@ static enum dm_status merge(const struct dm_compact_job *job, struct dm_commit *
         status = DM_END;
     if (status == DM_OK && g.batch->rows > 0)
         status = write_merged(job, commit, &g, chosen, n, err);
-    for (size_t i = 0; i < n && status == DM_OK; i++) {
+    for (size_t i = 0; i < n && status == DM_OK; i++)
         status = dm_commit_remove_file(commit, job->namespace, job->name, chosen[i]->number, err);
-        if (status == DM_OK && job->files_tag != 0)
-            status = dm_index_files_flip(job->mirror->index, job->files_tag, chosen[i]->number, err);
-    }
     free(files);
     free(g.places);
     dm_batch_free(g.batch);
@@ -238,8 +233,8 @@ static enum dm_status publish(const struct dm_compact_job *job, struct dm_commit
         dm_commit_publish(commit, NULL, NULL, err) != DM_OK)
         return DM_FAIL;
     dm_crash_point("compact-after-publish");
-    if (job->index_dataset != 0 && job->files_tag == 0 &&
-        dm_keyindex_tag_set(index, job->index_dataset, dm_commit_snapshot(commit, job->namespace, job->name),
+    if (job->index_tag != 0 &&
+        dm_keyindex_tag_set(index, job->index_tag, dm_commit_snapshot(commit, job->namespace, job->name),
                             err) != DM_OK)
         return DM_FAIL;
     return dm_keyindex_commit(index, err);
@@ -307,7 +302,7 @@ static enum dm_status compact_history(struct dm_compact_job *job, const struct d
     if (status == DM_OK && d != NULL) {
         job->name = name;
         if (dm_interval_history_has(d->schema))
-            job->index_dataset = job->files_tag = t->state.id | DM_INDEX_HISTORY;
+            job->index_dataset = job->index_tag = t->state.id | DM_INDEX_HISTORY;
         /* A history by version that is not kept any more is not kept in the index either. */
         if (!dm_interval_history_has(d->schema) || dm_interval_history_kept(t))
             status = dm_compact(job, &did, err);
@@ -324,6 +319,7 @@ enum dm_status dm_compact_target(struct dm_mirror *m, const struct dm_target *t,
                                  .namespace = state->namespace,
                                  .name = state->name,
                                  .index_dataset = state->append_only ? 0 : state->id,
+                                 .index_tag = state->append_only ? 0 : state->id,
                                  .summary = *summary};
     /* One commit may bring a file for each of many days: then what is due is done, so that it does not pile up. */
     const struct dm_dataset *d = NULL;
@@ -331,14 +327,14 @@ enum dm_status dm_compact_target(struct dm_mirror *m, const struct dm_target *t,
     bool by_day = status == DM_OK && d != NULL && d->day_field != 0, did = status == DM_OK;
     for (bool first = true; status == DM_OK && did && (first || by_day); first = false)
         status = dm_compact(&job, &did, err);
-    job.index_dataset = 0;
+    job.index_dataset = job.index_tag = 0;
     if (status == DM_OK && (t->history || t->rules != NULL))
         status = compact_history(&job, t, err);
     if (status == DM_OK && t->rules != NULL) {
         char *name = dm_tombstones_name(t);
         job.name = name;
         job.index_dataset = 0;
-        job.files_tag = state->id | DM_INDEX_TOMBSTONES;
+        job.index_tag = state->id | DM_INDEX_TOMBSTONES;
         status = dm_compact(&job, &did, err);
         free(name);
     }

@@ -14,9 +14,9 @@ struct dm_compact_job {
     struct dm_mirror *mirror;
     const char *namespace;
     const char *name;
-    uint32_t index_dataset; /* 0: the dataset has no key index (append-only, history) */
     uint32_t
-        files_tag; /* a side dataset whose files the key index knows by this tag (tombstones.h); 0: none */
+        index_dataset;  /* 0: its rows have no places in the key index (append-only, history, tombstones) */
+    uint32_t index_tag; /* which state of it the key index knows is in this tag (index_tag.h); 0: none */
     struct dm_commit_summary summary; /* of the last commit: the position stays */
 };
 

@@ -263,8 +263,7 @@ static enum dm_status flush(struct writing *w, struct dm_error *err)
     uint32_t file = 0;
     if (w->piece->rows == 0)
         return DM_OK;
-    if (dm_apply_write_file(a, w->p->t->state.namespace, w->name, w->piece, NULL, 0, &file, err) != DM_OK ||
-        dm_index_files_flip(a->mirror->index, w->dataset, file, err) != DM_OK)
+    if (dm_apply_write_file(a, w->p->t->state.namespace, w->name, w->piece, NULL, 0, &file, err) != DM_OK)
         return DM_FAIL;
     for (size_t i = 0; i < w->piece->rows; i++)
         w->items[w->piece_items[i]].place = (struct dm_place){.file = file, .position = (uint32_t)i};
@@ -429,8 +428,8 @@ enum dm_status dm_interval_history_append(struct dm_version_pass *p, struct dm_e
 
 /* ---- the index from the lake ---- */
 
-static enum dm_status find_dataset(struct dm_mirror *m, const struct dm_target *t,
-                                   const struct dm_dataset **out, struct dm_error *err)
+enum dm_status dm_interval_history_dataset(struct dm_mirror *m, const struct dm_target *t,
+                                           const struct dm_dataset **out, struct dm_error *err)
 {
     char *name = dm_history_name(t);
     enum dm_status status = dm_lake_dataset(m->lake, t->state.namespace, name, out, err);
@@ -439,18 +438,6 @@ static enum dm_status find_dataset(struct dm_mirror *m, const struct dm_target *
         *out = NULL;
     free(name);
     return status;
-}
-
-enum dm_status dm_interval_history_indexed(struct dm_mirror *m, const struct dm_target *t, bool *same,
-                                           struct dm_error *err)
-{
-    const struct dm_dataset *d = NULL;
-    int64_t tag = 0;
-    if (find_dataset(m, t, &d, err) != DM_OK ||
-        dm_keyindex_tag_get(m->index, t->state.id | DM_INDEX_HISTORY, &tag, err) != DM_OK)
-        return DM_FAIL;
-    *same = tag == dm_index_files_tag(d);
-    return DM_OK;
 }
 
 struct load {
@@ -504,7 +491,13 @@ enum dm_status dm_interval_history_load(struct dm_mirror *m, const struct dm_tar
 {
     const struct dm_dataset *d = NULL;
     struct load l = {.m = m, .dataset = t->state.id | DM_INDEX_HISTORY};
-    if (find_dataset(m, t, &d, err) != DM_OK || dm_keyindex_clear(m->index, l.dataset, err) != DM_OK)
+    int64_t tag = 0;
+    if (dm_keyindex_tag_get(m->index, l.dataset, &tag, err) != DM_OK)
+        return DM_FAIL;
+    if (tag == 0 && !dm_interval_history_kept(t))
+        return DM_OK;
+    if (dm_keyindex_clear(m->index, l.dataset, err) != DM_OK ||
+        (dm_interval_history_kept(t) && dm_interval_history_dataset(m, t, &d, err) != DM_OK))
         return DM_FAIL;
     enum dm_status status = DM_OK;
     if (d != NULL && d->n_files > 0) {
@@ -521,5 +514,6 @@ enum dm_status dm_interval_history_load(struct dm_mirror *m, const struct dm_tar
         dm_key_list_release(&l.keys);
         free(files);
     }
-    return status == DM_OK ? dm_keyindex_tag_set(m->index, l.dataset, dm_index_files_tag(d), err) : status;
+    return status == DM_OK ? dm_keyindex_tag_set(m->index, l.dataset, d != NULL ? d->snapshot_id : 0, err)
+                           : status;
 }

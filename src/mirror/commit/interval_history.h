@@ -23,9 +23,10 @@ bool dm_interval_history_has(const struct dm_schema *history);
 bool dm_interval_history_fits(const struct dm_version_pass *p, uint32_t row, size_t key_len);
 /* All good rows of the batch, stale ones too. In an open commit and index transaction; what `p->stored` points to in the index is void afterwards. */
 enum dm_status dm_interval_history_append(struct dm_version_pass *p, struct dm_error *err) DM_MUST_USE;
-/* In an open index transaction: as dm_tombstones_indexed and dm_tombstones_load. */
-enum dm_status dm_interval_history_indexed(struct dm_mirror *m, const struct dm_target *t, bool *same,
-                                           struct dm_error *err) DM_MUST_USE;
+/* The lake's; NULL: there is none of this kind. */
+enum dm_status dm_interval_history_dataset(struct dm_mirror *m, const struct dm_target *t,
+                                           const struct dm_dataset **out, struct dm_error *err) DM_MUST_USE;
+/* In an open index transaction: its part of the index from the lake, with the tag; nothing when the settings do not keep one (any more). */
 enum dm_status dm_interval_history_load(struct dm_mirror *m, const struct dm_target *t,
                                         struct dm_error *err) DM_MUST_USE;
 

@@ -44,52 +44,13 @@ struct dm_schema *dm_tombstones_schema(const struct dm_schema *schema, int versi
     return s;
 }
 
-/* ---- which files the index knows ---- */
-
-/* Numbers are spread over all bits, so that no two small sets of files mix to the same tag. */
-static uint64_t mix(uint64_t v)
-{
-    v += UINT64_C(0x9e3779b97f4a7c15);
-    v = (v ^ (v >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    v = (v ^ (v >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return v ^ (v >> 31);
-}
-
-enum dm_status dm_index_files_flip(struct dm_keyindex *ix, uint32_t side, uint32_t file, struct dm_error *err)
-{
-    int64_t tag = 0;
-    if (dm_keyindex_tag_get(ix, side, &tag, err) != DM_OK)
-        return DM_FAIL;
-    return dm_keyindex_tag_set(ix, side, (int64_t)((uint64_t)tag ^ mix(file)), err);
-}
-
-int64_t dm_index_files_tag(const struct dm_dataset *d)
-{
-    uint64_t tag = 0;
-    for (size_t i = 0; d != NULL && i < d->n_files; i++)
-        tag ^= mix(d->files[i].number);
-    return (int64_t)tag;
-}
-
-static enum dm_status find_dataset(struct dm_mirror *m, const struct dm_target *t,
-                                   const struct dm_dataset **out, struct dm_error *err)
+enum dm_status dm_tombstones_dataset(struct dm_mirror *m, const struct dm_target *t,
+                                     const struct dm_dataset **out, struct dm_error *err)
 {
     char *name = dm_tombstones_name(t);
     enum dm_status status = dm_lake_dataset(m->lake, t->state.namespace, name, out, err);
     free(name);
     return status;
-}
-
-enum dm_status dm_tombstones_indexed(struct dm_mirror *m, const struct dm_target *t, bool *same,
-                                     struct dm_error *err)
-{
-    const struct dm_dataset *d = NULL;
-    int64_t tag = 0;
-    if (find_dataset(m, t, &d, err) != DM_OK ||
-        dm_keyindex_tag_get(m->index, t->state.id | DM_INDEX_TOMBSTONES, &tag, err) != DM_OK)
-        return DM_FAIL;
-    *same = tag == dm_index_files_tag(d);
-    return *same && dm_interval_history_kept(t) ? dm_interval_history_indexed(m, t, same, err) : DM_OK;
 }
 
 /* ---- a commit's deletes ---- */
@@ -116,8 +77,6 @@ enum dm_status dm_tombstones_append(struct dm_apply_context *a, struct dm_target
     enum dm_status status = dm_apply_ensure_dataset(a, t->state.namespace, name, schema, NULL, err);
     if (status == DM_OK)
         status = dm_apply_write_file(a, t->state.namespace, name, view, rows, n, &file, err);
-    if (status == DM_OK)
-        status = dm_index_files_flip(a->mirror->index, t->state.id | DM_INDEX_TOMBSTONES, file, err);
     for (size_t k = 0; k <= n_keys; k++)
         view->columns[k] = (struct dm_column){0};
     view->rows = 0;
@@ -132,7 +91,8 @@ enum dm_status dm_tombstones_append(struct dm_apply_context *a, struct dm_target
 struct reading {
     struct dm_mirror *m;
     const struct dm_target *t;
-    bool expire; /* take them out of the index; otherwise put them in */
+    bool expire;   /* take them out of the index; otherwise put them in */
+    uint64_t took; /* entries that changed */
     struct dm_key_list keys, versions;
 };
 
@@ -200,6 +160,7 @@ static enum dm_status take_rows(void *ctx, const struct dm_batch *batch, const u
     }
     if (status == DM_OK)
         status = dm_keyindex_apply(r->m->index, r->t->state.id, changes, kept, err);
+    r->took += kept;
     free(changes);
     return status;
 }
@@ -245,10 +206,10 @@ enum dm_status dm_tombstones_take(struct dm_mirror *m, const struct dm_target *t
 enum dm_status dm_tombstones_load(struct dm_mirror *m, const struct dm_target *t, struct dm_error *err)
 {
     const struct dm_dataset *d = NULL;
-    if (find_dataset(m, t, &d, err) != DM_OK)
+    if (dm_tombstones_dataset(m, t, &d, err) != DM_OK)
         return DM_FAIL;
     enum dm_status status = DM_OK;
-    if (d != NULL && d->n_files > 0) {
+    if (d != NULL && d->live_rows > 0) {
         struct reading r = {.m = m, .t = t};
         struct dm_scan_file *files = dm_xzalloc(d->n_files, sizeof *files);
         for (size_t i = 0; i < d->n_files; i++)
@@ -257,23 +218,46 @@ enum dm_status dm_tombstones_load(struct dm_mirror *m, const struct dm_target *t
         free(files);
     }
     if (status == DM_OK)
-        status = dm_keyindex_tag_set(m->index, t->state.id | DM_INDEX_TOMBSTONES, dm_index_files_tag(d), err);
+        status = dm_keyindex_tag_set(m->index, t->state.id | DM_INDEX_TOMBSTONES,
+                                     d != NULL ? d->snapshot_id : 0, err);
     return status;
 }
 
 /* ---- expiry ---- */
 
-static enum dm_status youngest(void *ctx, const struct dm_batch *batch, const uint32_t *files,
-                               const uint32_t *positions, struct dm_error *err)
+/* When the tombstones of a file were made. */
+struct span {
+    int64_t oldest, youngest;
+};
+
+static enum dm_status widen(void *ctx, const struct dm_batch *batch, const uint32_t *files,
+                            const uint32_t *positions, struct dm_error *err)
 {
     (void)files;
     (void)positions;
     (void)err;
-    int64_t *latest = ctx;
-    for (size_t i = 0; i < batch->rows; i++)
-        if (batch->columns[0].state[i] == DM_VALID && dm_column_int64(&batch->columns[0], i) > *latest)
-            *latest = dm_column_int64(&batch->columns[0], i);
+    struct span *s = ctx;
+    for (size_t i = 0; i < batch->rows; i++) {
+        if (batch->columns[0].state[i] != DM_VALID)
+            continue;
+        int64_t at = dm_column_int64(&batch->columns[0], i);
+        s->oldest = at < s->oldest ? at : s->oldest;
+        s->youngest = at > s->youngest ? at : s->youngest;
+    }
     return DM_OK;
+}
+
+static enum dm_status span_of(struct dm_mirror *m, const struct dm_data_file *f, struct span *out,
+                              struct dm_error *err)
+{
+    struct dm_schema *time_only = dm_schema_new();
+    dm_schema_add(time_only, "_deleted_at", dm_type_of(DM_TIMESTAMPTZ))->id = first_added_id + 1;
+    struct dm_scan_file file = scan_of(f);
+    struct dm_scan_options options = {0};
+    *out = (struct span){.oldest = INT64_MAX, .youngest = INT64_MIN};
+    enum dm_status status = dm_parquet_scan(m->engine, &file, 1, time_only, &options, widen, out, err);
+    dm_schema_unref(time_only);
+    return status;
 }
 
 /* A file was written at or after its youngest tombstone, so one written after the limit need not be opened. */
@@ -289,40 +273,61 @@ static enum dm_status choose_expired(struct dm_mirror *m, const struct dm_datase
                                      struct dm_scan_file *out, size_t *n, struct dm_error *err)
 {
     *n = 0;
-    struct dm_schema *time_only = dm_schema_new();
-    dm_schema_add(time_only, "_deleted_at", dm_type_of(DM_TIMESTAMPTZ))->id = first_added_id + 1;
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < d->n_files && status == DM_OK; i++) {
         if (written_after(d->files[i].path, limit_us))
             continue;
-        struct dm_scan_file file = scan_of(&d->files[i]);
-        struct dm_scan_options options = {0};
-        int64_t latest = INT64_MIN;
-        status = dm_parquet_scan(m->engine, &file, 1, time_only, &options, youngest, &latest, err);
-        if (status == DM_OK && latest <= limit_us)
-            out[(*n)++] = file;
+        struct span span;
+        status = span_of(m, &d->files[i], &span, err);
+        if (status == DM_OK && span.youngest <= limit_us)
+            out[(*n)++] = scan_of(&d->files[i]);
     }
-    dm_schema_unref(time_only);
+    return status;
+}
+
+/* Tombstones have left the index; an older one of such a key counts again where it is still there. That is in a merged file, with younger ones of other
+ * keys, and it was made before the one that left (but for a clock that was set back meanwhile). */
+static enum dm_status restore_older(struct reading *r, int64_t limit_us, struct dm_error *err)
+{
+    const int64_t clock_set_back_us = INT64_C(3600) * 1000000;
+    const struct dm_dataset *d = NULL;
+    if (dm_tombstones_dataset(r->m, r->t, &d, err) != DM_OK || d == NULL)
+        return d == NULL ? DM_OK : DM_FAIL;
+    struct dm_scan_file *files = dm_xzalloc(d->n_files + 1, sizeof *files);
+    enum dm_status status = DM_OK;
+    size_t n = 0;
+    for (size_t i = 0; i < d->n_files && status == DM_OK; i++) {
+        struct span span;
+        status = span_of(r->m, &d->files[i], &span, err);
+        if (status == DM_OK && span.oldest <= limit_us + clock_set_back_us)
+            files[n++] = scan_of(&d->files[i]);
+    }
+    r->expire = false;
+    if (status == DM_OK && n > 0)
+        status = read_files(r, d, files, n, err);
+    free(files);
     return status;
 }
 
 static enum dm_status drop_files(struct dm_mirror *m, const struct dm_target *t, const struct dm_dataset *d,
-                                 const struct dm_scan_file *files, size_t n, struct dm_commit *commit,
-                                 const struct dm_commit_summary *summary, struct dm_error *err)
+                                 const struct dm_scan_file *files, size_t n, int64_t limit_us,
+                                 struct dm_commit *commit, const struct dm_commit_summary *summary,
+                                 struct dm_error *err)
 {
     struct reading r = {.m = m, .t = t, .expire = true};
     enum dm_status status = read_files(&r, d, files, n, err);
-    for (size_t i = 0; i < n && status == DM_OK; i++) {
+    for (size_t i = 0; i < n && status == DM_OK; i++)
         status = dm_commit_remove_file(commit, d->namespace, d->name, files[i].number, err);
-        if (status == DM_OK)
-            status = dm_index_files_flip(m->index, t->state.id | DM_INDEX_TOMBSTONES, files[i].number, err);
-    }
     if (status == DM_OK)
         status = dm_commit_write(commit, summary, err);
     dm_crash_point("expire-before-publish");
     if (status == DM_OK)
         status = dm_commit_publish(commit, NULL, NULL, err);
     dm_crash_point("expire-after-publish");
+    if (status == DM_OK && r.took > 0)
+        status = restore_older(&r, limit_us, err);
+    if (status == DM_OK)
+        status = dm_index_tag_commit(m, commit, t, err);
     return status == DM_OK ? dm_keyindex_commit(m->index, err) : status;
 }
 
@@ -339,19 +344,20 @@ enum dm_status dm_tombstones_expire(struct dm_mirror *m, const struct dm_target 
         return DM_OK;
     if (retention_ms == 0)
         retention_ms = DEFAULT_RETENTION_MS;
-    if (find_dataset(m, t, &d, err) != DM_OK)
+    if (dm_tombstones_dataset(m, t, &d, err) != DM_OK)
         return DM_FAIL;
     if (d == NULL || d->n_files == 0 || retention_ms > INT64_MAX / 2000)
         return DM_OK;
     struct dm_scan_file *files = dm_xzalloc(d->n_files, sizeof *files);
-    enum dm_status status = choose_expired(m, d, dm_clock_wall_us() - retention_ms * 1000, files, &n, err);
+    const int64_t limit_us = dm_clock_wall_us() - retention_ms * 1000;
+    enum dm_status status = choose_expired(m, d, limit_us, files, &n, err);
     struct dm_commit *commit = NULL;
     if (status == DM_OK && n > 0) {
         status = dm_commit_begin(m->lake, &commit, err);
         if (status == DM_OK)
             status = dm_keyindex_begin(m->index, err);
         if (status == DM_OK)
-            status = drop_files(m, t, d, files, n, commit, summary, err);
+            status = drop_files(m, t, d, files, n, limit_us, commit, summary, err);
         if (status == DM_OK)
             dm_log(DM_LOG_DEBUG, "%s.%s: %zu files of tombstones are past their time", t->state.namespace,
                    t->state.name, n);

@@ -13,7 +13,6 @@
 #include "mirror/declare/declared.h"
 #include "mirror/hygiene/erase_files.h"
 #include "mirror/index/index_rebuild.h"
-#include "mirror/commit/interval_history.h"
 #include "mirror/quarantine/quarantine_table.h"
 
 enum { wait_for_files_ms = 5000, wait_step_ms = 50 };
@@ -265,7 +264,6 @@ static enum dm_status erase_member(struct erasing *e, struct dm_commit *commit, 
     for (size_t k = 0; k < d->n_files && status == DM_OK; k++)
         if (dirty[k])
             status = write_anew(&w, &d->files[k], keys, err);
-    e->rebuild |= i > 0 && dm_interval_history_has(d->schema); /* its places moved, too */
     if (status == DM_OK)
         status = dm_lake_snapshots(e->m->lake, d->namespace, d->name, &snapshots, err);
     e->counts.snapshots += snapshots;
@@ -287,8 +285,8 @@ static enum dm_status publish(struct erasing *e, struct dm_commit *commit, struc
         status = dm_commit_publish(commit, NULL, NULL, err);
     dm_crash_point("erase-after-publish");
     if (status == DM_OK)
-        status = dm_family_tag(e->m, &e->state, dm_commit_snapshot(commit, e->state.namespace, e->state.name),
-                               e->declared != NULL, e->rebuild, err);
+        status = e->rebuild ? dm_keyindex_tag_set(e->m->index, e->state.id, 0, err)
+                            : dm_family_tag(e->m, &e->state, commit, err);
     dm_still_summary_release(&still);
     return status;
 }
@@ -365,8 +363,8 @@ static enum dm_status with_mutex(struct erasing *e, struct dm_error *err)
         names[i] = dm_xstrdup(e->family.members[i]->name);
     if (status == DM_OK && n > 0)
         status = commit_family(e, err);
-    if (status == DM_OK && e->rebuild)
-        status = catch_up(e, err);
+    if (status == DM_OK)
+        status = catch_up(e, err); /* the history by version, whose places moved; or all of it */
     if (status == DM_OK)
         status = sweep_family(e, names, n, err);
     for (size_t i = 0; i < n; i++)

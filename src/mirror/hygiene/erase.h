@@ -42,10 +42,10 @@ enum dm_status dm_still_summary_make(struct dm_mirror *m, const char *source, in
                                      struct dm_still_summary *s, struct dm_error *err) DM_MUST_USE;
 void dm_still_summary_release(struct dm_still_summary *s);
 
-/* After the publication of a commit that touched the family, in its index transaction: the index is at the lake's state. `rebuild`: it must be made
- * anew afterwards (dm_index_catch_up). */
-enum dm_status dm_family_tag(struct dm_mirror *m, const struct dm_dataset_state *state, int64_t snapshot,
-                             bool declared, bool rebuild, struct dm_error *err) DM_MUST_USE;
+/* After the publication of a commit that touched the family, in its index transaction: what the index holds of rows and tombstones is at the lake's
+ * state. A history by version is not, when the commit touched it: dm_index_catch_up comes next. */
+enum dm_status dm_family_tag(struct dm_mirror *m, const struct dm_dataset_state *state,
+                             struct dm_commit *commit, struct dm_error *err) DM_MUST_USE;
 
 /* Rows in quarantine of the dataset whose keys are in the set; *ids malloc'ed. */
 enum dm_status dm_quarantine_of_keys(struct dm_mirror *m, uint32_t dataset, const struct dm_schema *schema,

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "mirror/hygiene/erase.h"
 #include "mirror/quarantine/quarantine_table.h"
-#include "mirror/commit/tombstones.h"
+#include "mirror/commit/index_tag.h"
 
 /* "<name>__history", "<name>__history_<snapshot>", "<name>__tombstones", unless it is a dataset in its own right. */
 static bool belongs(const struct dm_dataset_states *all, const struct dm_dataset_state *state,
@@ -97,22 +97,17 @@ void dm_still_summary_release(struct dm_still_summary *s)
     *s = (struct dm_still_summary){0};
 }
 
-enum dm_status dm_family_tag(struct dm_mirror *m, const struct dm_dataset_state *state, int64_t snapshot,
-                             bool declared, bool rebuild, struct dm_error *err)
+enum dm_status dm_family_tag(struct dm_mirror *m, const struct dm_dataset_state *state,
+                             struct dm_commit *commit, struct dm_error *err)
 {
-    if (rebuild)
-        return dm_keyindex_tag_set(m->index, state->id, 0, err);
-    if (snapshot != 0 && dm_keyindex_tag_set(m->index, state->id, snapshot, err) != DM_OK)
-        return DM_FAIL;
-    if (!declared)
-        return DM_OK;
-    const struct dm_dataset *d = NULL;
+    int64_t rows = dm_commit_snapshot(commit, state->namespace, state->name);
     char *name = dm_xasprintf("%s__tombstones", state->name);
-    enum dm_status status = dm_lake_dataset(m->lake, state->namespace, name, &d, err);
+    int64_t tombstones = dm_commit_snapshot(commit, state->namespace, name);
     free(name);
-    return status == DM_OK
-               ? dm_keyindex_tag_set(m->index, state->id | DM_INDEX_TOMBSTONES, dm_index_files_tag(d), err)
-               : status;
+    if (rows != 0 && dm_keyindex_tag_set(m->index, state->id, rows, err) != DM_OK)
+        return DM_FAIL;
+    return tombstones == 0 ? DM_OK
+                           : dm_keyindex_tag_set(m->index, state->id | DM_INDEX_TOMBSTONES, tombstones, err);
 }
 
 /* ---- quarantine ---- */

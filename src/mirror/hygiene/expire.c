@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "mirror/declare/declared.h"
+#include "mirror/commit/tombstones.h"
 #include "mirror/hygiene/erase.h"
 #include "mirror/index/index_rebuild.h"
 #include "registry/period.h"
@@ -195,6 +196,8 @@ static enum dm_status publish(struct expiring *x, struct dm_error *err)
     if (status == DM_OK && x->keys != NULL)
         status = dm_keyindex_tag_set(x->m->index, x->state->id,
                                      dm_commit_snapshot(x->commit, x->state->namespace, x->state->name), err);
+    if (status == DM_OK && x->declared != NULL) /* those that the rows had outlived count again */
+        status = dm_tombstones_load(x->m, x->declared, err);
     dm_still_summary_release(&still);
     return status;
 }

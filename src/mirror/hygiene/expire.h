@@ -2,7 +2,7 @@
  *
  * A row is past its expiry when its time lies before now minus the period (calendar months, UTC). Rows without a time, and infinite ones, stay. Expiry is not
  * deletion by order: nothing is suppressed, and a row that comes later with an old time is removed by the next run. History keeps its rows. Of a declared dataset the
- * removed keys leave no tombstone.
+ * removed keys leave no tombstone; an older one that is still there counts again.
  * The order "expire": {"dataset": … (none: all), "dry_run": true} → {"datasets": [{"dataset", "before", "rows"}]}. A running mirror does it by itself now and then.
  */
 #ifndef DM_MIRROR_EXPIRE_H

@@ -11,7 +11,6 @@
 #include "mirror/hygiene/erase.h"
 #include "mirror/hygiene/erase_files.h"
 #include "mirror/index/index_rebuild.h"
-#include "mirror/commit/interval_history.h"
 #include "mirror/quarantine/quarantine_table.h"
 #include "mirror/hygiene/record_delete_search.h"
 
@@ -26,7 +25,6 @@ struct deleting {
     int64_t *ids; /* rows in quarantine that go */
     size_t n_waiting;
     int64_t *waiting; /* rows in other datasets' quarantine: children that wait for a deleted row */
-    bool rebuild;
 };
 
 struct deletion {
@@ -168,12 +166,7 @@ static enum dm_status delete_side_rows(struct deletion *d, struct deleting *g, c
     if (status == DM_OK)
         status = delete_places(d->commit, side, &places, err);
     const char *tail = side->name + strlen(g->part->state.name);
-    if (strcmp(tail, "__tombstones") == 0) {
-        g->tombstones += places.n;
-    } else {
-        g->history += places.n;
-        g->rebuild |= places.n > 0 && dm_interval_history_has(side->schema);
-    }
+    *(strcmp(tail, "__tombstones") == 0 ? &g->tombstones : &g->history) += places.n;
     free(places.items);
     free(files);
     dm_schema_unref(keys);
@@ -325,19 +318,17 @@ static enum dm_status publish(struct deletion *d, struct dm_error *err)
 static enum dm_status tag_parts(struct deletion *d, struct dm_error *err)
 {
     enum dm_status status = DM_OK;
-    for (size_t i = 0; i < d->hits.n && status == DM_OK; i++) {
-        const struct dm_dataset_state *state = &d->hits.parts[i].state;
-        status = dm_family_tag(d->m, state, dm_commit_snapshot(d->commit, state->namespace, state->name),
-                               d->hits.parts[i].declared != NULL, d->parts[i].rebuild, err);
-    }
+    for (size_t i = 0; i < d->hits.n && status == DM_OK; i++)
+        status = dm_family_tag(d->m, &d->hits.parts[i].state, d->commit, err);
     return status;
 }
 
-static enum dm_status rebuild_parts(struct deletion *d, struct dm_error *err)
+/* Histories by version, whose entries are not known one by one. */
+static enum dm_status catch_up_parts(struct deletion *d, struct dm_error *err)
 {
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < d->hits.n && status == DM_OK; i++)
-        if (d->parts[i].rebuild)
+        if (d->hits.parts[i].declared != NULL)
             status = dm_index_catch_up(d->m, &d->hits.parts[i].declared, 1, err);
     return status;
 }
@@ -361,7 +352,7 @@ static enum dm_status commit(struct deletion *d, struct dm_error *err)
     dm_commit_free(d->commit);
     d->commit = NULL;
     if (status == DM_OK)
-        status = rebuild_parts(d, err);
+        status = catch_up_parts(d, err);
     if (published && status != DM_OK) { /* it is done; the index is caught up when it is looked at */
         dm_log_error(DM_LOG_WARN, "after a deletion", err);
         return DM_OK;

@@ -14,8 +14,6 @@
 #include "mirror/commit/interval_history.h"
 #include "mirror/commit/tombstones.h"
 
-enum { most_steps_back = 32 }; /* of a side dataset; the index is one commit behind, as a rule */
-
 struct catch_up {
     struct dm_mirror *m;
     const struct dm_target *t;
@@ -133,7 +131,6 @@ static bool is_much(const struct dm_index_diff *diff, const struct dm_dataset *d
 struct past {
     struct dm_dataset *owned;
     const struct dm_dataset *state; /* NULL: it had nothing */
-    int64_t timestamp_ms;
 };
 
 static void past_release(struct past *p)
@@ -146,7 +143,6 @@ static enum dm_status load_past(struct dm_mirror *m, const struct dm_dataset *d,
                                 const struct dm_past_snapshot *at, struct past *p, struct dm_error *err)
 {
     past_release(p);
-    p->timestamp_ms = at->timestamp_ms;
     p->state = d;
     if (at->id == d->snapshot_id)
         return DM_OK;
@@ -173,46 +169,11 @@ static enum dm_status find_rows(struct dm_mirror *m, const struct dm_dataset *d,
     return status;
 }
 
-/* list[i] has the files that the index knows, and is the newest that has. An older one may have them too, with fewer rows deleted (records that were
- * deleted): only when it was there before `since_ms`, the time of a commit that the index holds, is it the one. DM_END: cannot tell. */
-static enum dm_status is_the_one(struct dm_mirror *m, const struct dm_dataset *d,
-                                 const struct dm_past_snapshot *list, size_t i, int64_t tag,
-                                 const struct past *p, int64_t since_ms, struct dm_error *err)
+/* A side dataset's: tag 0 means that there was none. */
+static enum dm_status find_side(struct dm_mirror *m, const struct dm_dataset *d, int64_t tag, struct past *p,
+                                struct dm_error *err)
 {
-    if (p->timestamp_ms <= since_ms)
-        return DM_OK;
-    if (i == 0)
-        return p->state->sequence_number == 1 ? DM_OK : DM_END;
-    struct past older = {0};
-    enum dm_status status = load_past(m, d, &list[i - 1], &older, err);
-    if (status == DM_OK && (older.state == NULL || dm_index_files_tag(older.state) == tag))
-        status = DM_END;
-    past_release(&older);
-    return status;
-}
-
-/* The state of a side dataset with the files that the index knows. */
-static enum dm_status find_side(struct dm_mirror *m, const struct dm_dataset *d, int64_t tag,
-                                int64_t since_ms, struct past *p, struct dm_error *err)
-{
-    struct dm_past_snapshot *list = NULL;
-    size_t n = 0;
-    if (dm_lake_past(m->lake, d->namespace, d->name, &list, &n, err) != DM_OK)
-        return DM_FAIL;
-    enum dm_status status = DM_OK;
-    bool found = false;
-    for (size_t i = n; i-- > 0 && n - i <= most_steps_back && status == DM_OK && !found;) {
-        status = load_past(m, d, &list[i], p, err);
-        found = status == DM_OK && p->state != NULL && dm_index_files_tag(p->state) == tag;
-        if (found)
-            status = is_the_one(m, d, list, i, tag, p, since_ms, err);
-    }
-    if (status == DM_OK && !found) {
-        past_release(p);
-        status = tag == 0 ? DM_OK : DM_END;
-    }
-    free(list);
-    return status;
+    return tag == 0 ? DM_OK : find_rows(m, d, tag, p, err);
 }
 
 /* ---- side datasets ---- */
@@ -256,8 +217,7 @@ static enum dm_status read_tombstones(struct catch_up *c, const struct dm_datase
     return status;
 }
 
-static enum dm_status catch_up_tombstones(struct catch_up *c, int64_t since_ms, uint64_t *rows,
-                                          struct dm_error *err)
+static enum dm_status catch_up_tombstones(struct catch_up *c, uint64_t *rows, struct dm_error *err)
 {
     char *name = dm_tombstones_name(c->t);
     const struct dm_dataset *d = NULL;
@@ -272,14 +232,14 @@ static enum dm_status catch_up_tombstones(struct catch_up *c, int64_t since_ms, 
     if (status == DM_OK && d == NULL)
         status = tag == 0 ? DM_OK : DM_END;
     if (status == DM_OK && d != NULL) {
-        status = find_side(c->m, d, tag, since_ms, &before, err);
+        status = find_side(c->m, d, tag, &before, err);
         if (status == DM_OK)
             status = dm_index_diff_make(&diff, before.state, d, err);
         c->diff = &diff;
         if (status == DM_OK)
             status = read_tombstones(c, d, rows, err);
         if (status == DM_OK)
-            status = dm_keyindex_tag_set(c->m->index, side, dm_index_files_tag(d), err);
+            status = dm_keyindex_tag_set(c->m->index, side, d->snapshot_id, err);
     }
     c->diff = outer;
     dm_index_diff_release(&diff);
@@ -289,8 +249,8 @@ static enum dm_status catch_up_tombstones(struct catch_up *c, int64_t since_ms, 
 }
 
 /* DM_END: load it anew. */
-static enum dm_status history_by_difference(struct catch_up *c, const struct dm_dataset *d, int64_t since_ms,
-                                            uint64_t *rows, struct dm_error *err)
+static enum dm_status history_by_difference(struct catch_up *c, const struct dm_dataset *d, uint64_t *rows,
+                                            struct dm_error *err)
 {
     struct dm_index_diff diff = {0};
     struct past before = {0};
@@ -300,7 +260,7 @@ static enum dm_status history_by_difference(struct catch_up *c, const struct dm_
     h.rows.version_most = 1; /* the first letter of the operation */
     enum dm_status status = dm_keyindex_tag_get(c->m->index, h.dataset, &tag, err);
     if (status == DM_OK)
-        status = find_side(c->m, d, tag, since_ms, &before, err);
+        status = find_side(c->m, d, tag, &before, err);
     if (status == DM_OK && (before.state == NULL || !same_key(before.state->schema, d->schema)))
         status = DM_END;
     if (status == DM_OK)
@@ -312,7 +272,7 @@ static enum dm_status history_by_difference(struct catch_up *c, const struct dm_
     if (status == DM_OK)
         status = read_side(&h, DM_DIFF_VANISHED, err);
     if (status == DM_OK)
-        status = dm_keyindex_tag_set(c->m->index, h.dataset, dm_index_files_tag(d), err);
+        status = dm_keyindex_tag_set(c->m->index, h.dataset, d->snapshot_id, err);
     *rows += diff.rows[DM_DIFF_VANISHED] + diff.rows[DM_DIFF_APPEARED];
     dm_index_rows_release(&h.rows);
     dm_index_diff_release(&diff);
@@ -320,36 +280,35 @@ static enum dm_status history_by_difference(struct catch_up *c, const struct dm_
     return status;
 }
 
-static enum dm_status catch_up_history(struct catch_up *c, int64_t since_ms, uint64_t *rows,
-                                       struct dm_error *err)
+static enum dm_status catch_up_history(struct catch_up *c, uint64_t *rows, struct dm_error *err)
 {
     char *name = dm_history_name(c->t);
     const struct dm_dataset *d = NULL;
     enum dm_status status = dm_lake_dataset(c->m->lake, c->t->state.namespace, name, &d, err);
     free(name);
     if (status == DM_OK)
-        status = d != NULL && dm_interval_history_has(d->schema)
-                     ? history_by_difference(c, d, since_ms, rows, err)
+        status = d != NULL && dm_interval_history_kept(c->t) && dm_interval_history_has(d->schema)
+                     ? history_by_difference(c, d, rows, err)
                      : DM_END;
     return status == DM_END ? dm_interval_history_load(c->m, c->t, err) : status;
 }
 
 /* ---- the dataset ---- */
 
-static enum dm_status apply_difference(struct catch_up *c, int64_t since_ms, uint64_t *rows, const char **why,
+static enum dm_status apply_difference(struct catch_up *c, uint64_t *rows, const char **why,
                                        struct dm_error *err)
 {
     *rows = c->diff->rows[DM_DIFF_VANISHED] + c->diff->rows[DM_DIFF_APPEARED];
     *why = "its tombstones are older than what is kept";
     enum dm_status status = read_side(c, DM_DIFF_APPEARED, err);
     if (status == DM_OK && c->tombstones)
-        status = catch_up_tombstones(c, since_ms, rows, err);
+        status = catch_up_tombstones(c, rows, err);
     if (status == DM_OK)
         status = read_side(c, DM_DIFF_VANISHED, err);
     if (status == DM_OK && c->all_tombstones)
         status = dm_tombstones_load(c->m, c->t, err);
-    if (status == DM_OK && dm_interval_history_kept(c->t))
-        status = catch_up_history(c, since_ms, rows, err);
+    if (status == DM_OK && c->t->rules != NULL)
+        status = catch_up_history(c, rows, err);
     return status;
 }
 
@@ -384,7 +343,7 @@ enum dm_status dm_index_catch_up_by_difference(struct dm_mirror *m, const struct
                            t->rules == NULL
                                ? -1
                                : dm_schema_find_id(d->schema, t->schema->fields[t->rules->version_field].id));
-        status = apply_difference(&c, before.timestamp_ms, rows, why, err);
+        status = apply_difference(&c, rows, why, err);
         dm_index_rows_release(&c.rows);
     }
     if (status == DM_OK)

@@ -2,8 +2,7 @@
  *
  * The index's tag names the snapshot that its entries correspond to. While the dataset's metadata still keeps that snapshot, the two states are compared
  * (index_diff.h): rows that appeared are put, tombstones that came are put where they win, and keys whose entry still names the place of
- * a row that vanished leave. The side datasets of a declared dataset (tombstones, history by version) are told by which of their files the index knows
- * (dm_index_files_tag). Each entry that is met is checked against the difference, so an index that is not what its tag says is found out, as far as it is
+ * a row that vanished leave. The side datasets of a declared dataset (tombstones, history by version) have tags of their own (index_tag.h). Each entry that is met is checked against the difference, so an index that is not what its tag says is found out, as far as it is
  * touched.
  *
  * Lake mutex held, in an open index transaction, of which nothing must be kept when it did not work out.

@@ -75,17 +75,6 @@ enum dm_status dm_index_rebuild(struct dm_mirror *m, uint32_t dataset, const str
     return rebuild(m, dataset, schema, -1, files, n_files, err);
 }
 
-/* Is the index at the lake's state? */
-static enum dm_status is_current(struct dm_mirror *m, const struct dm_target *t, const struct dm_dataset *d,
-                                 bool *current, struct dm_error *err)
-{
-    int64_t tag = 0;
-    if (dm_keyindex_tag_get(m->index, t->state.id, &tag, err) != DM_OK)
-        return DM_FAIL;
-    *current = tag == d->snapshot_id;
-    return *current && t->rules != NULL ? dm_tombstones_indexed(m, t, current, err) : DM_OK;
-}
-
 /* Rows, tombstones and history, all from the lake. */
 static enum dm_status anew(struct dm_mirror *m, const struct dm_target *t, const struct dm_dataset *d,
                            struct dm_error *err)
@@ -103,7 +92,7 @@ static enum dm_status anew(struct dm_mirror *m, const struct dm_target *t, const
     free(files);
     if (status == DM_OK && t->rules != NULL)
         status = dm_tombstones_load(m, t, err);
-    if (status == DM_OK && dm_interval_history_kept(t))
+    if (status == DM_OK && t->rules != NULL)
         status = dm_interval_history_load(m, t, err);
     if (status == DM_OK)
         status = dm_keyindex_tag_set(m->index, t->state.id, d->snapshot_id, err);
@@ -145,7 +134,7 @@ static enum dm_status catch_up_one(struct dm_mirror *m, const struct dm_target *
     enum dm_status status = dm_lake_dataset(m->lake, t->state.namespace, t->state.name, &d, err);
     if (status != DM_OK || d == NULL || t->state.append_only)
         return status;
-    status = is_current(m, t, d, &current, err);
+    status = dm_index_tag_current(m, t, &current, err);
     if (status == DM_OK && !current)
         status = by_difference(m, t, d, &done, &why, err);
     if (status != DM_OK || current || done)

@@ -59,15 +59,10 @@ void dm_intake_target_release(struct dm_intake_target *t)
 static enum dm_status index_is_behind(struct dm_mirror *m, const struct dm_target *t, bool *behind,
                                       struct dm_error *err)
 {
-    const struct dm_dataset *d = NULL;
-    int64_t tag = 0;
-    bool same = true;
-    if (dm_lake_dataset(m->lake, t->state.namespace, t->state.name, &d, err) != DM_OK ||
-        dm_keyindex_tag_get(m->index, t->state.id, &tag, err) != DM_OK ||
-        dm_tombstones_indexed(m, t, &same, err) != DM_OK)
-        return DM_FAIL;
-    *behind = (d != NULL && d->snapshot_id != tag) || !same;
-    return DM_OK;
+    bool current = true;
+    enum dm_status status = dm_index_tag_current(m, t, &current, err);
+    *behind = !current;
+    return status;
 }
 
 enum dm_status dm_intake_target_refresh(struct dm_mirror *m, struct dm_intake_target *t, bool *changed,

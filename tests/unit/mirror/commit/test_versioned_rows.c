@@ -166,7 +166,7 @@ static void test_retention(void **state)
     expect_rows(w, "1/a risen 3; 1/b risen 4; 1/c alive 1");
     bool same = false;
     must(dm_keyindex_begin(w->m.index, &w->err));
-    must(dm_tombstones_indexed(&w->m, w->t, &same, &w->err));
+    must(dm_index_tag_current(&w->m, w->t, &same, &w->err));
     dm_keyindex_abort(w->m.index);
     assert_true(same);
     lose_index(w);
@@ -188,12 +188,76 @@ static void test_merging_keeps_versions_and_tombstones(void **state)
     expect_rows(w, "1/same n 39; 3/even v 38; 3/odd v 39");
     bool same = false;
     must(dm_keyindex_begin(w->m.index, &w->err));
-    must(dm_tombstones_indexed(&w->m, w->t, &same, &w->err));
+    must(dm_index_tag_current(&w->m, w->t, &same, &w->err));
     dm_keyindex_abort(w->m.index);
     assert_true(same);
     lose_index(w);
     COMMIT(UP(1, "same", 138, "stale", 0), UP(2, "gone", 139, "stale", 0), UP(3, "even", 87, "stale", 0));
     expect_rows(w, "1/same n 39; 3/even v 38; 3/odd v 39");
+    free_world(w);
+}
+
+/* A tombstone is past its time, and an older one of its key is still there, in a file that was merged with younger ones. */
+static void test_an_older_tombstone_behind_an_expired_one(void **state)
+{
+    (void)state;
+    enum { long_names = 64, long_bytes = 8000 }; /* a file of another size class, which is not merged */
+    struct world *w = new_world(dm_type_of(DM_INT64));
+    struct dm_dataset_settings *settings = &w->t->rules->schema->settings;
+    struct change large[long_names + 1] = {DEL(1, "k", 7)};
+    uint64_t random = test_seed();
+    for (int i = 1; i <= long_names; i++) {
+        char *name = dm_xzalloc(long_bytes + 1, 1);
+        for (int k = 0; k < long_bytes; k++)
+            name[k] = (char)('a' + random_next(&random) % 26);
+        large[i] = (struct change)DEL(2, name, 7);
+    }
+    COMMIT(DEL(1, "k", 3));
+    commit(w, large, long_names + 1);
+    usleep(50000);
+    int64_t between = dm_clock_wall_us();
+    usleep(50000);
+    for (int i = 0; i < 15; i++)
+        COMMIT(DEL(3, "young", 10 + i));
+    assert_int_equal(dataset_of(w, "t__tombstones")->n_files, 2);
+    size_t dropped = 0;
+    settings->tombstone_retention_ms = (dm_clock_wall_us() - between) / 1000;
+    must(dm_tombstones_expire(&w->m, w->t, &w->summary, &dropped, &w->err));
+    assert_int_equal(dropped, 1);
+    assert_int_equal(tombstone_rows(w), 16);
+    COMMIT(UP(1, "k", 2, "dead", 0)); /* as a rebuilt index would say */
+    assert_int_equal(w->t->state.stale, 1);
+    expect_rows(w, "");
+    COMMIT(UP(1, "k", 4, "risen", 4));
+    expect_rows(w, "1/k risen 4");
+    for (int i = 1; i <= long_names; i++)
+        free((void *)(uintptr_t)large[i].name);
+    free_world(w);
+}
+
+/* Records were deleted, and only tombstones of them were there: the rows' own snapshot stays as it was. The index did not hear of it. */
+static void test_a_deleted_tombstone_is_noticed(void **state)
+{
+    (void)state;
+    struct world *w = new_world(dm_type_of(DM_INT64));
+    const uint32_t first = 0;
+    bool current = true;
+    COMMIT(UP(1, "live", 5, "a", 1), DEL(1, "gone", 5));
+    begin(w);
+    must(dm_commit_delete_rows(w->a.commit, "test", "t__tombstones",
+                               dataset_of(w, "t__tombstones")->files[0].number, &first, 1, &w->err));
+    must(dm_commit_write(w->a.commit, &w->summary, &w->err));
+    must(dm_commit_publish(w->a.commit, NULL, NULL, &w->err));
+    dm_keyindex_abort(w->m.index); /* the crash */
+    dm_commit_free(w->a.commit);
+    w->a.commit = NULL;
+    must(dm_keyindex_begin(w->m.index, &w->err));
+    must(dm_index_tag_current(&w->m, w->t, &current, &w->err));
+    dm_keyindex_abort(w->m.index);
+    assert_false(current);
+    catch_up(w);
+    COMMIT(UP(1, "gone", 4, "back", 4));
+    expect_rows(w, "1/gone back 4; 1/live a 1");
     free_world(w);
 }
 
@@ -331,6 +395,8 @@ int main(void)
         cmocka_unit_test(test_bad_rows),
         cmocka_unit_test(test_retention),
         cmocka_unit_test(test_merging_keeps_versions_and_tombstones),
+        cmocka_unit_test(test_an_older_tombstone_behind_an_expired_one),
+        cmocka_unit_test(test_a_deleted_tombstone_is_noticed),
         cmocka_unit_test(test_random_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "../../temp_folder.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "engine/parquet_read.h"
@@ -79,9 +80,7 @@ static inline void publish(struct world *w)
 {
     must(dm_commit_write(w->a.commit, &w->summary, &w->err));
     must(dm_commit_publish(w->a.commit, NULL, NULL, &w->err));
-    int64_t snapshot = dm_commit_snapshot(w->a.commit, "test", "t");
-    if (snapshot != 0)
-        must(dm_keyindex_tag_set(w->m.index, w->t->state.id, snapshot, &w->err));
+    must(dm_index_tag_commit(&w->m, w->a.commit, w->t, &w->err));
     must(dm_keyindex_commit(w->m.index, &w->err));
     dm_commit_free(w->a.commit);
     w->a.commit = NULL;
