@@ -146,4 +146,4 @@ def test_a_killed_deletion_of_what_is_not_visible(folder):
     assert w.ingest("3.csv", line("tomb", 300, "late"))["inserted"] == 1
     assert w.ingest("4.csv", line("past", 50, "new"))["inserted"] == 1
     # The new version would have ended the interval of the deleted one, and so brought it back.
-    assert sorted(r[2] for r in w.rows("states__history")) == ["late", "new"]
+    assert sorted(r[3] for r in w.rows("states__history")) == ["late", "new"]
