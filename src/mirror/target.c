@@ -7,6 +7,12 @@
 #include "mirror/declare/declared.h"
 #include "mirror/capture/spool.h"
 
+uint64_t dm_mirror_portion(const struct dm_mirror *m, unsigned sixteenths)
+{
+    uint64_t limit = m->config->memory_limit != 0 ? m->config->memory_limit : UINT64_C(512) << 20;
+    return limit / 16 * sixteenths;
+}
+
 struct dm_target *dm_target_new(void)
 {
     return dm_xzalloc(1, sizeof(struct dm_target));

@@ -65,6 +65,9 @@ struct dm_mirror {
     atomic_bool ending; /* some source failed for good, or the time is over */
 };
 
+/* A share of memory_limit: how many bytes of rows a step may hold at once. */
+uint64_t dm_mirror_portion(const struct dm_mirror *m, unsigned sixteenths);
+
 /* Replaces a text of t->state. The old one lives on until dm_target_free, since the stream thread may be reading it. */
 void dm_target_set_text(struct dm_target *t, char **text, const char *value);
 struct dm_target *dm_target_new(void);

@@ -16,7 +16,7 @@ STEPS = 40
 KEYS = ["a", "b", "c"]
 DAYS = [300, 200, 150, 120, 100, 20]   # ago; those over 90 are past their expiry
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
-COUNTS = ["received", "inserted", "updated", "deleted", "stale", "ties", "noop_deletes", "suppressed"]
+COUNTS = ["received", "upserted", "inserted", "deleted", "stale", "ties", "noop_deletes", "suppressed"]
 KILLED = -9
 
 

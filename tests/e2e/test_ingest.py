@@ -315,3 +315,26 @@ def test_same_file_again(mirror):
     assert orders(mirror) == rows
     assert json.loads(mirror.with_config("quarantine", "list", "sales.orders", "--json").stdout) == kept
     assert mirror.with_config("quarantine", "show", "sales.orders", "--json").stdout == shown
+
+
+@pytest.mark.parametrize("history", ["", "    history: true\n", "    history: scd2\n"])
+def test_a_file_again_changes_nothing(mirror, history):
+    """Equal rows of equal versions: no snapshot of the dataset, its history or its tombstones; what differs still wins by its later arrival."""
+    declare(mirror, SCHEMA + history)
+    rows = [f"{i},item {i},{i}.50,{i % 7},u" for i in range(3000)] + ["5000,,,4,d", "6000,,,1,u"]
+    random.Random(1).shuffle(rows)
+    first = write(mirror, "1.csv", HEADER + "\n".join(rows) + "\n")
+    second = write(mirror, "2.csv", HEADER + "\n".join(f"{i},newer,1,9,u" for i in range(0, 3000, 3)) + "\n")
+    assert ingest(mirror, "sales.orders", first)[0]["inserted"] == 3001
+    for path in [first, second, first, second]:
+        before = mirror.lake.pointers()
+        d = ingest(mirror, "sales.orders", path)[0]
+        if path == second and d["upserted"] > 0:
+            continue    # it is new
+        assert d["upserted"] == d["deleted"] == d["noop_deletes"] == 0 and d["stale"] + d["ties"] == d["received"]
+        assert mirror.lake.pointers() == before
+    third = write(mirror, "3.csv", HEADER + "\n".join(["1,item 1,1.50,1,u", "2,other,2.50,2,u", "6000,,1,1,u"]) + "\n")
+    d = ingest(mirror, "sales.orders", third)[0]
+    assert (d["ties"], d["upserted"]) == (3, 2)
+    found = orders(mirror)
+    assert found[1] == ("item 1", "1.50", 1) and found[2] == ("other", "2.50", 2) and found[6000] == (None, "1.00", 1)

@@ -126,6 +126,38 @@ enum dm_status dm_apply_deletions(struct dm_commit *commit, const char *namespac
     return status;
 }
 
+/* ---- stored rows ---- */
+
+enum dm_status dm_apply_indexed_file(struct dm_apply_context *a, const char *namespace, const char *name,
+                                     uint32_t file, const char **path, struct dm_error *err)
+{
+    *path = dm_commit_file_path(a->commit, namespace, name, file);
+    if (*path != NULL)
+        return DM_OK;
+    return dm_fail(err, DM_ERROR_FATAL,
+                   "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
+                   "%s.%s: the key index names data file %u, which the dataset does not have", namespace,
+                   name, file);
+}
+
+enum dm_status dm_apply_rows_that_fit(struct dm_apply_context *a, const char *namespace, const char *name,
+                                      size_t *rows, struct dm_error *err)
+{
+    enum { compression_guess = 4, fewest_rows = 64 };
+    const struct dm_dataset *d = NULL;
+    if (dm_lake_dataset(a->mirror->lake, namespace, name, &d, err) != DM_OK)
+        return DM_FAIL;
+    uint64_t bytes = 0, stored = 0;
+    for (size_t i = 0; d != NULL && i < d->n_files; i++) {
+        bytes += d->files[i].bytes;
+        stored += d->files[i].rows;
+    }
+    uint64_t row_bytes = stored > 0 ? bytes / stored * compression_guess + 1 : 1024;
+    uint64_t fit = dm_mirror_portion(a->mirror, 2) / row_bytes;
+    *rows = (size_t)(fit > fewest_rows ? fit : fewest_rows);
+    return DM_OK;
+}
+
 /* ---- unchanged values that only the stored row has ---- */
 
 static int compare_changes_by_place(const void *a, const void *b)
@@ -139,12 +171,9 @@ static int compare_changes_by_place(const void *a, const void *b)
 static enum dm_status fill_from_file(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
                                      const struct dm_index_change *changes, size_t n, struct dm_error *err)
 {
-    const char *path = dm_commit_file_path(a->commit, t->state.namespace, t->state.name, changes[0].old.file);
-    if (path == NULL)
-        return dm_fail(err, DM_ERROR_FATAL,
-                       "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
-                       "%s.%s: the key index names data file %u, which the dataset does not have",
-                       t->state.namespace, t->state.name, changes[0].old.file);
+    const char *path;
+    if (dm_apply_indexed_file(a, t->state.namespace, t->state.name, changes[0].old.file, &path, err) != DM_OK)
+        return DM_FAIL;
     uint32_t *positions = dm_xalloc(n * sizeof *positions);
     uint32_t *place_of = dm_xalloc(n * sizeof *place_of); /* change → fetched row */
     size_t distinct = 0;
@@ -344,32 +373,16 @@ static enum dm_status apply_batch(struct dm_apply_context *a, struct dm_target *
     return status;
 }
 
-/* How many rows may be applied at once: stored values that come back for UNCHANGED ones (or for nulls that keep them) must fit into memory, and how large they
- * are is only known from what the dataset's rows take in their files (compressed, hence the factor). */
+/* How many rows may be applied at once: stored values that come back for UNCHANGED ones (or for nulls that keep them) must fit into memory. */
 static enum dm_status rows_at_once(struct dm_apply_context *a, const struct dm_target *t,
                                    const struct dm_batch *batch, size_t *rows, struct dm_error *err)
 {
-    enum { stored_bytes_at_once = 64 << 20, compression_guess = 4, fewest_rows = 64 };
     bool nulls_too = t->rules != NULL && t->rules->schema->settings.ignore_null_updates;
     bool unchanged = false;
     for (size_t i = 0; i < batch->n_columns; i++)
         unchanged |= batch->columns[i].unchanged > 0 || (nulls_too && batch->columns[i].nulls > 0);
     *rows = batch->rows;
-    const struct dm_dataset *d = NULL;
-    if (!unchanged)
-        return DM_OK;
-    if (dm_lake_dataset(a->mirror->lake, t->state.namespace, t->state.name, &d, err) != DM_OK)
-        return DM_FAIL;
-    uint64_t bytes = 0, stored = 0;
-    for (size_t i = 0; d != NULL && i < d->n_files; i++) {
-        bytes += d->files[i].bytes;
-        stored += d->files[i].rows;
-    }
-    uint64_t row_bytes = stored > 0 ? bytes / stored * compression_guess + 1 : 1024;
-    uint64_t fit = stored_bytes_at_once / row_bytes;
-    if (fit < *rows)
-        *rows = (size_t)(fit > fewest_rows ? fit : fewest_rows);
-    return DM_OK;
+    return unchanged ? dm_apply_rows_that_fit(a, t->state.namespace, t->state.name, rows, err) : DM_OK;
 }
 
 static enum dm_status apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,

@@ -37,6 +37,13 @@ enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *names
 enum dm_status dm_apply_write_rows(struct dm_apply_context *a, const char *namespace, const char *name,
                                    const struct dm_batch *batch, const uint32_t *rows, size_t n,
                                    struct dm_place *places, struct dm_error *err) DM_MUST_USE;
+/* The path of a file that the key index names. Borrowed. */
+enum dm_status dm_apply_indexed_file(struct dm_apply_context *a, const char *namespace, const char *name,
+                                     uint32_t file, const char **path, struct dm_error *err) DM_MUST_USE;
+/* How many stored rows of a dataset may be in memory at once. How large they are is only known from what they take in their files (compressed, hence a
+ * factor). */
+enum dm_status dm_apply_rows_that_fit(struct dm_apply_context *a, const char *namespace, const char *name,
+                                      size_t *rows, struct dm_error *err) DM_MUST_USE;
 /* Makes sure that a side dataset (history, tombstones) is there with this schema; *made (may be NULL): it was not. */
 enum dm_status dm_apply_ensure_dataset(struct dm_apply_context *a, const char *namespace, const char *name,
                                        const struct dm_schema *schema, bool *made,

@@ -8,6 +8,7 @@
 #include "apply/key_sort.h"
 #include "base/memory.h"
 #include "engine/parquet_read.h"
+#include "mirror/commit/equal_rows.h"
 #include "mirror/commit/history.h"
 #include "mirror/commit/tombstones.h"
 
@@ -110,6 +111,7 @@ struct writing {
     struct item *items;
     struct dm_batch *piece; /* rows of the next file, and whose they are */
     size_t *piece_items;
+    bool *equal; /* per batch row: the history has it, equal in every column; NULL: not looked at */
 };
 
 static enum dm_status keep_bytes(struct writing *w, const uint8_t *bytes, size_t n, size_t *at,
@@ -183,7 +185,7 @@ static size_t collect_versions(const struct writing *w, size_t k, struct version
     return kept;
 }
 
-/* Looks each up; what changes nothing, since a delete of its version is there, falls out. */
+/* Looks each up; what changes nothing, since a delete of its version or the very same row is there, falls out. */
 static enum dm_status look_up(const struct writing *w, struct version *v, size_t *n, uint32_t *prefix,
                               struct dm_error *err)
 {
@@ -194,7 +196,10 @@ static enum dm_status look_up(const struct writing *w, struct version *v, size_t
         if (dm_keyindex_near(w->p->a->mirror->index, w->dataset, v[i].key, v[i].key_len, *prefix,
                              &v[i].before, &v[i].same, &v[i].after, err) != DM_OK)
             return DM_FAIL;
-        if (v[i].same.key == NULL || v[i].same.version_len != 1 || v[i].same.version[0] != OP_DELETE)
+        bool said =
+            v[i].same.key != NULL && ((v[i].same.version_len == 1 && v[i].same.version[0] == OP_DELETE) ||
+                                      (w->equal != NULL && w->equal[v[i].row]));
+        if (!said)
             v[kept++] = v[i];
     }
     *n = kept;
@@ -253,6 +258,48 @@ static enum dm_status make_items(struct writing *w, struct dm_error *err)
     }
     free(v);
     return status;
+}
+
+/* The dataset's columns as the history has them. */
+static struct dm_schema *data_schema(const struct dm_schema *history)
+{
+    struct dm_schema *s = dm_schema_new();
+    for (size_t i = n_added; i < history->n_fields; i++) {
+        const struct dm_field *from = &history->fields[i];
+        struct dm_field *to = dm_schema_add(s, from->name, from->type);
+        to->id = from->id;
+        to->element_id = from->element_id;
+        to->default_json = dm_xstrdup(from->default_json);
+    }
+    return s;
+}
+
+/* Upserts that the history has already, equal in every column, are not written again: the items are made anew without them. */
+static enum dm_status drop_equal(struct writing *w, struct dm_error *err)
+{
+    const struct dm_version_pass *p = w->p;
+    struct dm_tie *ties = dm_xalloc((w->n_items + 1) * sizeof *ties);
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_items; i++)
+        if (w->items[i].row != DM_NO_ROW && w->items[i].op == OP_UPSERT && dm_place_known(w->items[i].old))
+            ties[n++] = (struct dm_tie){.place = w->items[i].old, .row = w->items[i].row};
+    enum dm_status status = DM_OK;
+    bool any = false;
+    if (n > 0) {
+        struct dm_schema *schema = data_schema(w->schema);
+        w->equal = dm_xzalloc(p->batch->rows, sizeof *w->equal);
+        status = dm_equal_rows_find(p->a, p->batch, p->t->state.namespace, w->name, schema, ties, n, w->equal,
+                                    err);
+        dm_schema_unref(schema);
+    }
+    for (size_t i = 0; i < n && status == DM_OK; i++)
+        any |= w->equal[ties[i].row];
+    free(ties);
+    if (status != DM_OK || !any)
+        return status;
+    w->n_items = 0;
+    dm_buffer_clear(&w->bytes);
+    return make_items(w, err);
 }
 
 /* ---- writing them ---- */
@@ -324,12 +371,9 @@ static enum dm_status put_stored(struct writing *w, const struct stored_item *li
                                  struct dm_error *err)
 {
     const char *namespace = w->p->t->state.namespace;
-    const char *path = dm_commit_file_path(w->p->a->commit, namespace, w->name, list[0].place.file);
-    if (path == NULL)
-        return dm_fail(err, DM_ERROR_FATAL,
-                       "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
-                       "%s.%s: the key index names data file %u, which the dataset does not have", namespace,
-                       w->name, list[0].place.file);
+    const char *path;
+    if (dm_apply_indexed_file(w->p->a, namespace, w->name, list[0].place.file, &path, err) != DM_OK)
+        return DM_FAIL;
     uint32_t positions[fetch_rows];
     struct dm_batch *stored = dm_batch_new(w->schema);
     for (size_t i = 0; i < n; i++)
@@ -398,7 +442,7 @@ static enum dm_status write_batch(struct writing *w, struct dm_error *err)
     bool made = false;
     if (dm_history_ensure(w->p->a, w->p->t, w->schema, &made, err) != DM_OK ||
         (made && begin_anew(w, err) != DM_OK) || encode_keys(w->p, &w->keys, err) != DM_OK ||
-        make_items(w, err) != DM_OK)
+        make_items(w, err) != DM_OK || drop_equal(w, err) != DM_OK)
         return DM_FAIL;
     w->piece_items = dm_xalloc((w->n_items + 1) * sizeof *w->piece_items);
     if (put_changes(w, err) != DM_OK || put_all_stored(w, err) != DM_OK || flush(w, err) != DM_OK)
@@ -423,6 +467,7 @@ enum dm_status dm_interval_history_append(struct dm_version_pass *p, struct dm_e
     free(w.name);
     free(w.items);
     free(w.piece_items);
+    free(w.equal);
     return status;
 }
 

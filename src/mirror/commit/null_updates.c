@@ -71,6 +71,8 @@ static void make_chains(struct chains *c)
         dm_version_pass_group(p, k, &first, &end);
         for (size_t i = first; i < end; i++) {
             struct link *l = &links[m];
+            if (p->waits != NULL && p->waits[p->rows[i].row])
+                continue;
             *l = (struct link){.row = p->rows[i].row, .arrival = (uint32_t)i};
             l->gone = dm_version_pass_deletes(p, l->row);
             l->version = dm_version_at(&p->versions, l->row, &l->len);
@@ -108,13 +110,10 @@ static enum dm_status fetch_file(struct chains *c, const struct dm_index_change 
                                  struct dm_error *err)
 {
     const struct dm_dataset_state *state = &c->p->t->state;
-    const char *path =
-        dm_commit_file_path(c->p->a->commit, state->namespace, state->name, wanted[0].old.file);
-    if (path == NULL)
-        return dm_fail(err, DM_ERROR_FATAL,
-                       "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
-                       "%s.%s: the key index names data file %u, which the dataset does not have",
-                       state->namespace, state->name, wanted[0].old.file);
+    const char *path;
+    if (dm_apply_indexed_file(c->p->a, state->namespace, state->name, wanted[0].old.file, &path, err) !=
+        DM_OK)
+        return DM_FAIL;
     uint32_t *positions = dm_xalloc(n * sizeof *positions);
     for (size_t i = 0; i < n; i++) {
         positions[i] = wanted[i].old.position;

@@ -4,7 +4,7 @@
  * the batch; among equal versions by arrival), the first of them from the stored live row; a delete in between ends that. Where nothing has a
  * value it stays null. Key and version columns are never null. A change that is older than the stored row keeps its nulls (it counts for history only).
  * A batch too large for the stored values to fit into memory comes in slices, and each is looked at for itself, as batches are.
- * Call it after the rule has judged the rows and before anything is written. Replaces the batch's columns.
+ * Call it before the rule judges the rows, which looks at what they say. Replaces the batch's columns.
  */
 #ifndef DM_MIRROR_NULL_UPDATES_H
 #define DM_MIRROR_NULL_UPDATES_H

@@ -15,7 +15,7 @@
 enum dm_row_outcome {
     DM_ROW_BAD = 0,
     DM_ROW_STALE,
-    DM_ROW_TIE_DROPPED,
+    DM_ROW_TIE_DROPPED, /* an equal version that loses, or says what is there already */
     DM_ROW_INSERTED,
     DM_ROW_UPDATED,
     DM_ROW_DELETED,
@@ -37,6 +37,8 @@ struct dm_version_pass {
     struct dm_key_list versions;
     uint8_t *outcome; /* enum dm_row_outcome, per batch row */
     bool *waits; /* per batch row: it waits for its parent and takes no part (orphan.h); NULL: none does */
+    bool *
+        equal; /* per batch row: it ties with the stored row and says the same (equal_rows.h); NULL: none does */
     size_t n_rows;
     struct dm_row_key *rows; /* the good ones, by key, then by arrival */
     size_t n_keys;

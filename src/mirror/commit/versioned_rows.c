@@ -10,6 +10,7 @@
 #include "base/crash_point.h"
 #include "base/memory.h"
 #include "column/row_json.h"
+#include "mirror/commit/equal_rows.h"
 #include "mirror/commit/history.h"
 #include "mirror/relationship/orphan.h"
 #include "mirror/commit/interval_history.h"
@@ -120,7 +121,50 @@ static enum dm_status look_up(struct dm_version_pass *p, struct dm_error *err)
     return status;
 }
 
+/* ---- upserts that say what is stored ---- */
+
+static bool ties(const struct dm_version_pass *p, size_t k, uint32_t row)
+{
+    uint32_t len;
+    const uint8_t *version = dm_version_at(&p->versions, row, &len);
+    return !dm_version_pass_deletes(p, row) && (p->waits == NULL || !p->waits[row]) &&
+           dm_key_compare(version, len, p->stored[k].old_version, p->stored[k].old_version_len) == 0;
+}
+
+static enum dm_status find_equal(struct dm_version_pass *p, struct dm_error *err)
+{
+    struct dm_tie *list = NULL;
+    size_t n = 0, room = 0;
+    for (size_t k = 0; k < p->n_keys; k++) {
+        size_t first, end;
+        dm_version_pass_group(p, k, &first, &end);
+        for (size_t i = first; dm_place_known(p->stored[k].old) && i < end; i++) {
+            if (!ties(p, k, p->rows[i].row))
+                continue;
+            if (n == room) {
+                room = room * 2 + 64;
+                list = dm_xrealloc(list, room, sizeof *list);
+            }
+            list[n++] = (struct dm_tie){.place = p->stored[k].old, .row = p->rows[i].row};
+        }
+    }
+    enum dm_status status = DM_OK;
+    if (n > 0) {
+        p->equal = dm_xzalloc(p->batch->rows, sizeof *p->equal);
+        status = dm_equal_rows_find(p->a, p->batch, p->t->state.namespace, p->t->state.name, p->batch->schema,
+                                    list, n, p->equal, err);
+    }
+    free(list);
+    return status;
+}
+
 /* ---- the rule ---- */
+
+/* An upsert of the state's own version: does it say the same? `now` is the row that made the state; DM_NO_ROW: it is the stored one. */
+static bool says_the_same(const struct dm_version_pass *p, uint32_t now, uint32_t row)
+{
+    return now == DM_NO_ROW ? p->equal != NULL && p->equal[row] : dm_equal_rows(p->batch, now, row);
+}
 
 static void judge_key(struct dm_version_pass *p, size_t k)
 {
@@ -139,6 +183,8 @@ static void judge_key(struct dm_version_pass *p, size_t k)
         bool gone = dm_version_pass_deletes(p, row);
         enum dm_verdict verdict = dm_version_decide(&state, version, len);
         count->ties += verdict == DM_VERDICT_TIE_APPLY || verdict == DM_VERDICT_TIE_DROP;
+        if (verdict == DM_VERDICT_TIE_APPLY && !gone && says_the_same(p, p->winner[k], row))
+            verdict = DM_VERDICT_TIE_DROP;
         if (!dm_verdict_applies(verdict)) {
             count->stale += verdict == DM_VERDICT_STALE;
             p->outcome[row] = verdict == DM_VERDICT_STALE ? DM_ROW_STALE : DM_ROW_TIE_DROPPED;
@@ -237,12 +283,12 @@ static enum dm_status pass(struct dm_version_pass *p, struct dm_error *err)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "a batch of %zu rows is too large", p->batch->rows);
     if (dm_key_list_encode(keys, p->batch, err) != DM_OK ||
         dm_version_list_encode(&p->versions, p->batch, p->t->rules->version_field, err) != DM_OK ||
-        collect_rows(p, err) != DM_OK || look_up(p, err) != DM_OK || dm_orphans_find(p, err) != DM_OK)
+        collect_rows(p, err) != DM_OK || look_up(p, err) != DM_OK || dm_orphans_find(p, err) != DM_OK ||
+        (settings->ignore_null_updates && dm_null_updates_resolve(p, err) != DM_OK) ||
+        find_equal(p, err) != DM_OK)
         return DM_FAIL;
     for (size_t k = 0; k < p->n_keys; k++)
         judge_key(p, k);
-    if (settings->ignore_null_updates && dm_null_updates_resolve(p, err) != DM_OK)
-        return DM_FAIL;
     if (write_winners(p, err) != DM_OK)
         return DM_FAIL;
     switch (settings->history) {
@@ -263,6 +309,7 @@ enum dm_status dm_apply_versioned(struct dm_apply_context *a, struct dm_target *
     dm_key_list_release(&p.versions);
     free(p.outcome);
     free(p.waits);
+    free(p.equal);
     free(p.rows);
     free(p.stored);
     free(p.winner);

@@ -261,6 +261,85 @@ static void test_a_deleted_tombstone_is_noticed(void **state)
     free_world(w);
 }
 
+/* What is there already is not written again: no file, no snapshot. */
+static void test_equal_rows_change_nothing(void **state)
+{
+    (void)state;
+    struct world *w = new_world(dm_type_of(DM_INT64));
+    const struct dm_dataset_state *s = &w->t->state;
+    COMMIT(UP(1, "a", 5, "one", 1), UP(1, "b", 5, NULL, -1), DEL(1, "c", 5));
+    COMMIT(UP(1, "d", 1, "d", 4));
+    int64_t snapshot = dataset_of(w, "t")->snapshot_id;
+    int64_t tombstones = dataset_of(w, "t__tombstones")->snapshot_id;
+    COMMIT(UP(1, "a", 5, "one", 1), UP(1, "b", 5, NULL, -1), DEL(1, "c", 5), UP(1, "d", 1, "d", 4),
+           UP(1, "a", 5, "one", 1));
+    assert_int_equal(dataset_of(w, "t")->snapshot_id, snapshot);
+    assert_int_equal(dataset_of(w, "t__tombstones")->snapshot_id, tombstones);
+    assert_int_equal(s->ties, 5);
+    assert_int_equal(s->updated, 0);
+    assert_int_equal(s->inserted, 3);
+    /* One that differs wins by its later arrival, and only it is written; the one behind it says the same again. */
+    COMMIT(UP(1, "a", 5, "one", 1), UP(1, "b", 5, "two", -1), UP(1, "b", 5, "two", -1),
+           UP(1, "a", 5, "one", 1));
+    expect_rows(w, "1/a one 1; 1/b two -; 1/d d 4");
+    assert_int_equal(s->updated, 1);
+    assert_int_equal(s->ties, 9);
+    const struct dm_dataset *d = dataset_of(w, "t");
+    assert_int_equal(d->files[d->n_files - 1].rows, 1);
+    /* There and back within one batch. */
+    COMMIT(UP(1, "a", 5, "other", 1), UP(1, "a", 5, "one", 1));
+    expect_rows(w, "1/a one 1; 1/b two -; 1/d d 4");
+    assert_int_equal(s->updated, 3);
+    /* A null that becomes a value, and a value that becomes null, are differences. */
+    COMMIT(UP(1, "b", 5, "two", 0), UP(1, "a", 5, NULL, 1));
+    expect_rows(w, "1/a - 1; 1/b two 0; 1/d d 4");
+    /* With ignore_null_updates a null keeps what is there, so it says the same. */
+    w->t->rules->schema->settings.ignore_null_updates = true;
+    snapshot = dataset_of(w, "t")->snapshot_id;
+    COMMIT(UP(1, "b", 5, NULL, -1), UP(1, "d", 1, "d", -1));
+    assert_int_equal(dataset_of(w, "t")->snapshot_id, snapshot);
+    expect_rows(w, "1/a - 1; 1/b two 0; 1/d d 4");
+    free_world(w);
+}
+
+/* Many ties of rows that are scattered over files, in portions: memory_limit is small. */
+static void test_many_equal_rows(void **state)
+{
+    (void)state;
+    enum { rows = 3000 };
+    struct world *w = new_world(dm_type_of(DM_INT64));
+    struct change *changes = dm_xzalloc(rows, sizeof *changes);
+    char(*names)[16] = dm_xzalloc(rows, sizeof *names);
+    uint64_t random = test_seed();
+    w->config.memory_limit = 64 << 10; /* a few hundred rows at once */
+    for (int i = 0; i < rows; i++) {
+        (void)snprintf(names[i], sizeof names[i], "n%d", i);
+        changes[i] =
+            (struct change){.region = i % 3, .name = names[i], .version = 7, .note = names[i], .amount = i};
+    }
+    for (int i = 0; i < rows; i += 1000)
+        commit(w, changes + i, 1000);
+    int64_t snapshot = dataset_of(w, "t")->snapshot_id;
+    for (int i = rows - 1; i > 0; i--) {
+        int k = (int)(random_next(&random) % (uint64_t)(i + 1));
+        struct change swap = changes[i];
+        changes[i] = changes[k];
+        changes[k] = swap;
+    }
+    commit(w, changes, rows);
+    assert_int_equal(dataset_of(w, "t")->snapshot_id, snapshot);
+    changes[1234].amount += 1;
+    commit(w, changes, rows);
+    const struct dm_dataset *d = dataset_of(w, "t");
+    assert_int_equal(d->files[d->n_files - 1].rows, 1);
+    assert_int_equal(d->live_rows, rows);
+    assert_int_equal(w->t->state.updated, 1);
+    assert_int_equal(w->t->state.ties, 2 * rows);
+    free(names);
+    free(changes);
+    free_world(w);
+}
+
 /* ---- random changes against a naive model ---- */
 
 enum { n_names = 12, n_regions = 3, n_versions = 1000 };
@@ -397,6 +476,8 @@ int main(void)
         cmocka_unit_test(test_merging_keeps_versions_and_tombstones),
         cmocka_unit_test(test_an_older_tombstone_behind_an_expired_one),
         cmocka_unit_test(test_a_deleted_tombstone_is_noticed),
+        cmocka_unit_test(test_equal_rows_change_nothing),
+        cmocka_unit_test(test_many_equal_rows),
         cmocka_unit_test(test_random_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
