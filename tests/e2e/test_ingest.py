@@ -271,6 +271,40 @@ def test_a_mirror_waits_for_a_command(mirror):
     assert len(orders(mirror)) == 400000
 
 
+def ingest_measured(mirror, path):
+    """KiB of anonymous memory at its peak."""
+    child = process.start([str(BINARY), "ingest", "-c", str(mirror.config), "sales.orders", str(path)], stdout=subprocess.DEVNULL, cwd=mirror.folder,
+                          env=mirror.environment())
+    peak = 0
+    while child.poll() is None:
+        try:
+            with open(f"/proc/{child.pid}/status") as f:
+                anonymous = [line for line in f if line.startswith("RssAnon:")]
+            peak = max(peak, int(anonymous[0].split()[1])) if anonymous else peak
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        time.sleep(0.01)
+    assert child.returncode == 0
+    return peak
+
+
+@pytest.mark.parametrize("history", ["", "    history: scd2\n"])
+def test_merging_in_a_small_memory(mirror, history):
+    """memory_limit: 128MiB holds also for what merges files: the 16 files of a class have much more than that in them."""
+    mirror.write("", "memory_limit: 128MiB\ncompression: uncompressed")
+    declare(mirror, SCHEMA + history)
+    peaks = []
+    for n in range(20):
+        file = write(mirror, f"{n}.csv", HEADER + "".join(f"{n * 30000 + i},{n} {i} {'wide ' * 36},1,1,u\n" for i in range(30000)))
+        peaks.append(ingest_measured(mirror, file))
+        file.unlink()
+    table = mirror.lake.load(mirror.lake.pointers()[("sales", "orders")])
+    files = [c for c in table.inspect.files().column("content").to_pylist() if c == 0]
+    assert len(files) < 18, "nothing was merged"
+    assert max(peaks) < 128 * 1024 or os.environ.get("DM_SLOW"), f"KiB of memory: {peaks}"
+    assert mirror.query("select count(*) as n, count(distinct id) as d from sales.orders") == [{"n": 600000, "d": 600000}]
+
+
 def test_large_file_in_bounded_memory(mirror):
     """Many times larger than what is held at once, as one commit."""
     mirror.write("", "memory_limit: 256MiB\ncommit_bytes: 8MiB")
@@ -283,18 +317,7 @@ def test_large_file_in_bounded_memory(mirror):
         for i in range(rows):
             f.write(f"{i},{pad}{i},1,1,u\n")
     before = len(mirror.lake.load(mirror.lake.pointers()[("sales", "orders")]).snapshots())
-    child = process.start([str(BINARY), "ingest", "-c", str(mirror.config), "sales.orders", str(a)], stdout=subprocess.DEVNULL, cwd=mirror.folder,
-                          env=mirror.environment())
-    peak = 0
-    while child.poll() is None:
-        try:
-            with open(f"/proc/{child.pid}/status") as f:
-                anonymous = [line for line in f if line.startswith("RssAnon:")]
-            peak = max(peak, int(anonymous[0].split()[1])) if anonymous else peak
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-        time.sleep(0.02)
-    assert child.returncode == 0
+    peak = ingest_measured(mirror, a)
     assert mirror.query("select count(*) as n, count(distinct id) as d from sales.orders") == [{"n": rows, "d": rows}]
     table = mirror.lake.load(mirror.lake.pointers()[("sales", "orders")])
     assert len(table.snapshots()) - before <= 2, "one commit, and what compaction makes of it"

@@ -14,18 +14,24 @@
 
 enum {
     files_per_class = 16,
-    most_files = 256,          /* of one portion */
-    most_rows = 1 << 20,       /* of all portions */
-    most_raw_bytes = 96 << 20, /* in memory, of one portion */
+    most_files = 256,    /* of one portion */
+    most_rows = 1 << 20, /* of all portions */
     no_class = -1,
 };
 
-/* The class of a file by its live bytes; no_class: large enough to be left alone. */
-static int size_class(const struct dm_data_file *f)
+/* What one portion may take in memory. */
+static uint64_t portion_bytes(const struct dm_mirror *m)
+{
+    return dm_mirror_portion(m, 3);
+}
+
+/* The class of a file by its live bytes; no_class: large enough to be left alone, or so large that no two of its class fit into a portion (in memory they
+ * take more than in the file). */
+static int size_class(const struct dm_data_file *f, uint64_t portion)
 {
     static const uint64_t limits[] = {256 << 10, 2 << 20, 16 << 20, 64 << 20};
     uint64_t live = f->rows > 0 ? f->bytes / f->rows * (f->rows - f->deleted_rows) : 0;
-    for (int i = 0; i < (int)(sizeof limits / sizeof *limits); i++)
+    for (int i = 0; i < (int)(sizeof limits / sizeof *limits) && live * 2 < portion; i++)
         if (live < limits[i])
             return i;
     return no_class;
@@ -77,13 +83,13 @@ static bool add_portion(struct choice *c, const struct candidate *of, size_t n, 
 }
 
 /* Of the smallest classes that are full, a portion each (late events may fill many days at once); else one large file of mostly deleted rows. */
-static void choose(const struct dm_dataset *d, struct choice *c)
+static void choose(const struct dm_dataset *d, uint64_t portion, struct choice *c)
 {
     struct candidate *all = dm_xalloc((d->n_files + 1) * sizeof *all);
     size_t n = 0;
     for (size_t i = 0; i < d->n_files; i++)
-        if (size_class(&d->files[i]) != no_class)
-            all[n++] = (struct candidate){size_class(&d->files[i]), &d->files[i]};
+        if (size_class(&d->files[i], portion) != no_class)
+            all[n++] = (struct candidate){size_class(&d->files[i], portion), &d->files[i]};
     qsort(all, n, sizeof *all, compare_candidates);
     *c = (struct choice){.files = dm_xalloc((d->n_files + 1) * sizeof *c->files),
                          .ends = dm_xalloc((d->n_files + 1) * sizeof *c->ends)};
@@ -110,7 +116,8 @@ struct gathered {
     struct dm_batch *batch;
     struct dm_place *places;
     size_t capacity;
-    bool too_wide; /* more than memory allows: fewer files next time */
+    uint64_t most_bytes;
+    bool full; /* more than memory allows */
 };
 
 static enum dm_status gather(void *ctx, const struct dm_batch *batch, const uint32_t *files,
@@ -126,35 +133,72 @@ static enum dm_status gather(void *ctx, const struct dm_batch *batch, const uint
         if (dm_batch_append_row(g->batch, batch, i, err) != DM_OK)
             return DM_FAIL;
     }
-    g->too_wide = dm_batch_bytes(g->batch) > most_raw_bytes;
-    return g->too_wide ? DM_END : DM_OK; /* DM_END ends the scan */
+    enum { key_bytes_guess = 24 }; /* for the key index, after the rows were written */
+    g->full =
+        dm_batch_bytes(g->batch) + g->batch->rows * (sizeof *g->places + key_bytes_guess) > g->most_bytes;
+    return g->full ? DM_END : DM_OK; /* DM_END ends the scan */
 }
 
-static enum dm_status move_keys(const struct dm_compact_job *job, const struct gathered *g, uint32_t file,
-                                struct dm_error *err)
+/* As many of the files as fit, in order; *n: how many that are. */
+static enum dm_status gather_files(const struct dm_compact_job *job, const struct dm_dataset *d,
+                                   const struct dm_data_file **chosen, size_t *n, struct gathered *g,
+                                   struct dm_error *err)
 {
-    struct dm_key_list keys = {0};
-    enum dm_status status = dm_key_list_encode(&keys, g->batch, err);
-    size_t n = g->batch->rows;
-    struct dm_index_change *changes = dm_xzalloc(n, sizeof *changes);
-    for (size_t i = 0; i < n && status == DM_OK; i++)
-        changes[i] = (struct dm_index_change){.key = keys.bytes.data + keys.offsets[i],
-                                              .key_len = (uint32_t)(keys.offsets[i + 1] - keys.offsets[i]),
+    struct dm_scan_options options = {0};
+    for (size_t i = 0; i < *n; i++) {
+        size_t before = g->batch->rows;
+        struct dm_scan_file file = {.path = chosen[i]->path,
+                                    .number = chosen[i]->number,
+                                    .rows = chosen[i]->rows,
+                                    .deleted = chosen[i]->deleted};
+        if (dm_parquet_scan(job->mirror->engine, &file, 1, d->schema, &options, gather, g, err) != DM_OK)
+            return DM_FAIL;
+        if (g->full) { /* without this one, then */
+            g->batch->rows = before;
+            dm_batch_undo_row(g->batch);
+            *n = i;
+        }
+    }
+    return DM_OK;
+}
+
+/* Rows [first, first + n) of what was gathered. */
+static enum dm_status move_some(const struct dm_compact_job *job, const struct gathered *g,
+                                const struct dm_key_list *keys, uint32_t file, size_t first, size_t n,
+                                struct dm_index_change *changes, struct dm_error *err)
+{
+    for (size_t k = 0; k < n; k++) {
+        size_t i = first + k;
+        changes[k] = (struct dm_index_change){.key = keys->bytes.data + keys->offsets[i],
+                                              .key_len = (uint32_t)(keys->offsets[i + 1] - keys->offsets[i]),
                                               .row = (uint32_t)i,
                                               .place = {.file = file, .position = (uint32_t)i}};
-    if (status == DM_OK) {
-        dm_index_changes_sort(changes, n);
-        status = dm_keyindex_move(job->mirror->index, job->index_dataset, changes, n, err);
     }
-    for (size_t i = 0; i < n && status == DM_OK; i++) {
-        const struct dm_place *was = &g->places[changes[i].row];
-        if (changes[i].old.file != was->file || changes[i].old.position != was->position)
+    dm_index_changes_sort(changes, n);
+    enum dm_status status = dm_keyindex_move(job->mirror->index, job->index_dataset, changes, n, err);
+    for (size_t k = 0; k < n && status == DM_OK; k++) {
+        const struct dm_place *was = &g->places[changes[k].row];
+        if (changes[k].old.file != was->file || changes[k].old.position != was->position)
             status =
                 dm_fail(err, DM_ERROR_FATAL,
                         "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
                         "%s.%s: the key index and the data files disagree about a row of file %u",
                         job->namespace, job->name, was->file);
     }
+    return status;
+}
+
+/* In pieces: an index change takes more memory than a narrow row. */
+static enum dm_status move_keys(const struct dm_compact_job *job, const struct gathered *g, uint32_t file,
+                                struct dm_error *err)
+{
+    enum { piece = 1 << 17 };
+    struct dm_key_list keys = {0};
+    enum dm_status status = dm_key_list_encode(&keys, g->batch, err);
+    size_t rows = g->batch->rows;
+    struct dm_index_change *changes = dm_xzalloc(rows < piece ? rows : piece, sizeof *changes);
+    for (size_t i = 0; i < rows && status == DM_OK; i += piece)
+        status = move_some(job, g, &keys, file, i, rows - i < piece ? rows - i : piece, changes, err);
     free(changes);
     dm_key_list_release(&keys);
     return status;
@@ -198,27 +242,20 @@ static enum dm_status write_merged(const struct dm_compact_job *job, struct dm_c
     return status;
 }
 
+/* As many of the files as fit into memory. DM_END: not even two do (or the one); nothing was done. */
 static enum dm_status merge(const struct dm_compact_job *job, struct dm_commit *commit,
                             const struct dm_dataset *d, const struct dm_data_file **chosen, size_t n,
                             struct dm_error *err)
 {
-    struct gathered g = {.batch = dm_batch_new(d->schema)};
-    struct dm_scan_file *files = dm_xzalloc(n, sizeof *files);
-    for (size_t i = 0; i < n; i++)
-        files[i] = (struct dm_scan_file){.path = chosen[i]->path,
-                                         .number = chosen[i]->number,
-                                         .rows = chosen[i]->rows,
-                                         .deleted = chosen[i]->deleted};
-    struct dm_scan_options options = {0};
-    enum dm_status status =
-        dm_parquet_scan(job->mirror->engine, files, n, d->schema, &options, gather, &g, err);
-    if (status == DM_OK && g.too_wide)
+    struct gathered g = {.batch = dm_batch_new(d->schema), .most_bytes = portion_bytes(job->mirror)};
+    size_t fewest = n > 1 ? 2 : 1;
+    enum dm_status status = gather_files(job, d, chosen, &n, &g, err);
+    if (status == DM_OK && n < fewest)
         status = DM_END;
     if (status == DM_OK && g.batch->rows > 0)
         status = write_merged(job, commit, &g, chosen, n, err);
     for (size_t i = 0; i < n && status == DM_OK; i++)
         status = dm_commit_remove_file(commit, job->namespace, job->name, chosen[i]->number, err);
-    free(files);
     free(g.places);
     dm_batch_free(g.batch);
     return status;
@@ -240,19 +277,13 @@ static enum dm_status publish(const struct dm_compact_job *job, struct dm_commit
     return dm_keyindex_commit(index, err);
 }
 
-/* A portion that proves too large for memory (DM_END, before anything was changed) is tried again with half the files; two files that are too large
- * together, or one alone, are left as they are. */
 static enum dm_status merge_all(const struct dm_compact_job *job, struct dm_commit *commit,
                                 const struct dm_dataset *d, const struct choice *chosen, bool *did,
                                 struct dm_error *err)
 {
     enum dm_status status = DM_OK;
     for (size_t p = 0, from = 0; p < chosen->n_portions && status == DM_OK; from = chosen->ends[p++]) {
-        size_t n = chosen->ends[p] - from, fewest = n > 1 ? 2 : 1;
-        do {
-            status = merge(job, commit, d, chosen->files + from, n, err);
-            n /= 2;
-        } while (status == DM_END && n >= fewest);
+        status = merge(job, commit, d, chosen->files + from, chosen->ends[p] - from, err);
         *did = *did || status == DM_OK;
         if (status == DM_END)
             status = DM_OK;
@@ -269,7 +300,7 @@ enum dm_status dm_compact(const struct dm_compact_job *job, bool *did, struct dm
     if (d == NULL || d->n_files == 0)
         return DM_OK;
     struct choice chosen;
-    choose(d, &chosen);
+    choose(d, portion_bytes(job->mirror), &chosen);
     struct dm_commit *commit = NULL;
     enum dm_status status = DM_OK;
     if (chosen.n_portions > 0) {

@@ -55,6 +55,8 @@ enum dm_status dm_equal_rows_find(struct dm_apply_context *a, const struct dm_ba
     size_t at_once = 0;
     if (dm_apply_rows_that_fit(a, namespace, name, &at_once, err) != DM_OK)
         return DM_FAIL;
+    at_once /=
+        4; /* they come beside the batch; a portion is a range of the file, so small ones cost little */
     if (n > 0)
         qsort(ties, n, sizeof *ties, by_place);
     enum dm_status status = DM_OK;

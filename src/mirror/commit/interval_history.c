@@ -17,7 +17,6 @@ enum {
     from_column,
     to_column,
     n_added,
-    piece_bytes = 32 << 20, /* of one file written at once */
     fetch_rows = 4096,
 };
 #define most_key_bytes \
@@ -339,7 +338,8 @@ static enum dm_status put_row(struct writing *w, size_t index, const struct dm_c
     w->piece_items[b->rows] = index;
     dm_batch_end_row(b, DM_OP_INSERT);
     /* Looked at now and then only: adding up takes a while. */
-    return b->rows % 1024 == 0 && dm_batch_bytes(b) > piece_bytes ? flush(w, err) : DM_OK;
+    return b->rows % 1024 == 0 && dm_batch_bytes(b) > dm_mirror_portion(w->p->a->mirror, 1) ? flush(w, err)
+                                                                                            : DM_OK;
 }
 
 static enum dm_status put_changes(struct writing *w, struct dm_error *err)

@@ -240,7 +240,8 @@ static enum dm_status write_anew(struct into_commit *w, const struct dm_data_fil
 {
     struct erasing *e = w->e;
     struct dm_scan_file file = {.path = f->path, .number = f->number, .rows = f->rows, .deleted = f->deleted};
-    struct dm_erase_output out = {.ctx = w, .new_file = new_file, .written = written};
+    struct dm_erase_output out = {
+        .ctx = w, .most_bytes = dm_mirror_portion(e->m, 2), .new_file = new_file, .written = written};
     uint64_t rows = 0;
     w->old_file = f->number;
     if (stop_wanted(e))

@@ -4,8 +4,6 @@
 
 #include "base/memory.h"
 
-enum { bytes_at_once = 64 << 20 };
-
 struct dm_schema *dm_erase_key_schema(const struct dm_schema *dataset, const struct dm_schema *stored)
 {
     struct dm_schema *keys = dm_schema_new();
@@ -128,7 +126,7 @@ static enum dm_status take(void *ctx, const struct dm_batch *batch, const uint32
         if (!dm_suppressed_has(a->set, a->keys.bytes.data + a->keys.offsets[i],
                                a->keys.offsets[i + 1] - a->keys.offsets[i]))
             status = dm_batch_append_row(a->batch, batch, i, err);
-    if (status == DM_OK && dm_batch_bytes(a->batch) >= bytes_at_once)
+    if (status == DM_OK && dm_batch_bytes(a->batch) >= a->out->most_bytes)
         status = flush(a, err);
     return status;
 }

@@ -23,6 +23,7 @@ enum dm_status dm_erase_find(struct dm_engine *e, const struct dm_scan_file *fil
 /* Where a new file goes: fills number and path (malloc'ed); and what became of it. `places`: where each of its rows stood. */
 struct dm_erase_output {
     void *ctx;
+    uint64_t most_bytes; /* of rows in memory, for one new file */
     enum dm_status (*new_file)(void *ctx, uint32_t *number, char **path, struct dm_error *err);
     enum dm_status (*written)(void *ctx, uint32_t number, const char *path, const struct dm_batch *batch,
                               const struct dm_parquet_result *result, struct dm_error *err);

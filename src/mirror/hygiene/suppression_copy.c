@@ -52,7 +52,8 @@ static enum dm_status filter_file(struct dm_mirror *m, struct dm_copied_table *c
 {
     struct dm_copied_file old = copied->files[i];
     struct copied_files to = {.copied = copied, .base = old.path};
-    struct dm_erase_output out = {.ctx = &to, .new_file = new_file, .written = written};
+    struct dm_erase_output out = {
+        .ctx = &to, .most_bytes = dm_mirror_portion(m, 2), .new_file = new_file, .written = written};
     struct dm_scan_file file = {.path = old.path, .number = (uint32_t)i + 1, .rows = old.result.rows};
     uint64_t rows = 0;
     if (dm_erase_write_anew(m->engine, &file, copied->schema, keys, set, m->config->compression, &out, &rows,
