@@ -22,6 +22,7 @@ enum {
     poll_ms = 50,
     units_in_flight = 2,
     discover_every_ms = 3000,
+    copy_again_ms = 500, /* after a table changed under its copy: DDL comes in flocks */
     health_every_ms = 1000,
     requests_every_ms = 200,
     position_every_ms = 5000,
@@ -65,6 +66,7 @@ struct pipeline {
     uint32_t failed_dataset;
 
     /* stream thread's clocks, monotonic microseconds */
+    int64_t copies_from_us; /* no copy starts before, monotonic */
     int64_t discovered_us, health_us, requests_us, position_us, held_since_us, told_us;
     int64_t held_request; /* 0: the stream is not held */
     bool has_streamed;    /* in this run: what is wrong now may be a race with a change of the tables */
@@ -246,7 +248,7 @@ static enum dm_status discover(struct pipeline *p, bool first, struct dm_error *
 
 static enum dm_status start_copies(struct pipeline *p, struct dm_error *err)
 {
-    if (p->job != NULL)
+    if (p->job != NULL || dm_clock_monotonic_us() < p->copies_from_us)
         return DM_OK;
     struct dm_copy_want *wants = dm_xzalloc(p->targets.n, sizeof *wants);
     size_t n = 0;
@@ -314,6 +316,24 @@ static void end_copies(struct pipeline *p)
     p->job = NULL;
 }
 
+/* One that changed under its copy is looked for among the source's tables, which tells its new name or that it is gone, and then copied again. */
+static enum dm_status not_copied(struct pipeline *p, struct dm_target *t, const struct dm_error *why,
+                                 struct dm_error *err)
+{
+    bool changed = why->class == DM_ERROR_CONFLICT;
+    dm_log(changed ? DM_LOG_INFO : DM_LOG_ERROR, "%s.%s cannot be copied%s: %s", t->state.namespace,
+           t->state.name, changed ? " this time" : "", why->message);
+    dm_collector_unspool(p->collector, t);
+    if (t->phase != DM_PHASE_COPYING) /* the stream told already that it is gone */
+        return DM_OK;
+    if (!changed)
+        return dm_collector_set_state(p->collector, t, "stopped", why->message, err);
+    t->phase = DM_PHASE_WAITING;
+    p->discovered_us = 0;
+    p->copies_from_us = dm_clock_monotonic_us() + copy_again_ms * INT64_C(1000);
+    return DM_OK;
+}
+
 static enum dm_status look_at_copies(struct pipeline *p, struct finished_list *ready, struct dm_error *err)
 {
     enum dm_status status = DM_OK;
@@ -330,10 +350,8 @@ static enum dm_status look_at_copies(struct pipeline *p, struct finished_list *r
             ready->items = dm_xrealloc(ready->items, ready->n + 1, sizeof *ready->items);
             ready->items[ready->n++] = f;
         } else if (status == DM_OK) {
-            dm_log(DM_LOG_ERROR, "%s.%s cannot be copied: %s", f.target->state.namespace,
-                   f.target->state.name, why.message);
             dm_table_free(f.table);
-            status = dm_collector_set_state(p->collector, f.target, "stopped", why.message, err);
+            status = not_copied(p, f.target, &why, err);
         } else if (status == DM_FAIL) {
             *err = why;
         }

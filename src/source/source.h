@@ -162,7 +162,9 @@ struct dm_source_type {
     enum dm_status (*copy_read)(struct dm_copy *c, const struct dm_table *t, size_t part, size_t parts,
                                 struct dm_copy_reader **out, struct dm_error *err);
     /* Appends COPY rows to `batch` (schema with the columns of `t`) until it holds max_rows rows or max_bytes
-     * bytes or the part ends. DM_OK: there may be more; DM_END: the part is done (the batch may hold rows). */
+     * bytes or the part ends. DM_OK: there may be more; DM_END: the part is done (the batch may hold rows).
+     * copy_parts, copy_read and copy_next fail with CONFLICT when the table is not what the snapshot saw any more
+     * (renamed, dropped, without a column): this table wants another copy, the others go on. */
     enum dm_status (*copy_next)(struct dm_copy_reader *r, struct dm_batch *batch, size_t max_rows,
                                 size_t max_bytes, dm_bad_row_fn bad_row, void *ctx, struct dm_error *err);
     void (*copy_reader_close)(struct dm_copy_reader *r);

@@ -1,4 +1,6 @@
 """DDL that is over before the mirror reads of it: the catalog then no longer tells what the stream's rows were made with."""
+import signal
+
 import pytest
 
 from oracle.mirror import Marker
@@ -138,3 +140,28 @@ def test_a_copy_that_could_not_begin_yet_is_not_forgotten(database):
         mirror.settled(s.tables())
     marker.reached()
     database.check(mirror)
+
+
+@pytest.mark.parametrize("ddl", ["alter table late rename to later", "drop table late", "alter table late drop column a",
+                                 "drop table late; create table late (id int primary key, other text); insert into late values (7, 'new')"])
+def test_ddl_before_a_copy_reads_the_table(database, ddl):
+    """The copy's snapshot knows the table by a name or a column that is not there any more when the table's turn comes. That is this table's matter: the other
+    copies and the stream go on."""
+    database.execute("create table early (id int primary key, a text); create table late (id int primary key, a text)")
+    database.execute("insert into early select i, repeat('e', 200) || i from generate_series(1, 200000) i; insert into late values (1, 'l')")
+    mirror = database.mirror("    copy_workers: 1").start()
+    marker = Marker(database.execute, mirror)
+    marker.reached()
+    assert mirror.with_config("resync", "shop.early", "shop.late").returncode == 0
+    mirror.until(lambda: database.execute("select 1 from pg_stat_activity where datname = current_database() and query like 'COPY (SELECT%\"early\"%'"),
+                 "the copy to read the first table", every=0.001)
+    mirror.child.send_signal(signal.SIGSTOP)   # what it has read is in the socket at most; the second table's turn is yet to come
+    database.execute(ddl)
+    mirror.child.send_signal(signal.SIGCONT)
+    marker.reached()
+    with database.snapshot() as s:
+        mirror.settled(s.tables())
+    database.execute("update early set a = 'after' where id = 3")
+    marker.reached()
+    database.check(mirror)
+    assert "trying again" not in mirror.log.read_text(), mirror.log_tail()

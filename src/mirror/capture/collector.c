@@ -543,6 +543,13 @@ void dm_collector_spool(struct dm_collector *c, struct dm_target *t)
             false; /* the copy begins after it; spooled, the word would ask for one more copy */
 }
 
+void dm_collector_unspool(struct dm_collector *c, struct dm_target *t)
+{
+    c->n_spooled -= t->spool != NULL;
+    dm_spool_free(t->spool);
+    t->spool = NULL;
+}
+
 /* ---- life ---- */
 
 struct dm_collector *dm_collector_new(const struct dm_collector_options *options, dm_position position)

@@ -43,6 +43,8 @@ bool dm_collector_in_transaction(const struct dm_collector *c);
 
 /* From now on the target's changes are spooled (its copy starts). */
 void dm_collector_spool(struct dm_collector *c, struct dm_target *t);
+/* The copy came to nothing: what was spooled is of no use. */
+void dm_collector_unspool(struct dm_collector *c, struct dm_target *t);
 /* Between transactions, position >= copied->at: replaces the dataset by the copy and replays the spool behind it. */
 enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t,
                                    struct dm_copied_table *take_copied, const struct dm_table *table,

@@ -167,11 +167,17 @@ static bool next_task(struct dm_copy_job *job, struct job_task *task)
     return some;
 }
 
+/* DATA: it cannot be copied; CONFLICT: it is not what the snapshot saw any more (source.h). All else is the whole job's. */
+static bool of_the_table(const struct dm_error *error)
+{
+    return error->class == DM_ERROR_DATA || error->class == DM_ERROR_CONFLICT;
+}
+
 static void task_done(struct dm_copy_job *job, struct job_table *jt, enum dm_status status,
                       const struct dm_error *error)
 {
     (void)pthread_mutex_lock(&job->mutex);
-    if (status == DM_FAIL && error->class != DM_ERROR_DATA && job->error.class == DM_ERROR_NONE)
+    if (status == DM_FAIL && !of_the_table(error) && job->error.class == DM_ERROR_NONE)
         job->error = *error;
     else if (status == DM_FAIL && jt->error.class == DM_ERROR_NONE)
         jt->error = *error;
@@ -241,9 +247,10 @@ static enum dm_status plan_table(struct dm_copy_job *job, struct job_table *jt,
                                  const struct dm_table_list *list, dm_position at, struct dm_error *err)
 {
     const struct dm_table *table = dm_dataset_table(&jt->want.target->state, list);
-    if (table == NULL || table->problem != NULL)
-        return dm_fail(err, DM_ERROR_DATA, table != NULL ? table->hint : "it may have been dropped", "%s",
-                       table != NULL ? table->problem : "the table is not there any more");
+    if (table == NULL)
+        return dm_fail(err, DM_ERROR_CONFLICT, NULL, "the table is not there any more");
+    if (table->problem != NULL)
+        return dm_fail(err, DM_ERROR_DATA, table->hint, "%s", table->problem);
     jt->table = dm_table_copy(table);
     for (size_t i = 0; i < jt->table->columns->n_fields;
          i++) { /* copied rows hold the values: no defaults needed */
@@ -296,7 +303,7 @@ static enum dm_status plan(struct dm_copy_job *job, struct dm_error *err)
         struct dm_error why = {0};
         if (plan_table(job, jt, &list, at, &why) == DM_OK) {
             add_tasks(job, i);
-        } else if (why.class == DM_ERROR_DATA) {
+        } else if (of_the_table(&why)) {
             jt->error = why;
             jt->status = TABLE_READY;
         } else {

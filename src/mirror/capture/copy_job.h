@@ -23,7 +23,7 @@ enum dm_status dm_copy_job_start(struct dm_mirror *mirror, const struct dm_sourc
                                  struct dm_copy_want *take_wants, size_t n, struct dm_copy_job **out,
                                  struct dm_error *err) DM_MUST_USE;
 /* DM_OK: a table is finished, given away (*target says which; *table its definition in the snapshot, owned by the caller). A table that cannot
- * be copied comes with *copied NULL and err filled. DM_TIMEOUT: none is ready now. DM_END: all were taken. DM_FAIL: the job failed. */
+ * be copied comes with *copied NULL and err filled: CONFLICT: it changed under the copy and wants another one. DM_TIMEOUT: none is ready now. DM_END: all were taken. DM_FAIL: the job failed. */
 enum dm_status dm_copy_job_take(struct dm_copy_job *job, struct dm_target **target,
                                 struct dm_copied_table **copied, struct dm_table **table,
                                 struct dm_error *err) DM_MUST_USE;

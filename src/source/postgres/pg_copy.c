@@ -439,7 +439,7 @@ enum dm_status pg_copy_read(struct dm_copy *c, const struct dm_table *t, size_t 
     return DM_OK;
 }
 
-/* A table that changed its shape since the snapshot was taken is no fault of the configuration: copy again. */
+/* A table that changed its name or shape since the snapshot was taken: copy it again. */
 static enum dm_status fail_copy(struct dm_copy_reader *r, const PGresult *result, struct dm_error *err)
 {
     char what[160];
@@ -447,7 +447,7 @@ static enum dm_status fail_copy(struct dm_copy_reader *r, const PGresult *result
     (void)pg_fail(err, r->conn, result, what);
     const char *state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     if (state != NULL && (strcmp(state, "42P01") == 0 || strcmp(state, "42703") == 0))
-        err->class = DM_ERROR_TRANSIENT;
+        err->class = DM_ERROR_CONFLICT;
     return DM_FAIL;
 }
 
