@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -228,13 +229,35 @@ void dm_connection_give(struct dm_engine *e, struct dm_connection *c)
     pthread_mutex_unlock(&e->mutex);
 }
 
+/* What duckdb_query does, but that turns on the spot while one of DuckDB's threads has the last task, and so takes a processor from it. */
+static duckdb_state run_pending(duckdb_pending_result pending, duckdb_result *result)
+{
+    static const struct timespec nap = {.tv_nsec = 50000};
+    duckdb_pending_state state;
+    while (!duckdb_pending_execution_is_finished(state = duckdb_pending_execute_task(pending)))
+        if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)
+            (void)nanosleep(&nap, NULL);
+    return duckdb_execute_pending(pending, result);
+}
+
+static duckdb_state run(duckdb_connection c, const char *sql, duckdb_result *result)
+{
+    duckdb_prepared_statement statement = NULL;
+    duckdb_pending_result pending = NULL;
+    bool begun = duckdb_prepare(c, sql, &statement) == DuckDBSuccess &&
+                 duckdb_pending_prepared(statement, &pending) == DuckDBSuccess;
+    duckdb_state state = begun ? run_pending(pending, result) : DuckDBError;
+    duckdb_destroy_pending(&pending);
+    duckdb_destroy_prepare(&statement);
+    return begun ? state : duckdb_query(c, sql, result); /* which tells the type of an error that early, too */
+}
+
 enum dm_status dm_connection_run(duckdb_connection c, const char *sql, uint64_t *changed,
                                  struct dm_error *err)
 {
-    duckdb_result result;
-    duckdb_state state = duckdb_query(c, sql, &result);
+    duckdb_result result = {0};
     enum dm_status status = DM_OK;
-    if (state != DuckDBSuccess)
+    if (run(c, sql, &result) != DuckDBSuccess)
         status = dm_duckdb_fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result),
                                 DM_ERROR_FATAL);
     else if (changed != NULL)

@@ -235,6 +235,8 @@ static enum dm_status copy_statement(struct dm_buffer *sql, const struct dm_engi
                          "ROW_GROUP_SIZE_BYTES %llu, COMPRESSION ",
                          group, (unsigned long long)row_group_bytes(e)) != DM_OK ||
         dm_sql_quote(sql, '\'', compression, err) != DM_OK ||
+        (options->zstd_level != 0 && strcmp(compression, "zstd") == 0 &&
+         dm_buffer_printf(sql, err, ", COMPRESSION_LEVEL %d", options->zstd_level) != DM_OK) ||
         (has_floats(w->schema) && dm_buffer_printf(sql, err, ", DICTIONARY_SIZE_LIMIT 0") != DM_OK) ||
         dm_buffer_append(sql, ", FIELD_IDS ", 12, err) != DM_OK ||
         append_field_ids(sql, w->schema, w->source.names, err) != DM_OK ||

@@ -13,7 +13,7 @@
 
 static struct dm_parquet_options parquet_options(const struct dm_mirror *m)
 {
-    return (struct dm_parquet_options){.compression = m->config->compression};
+    return (struct dm_parquet_options){.compression = m->config->compression, .zstd_level = 1};
 }
 
 enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *namespace, const char *name,
