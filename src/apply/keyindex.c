@@ -302,6 +302,39 @@ static enum dm_status check_key(const struct dm_index_change *c, struct dm_error
     return DM_OK;
 }
 
+/* ---- the last key ---- */
+
+/* The greatest stored key of the dataset on a walk in key order: what is behind it is not there, and goes in without a descent. */
+struct last_key {
+    size_t len; /* 0: there is none */
+    uint8_t bytes[KEY_HASHED];
+};
+
+static void remember_last(struct last_key *last, const MDB_val *key)
+{
+    last->len = key->mv_size;
+    memcpy(last->bytes, key->mv_data, key->mv_size);
+}
+
+static enum dm_status find_last(struct dm_keyindex *ix, MDB_cursor *cursor, struct last_key *last,
+                                struct dm_error *err)
+{
+    MDB_val key, value;
+    int rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+    last->len = 0;
+    if (rc == MDB_NOTFOUND)
+        return DM_OK;
+    if (rc != 0 || key.mv_size > KEY_HASHED)
+        return fail(ix, rc != 0 ? rc : MDB_CORRUPTED, "cannot find the last key", err);
+    remember_last(last, &key);
+    return DM_OK;
+}
+
+static bool is_behind(const struct last_key *last, const MDB_val *key)
+{
+    return dm_key_compare(key->mv_data, key->mv_size, last->bytes, last->len) > 0;
+}
+
 /* ---- apply, lookup, append ---- */
 
 /* An insert is one descent; an update finds its place by it and overwrites the value there. */
@@ -362,11 +395,28 @@ static enum dm_status move_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_v
     return rc == 0 ? DM_OK : fail(ix, rc, "cannot move a key", err);
 }
 
+static bool is_put(const struct dm_index_change *c)
+{
+    return dm_place_known(c->place) || c->version_len != 0;
+}
+
 static enum dm_status change_one(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
                                  struct dm_index_change *c, struct dm_error *err)
 {
-    bool gone = !dm_place_known(c->place) && c->version_len == 0;
-    return gone ? delete_one(ix, cursor, key, c, err) : put_one(ix, cursor, key, c, err);
+    return is_put(c) ? put_one(ix, cursor, key, c, err) : delete_one(ix, cursor, key, c, err);
+}
+
+/* A key behind the last one: only a put has something to do. */
+static enum dm_status put_behind(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
+                                 const struct dm_index_change *c, struct last_key *last, struct dm_error *err)
+{
+    uint8_t room[VALUE_ROOM];
+    MDB_val value = stored_value(c, room);
+    int rc = mdb_cursor_put(cursor, key, &value, MDB_APPEND);
+    if (rc != 0)
+        return fail(ix, rc, "cannot append a key", err);
+    remember_last(last, key);
+    return DM_OK;
 }
 
 typedef enum dm_status (*change_fn)(struct dm_keyindex *ix, MDB_cursor *cursor, MDB_val *key,
@@ -376,6 +426,9 @@ static enum dm_status walk(struct dm_keyindex *ix, MDB_cursor *cursor, struct dm
                            size_t n, change_fn one, struct dm_error *err)
 {
     uint8_t room[KEY_HASHED];
+    struct last_key last;
+    if (find_last(ix, cursor, &last, err) != DM_OK)
+        return DM_FAIL;
     for (size_t i = 0; i < n; i++) {
         struct dm_index_change *c = &changes[i];
         c->old = (struct dm_place){0};
@@ -384,7 +437,12 @@ static enum dm_status walk(struct dm_keyindex *ix, MDB_cursor *cursor, struct dm
         if (check_key(c, err) != DM_OK)
             return DM_FAIL;
         MDB_val key = stored_key(ix, c, room);
-        if (one(ix, cursor, &key, c, err) != DM_OK)
+        enum dm_status status = DM_OK;
+        if (!is_behind(&last, &key))
+            status = one(ix, cursor, &key, c, err);
+        else if (one == change_one && is_put(c))
+            status = put_behind(ix, cursor, &key, c, &last, err);
+        if (status != DM_OK)
             return DM_FAIL;
     }
     return DM_OK;

@@ -479,6 +479,9 @@ enum dm_status dm_change_parquet_open(struct dm_change_reader *r, struct dm_engi
     path = t->file.path;
     if (dm_sql_open(e, &t->own, err) != DM_OK)
         return DM_FAIL;
+    /* The rows are wanted in order, one chunk after the other: a second thread would mostly wait for the first, by turning on the spot. */
+    if (dm_connection_run(t->own->connection, "SET threads = 1", err) != DM_OK)
+        return DM_FAIL;
     struct dm_buffer sql;
     dm_buffer_init(&sql, 1 << 17);
     const char *text = statement(&sql, "SELECT num_rows FROM parquet_file_metadata(", path, ")", err);

@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -121,7 +120,7 @@ enum dm_status dm_engine_open_database(const struct dm_engine_options *options, 
         duckdb_close(out);
         return dm_fail(err, DM_ERROR_FATAL, NULL, "cannot connect to DuckDB");
     }
-    status = dm_connection_run(c, "SET GLOBAL TimeZone = 'UTC'", NULL, err); /* ICU knows it only now */
+    status = dm_connection_run(c, "SET GLOBAL TimeZone = 'UTC'", err); /* ICU knows it only now */
     duckdb_disconnect(&c);
     if (status != DM_OK)
         duckdb_close(out);
@@ -229,39 +228,13 @@ void dm_connection_give(struct dm_engine *e, struct dm_connection *c)
     pthread_mutex_unlock(&e->mutex);
 }
 
-/* What duckdb_query does, but that turns on the spot while one of DuckDB's threads has the last task, and so takes a processor from it. */
-static duckdb_state run_pending(duckdb_pending_result pending, duckdb_result *result)
+enum dm_status dm_connection_run(duckdb_connection c, const char *sql, struct dm_error *err)
 {
-    static const struct timespec nap = {.tv_nsec = 50000};
-    duckdb_pending_state state;
-    while (!duckdb_pending_execution_is_finished(state = duckdb_pending_execute_task(pending)))
-        if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)
-            (void)nanosleep(&nap, NULL);
-    return duckdb_execute_pending(pending, result);
-}
-
-static duckdb_state run(duckdb_connection c, const char *sql, duckdb_result *result)
-{
-    duckdb_prepared_statement statement = NULL;
-    duckdb_pending_result pending = NULL;
-    bool begun = duckdb_prepare(c, sql, &statement) == DuckDBSuccess &&
-                 duckdb_pending_prepared(statement, &pending) == DuckDBSuccess;
-    duckdb_state state = begun ? run_pending(pending, result) : DuckDBError;
-    duckdb_destroy_pending(&pending);
-    duckdb_destroy_prepare(&statement);
-    return begun ? state : duckdb_query(c, sql, result); /* which tells the type of an error that early, too */
-}
-
-enum dm_status dm_connection_run(duckdb_connection c, const char *sql, uint64_t *changed,
-                                 struct dm_error *err)
-{
-    duckdb_result result = {0};
+    duckdb_result result;
     enum dm_status status = DM_OK;
-    if (run(c, sql, &result) != DuckDBSuccess)
+    if (duckdb_query(c, sql, &result) != DuckDBSuccess)
         status = dm_duckdb_fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result),
                                 DM_ERROR_FATAL);
-    else if (changed != NULL)
-        *changed = duckdb_rows_changed(&result);
     duckdb_destroy_result(&result);
     return status;
 }

@@ -261,7 +261,7 @@ static enum dm_status copy(struct dm_engine *e, const char *path, const struct d
         struct dm_error duckdb_error = {0};
         c->source = &w->source;
         dm_handoff_give(&w->source);
-        status = dm_connection_run(c->handle, (const char *)sql.data, &written, &duckdb_error);
+        status = dm_connection_copy(c->handle, (const char *)sql.data, &written, &duckdb_error);
         dm_handoff_take(&w->source);
         c->source = NULL;
         if (status != DM_OK && !w->failed)
