@@ -272,8 +272,8 @@ static enum dm_status sort_out(struct dm_change_reader *r, struct dm_batch *batc
     }
     batch->rows = base;
     dm_batch_undo_row(batch);
-    for (size_t i = 0; i < t->kept->rows && status == DM_OK; i++)
-        status = dm_batch_append_row(batch, t->kept, i, err);
+    if (status == DM_OK)
+        status = dm_batch_append_rows(batch, t->kept, 0, t->kept->rows, err);
     forget_troubles(t);
     return status;
 }

@@ -121,11 +121,10 @@ static enum dm_status gather(void *ctx, const struct dm_batch *batch, const uint
         g->capacity = (g->batch->rows + batch->rows) * 2;
         g->places = dm_xrealloc(g->places, g->capacity, sizeof *g->places);
     }
-    for (size_t i = 0; i < batch->rows; i++) {
-        g->places[g->batch->rows] = (struct dm_place){.file = files[i], .position = positions[i]};
-        if (dm_batch_append_row(g->batch, batch, i, err) != DM_OK)
-            return DM_FAIL;
-    }
+    for (size_t i = 0; i < batch->rows; i++)
+        g->places[g->batch->rows + i] = (struct dm_place){.file = files[i], .position = positions[i]};
+    if (dm_batch_append_rows(g->batch, batch, 0, batch->rows, err) != DM_OK)
+        return DM_FAIL;
     g->too_wide = dm_batch_bytes(g->batch) > most_raw_bytes;
     return g->too_wide ? DM_END : DM_OK; /* DM_END ends the scan */
 }
