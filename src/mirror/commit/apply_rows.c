@@ -281,8 +281,8 @@ static enum dm_status apply_append_only(struct dm_apply_context *a, struct dm_ta
         if (batch->ops[i] != DM_OP_DELETE && batch->ops[i] != DM_OP_REKEY)
             selection[n++] = (uint32_t)i;
     struct dm_file_writes *files;
-    enum dm_status status = dm_file_writes_begin(a, t->state.namespace, t->state.name, batch, selection, n,
-                                                 NULL, &files, err);
+    enum dm_status status =
+        dm_file_writes_begin(a, t->state.namespace, t->state.name, batch, selection, n, NULL, &files, err);
     if (status == DM_OK)
         status = dm_file_writes_end(files, DM_OK, err);
     free(selection);

@@ -11,8 +11,8 @@
 
 enum {
     most_writers = 4,
-    least_bytes = 12 << 20,      /* in memory: a file that is split has pieces of at least this */
-    bytes_at_once = 1 << 20,     /* up to here a thread is not worth its while */
+    least_bytes = 12 << 20,  /* in memory: a file that is split has pieces of at least this */
+    bytes_at_once = 1 << 20, /* up to here a thread is not worth its while */
 };
 
 struct data_file {
@@ -68,8 +68,7 @@ static enum dm_status add_group(struct dm_file_writes *w, size_t from, size_t n,
     pieces = pieces < 1 ? 1 : pieces < cores() ? pieces : cores();
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < pieces && status == DM_OK; i++)
-        status =
-            add_file(w, from + n * i / pieces, n * (i + 1) / pieces - n * i / pieces, places, err);
+        status = add_file(w, from + n * i / pieces, n * (i + 1) / pieces - n * i / pieces, places, err);
     return status;
 }
 

@@ -109,7 +109,8 @@ static void failures_are_told(void **state)
         b->columns[NOTE].bytes.data[b->columns[NOTE].bytes.len - 1] = 0xff; /* no UTF-8 */
         struct dm_file_writes *writes;
         begin(w);
-        enum dm_status status = dm_file_writes_begin(&w->a, "test", "t", b, selection, sizes[i], NULL, &writes, &w->err);
+        enum dm_status status =
+            dm_file_writes_begin(&w->a, "test", "t", b, selection, sizes[i], NULL, &writes, &w->err);
         if (status == DM_OK)
             status = dm_file_writes_end(writes, DM_OK, &w->err);
         assert_int_equal(status, DM_FAIL);
@@ -117,7 +118,9 @@ static void failures_are_told(void **state)
         /* what the caller failed at comes first */
         w->err = (struct dm_error){0};
         if (dm_file_writes_begin(&w->a, "test", "t", b, selection, sizes[i], NULL, &writes, &w->err) == DM_OK)
-            assert_int_equal(dm_file_writes_end(writes, dm_fail(&w->err, DM_ERROR_TRANSIENT, NULL, "mine"), &w->err), DM_FAIL);
+            assert_int_equal(
+                dm_file_writes_end(writes, dm_fail(&w->err, DM_ERROR_TRANSIENT, NULL, "mine"), &w->err),
+                DM_FAIL);
         assert_int_equal(w->err.class, sizes[i] == 10 ? DM_ERROR_DATA : DM_ERROR_TRANSIENT);
         dm_keyindex_abort(w->m.index);
         dm_commit_free(w->a.commit);
