@@ -110,9 +110,8 @@ static enum dm_status create_schema(struct dm_sql *s, const char *namespace, str
     if (status == DM_OK)
         status = dm_sql_quote(&sql, '"', namespace, err);
     if (status == DM_OK)
-        status = dm_buffer_text(&sql) != NULL
-                     ? dm_connection_run(s->connection, (const char *)sql.data, err)
-                     : dm_fail_memory(err, sql.max);
+        status = dm_buffer_text(&sql) != NULL ? dm_connection_run(s->connection, (const char *)sql.data, err)
+                                              : dm_fail_memory(err, sql.max);
     dm_buffer_release(&sql);
     return status;
 }
@@ -214,9 +213,8 @@ enum dm_status dm_sql_add_view(struct dm_sql *s, const char *namespace, const ch
     if (status == DM_OK)
         status = dm_buffer_append(&sql, select, strlen(select), err);
     if (status == DM_OK)
-        status = dm_buffer_text(&sql) != NULL
-                     ? dm_connection_run(s->connection, (const char *)sql.data, err)
-                     : dm_fail_memory(err, SQL_MAX);
+        status = dm_buffer_text(&sql) != NULL ? dm_connection_run(s->connection, (const char *)sql.data, err)
+                                              : dm_fail_memory(err, SQL_MAX);
     dm_buffer_release(&sql);
     if (status != DM_OK) {
         free(table);
