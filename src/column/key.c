@@ -196,7 +196,7 @@ void dm_key_list_release(struct dm_key_list *keys)
 static bool is_integer(struct dm_type type)
 {
     return type.id == DM_INT32 || type.id == DM_INT64 || type.id == DM_TIME || type.id == DM_TIMESTAMP ||
-           type.id == DM_TIMESTAMPTZ;
+           type.id == DM_TIMESTAMPTZ || type.id == DM_TIMESTAMP_NS;
 }
 
 static enum dm_status list_integers(struct dm_key_list *keys, const struct dm_column *c, size_t rows,
