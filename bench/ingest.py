@@ -2,8 +2,12 @@
 
 DM_BENCH_INGEST (default 1 000 000) rows a file; the mixed file goes into a dataset of ten times as many. PyIceberg's upsert compares row by row in
 memory and takes minutes for a million rows, so it gets DM_BENCH_UPSERT (default 20 000) rows; its figure is rows/s all the same.
+
+The two sides take turns, DM_BENCH_INGEST_ROUNDS (default 3) times, and the round of the median ratio counts. Beside the wall clock stand the processor
+seconds of both, which other work on the machine disturbs less.
 """
 import os
+import resource
 import shutil
 import time
 from pathlib import Path
@@ -17,7 +21,7 @@ from report import Watch, number, row
 
 ROWS = int(os.environ.get("DM_BENCH_INGEST", "1000000"))
 UPSERT = int(os.environ.get("DM_BENCH_UPSERT", "20000"))
-ROUNDS = int(os.environ.get("DM_BENCH_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("DM_BENCH_INGEST_ROUNDS", "3"))
 SCHEMA = """schemas:
   - name: bench.orders
     columns:
@@ -37,6 +41,11 @@ COLUMNS = ("i as id, (i * 7919 % 100000)::int as customer, ['open','paid','sent'
            "timestamp '{at}' + to_microseconds(i) as updated_at, (i % 1000) / 8.0 as score")
 FORMATS = {"csv": "(format csv, header)", "ndjson": "(format json)", "parquet": "(format parquet, compression zstd)"}
 READ = {"csv": "read_csv('{}')", "ndjson": "read_json('{}', format='newline_delimited')", "parquet": "read_parquet('{}')"}
+
+
+def processor(whose):
+    used = resource.getrusage(whose)
+    return used.ru_utime + used.ru_stime
 
 
 class Ingest:
@@ -59,10 +68,10 @@ class Ingest:
         self.db.execute(f"copy ({query}) to '{path}' {FORMATS[kind]}")
 
     def duckdb_alone(self, path, kind):
-        """Reading the file and writing the same rows as Parquet: nothing can be faster that uses the same library."""
-        started = time.monotonic()
+        """Reading the file and writing the same rows as Parquet: nothing can be faster that uses the same library. Seconds, processor seconds."""
+        started, used = time.monotonic(), processor(resource.RUSAGE_SELF)
         self.db.execute(f"copy (select * from {READ[kind].format(path)}) to '{self.folder}/alone.parquet' (format parquet, compression zstd)")
-        return time.monotonic() - started
+        return time.monotonic() - started, processor(resource.RUSAGE_SELF) - used
 
     def mirror(self, name):
         m = Mirror(self.folder / name, "")
@@ -73,8 +82,8 @@ class Ingest:
         return m
 
     def ingest(self, m, path):
-        """Seconds of the whole command, and what was watched of it."""
-        started = time.monotonic()
+        """Seconds and processor seconds of the whole command, and what was watched of it."""
+        started, used = time.monotonic(), processor(resource.RUSAGE_CHILDREN)
         with open(m.log, "ab") as log:
             child = process.start([str(BINARY), "ingest", "-c", str(m.config), "bench.orders", str(path)], stdout=log, stderr=log, cwd=m.folder)
         watch = Watch(child.pid)
@@ -82,25 +91,28 @@ class Ingest:
         seconds = time.monotonic() - started
         watch.stop()
         assert code == 0, m.log_tail()
-        return seconds, watch
+        return seconds, processor(resource.RUSAGE_CHILDREN) - used, watch
 
     def rows_in(self, m):
         return sum(d["rows"] for d in m.status()["datasets"] if d["dataset"] == "bench.orders")
 
     def inserts(self, kind):
-        path, best = self.folder / f"new.{kind}", None
+        path, rounds, anon = self.folder / f"new.{kind}", [], 0
         for i in range(ROUNDS):
             alone = self.duckdb_alone(path, kind)
             m = self.mirror(f"{kind}{i}")
-            ours, watch = self.ingest(m, path)
+            *ours, watch = self.ingest(m, path)
             assert self.rows_in(m) == ROWS
-            if best is None or ours / alone < best[0] / best[1]:
-                best = ours, alone, watch
+            rounds.append((ours, alone))
+            anon = max(anon, watch.anon)
             shutil.rmtree(m.folder)
-        ours, alone, watch = best
-        row(f"ingest of {number(ROWS)} new rows, {kind}, rows/s (the whole command)", number(ROWS / ours), f"DuckDB file → Parquet {number(ROWS / alone)}",
-            f"{alone / ours:.2f}", "≥ 0.5")
-        row(f"ingest of {number(ROWS)} new rows, {kind}, peak anonymous memory", f"{watch.anon / 2**20:.0f} MiB", "limit", "512 MiB", "≤ 512 MiB")
+        rounds.sort(key=lambda r: r[0][0] / r[1][0])
+        self.compare(f"ingest of {number(ROWS)} new rows, {kind}, rows/s (the whole command)", *rounds[len(rounds) // 2], "≥ 0.5")
+        row(f"ingest of {number(ROWS)} new rows, {kind}, peak anonymous memory", f"{anon / 2**20:.0f} MiB", "limit", "512 MiB", "≤ 512 MiB")
+
+    def compare(self, what, ours, alone, aim):
+        row(what, f"{number(ROWS / ours[0])} ({ours[1]:.2f} processor s)", f"DuckDB file → Parquet {number(ROWS / alone[0])} ({alone[1]:.2f} processor s)",
+            f"{alone[0] / ours[0]:.2f}", aim)
 
     def mixed(self):
         base = self.folder / "base.parquet"
@@ -113,7 +125,7 @@ class Ingest:
                                 f"(select (n * 104729) % {12 * ROWS} from range(0, {ROWS}) u(n)) union all "
                                 f"select (n * 104729) % {12 * ROWS} from range(0, {ROWS}) v(n) where n % 5 <> 0)").fetchone()
         first = self.mirror("mixed")
-        seconds, watch = self.ingest(first, base)
+        seconds, _, watch = self.ingest(first, base)
         row(f"ingest of {number(10 * ROWS)} new rows, parquet, rows/s", number(10 * ROWS / seconds),
             f"peak anonymous memory {watch.anon / 2**20:.0f} MiB", "", "")
         base.unlink()
@@ -126,10 +138,9 @@ class Ingest:
             copy.rename(first.folder)
             path = self.folder / f"mixed.{kind}"
             alone = self.duckdb_alone(path, kind)
-            ours, watch = self.ingest(first, path)
+            *ours, _ = self.ingest(first, path)
             assert self.rows_in(first) == want, f"{self.rows_in(first)} rows, not {want}"
-            row(f"ingest of {number(ROWS)} mixed changes into {number(10 * ROWS)} rows, {kind}, changes/s", number(ROWS / ours),
-                f"DuckDB file → Parquet {number(ROWS / alone)}", f"{alone / ours:.2f}", "")
+            self.compare(f"ingest of {number(ROWS)} mixed changes into {number(10 * ROWS)} rows, {kind}, changes/s", ours, alone, "")
             shutil.rmtree(first.folder)
             moved.rename(first.folder)
         shutil.rmtree(first.folder)
@@ -152,7 +163,7 @@ class Ingest:
             self.db.register("data", data)
             self.db.execute(f"copy data to '{self.folder}/{name}.parquet' (format parquet)")
         self.ingest(m, self.folder / "base.parquet")
-        ours, _ = self.ingest(m, self.folder / "changes.parquet")
+        ours, *_ = self.ingest(m, self.folder / "changes.parquet")
         assert self.rows_in(m) == table.scan().to_arrow().num_rows
         row(f"upsert of {number(UPSERT)} rows into {number(10 * UPSERT)}, rows/s (the whole command)", number(UPSERT / ours),
             f"PyIceberg upsert {number(UPSERT / theirs)}", f"{theirs / ours:.1f}", "")

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 
@@ -45,14 +46,20 @@ size_t dm_batch_bytes(const struct dm_batch *b)
     return bytes;
 }
 
+static void reserve_rows(struct dm_batch *b, size_t more)
+{
+    if (b->rows + more <= b->capacity)
+        return;
+    size_t capacity = b->capacity == 0 ? 256 : b->capacity * 2;
+    b->capacity = capacity < b->rows + more ? b->rows + more : capacity;
+    b->ops = dm_xrealloc(b->ops, b->capacity, sizeof *b->ops);
+    b->txns = dm_xrealloc(b->txns, b->capacity, sizeof *b->txns);
+    b->subxids = dm_xrealloc(b->subxids, b->capacity, sizeof *b->subxids);
+}
+
 void dm_batch_end_row(struct dm_batch *b, enum dm_op op)
 {
-    if (b->rows == b->capacity) {
-        b->capacity = b->capacity == 0 ? 256 : b->capacity * 2;
-        b->ops = dm_xrealloc(b->ops, b->capacity, sizeof *b->ops);
-        b->txns = dm_xrealloc(b->txns, b->capacity, sizeof *b->txns);
-        b->subxids = dm_xrealloc(b->subxids, b->capacity, sizeof *b->subxids);
-    }
+    reserve_rows(b, 1);
     b->ops[b->rows] = (uint8_t)op;
     b->txns[b->rows] = b->txn;
     b->subxids[b->rows] = b->subxid;
@@ -91,5 +98,22 @@ enum dm_status dm_batch_append_row(struct dm_batch *b, const struct dm_batch *fr
     dm_batch_end_row(b, (enum dm_op)from->ops[row]);
     b->txn = txn;
     b->subxid = subxid;
+    return DM_OK;
+}
+
+enum dm_status dm_batch_append_rows(struct dm_batch *b, const struct dm_batch *from, size_t first, size_t n,
+                                    struct dm_error *err)
+{
+    for (size_t i = 0; i < b->n_columns; i++) {
+        if (dm_column_append_range(&b->columns[i], &from->columns[i], first, n, err) != DM_OK) {
+            dm_batch_undo_row(b);
+            return DM_FAIL;
+        }
+    }
+    reserve_rows(b, n);
+    memcpy(b->ops + b->rows, from->ops + first, n * sizeof *b->ops);
+    memcpy(b->txns + b->rows, from->txns + first, n * sizeof *b->txns);
+    memcpy(b->subxids + b->rows, from->subxids + first, n * sizeof *b->subxids);
+    b->rows += n;
     return DM_OK;
 }

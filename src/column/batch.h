@@ -72,5 +72,8 @@ bool dm_batch_ends_in_rekey(const struct dm_batch *b);
 /* Appends row `row` of `from` (a batch of an equal schema) with op, txn and subxid. */
 enum dm_status dm_batch_append_row(struct dm_batch *b, const struct dm_batch *from, size_t row,
                                    struct dm_error *err) DM_MUST_USE;
+/* The same for rows first … first + n, in one go. */
+enum dm_status dm_batch_append_rows(struct dm_batch *b, const struct dm_batch *from, size_t first, size_t n,
+                                    struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -162,6 +162,43 @@ enum dm_status dm_column_append_value(struct dm_column *c, const struct dm_colum
     return DM_OK;
 }
 
+/* The offsets of n values that were appended to bytes or child, which end at `end` there. */
+static void append_offsets(struct dm_column *c, const struct dm_column *from, size_t first, size_t n,
+                           size_t end)
+{
+    uint32_t shift = (uint32_t)end - from->offsets[first + n]; /* modulo 2^32 */
+    for (size_t i = 1; i <= n; i++)
+        c->offsets[c->length + i] = from->offsets[first + i] + shift;
+}
+
+enum dm_status dm_column_append_range(struct dm_column *c, const struct dm_column *from, size_t first,
+                                      size_t n, struct dm_error *err)
+{
+    if (n == 0)
+        return DM_OK;
+    dm_column_reserve(c, n);
+    if (c->width != 0) {
+        memcpy(c->data + c->length * c->width, from->data + first * c->width, n * c->width);
+    } else {
+        size_t begin = from->offsets[first], len = from->offsets[first + n] - begin;
+        enum dm_status status = DM_OK;
+        if (c->child != NULL)
+            status = dm_column_append_range(c->child, from->child, begin, len, err);
+        else if (len != 0)
+            status = dm_buffer_append(&c->bytes, from->bytes.data + begin, len, err);
+        if (status != DM_OK)
+            return DM_FAIL;
+        append_offsets(c, from, first, n, c->child != NULL ? c->child->length : c->bytes.len);
+    }
+    memcpy(c->state + c->length, from->state + first, n);
+    for (size_t i = 0; i < n; i++) {
+        c->nulls += from->state[first + i] == DM_NULL;
+        c->unchanged += from->state[first + i] == DM_UNCHANGED;
+    }
+    c->length += n;
+    return DM_OK;
+}
+
 static bool fixed_equal(const struct dm_column *a, size_t row_a, const struct dm_column *b, size_t row_b)
 {
     const uint8_t *x = dm_column_fixed(a, row_a);

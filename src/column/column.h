@@ -58,6 +58,10 @@ void dm_column_close_list(struct dm_column *c);
 enum dm_status dm_column_append_value(struct dm_column *c, const struct dm_column *from, size_t row,
                                       struct dm_error *err) DM_MUST_USE;
 
+/* Copies values first … first + n of `from` (same type), in one go. On failure c is as it was. */
+enum dm_status dm_column_append_range(struct dm_column *c, const struct dm_column *from, size_t first,
+                                      size_t n, struct dm_error *err) DM_MUST_USE;
+
 /* Same state and same value; floats by bits except that all NaNs are equal. Types must be equal. */
 bool dm_column_value_equal(const struct dm_column *a, size_t row_a, const struct dm_column *b, size_t row_b);
 

@@ -193,12 +193,18 @@ void dm_key_list_release(struct dm_key_list *keys)
 
 /* ---- whole batches: the common single-column keys have loops of their own ---- */
 
+static bool is_integer(struct dm_type type)
+{
+    return type.id == DM_INT32 || type.id == DM_INT64 || type.id == DM_TIME || type.id == DM_TIMESTAMP ||
+           type.id == DM_TIMESTAMPTZ || type.id == DM_TIMESTAMP_NS;
+}
+
 static enum dm_status list_integers(struct dm_key_list *keys, const struct dm_column *c, size_t rows,
                                     struct dm_error *err)
 {
     if (dm_buffer_reserve(&keys->bytes, rows * 8, err) != DM_OK)
         return DM_FAIL;
-    bool wide = c->type.id == DM_INT64;
+    bool wide = c->width == sizeof(int64_t);
     bool complete = c->nulls == 0 && c->unchanged == 0;
     uint8_t *at = keys->bytes.data;
     for (size_t i = 0; i < rows; i++) {
@@ -264,7 +270,7 @@ enum dm_status dm_key_list_encode(struct dm_key_list *keys, const struct dm_batc
     const struct dm_column *first = &b->columns[b->schema->keys[0]];
     bool single = b->schema->n_keys == 1;
     enum dm_status status;
-    if (single && (first->type.id == DM_INT64 || first->type.id == DM_INT32))
+    if (single && is_integer(first->type))
         status = list_integers(keys, first, b->rows, err);
     else if (single && has_bytes(first))
         status = list_texts(keys, first, b->rows, err);

@@ -272,8 +272,8 @@ static enum dm_status sort_out(struct dm_change_reader *r, struct dm_batch *batc
     }
     batch->rows = base;
     dm_batch_undo_row(batch);
-    for (size_t i = 0; i < t->kept->rows && status == DM_OK; i++)
-        status = dm_batch_append_row(batch, t->kept, i, err);
+    if (status == DM_OK)
+        status = dm_batch_append_rows(batch, t->kept, 0, t->kept->rows, err);
     forget_troubles(t);
     return status;
 }
@@ -478,6 +478,9 @@ enum dm_status dm_change_parquet_open(struct dm_change_reader *r, struct dm_engi
         return DM_FAIL;
     path = t->file.path;
     if (dm_sql_open(e, &t->own, err) != DM_OK)
+        return DM_FAIL;
+    /* The rows are wanted in order, one chunk after the other: a second thread would mostly wait for the first, by turning on the spot. */
+    if (dm_connection_run(t->own->connection, "SET threads = 1", err) != DM_OK)
         return DM_FAIL;
     struct dm_buffer sql;
     dm_buffer_init(&sql, 1 << 17);

@@ -33,9 +33,12 @@ enum dm_status dm_engine_open_database(const struct dm_engine_options *options, 
                                        struct dm_error *err) DM_MUST_USE;
 const struct dm_engine_options *dm_engine_options_of(const struct dm_engine *e);
 
-/* Runs a statement whose result nobody wants; *changed (may be NULL): rows that COPY wrote. */
-enum dm_status dm_connection_run(duckdb_connection c, const char *sql, uint64_t *changed,
-                                 struct dm_error *err) DM_MUST_USE;
+/* Runs a statement whose result nobody wants. */
+enum dm_status dm_connection_run(duckdb_connection c, const char *sql, struct dm_error *err) DM_MUST_USE;
+/* Runs one long statement; *changed: rows that COPY wrote. Does not turn on the spot, as duckdb_query does, while one of DuckDB's threads has the last
+ * task: that would take a processor from somebody. */
+enum dm_status dm_connection_copy(duckdb_connection c, const char *sql, uint64_t *changed,
+                                  struct dm_error *err) DM_MUST_USE;
 /* Turns DuckDB's error into ours. `fallback` is the class of errors that are neither memory, disk nor internal. */
 enum dm_status dm_duckdb_fail(struct dm_error *err, duckdb_error_type type, const char *text,
                               enum dm_error_class fallback);

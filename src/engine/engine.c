@@ -120,7 +120,7 @@ enum dm_status dm_engine_open_database(const struct dm_engine_options *options, 
         duckdb_close(out);
         return dm_fail(err, DM_ERROR_FATAL, NULL, "cannot connect to DuckDB");
     }
-    status = dm_connection_run(c, "SET GLOBAL TimeZone = 'UTC'", NULL, err); /* ICU knows it only now */
+    status = dm_connection_run(c, "SET GLOBAL TimeZone = 'UTC'", err); /* ICU knows it only now */
     duckdb_disconnect(&c);
     if (status != DM_OK)
         duckdb_close(out);
@@ -228,17 +228,13 @@ void dm_connection_give(struct dm_engine *e, struct dm_connection *c)
     pthread_mutex_unlock(&e->mutex);
 }
 
-enum dm_status dm_connection_run(duckdb_connection c, const char *sql, uint64_t *changed,
-                                 struct dm_error *err)
+enum dm_status dm_connection_run(duckdb_connection c, const char *sql, struct dm_error *err)
 {
     duckdb_result result;
-    duckdb_state state = duckdb_query(c, sql, &result);
     enum dm_status status = DM_OK;
-    if (state != DuckDBSuccess)
+    if (duckdb_query(c, sql, &result) != DuckDBSuccess)
         status = dm_duckdb_fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result),
                                 DM_ERROR_FATAL);
-    else if (changed != NULL)
-        *changed = duckdb_rows_changed(&result);
     duckdb_destroy_result(&result);
     return status;
 }

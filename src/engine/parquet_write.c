@@ -235,6 +235,8 @@ static enum dm_status copy_statement(struct dm_buffer *sql, const struct dm_engi
                          "ROW_GROUP_SIZE_BYTES %llu, COMPRESSION ",
                          group, (unsigned long long)row_group_bytes(e)) != DM_OK ||
         dm_sql_quote(sql, '\'', compression, err) != DM_OK ||
+        (options->zstd_level != 0 && strcmp(compression, "zstd") == 0 &&
+         dm_buffer_printf(sql, err, ", COMPRESSION_LEVEL %d", options->zstd_level) != DM_OK) ||
         (has_floats(w->schema) && dm_buffer_printf(sql, err, ", DICTIONARY_SIZE_LIMIT 0") != DM_OK) ||
         dm_buffer_append(sql, ", FIELD_IDS ", 12, err) != DM_OK ||
         append_field_ids(sql, w->schema, w->source.names, err) != DM_OK ||
@@ -259,7 +261,7 @@ static enum dm_status copy(struct dm_engine *e, const char *path, const struct d
         struct dm_error duckdb_error = {0};
         c->source = &w->source;
         dm_handoff_give(&w->source);
-        status = dm_connection_run(c->handle, (const char *)sql.data, &written, &duckdb_error);
+        status = dm_connection_copy(c->handle, (const char *)sql.data, &written, &duckdb_error);
         dm_handoff_take(&w->source);
         c->source = NULL;
         if (status != DM_OK && !w->failed)

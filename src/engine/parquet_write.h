@@ -52,6 +52,7 @@ typedef enum dm_status (*dm_batch_pull)(void *ctx, const struct dm_batch **batch
 
 struct dm_parquet_options {
     const char *compression; /* zstd, snappy, uncompressed */
+    int zstd_level; /* 0: zstd's own (3); 1 takes two thirds of the time and is as dense, but for long repeats in text */
     uint64_t
         max_bytes; /* stop pulling when about this many bytes of input were taken (then *more is set); 0: no limit */
     size_t row_group_rows; /* 0: default (122880) */

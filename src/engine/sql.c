@@ -27,7 +27,7 @@ enum dm_status dm_sql_open(struct dm_engine *e, struct dm_sql **out, struct dm_e
         return dm_fail(err, DM_ERROR_FATAL, NULL, "cannot connect to DuckDB");
     }
     /* People expect LIMIT without ORDER BY to give the same rows each time. */
-    if (dm_connection_run(s->connection, "SET preserve_insertion_order = true", NULL, err) != DM_OK) {
+    if (dm_connection_run(s->connection, "SET preserve_insertion_order = true", err) != DM_OK) {
         dm_sql_close(s);
         return DM_FAIL;
     }
@@ -110,9 +110,8 @@ static enum dm_status create_schema(struct dm_sql *s, const char *namespace, str
     if (status == DM_OK)
         status = dm_sql_quote(&sql, '"', namespace, err);
     if (status == DM_OK)
-        status = dm_buffer_text(&sql) != NULL
-                     ? dm_connection_run(s->connection, (const char *)sql.data, NULL, err)
-                     : dm_fail_memory(err, sql.max);
+        status = dm_buffer_text(&sql) != NULL ? dm_connection_run(s->connection, (const char *)sql.data, err)
+                                              : dm_fail_memory(err, sql.max);
     dm_buffer_release(&sql);
     return status;
 }
@@ -177,7 +176,7 @@ enum dm_status dm_sql_add_dataset(struct dm_sql *s, const char *namespace, const
     if (status == DM_OK)
         status = view_statement(&sql, d, number, schema, files, n_files, filtered, err);
     if (status == DM_OK)
-        status = dm_connection_run(s->connection, (const char *)sql.data, NULL, err);
+        status = dm_connection_run(s->connection, (const char *)sql.data, err);
     if (status != DM_OK)
         dm_error_prefix(err, "dataset %s.%s", namespace, table);
     dm_buffer_release(&sql);
@@ -214,9 +213,8 @@ enum dm_status dm_sql_add_view(struct dm_sql *s, const char *namespace, const ch
     if (status == DM_OK)
         status = dm_buffer_append(&sql, select, strlen(select), err);
     if (status == DM_OK)
-        status = dm_buffer_text(&sql) != NULL
-                     ? dm_connection_run(s->connection, (const char *)sql.data, NULL, err)
-                     : dm_fail_memory(err, SQL_MAX);
+        status = dm_buffer_text(&sql) != NULL ? dm_connection_run(s->connection, (const char *)sql.data, err)
+                                              : dm_fail_memory(err, SQL_MAX);
     dm_buffer_release(&sql);
     if (status != DM_OK) {
         free(table);
@@ -246,7 +244,7 @@ enum dm_status dm_sql_lock(struct dm_sql *s, struct dm_error *err)
     if (status == DM_OK && dm_buffer_text(&sql) == NULL)
         status = dm_fail_memory(err, SQL_MAX);
     if (status == DM_OK)
-        status = dm_connection_run(s->connection, (const char *)sql.data, NULL, err);
+        status = dm_connection_run(s->connection, (const char *)sql.data, err);
     if (status == DM_OK)
         s->locked = true;
     dm_buffer_release(&sql);
@@ -257,7 +255,7 @@ enum dm_status dm_sql_lock_files(struct dm_sql *s, struct dm_error *err)
 {
     if (s->locked)
         return DM_OK;
-    if (dm_connection_run(s->connection, "SET lock_configuration = true", NULL, err) != DM_OK)
+    if (dm_connection_run(s->connection, "SET lock_configuration = true", err) != DM_OK)
         return DM_FAIL;
     s->locked = true;
     s->files = true;

@@ -6,14 +6,14 @@
 #include "base/memory.h"
 #include "engine/parquet_read.h"
 #include "base/crash_point.h"
-#include "mirror/commit/day_groups.h"
+#include "mirror/commit/file_writes.h"
 #include "mirror/commit/history.h"
 #include "mirror/hygiene/suppression.h"
 #include "mirror/commit/versioned_rows.h"
 
-static struct dm_parquet_options parquet_options(const struct dm_mirror *m)
+struct dm_parquet_options dm_apply_parquet_options(const struct dm_apply_context *a)
 {
-    return (struct dm_parquet_options){.compression = m->config->compression};
+    return (struct dm_parquet_options){.compression = a->mirror->config->compression, .zstd_level = 1};
 }
 
 enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *namespace, const char *name,
@@ -26,7 +26,7 @@ enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *names
     char *path = NULL;
     if (dm_commit_new_file(a->commit, namespace, name, number, &path, err) != DM_OK)
         return DM_FAIL;
-    struct dm_parquet_options options = parquet_options(a->mirror);
+    struct dm_parquet_options options = dm_apply_parquet_options(a);
     struct dm_parquet_result result = {0};
     enum dm_status status = dm_parquet_write_batch(a->mirror->engine, path, batch->schema, &options, batch,
                                                    rows, n, &result, err);
@@ -35,47 +35,6 @@ enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *names
     dm_parquet_result_release(&result);
     free(path);
     return status;
-}
-
-/* One file; where its rows stand. */
-static enum dm_status write_placed(struct dm_apply_context *a, const char *namespace, const char *name,
-                                   const struct dm_batch *batch, const uint32_t *rows, size_t n,
-                                   struct dm_place *places, struct dm_error *err)
-{
-    uint32_t file = 0;
-    enum dm_status status = dm_apply_write_file(a, namespace, name, batch, rows, n, &file, err);
-    for (size_t i = 0; i < n && status == DM_OK; i++)
-        places[rows[i]] = (struct dm_place){.file = file, .position = (uint32_t)i};
-    return status;
-}
-
-enum dm_status dm_apply_write_rows(struct dm_apply_context *a, const char *namespace, const char *name,
-                                   const struct dm_batch *batch, const uint32_t *rows, size_t n,
-                                   struct dm_place *places, struct dm_error *err)
-{
-    int32_t field = dm_commit_day_field(a->commit, namespace, name);
-    int column = field == 0 ? -1 : dm_schema_find_id(batch->schema, field);
-    if (n == 0)
-        return DM_OK;
-    if (column < 0)
-        return write_placed(a, namespace, name, batch, rows, n, places, err);
-    struct dm_day_groups g;
-    dm_day_groups_init(&g, &batch->columns[column], rows, n);
-    enum dm_status status = DM_OK;
-    for (size_t from = 0; from < n && status == DM_OK;) {
-        size_t end = dm_day_groups_end(&g, from);
-        status = write_placed(a, namespace, name, batch, g.rows + from, end - from, places, err);
-        from = end;
-    }
-    dm_day_groups_release(&g);
-    return status;
-}
-
-static enum dm_status write_file(struct dm_apply_context *a, const struct dm_target *t,
-                                 const struct dm_batch *batch, const uint32_t *rows, size_t n,
-                                 uint32_t *number, struct dm_error *err)
-{
-    return dm_apply_write_file(a, t->state.namespace, t->state.name, batch, rows, n, number, err);
 }
 
 enum dm_status dm_apply_ensure_dataset(struct dm_apply_context *a, const char *namespace, const char *name,
@@ -247,21 +206,17 @@ static enum dm_status fill_missing(struct dm_apply_context *a, struct dm_target 
 
 /* ---- the keyed path ---- */
 
-/* Live rows in the order they arrived, and for each batch row its position among them. */
-static size_t select_live(const struct dm_net_effect *net, size_t rows, uint32_t *selection,
-                          uint32_t *position)
+/* Live rows in the order they arrived. */
+static size_t select_live(const struct dm_net_effect *net, size_t rows, uint32_t *selection)
 {
-    memset(position, 0xff, rows * sizeof *position);
+    bool *live = dm_xzalloc(rows + 1, sizeof *live);
     for (size_t i = 0; i < net->n_changes; i++)
-        if (net->changes[i].live)
-            position[net->changes[i].row] = 0;
+        live[net->changes[i].row] |= net->changes[i].live;
     size_t n = 0;
-    for (size_t i = 0; i < rows; i++) {
-        if (position[i] == 0) {
-            position[i] = (uint32_t)n;
+    for (size_t i = 0; i < rows; i++)
+        if (live[i])
             selection[n++] = (uint32_t)i;
-        }
-    }
+    free(live);
     return n;
 }
 
@@ -285,8 +240,9 @@ static void quarantine_lost(struct dm_apply_context *a, struct dm_target *t, con
     }
 }
 
-static enum dm_status index_changes(struct dm_apply_context *a, struct dm_target *t, uint32_t file,
-                                    const uint32_t *position, struct dm_error *err)
+/* written[row of the batch]: where it stands. */
+static enum dm_status index_changes(struct dm_apply_context *a, struct dm_target *t,
+                                    const struct dm_place *written, struct dm_error *err)
 {
     const struct dm_net_effect *net = &a->net;
     struct dm_index_change *changes = dm_xalloc((net->n_changes + 1) * sizeof *changes);
@@ -294,7 +250,7 @@ static enum dm_status index_changes(struct dm_apply_context *a, struct dm_target
         const struct dm_net_change *c = &net->changes[i];
         changes[i] = (struct dm_index_change){.key = c->key, .key_len = c->key_len, .row = c->row};
         if (c->live)
-            changes[i].place = (struct dm_place){.file = file, .position = position[c->row]};
+            changes[i].place = written[c->row];
     }
     enum dm_status status = dm_keyindex_apply(a->mirror->index, t->state.id, changes, net->n_changes, err);
     if (status == DM_OK) {
@@ -331,15 +287,16 @@ static enum dm_status apply_keyed(struct dm_apply_context *a, struct dm_target *
         return DM_FAIL;
     quarantine_lost(a, t, batch);
     uint32_t *selection = dm_xalloc((batch->rows + 1) * sizeof *selection);
-    uint32_t *position = dm_xalloc((batch->rows + 1) * sizeof *position);
-    size_t live = select_live(&a->net, batch->rows, selection, position);
-    uint32_t file = 0;
-    enum dm_status status = live > 0 ? write_file(a, t, batch, selection, live, &file, err) : DM_OK;
-    dm_crash_point("after-data-files");
+    struct dm_place *written = dm_xalloc((batch->rows + 1) * sizeof *written);
+    size_t live = select_live(&a->net, batch->rows, selection);
+    struct dm_file_writes *files;
+    enum dm_status status = dm_file_writes_begin(a, t->state.namespace, t->state.name, batch, selection, live,
+                                                 written, &files, err);
     if (status == DM_OK)
-        status = index_changes(a, t, file, position, err);
+        status = dm_file_writes_end(files, index_changes(a, t, written, err), err);
+    dm_crash_point("after-data-files");
     free(selection);
-    free(position);
+    free(written);
     return status;
 }
 
@@ -352,8 +309,11 @@ static enum dm_status apply_append_only(struct dm_apply_context *a, struct dm_ta
     for (size_t i = 0; i < batch->rows; i++)
         if (batch->ops[i] != DM_OP_DELETE && batch->ops[i] != DM_OP_REKEY)
             selection[n++] = (uint32_t)i;
-    uint32_t file;
-    enum dm_status status = n > 0 ? write_file(a, t, batch, selection, n, &file, err) : DM_OK;
+    struct dm_file_writes *files;
+    enum dm_status status =
+        dm_file_writes_begin(a, t->state.namespace, t->state.name, batch, selection, n, NULL, &files, err);
+    if (status == DM_OK)
+        status = dm_file_writes_end(files, DM_OK, err);
     free(selection);
     dm_crash_point("after-data-files");
     return status;

@@ -4,6 +4,7 @@
 #define DM_MIRROR_APPLY_ROWS_H
 
 #include "apply/net_effect.h"
+#include "engine/parquet_write.h"
 #include "mirror/commit/commit_unit.h"
 
 struct dm_orphans;
@@ -29,14 +30,12 @@ enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, st
 enum dm_status dm_apply_deletions(struct dm_commit *commit, const char *namespace, const char *name,
                                   struct dm_place *places, size_t n, struct dm_error *err) DM_MUST_USE;
 
+/* How a commit's own data files are written. */
+struct dm_parquet_options dm_apply_parquet_options(const struct dm_apply_context *a);
 /* Writes the selected rows (NULL: all) as a new data file of a dataset; *number 0: there were none. */
 enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *namespace, const char *name,
                                    const struct dm_batch *batch, const uint32_t *rows, size_t n,
                                    uint32_t *number, struct dm_error *err) DM_MUST_USE;
-/* The same for a dataset that may be divided by day: a file for each day. places[row of the batch]: where a written row stands now. */
-enum dm_status dm_apply_write_rows(struct dm_apply_context *a, const char *namespace, const char *name,
-                                   const struct dm_batch *batch, const uint32_t *rows, size_t n,
-                                   struct dm_place *places, struct dm_error *err) DM_MUST_USE;
 /* The path of a file that the key index names. Borrowed. */
 enum dm_status dm_apply_indexed_file(struct dm_apply_context *a, const char *namespace, const char *name,
                                      uint32_t file, const char **path, struct dm_error *err) DM_MUST_USE;

@@ -128,11 +128,10 @@ static enum dm_status gather(void *ctx, const struct dm_batch *batch, const uint
         g->capacity = (g->batch->rows + batch->rows) * 2;
         g->places = dm_xrealloc(g->places, g->capacity, sizeof *g->places);
     }
-    for (size_t i = 0; i < batch->rows; i++) {
-        g->places[g->batch->rows] = (struct dm_place){.file = files[i], .position = positions[i]};
-        if (dm_batch_append_row(g->batch, batch, i, err) != DM_OK)
-            return DM_FAIL;
-    }
+    for (size_t i = 0; i < batch->rows; i++)
+        g->places[g->batch->rows + i] = (struct dm_place){.file = files[i], .position = positions[i]};
+    if (dm_batch_append_rows(g->batch, batch, 0, batch->rows, err) != DM_OK)
+        return DM_FAIL;
     enum { key_bytes_guess = 24 }; /* for the key index, after the rows were written */
     g->full =
         dm_batch_bytes(g->batch) + g->batch->rows * (sizeof *g->places + key_bytes_guess) > g->most_bytes;

@@ -1,5 +1,5 @@
 /* Two passes over the key index: one that asks for the stored versions, so that stale rows are known before the data file is written, and one that
- * puts the new places and versions once the file says where the rows stand. Both go in key order. */
+ * puts the new places and versions while the files are written. Both go in key order. */
 #include "mirror/commit/versioned_rows.h"
 
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "column/row_json.h"
 #include "mirror/commit/equal_rows.h"
+#include "mirror/commit/file_writes.h"
 #include "mirror/commit/history.h"
 #include "mirror/relationship/orphan.h"
 #include "mirror/commit/interval_history.h"
@@ -262,13 +263,17 @@ static enum dm_status write_winners(struct dm_version_pass *p, struct dm_error *
     uint32_t *deletes = selection + rows + 1;
     struct dm_place *written = dm_xalloc((rows + 1) * sizeof *written);
     size_t live = select_winners(p, selection, deletes, &n_deletes);
-    enum dm_status status = dm_apply_write_rows(p->a, p->t->state.namespace, p->t->state.name, p->batch,
-                                                selection, live, written, err);
-    if (status == DM_OK && n_deletes > 0)
-        status = dm_tombstones_append(p->a, p->t, p->batch, deletes, n_deletes, err);
+    struct dm_file_writes *files;
+    enum dm_status status = dm_file_writes_begin(p->a, p->t->state.namespace, p->t->state.name, p->batch,
+                                                 selection, live, written, &files, err);
+    if (status == DM_OK) {
+        if (n_deletes > 0)
+            status = dm_tombstones_append(p->a, p->t, p->batch, deletes, n_deletes, err);
+        if (status == DM_OK)
+            status = index_winners(p, written, err);
+        status = dm_file_writes_end(files, status, err);
+    }
     dm_crash_point("after-data-files");
-    if (status == DM_OK)
-        status = index_winners(p, written, err);
     free(written);
     free(selection);
     return status;

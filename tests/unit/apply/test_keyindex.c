@@ -498,12 +498,60 @@ static void neighbours(void **state)
     drop_folder(folder);
 }
 
+/* Keys behind the last one go in another way; to the caller they are like all others: a window of keys that moves on, half of it behind the last. */
+static void keys_behind_the_last(void **state)
+{
+    (void)state;
+    enum { rounds = 100, step = 50, window = 100, keys = (rounds + 1) * step };
+    struct dm_error err = {0};
+    char *folder = make_folder();
+    struct dm_keyindex *ix = open_index(folder, false);
+    struct dm_place places[keys] = {0};
+    bool tombstones[keys] = {0};
+    uint8_t bytes[window][8];
+    struct dm_index_change c[window];
+    for (uint32_t round = 0; round < rounds; round++) {
+        assert_ok(dm_keyindex_begin(ix, &err), &err);
+        bool move = random_below(4) == 0;
+        for (uint32_t i = 0; i < window; i++) {
+            dm_put_be64(bytes[i], round * step + i);
+            c[i] = (struct dm_index_change){.key = bytes[i], .key_len = 8};
+            if (move || random_below(3) != 0)
+                c[i].place = (struct dm_place){.file = round + 1, .position = i};
+            if (!move && random_below(2) == 0)
+                c[i].version = (const uint8_t *)"version", c[i].version_len = 7;
+        }
+        assert_ok(dm_keyindex_lookup(ix, 1, c, window, &err), &err);
+        for (uint32_t i = 0; i < window; i++) {
+            assert_memory_equal(&c[i].old, &places[round * step + i], sizeof *places);
+            if (tombstones[round * step + i])
+                assert_int_equal(c[i].old_version_len, 7);
+        }
+        if (move)
+            assert_ok(dm_keyindex_move(ix, 1, c, window, &err), &err);
+        else
+            assert_ok(dm_keyindex_apply(ix, 1, c, window, &err), &err);
+        for (uint32_t i = 0; i < window; i++) {
+            struct dm_place *known = &places[round * step + i];
+            assert_memory_equal(&c[i].old, known, sizeof *known);
+            if (move && !dm_place_known(*known))
+                continue;
+            *known = c[i].place;
+            tombstones[round * step + i] = !move && !dm_place_known(c[i].place) && c[i].version_len > 0;
+        }
+        assert_ok(dm_keyindex_commit(ix, &err), &err);
+    }
+    dm_keyindex_close(ix);
+    drop_folder(folder);
+}
+
 int main(void)
 {
     random_start();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_changes_equal_the_model),
         cmocka_unit_test(appends),
+        cmocka_unit_test(keys_behind_the_last),
         cmocka_unit_test(versions_beside_the_places),
         cmocka_unit_test(neighbours),
         cmocka_unit_test(trust_after_death),

@@ -71,6 +71,37 @@ static void copy_truncate_reuse(void **state)
     }
 }
 
+/* A range is what its values are one by one, also behind other values. */
+static void ranges(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    for (int round = 0; round < 200; round++) {
+        struct dm_column from, one, all;
+        struct dm_type type = types[random_below(N_TYPES)];
+        dm_column_init(&from, type);
+        dm_column_init(&one, type);
+        dm_column_init(&all, type);
+        size_t n = random_below(200);
+        for (size_t i = 0; i < n; i++)
+            append_any(&from);
+        for (int part = 0; part < 4; part++) {
+            size_t first = random_below(n + 1), len = random_below(n - first + 1);
+            assert_ok(dm_column_append_range(&all, &from, first, len, &err), &err);
+            for (size_t i = 0; i < len; i++)
+                assert_ok(dm_column_append_value(&one, &from, first + i, &err), &err);
+        }
+        assert_counts(&all);
+        assert_int_equal(all.length, one.length);
+        assert_int_equal(dm_column_bytes(&all), dm_column_bytes(&one));
+        for (size_t i = 0; i < all.length; i++)
+            assert_true(dm_column_value_equal(&all, i, &one, i));
+        dm_column_release(&from);
+        dm_column_release(&one);
+        dm_column_release(&all);
+    }
+}
+
 static void equality(void **state)
 {
     (void)state;
@@ -197,6 +228,7 @@ int main(void)
     random_start();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copy_truncate_reuse),
+        cmocka_unit_test(ranges),
         cmocka_unit_test(equality),
         cmocka_unit_test(undo_row),
         cmocka_unit_test(schemas),
