@@ -36,7 +36,7 @@ enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mir
 struct dm_dataset_status {
     char *dataset; /* "shop.orders" */
     char *source;  /* "": declared by people */
-    char *state;   /* waiting, copying, streaming, append-only, stopped, refused, dropped; declared */
+    char *state;   /* waiting, copying, streaming, append-only, stopped, refused, dropped; declared, incomplete */
     char *reason;  /* why stopped or refused, with the remedy; NULL otherwise */
     uint64_t rows; /* live rows */
     uint64_t received, inserted, updated, deleted, truncated, quarantined; /* since the dataset was made */

@@ -9,6 +9,7 @@
 #include "mirror/mirror.h"
 #include "mirror/state.h"
 #include "mirror/hygiene/suppression.h"
+#include "registry/registry.h"
 
 static char *text(sqlite3_stmt *st, int i)
 {
@@ -108,6 +109,29 @@ static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db,
     return status;
 }
 
+/* Schemas whose dataset cannot be made yet. */
+static enum dm_status read_incomplete(sqlite3 *db, struct dm_status_report *out, struct dm_error *err)
+{
+    struct dm_relational_schemas all = {0};
+    if (dm_registry_list(db, &all, err) != DM_OK)
+        return DM_FAIL;
+    out->datasets = dm_xrealloc(out->datasets, out->n_datasets + all.n + 1, sizeof *out->datasets);
+    for (size_t i = 0; i < all.n; i++) {
+        char missing[DM_MISSING_MAX];
+        if (dm_relational_schema_is_complete(all.items[i]))
+            continue;
+        out->datasets[out->n_datasets++] = (struct dm_dataset_status){
+            .dataset = dm_xstrdup(all.items[i]->name),
+            .source = dm_xstrdup(""),
+            .state = dm_xstrdup("incomplete"),
+            .reason = dm_xasprintf("its schema still needs %s",
+                                   dm_relational_schema_missing(all.items[i], missing)),
+        };
+    }
+    dm_relational_schemas_release(&all);
+    return DM_OK;
+}
+
 enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status_report *out,
                                 struct dm_error *err)
 {
@@ -121,6 +145,8 @@ enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status
         status = read_sources(db, out->running, out, err);
     if (status == DM_OK)
         status = read_datasets(config, db, out, err);
+    if (status == DM_OK)
+        status = read_incomplete(db, out, err);
     (void)sqlite3_close(db);
     if (status != DM_OK)
         dm_status_report_release(out);
