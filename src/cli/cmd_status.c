@@ -222,6 +222,7 @@ static json_t *dataset_json(const struct dm_dataset_status *d)
     dm_json_count(o, "files", d->files);
     dm_json_count(o, "deleted_in_files", d->deleted_in_files);
     dm_json_count(o, "bytes", d->bytes);
+    json_object_set_new(o, "lag_seconds", d->lag_us >= 0 ? json_real((double)d->lag_us / 1e6) : json_null());
     return o;
 }
 

@@ -44,6 +44,7 @@ struct dm_dataset_status {
     uint64_t suppressed_keys; /* kept out by order (delete) … */
     uint64_t suppressed;      /* … and the upserts of them that were left out */
     uint64_t files, deleted_in_files, bytes;
+    int64_t lag_us; /* how old the oldest change is that the source has and the dataset has not; 0: none; -1: unknown */
 };
 struct dm_source_status {
     char *name;
