@@ -2,6 +2,40 @@
 
 What a rule needs in depth is tested beside its feature; here each stands once, in a few lines.
 """
+# Each decision ("→") of the list of documented rules, in its order, and the test that would fail without it (test_rule_ left out):
+#
+# | → | test |
+# |---|---|
+# | for log sources the position is the version | a_mirrored_table_has_the_position_as_its_version, the_position_is_the_version_of_a_log_source |
+# | (key, version, timestamp: mandatory, required, typed) | key_and_version_are_mandatory_…, key_fields_are_root_level_…, a_column_cannot_be_both_…, the_version_is_required_…, the_timestamp_is_… |
+# | version: ties, tombstones, absent-row deletes | the_highest_version_wins_…, of_equal_versions_…, a_delete_of_an_unknown_key_…, versions_are_integers_dates_and_times |
+# | time-series datasets are partitioned by day of the timestamp | NONE: datasets are not partitioned |
+# | evolution: rename, drop, widen; refuse what would lose data | evolution_adds_renames_drops_and_widens_…, a_new_key_is_checked_against_the_rows_first |
+# | … and can back-fill a column in place | a_column_is_back_filled_in_place, a_back_fill_undoes_no_newer_change |
+# | union: refuse it, in the API too | union_is_refused, union_is_refused_in_the_api_too |
+# | other values of the control column: quarantined | other_change_types_are_quarantined |
+# | complete rows by default; ignore_null_updates | rows_are_complete_unless_null_updates_are_ignored |
+# | bad rows: quarantine, plus one-command replay | a_bad_row_is_quarantined_…, bad_rows_have_a_reason_each, quarantined_rows_are_replayed_by_one_command |
+# | several sources feed one dataset, by version | several_sources_feed_one_dataset_by_version |
+# | relationships: discovered, and declared by hand | relationships_are_discovered_…, relationships_are_declared_by_hand_…, relationships_take_a_candidate_key, cardinality_is_found_in_not_null_… |
+# | … checked: orphans, violations, at one point | cardinality_is_informational_unless_asked_otherwise, relationships_are_checked_at_one_commit |
+# | … junctions, and the many-to-many view | a_table_whose_key_is_two_foreign_keys_is_a_junction |
+# | ways in: PostgreSQL, SQLite, files, HTTP push | postgres_is_a_way_in, the_position_is_the_version_…, several_sources_feed_…, pushed_changes_obey_key_and_version |
+# | ways in: flattened changes, as Kafka connectors leave them | kafka_style_flattened_changes_are_read_like_envelopes |
+# | ways in: Snowflake, Databricks, BigQuery, MySQL, Kafka | NONE: there are no such sources |
+# | ways in: SQL, through the same key and version rules | results_of_sql_obey_key_version_and_quarantine |
+# | ways in: files and DDL, no limits of size and number | csv_json_and_parquet_are_the_same, uploads_may_be_larger_than_100_mb, ddl_may_have_more_than_200_tables_and_10_mb |
+# | 15 minutes, 20 %, 2 million: none of these limits | there_are_no_limits_of_rate_and_share, batches_need_no_minutes_…, two_million_changes_are_no_day |
+# | wire shapes: our HTTP API accepts the same bodies | the_api_accepts_the_documented_schema_and_descriptors, a_schema_without_key_or_version_has_no_dataset, the_documented_bodies_are_accepted, the_documented_ddl_is_imported |
+# | record delete: by key or predicate, with a preview | rows_are_deleted_by_key_or_predicate_with_a_preview, the_api_accepts_the_documented_work_order |
+# | … across related datasets when asked; suppressed for good | a_delete_reaches_related_datasets_only_when_asked, a_deleted_row_is_suppressed_for_good |
+# | … with a report of when the bytes are gone | a_report_says_when_the_bytes_are_gone |
+# | expiry: per dataset, for record datasets too | expiry_is_a_period_of_each_dataset_of_either_behavior |
+# | contradiction 1: check key uniqueness before a load | key_uniqueness_is_said_before_a_load |
+# | contradiction 2: true lag per dataset, live | the_lag_is_told_per_dataset_and_live |
+# | contradiction 3: control column accepted, stripped, said so | the_control_column_is_never_stored_and_said_so, change_request_type_is_u_or_d_… |
+# | contradiction 4: verify | source_and_mirror_can_be_compared |
+# | (what a user sees: editor, canvas, inventory, monitoring) | NONE: there is no browser UI; the list has no → there |
 import json
 import shutil
 import threading
