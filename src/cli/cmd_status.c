@@ -303,14 +303,15 @@ const struct dm_command dm_command_status = {
     .name = "status",
     .arguments = "",
     .summary = "Show each source and dataset: state, rows, position, lag",
-    .about = "Works beside a running mirror and without one. Counters count since the dataset was made.\n"
-             "A dataset is waiting, copying, streaming, append-only, stopped, refused or dropped; what is "
-             "stopped or refused\n"
-             "says why and what to do. Declared datasets (datamirror schema) stand in a table of their own; "
-             "one whose schema lacks\n"
-             "a descriptor is incomplete. The lag is how old the oldest change is that the source has and the "
-             "lake has not;\n"
-             "--json tells it for each dataset (lag_seconds; null: nobody knows).",
+    .about =
+        "Works beside a running mirror and without one. Counters count since the dataset was made.\n"
+        "A dataset is waiting, copying, streaming, append-only, stopped, refused or dropped; what is "
+        "stopped or refused\n"
+        "says why and what to do. Declared datasets (datamirror schema) stand in a table of their own; "
+        "one whose schema lacks\n"
+        "a descriptor is incomplete. The lag is how old the oldest change is that the source has and the "
+        "lake has not;\n"
+        "--json tells it for each dataset (lag_seconds; null: nobody knows).",
     .options = options,
     .examples = "  datamirror status\n"
                 "  datamirror status --watch\n"

@@ -50,7 +50,8 @@ bool dm_change_is_metadata(const char *name, size_t n)
 void dm_change_note_metadata(struct dm_change_notes *notes)
 {
     if (!notes->metadata)
-        dm_change_note(notes, "rows are flattened by Debezium: its metadata (columns that begin with __) is not stored");
+        dm_change_note(
+            notes, "rows are flattened by Debezium: its metadata (columns that begin with __) is not stored");
     notes->metadata = true;
 }
 

@@ -275,10 +275,9 @@ static enum dm_status take_names(struct dm_change_reader *r, bool header, struct
     c->empty_is_null = dm_xzalloc(n, sizeof *c->empty_is_null);
     for (size_t i = 0; i < n; i++) {
         int target = c->columns.targets[i];
-        c->empty_is_null[i] =
-            target == DM_COLUMN_CONTROL || target == DM_COLUMN_DELETED ||
-            (target >= 0 && schema->fields[target].type.id != DM_STRING &&
-                                            schema->fields[target].type.id != DM_BINARY);
+        c->empty_is_null[i] = target == DM_COLUMN_CONTROL || target == DM_COLUMN_DELETED ||
+                              (target >= 0 && schema->fields[target].type.id != DM_STRING &&
+                               schema->fields[target].type.id != DM_BINARY);
     }
     return DM_OK;
 }

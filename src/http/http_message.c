@@ -47,8 +47,8 @@ json_t *dm_http_json(const struct dm_http_request *r, struct dm_http_reply *repl
     struct dm_buffer bytes;
     json_t *body = NULL;
     if (encoding != NULL && strcasecmp(encoding, "identity") != 0) {
-        dm_http_refuse(reply, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "unknown_content_encoding",
-                       "send it as it is", "Content-Encoding \"%.100s\" is not for this request", encoding);
+        dm_http_refuse(reply, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "unknown_content_encoding", "send it as it is",
+                       "Content-Encoding \"%.100s\" is not for this request", encoding);
         return NULL;
     }
     if (r->body_bytes > DM_HTTP_JSON_MAX) {

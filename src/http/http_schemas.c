@@ -29,8 +29,7 @@ static void answer_list(json_t *take_results, struct dm_http_reply *reply)
 {
     reply->status = MHD_HTTP_OK;
     size_t n = json_array_size(take_results);
-    reply->body =
-        json_pack("{s:o, s:{s:I}}", "results", take_results, "_page", "count", (json_int_t)n);
+    reply->body = json_pack("{s:o, s:{s:I}}", "results", take_results, "_page", "count", (json_int_t)n);
 }
 
 void dm_http_schemas(struct dm_http_request *r, struct dm_http_reply *reply)

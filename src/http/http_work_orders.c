@@ -90,7 +90,8 @@ void dm_http_work_orders(struct dm_http_request *r, struct dm_http_reply *reply)
     dm_work_orders_release(&list);
 }
 
-static void answer_one(const struct dm_http_request *r, int64_t id, unsigned status, struct dm_http_reply *reply)
+static void answer_one(const struct dm_http_request *r, int64_t id, unsigned status,
+                       struct dm_http_reply *reply)
 {
     struct dm_work_orders list = {0};
     if (!read_orders(r, id, &list, reply))
@@ -99,8 +100,8 @@ static void answer_one(const struct dm_http_request *r, int64_t id, unsigned sta
         reply->status = status;
         reply->body = order_json(&list.items[0]);
     } else {
-        dm_http_refuse(reply, MHD_HTTP_NOT_FOUND, "unknown_work_order", "GET /data/core/hygiene/workorder lists them",
-                       "there is no such work order");
+        dm_http_refuse(reply, MHD_HTTP_NOT_FOUND, "unknown_work_order",
+                       "GET /data/core/hygiene/workorder lists them", "there is no such work order");
     }
     dm_work_orders_release(&list);
 }
@@ -130,7 +131,8 @@ static bool check_action(const json_t *body, struct dm_http_reply *reply)
         if (json_is_string(action) && strcasecmp(json_string_value(action), words[i]) == 0)
             return true;
     return action == NULL ||
-           refuse_body(reply, "it can be: delete_identity, identity-delete, delete, delete_record, record-delete",
+           refuse_body(reply,
+                       "it can be: delete_identity, identity-delete, delete, delete_record, record-delete",
                        "action: there is no such action");
 }
 
@@ -143,15 +145,16 @@ static bool check_texts(const json_t *body, struct dm_http_reply *reply)
         if (v == NULL || json_is_null(v))
             continue;
         if (!json_is_string(v) || (i < 2 && json_string_length(v) > longest_text)) {
-            dm_http_refuse(reply, MHD_HTTP_BAD_REQUEST, "bad_request", NULL,
-                           "%s must be a text%s", texts[i], i < 2 ? " of at most 4096 bytes" : "");
+            dm_http_refuse(reply, MHD_HTTP_BAD_REQUEST, "bad_request", NULL, "%s must be a text%s", texts[i],
+                           i < 2 ? " of at most 4096 bytes" : "");
             return false;
         }
     }
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         const json_t *v = json_object_get(body, flags[i]);
         if (v != NULL && !json_is_boolean(v)) {
-            dm_http_refuse(reply, MHD_HTTP_BAD_REQUEST, "bad_request", NULL, "%s must be true or false", flags[i]);
+            dm_http_refuse(reply, MHD_HTTP_BAD_REQUEST, "bad_request", NULL, "%s must be true or false",
+                           flags[i]);
             return false;
         }
     }
@@ -183,18 +186,19 @@ static bool is_all(const char *dataset)
 }
 
 /* "datasetId" and one of keys, where, identities into the order's words. */
-static bool read_what(const struct dm_relational_schemas *all, const json_t *body, json_t *order, json_t **notes,
-                      struct dm_http_reply *reply)
+static bool read_what(const struct dm_relational_schemas *all, const json_t *body, json_t *order,
+                      json_t **notes, struct dm_http_reply *reply)
 {
     const char *id = text_of(body, "datasetId");
     const json_t *keys = json_object_get(body, "keys"), *where = json_object_get(body, "where");
-    bool identities = json_object_get(body, "identities") != NULL ||
-                      json_object_get(body, "namespacesIdentities") != NULL;
+    bool identities =
+        json_object_get(body, "identities") != NULL || json_object_get(body, "namespacesIdentities") != NULL;
     struct dm_error err = {0};
     if (id == NULL)
         return refuse_body(reply, "a dataset's name, a schema's $id, or ALL", "datasetId: it is missing");
     if ((keys != NULL) + (where != NULL) + identities != 1)
-        return refuse_body(reply, "give identities, or keys, or where", "the order must say which rows, in one way");
+        return refuse_body(reply, "give identities, or keys, or where",
+                           "the order must say which rows, in one way");
     const struct dm_relational_schema *s = is_all(id) ? NULL : dm_schemas_refer(all, id);
     if (is_all(id) && !identities)
         return refuse_body(reply, "give identities: {\"namespace\": {\"code\": COLUMN}, \"id\": VALUE}",
@@ -219,7 +223,8 @@ static bool read_what(const struct dm_relational_schemas *all, const json_t *bod
         return true;
     }
     if (keys != NULL && json_array_size(keys) == 0)
-        return refuse_body(reply, "for example \"keys\": [\"42\"], or [[\"a\", \"7\"]] when the key has two columns",
+        return refuse_body(reply,
+                           "for example \"keys\": [\"42\"], or [[\"a\", \"7\"]] when the key has two columns",
                            "keys must be a list of at least one key");
     json_object_set_new(order, "dataset", json_string(s->name));
     if (keys != NULL)
@@ -249,7 +254,8 @@ static bool put_token(const struct dm_http_request *r, json_t *order, struct dm_
 }
 
 /* The same key with another body is not the same order, and nobody may think that it was carried out. */
-static bool check_key_is_free(const struct dm_http_request *r, const json_t *order, struct dm_http_reply *reply)
+static bool check_key_is_free(const struct dm_http_request *r, const json_t *order,
+                              struct dm_http_reply *reply)
 {
     const char *key = dm_http_header(r, "Idempotency-Key"), *token = text_of(order, "token");
     struct dm_work_orders list = {0};
@@ -260,7 +266,8 @@ static bool check_key_is_free(const struct dm_http_request *r, const json_t *ord
         return false;
     for (size_t i = 0; i < list.n && !taken; i++) {
         const char *other = list.items[i].token;
-        const char *their = other != NULL && strncmp(other, "request ", 8) == 0 ? strchr(other + 8, ' ') : NULL;
+        const char *their =
+            other != NULL && strncmp(other, "request ", 8) == 0 ? strchr(other + 8, ' ') : NULL;
         taken = their != NULL && strcmp(their + 1, key) == 0 && strcmp(other, token) != 0;
     }
     dm_work_orders_release(&list);
@@ -293,20 +300,22 @@ static bool make_order(const struct dm_http_request *r, const json_t *body, json
         put_text(order, "name", text_of(body, "displayName"));
     if (text_of(body, "description") != NULL)
         put_text(order, "description", text_of(body, "description"));
-    bool erased = !json_is_false(json_object_get(body, "untilErased")); /* for good, unless it is said otherwise */
+    bool erased =
+        !json_is_false(json_object_get(body, "untilErased")); /* for good, unless it is said otherwise */
     json_object_set_new(order, "until_erased", json_boolean(erased));
     json_object_set_new(order, "erase_later", json_true());
     json_object_set_new(order, "related", json_boolean(json_is_true(json_object_get(body, "related"))));
-    json_object_set_new(order, "dry_run",
-                        json_boolean(json_is_true(json_object_get(body, "dryRun")) || dm_http_query_is(r, "dry_run")));
+    json_object_set_new(
+        order, "dry_run",
+        json_boolean(json_is_true(json_object_get(body, "dryRun")) || dm_http_query_is(r, "dry_run")));
     return good;
 }
 
 /* What would be, or was, hit when no order came of it. */
 static json_t *preview_json(const json_t *report, bool dry_run)
 {
-    return json_pack("{s:n, s:s, s:b, s:O}", "workorderId", "status", dry_run ? "preview" : "nothing_to_do", "dryRun",
-                     dry_run, "report", report);
+    return json_pack("{s:n, s:s, s:b, s:O}", "workorderId", "status", dry_run ? "preview" : "nothing_to_do",
+                     "dryRun", dry_run, "report", report);
 }
 
 static void put_notes(json_t *body, const json_t *notes)

@@ -59,7 +59,8 @@ struct pipeline {
     atomic_int_fast64_t commit_time_us; /* source commit time of the last published transaction */
     atomic_uint_fast64_t changes;       /* published rows since the start */
     atomic_uint units_pending;          /* pushed, not yet applied … */
-    atomic_int_fast64_t waiting_since_us; /* … of whose changes the oldest are as old as this source commit time */
+    atomic_int_fast64_t
+        waiting_since_us;    /* … of whose changes the oldest are as old as this source commit time */
     atomic_bool lake_wanted; /* the stream thread found the lake busy: a moment for it between two commits */
     pthread_mutex_t failure_mutex;
     struct dm_error failure; /* class set: the commit thread failed */
@@ -430,7 +431,7 @@ static enum dm_status write_health(struct pipeline *p, const char *state, const 
 {
     uint64_t lag_bytes = p->stream != NULL ? p->type->stream_lag(p->stream, p->committed) : 0;
     /* The age of the oldest change that is known and not in the lake: time without changes is no lag. */
-    int64_t since = p->units_pending > 0     ? p->waiting_since_us
+    int64_t since = p->units_pending > 0   ? p->waiting_since_us
                     : p->collector != NULL ? dm_collector_waiting_since(p->collector)
                                            : 0;
     int64_t lag_us = since != 0 ? dm_clock_wall_us() - since : 0;

@@ -63,7 +63,7 @@ struct dm_mirror {
         lake_mutex; /* held for a whole commit, and for every use of the lake's SQLite connection */
     const atomic_int *stop;
     atomic_bool erase_wanted; /* an order is erasing: the order desk shall not wait for its time */
-    atomic_bool ending; /* some source failed for good, or the time is over */
+    atomic_bool ending;       /* some source failed for good, or the time is over */
 };
 
 /* Replaces a text of t->state. The old one lives on until dm_target_free, since the stream thread may be reading it. */

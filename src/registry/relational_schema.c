@@ -94,9 +94,9 @@ bool dm_relational_schema_is_declared(const struct dm_relational_schema *s)
 
 const char *dm_relational_schema_missing(const struct dm_relational_schema *s, char out[DM_MISSING_MAX])
 {
-    const char *const lacks[] = {
-        s->key.n == 0 ? "primary key" : NULL, s->version == NULL ? "version" : NULL,
-        s->behavior == DM_BEHAVIOR_TIME_SERIES && s->timestamp == NULL ? "timestamp" : NULL};
+    const char *const lacks[] = {s->key.n == 0 ? "primary key" : NULL, s->version == NULL ? "version" : NULL,
+                                 s->behavior == DM_BEHAVIOR_TIME_SERIES && s->timestamp == NULL ? "timestamp"
+                                                                                                : NULL};
     size_t n = 0;
     out[0] = '\0';
     for (size_t i = 0; i < sizeof lacks / sizeof *lacks && dm_relational_schema_is_declared(s); i++)
@@ -114,11 +114,12 @@ bool dm_relational_schema_is_complete(const struct dm_relational_schema *s)
 enum dm_status dm_relational_schema_incomplete(const struct dm_relational_schema *s, struct dm_error *err)
 {
     char missing[DM_MISSING_MAX];
-    return dm_fail(err, DM_ERROR_CONFIG,
-                   "give it the descriptors (POST …/tenant/descriptors), or apply the whole schema: datamirror "
-                   "schema apply FILE",
-                   "the schema %s is incomplete, so it has no dataset yet: it still needs %s", s->name,
-                   dm_relational_schema_missing(s, missing));
+    return dm_fail(
+        err, DM_ERROR_CONFIG,
+        "give it the descriptors (POST …/tenant/descriptors), or apply the whole schema: datamirror "
+        "schema apply FILE",
+        "the schema %s is incomplete, so it has no dataset yet: it still needs %s", s->name,
+        dm_relational_schema_missing(s, missing));
 }
 
 /* The name that the column goes on with. */

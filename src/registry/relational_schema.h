@@ -95,7 +95,7 @@ struct dm_relational_schema {
         dropped; /* evolution: columns that may go, with their values; "*": any that is missing; not kept */
     bool
         partial; /* its form has no words for all of it (DDL, plain documented JSON): what it does not say stays as it is; not kept */
-    bool draft; /* descriptors come one at a time: those that it lacks are no breach of a rule; not kept */
+    bool draft;  /* descriptors come one at a time: those that it lacks are no breach of a rule; not kept */
     uint64_t source_id; /* found in a source: the table's stable id there; 0: none */
     int64_t created_us, updated_us;
     char *file; /* where it was declared, for messages; NULL: unknown; not kept */

@@ -304,8 +304,8 @@ static enum dm_status remove_dataset(const struct dm_target *t, const char *name
                         t->state.id, t->state.id, name);
     enum dm_status status = DM_OK;
     if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: removing %s: %s", name,
-                         sqlite3_errmsg(db));
+        status =
+            dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: removing %s: %s", name, sqlite3_errmsg(db));
     sqlite3_free(sql);
     return status;
 }
@@ -446,7 +446,8 @@ static enum dm_status has_no_rows(struct dm_mirror *m, const struct dm_target *t
         return DM_FAIL;
     if (d == NULL || d->live_rows == 0)
         return DM_OK;
-    return dm_fail(err, DM_ERROR_CONFLICT, NULL, "the dataset of %s has %" PRIu64 " rows", name, d->live_rows);
+    return dm_fail(err, DM_ERROR_CONFLICT, NULL, "the dataset of %s has %" PRIu64 " rows", name,
+                   d->live_rows);
 }
 
 /* An incomplete schema has no dataset to look after. */

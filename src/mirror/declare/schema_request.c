@@ -75,7 +75,8 @@ static enum dm_status carry_out(struct dm_mirror *m, edit_fn edit, struct dm_sch
                                          .edit_ctx = &e};
     enum dm_status status = dm_declare(m, &wanted, &options, err);
     if (status == DM_OK && r->body != NULL)
-        r->answer = e.type != NULL ? descriptor_json(wanted.items[0], &e) : dm_schema_to_json(wanted.items[0]);
+        r->answer =
+            e.type != NULL ? descriptor_json(wanted.items[0], &e) : dm_schema_to_json(wanted.items[0]);
     dm_relational_schemas_release(&wanted);
     return status;
 }
@@ -156,8 +157,7 @@ static enum dm_status find_name(struct dm_mirror *m, struct dm_schema_request *r
     (void)pthread_mutex_lock(&m->lake_mutex);
     enum dm_status status = dm_registry_list(dm_lake_sqlite(m->lake), &known, err);
     (void)pthread_mutex_unlock(&m->lake_mutex);
-    const struct dm_relational_schema *s =
-        status == DM_OK ? dm_schemas_refer(&known, r->reference) : NULL;
+    const struct dm_relational_schema *s = status == DM_OK ? dm_schemas_refer(&known, r->reference) : NULL;
     if (status == DM_OK && s == NULL)
         status = unknown_schema(r, err);
     else if (status == DM_OK && !dm_relational_schema_is_declared(s))
@@ -261,8 +261,8 @@ static enum dm_status find(const struct dm_relational_schemas *known, struct dm_
         there = find_in(known->items[i], id, out);
     if (!there) {
         r->not_found = true;
-        return dm_fail(err, DM_ERROR_CONFIG, "GET …/descriptors lists them", "there is no descriptor \"%.100s\"",
-                       r->reference);
+        return dm_fail(err, DM_ERROR_CONFIG, "GET …/descriptors lists them",
+                       "there is no descriptor \"%.100s\"", r->reference);
     }
     bool mirrored = !dm_relational_schema_is_declared(out->schema);
     if (mirrored && (out->relationship == NULL || out->relationship->discovered))
@@ -274,7 +274,8 @@ static enum dm_status find(const struct dm_relational_schemas *known, struct dm_
 }
 
 /* The body with the name that the relationship is kept by. */
-static enum dm_status named_body(const json_t *body, const struct found *f, json_t **out, struct dm_error *err)
+static enum dm_status named_body(const json_t *body, const struct found *f, json_t **out,
+                                 struct dm_error *err)
 {
     const json_t *name = text_of(body, "datamirror:name");
     const char *kept = f->relationship != NULL ? f->relationship->name : NULL;
@@ -307,8 +308,9 @@ static enum dm_status change(void *ctx, const struct dm_relational_schemas *know
     struct dm_schema_read_options o = {.known = known};
     enum dm_status status = dm_descriptor_from_json(body, &o, wanted, &s, err);
     if (status == DM_OK && s != copy)
-        status = dm_fail(err, DM_ERROR_CONFIG, "delete it and make one there",
-                         "xdm:sourceSchema: descriptor %.100s belongs to %s", e->r->reference, f.schema->name);
+        status =
+            dm_fail(err, DM_ERROR_CONFIG, "delete it and make one there",
+                    "xdm:sourceSchema: descriptor %.100s belongs to %s", e->r->reference, f.schema->name);
     if (status == DM_OK && f.relationship != NULL) /* put at the end in its new form */
         e->relationship = s->n_relationships - 1;
     json_decref(body);

@@ -49,7 +49,8 @@ static const char *code_of(const json_t *o)
                                      : json_string_value(json_object_get(namespace, "code"));
 }
 
-static enum dm_status add_id(struct group *g, const json_t *id, const char *what, size_t i, struct dm_error *err)
+static enum dm_status add_id(struct group *g, const json_t *id, const char *what, size_t i,
+                             struct dm_error *err)
 {
     if (json_is_integer(id)) {
         char *text = dm_xasprintf("%" JSON_INTEGER_FORMAT, json_integer_value(id));
@@ -58,7 +59,8 @@ static enum dm_status add_id(struct group *g, const json_t *id, const char *what
         return DM_OK;
     }
     if (!json_is_string(id) || json_string_length(id) == 0)
-        return dm_fail(err, DM_ERROR_CONFIG, "for example {\"namespace\": {\"code\": \"email\"}, \"id\": \"a@b.example\"}",
+        return dm_fail(err, DM_ERROR_CONFIG,
+                       "for example {\"namespace\": {\"code\": \"email\"}, \"id\": \"a@b.example\"}",
                        "%s[%zu]: the id must be a text", what, i);
     json_array_append(g->ids, (json_t *)(uintptr_t)id);
     return DM_OK;
@@ -97,8 +99,10 @@ static enum dm_status read_all(struct groups *g, const json_t *body, struct dm_e
     for (size_t i = 0; i < g->n; i++)
         n += json_array_size(g->items[i].ids);
     if (n == 0 || n > most)
-        return dm_fail(err, DM_ERROR_CONFIG, "for example \"identities\": [{\"namespace\": {\"code\": \"email\"}, \"id\": \"a@b.example\"}]",
-                       n == 0 ? "identities: there are none" : "identities: more than a million");
+        return dm_fail(
+            err, DM_ERROR_CONFIG,
+            "for example \"identities\": [{\"namespace\": {\"code\": \"email\"}, \"id\": \"a@b.example\"}]",
+            n == 0 ? "identities: there are none" : "identities: more than a million");
     return DM_OK;
 }
 
@@ -192,9 +196,10 @@ static enum dm_status of_one(const struct dm_relational_schema *s, const struct 
     const char *column = column_of(s, g->code);
     json_t *where = NULL;
     if (column == NULL)
-        return dm_fail(err, DM_ERROR_CONFIG,
-                       "a namespace is a column of the dataset, or \"primaryKey\"; `where` takes any condition",
-                       "namespace \"%.100s\": %s has no such column", g->code, s->name);
+        return dm_fail(
+            err, DM_ERROR_CONFIG,
+            "a namespace is a column of the dataset, or \"primaryKey\"; `where` takes any condition",
+            "namespace \"%.100s\": %s has no such column", g->code, s->name);
     if (condition(column, g->ids, &where, err) != DM_OK)
         return DM_FAIL;
     add_target(targets, s->name, "where", where);

@@ -421,10 +421,10 @@ static enum dm_status search(struct deletion *d, struct dm_error *err)
     struct dm_delete_wanted wanted = {.n = read_roots(d->order, roots),
                                       .roots = roots,
                                       .related = json_is_true(json_object_get(d->order, "related"))};
-    enum dm_status status =
-        wanted.n > 0 ? dm_delete_search(d->m, &wanted, &d->hits, err)
-                     : dm_fail(err, DM_ERROR_CONFIG, NULL,
-                               "an order of deletion names a dataset, and keys or a condition");
+    enum dm_status status = wanted.n > 0
+                                ? dm_delete_search(d->m, &wanted, &d->hits, err)
+                                : dm_fail(err, DM_ERROR_CONFIG, NULL,
+                                          "an order of deletion names a dataset, and keys or a condition");
     free(roots);
     return status;
 }
@@ -539,7 +539,8 @@ static enum dm_status save_removal(struct dm_mirror *m, struct dm_error *err)
 static enum dm_status unsuppress(struct dm_mirror *m, const json_t *order, json_t **result,
                                  struct dm_error *err)
 {
-    struct dm_delete_root root = {.dataset = text_of(order, "dataset"), .keys = json_object_get(order, "keys")};
+    struct dm_delete_root root = {.dataset = text_of(order, "dataset"),
+                                  .keys = json_object_get(order, "keys")};
     struct dm_delete_wanted wanted = {.n = 1, .roots = &root};
     struct deletion d = {.m = m, .order = order};
     if (root.dataset == NULL || root.keys == NULL)

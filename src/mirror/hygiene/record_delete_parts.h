@@ -16,7 +16,7 @@ struct dm_delete_node {
     bool viewed;            /* del.d<i> is there */
     bool tabled;            /* h<i> is there */
     size_t part;            /* + 1; 0: not hit so far */
-    bool root;          /* asked for, not found through a relationship */
+    bool root;              /* asked for, not found through a relationship */
     bool queued;
 };
 

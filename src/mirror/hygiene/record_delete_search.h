@@ -30,7 +30,8 @@ struct dm_delete_reference {
 
 struct dm_delete_hits {
     size_t n;
-    struct dm_delete_part *parts; /* those asked for, then their dependents; of several, those without keys are left out */
+    struct dm_delete_part
+        *parts; /* those asked for, then their dependents; of several, those without keys are left out */
     size_t n_references;
     struct dm_delete_reference *references;
     json_t *notes; /* array of texts for people */

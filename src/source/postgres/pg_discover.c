@@ -240,21 +240,22 @@ static enum dm_status read_foreign_keys(const struct pg_catalog *catalog, struct
                                         const char *oids, struct dm_error *err)
 {
     PGresult *rows;
-    if (pg_query(catalog->conn, &rows, err,
-                 "SELECT k.conrelid, k.conname, n.nspname, f.relname, a.attname, b.attname, u.ord,"
-                 " a.attnotnull, EXISTS (SELECT 1 FROM pg_index x WHERE x.indrelid = k.conrelid AND x.indisunique"
-                 " AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL"
-                 " AND (x.indkey::int2[])[0:x.indnkeyatts - 1] <@ k.conkey)"
-                 " FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class f ON f.oid = "
-                 "k.confrelid"
-                 " JOIN pg_namespace n ON n.oid = f.relnamespace"
-                 " CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY u(own, target, ord)"
-                 " JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.own"
-                 " JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = u.target"
-                 " WHERE k.contype = 'f' AND k.conrelid = ANY ('%s'::oid[]) AND (k.conparentid = 0 OR "
-                 "c.relispartition)"
-                 " ORDER BY k.conrelid, k.conname, k.oid, u.ord",
-                 oids) != DM_OK)
+    if (pg_query(
+            catalog->conn, &rows, err,
+            "SELECT k.conrelid, k.conname, n.nspname, f.relname, a.attname, b.attname, u.ord,"
+            " a.attnotnull, EXISTS (SELECT 1 FROM pg_index x WHERE x.indrelid = k.conrelid AND x.indisunique"
+            " AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL"
+            " AND (x.indkey::int2[])[0:x.indnkeyatts - 1] <@ k.conkey)"
+            " FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class f ON f.oid = "
+            "k.confrelid"
+            " JOIN pg_namespace n ON n.oid = f.relnamespace"
+            " CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY u(own, target, ord)"
+            " JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.own"
+            " JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = u.target"
+            " WHERE k.contype = 'f' AND k.conrelid = ANY ('%s'::oid[]) AND (k.conparentid = 0 OR "
+            "c.relispartition)"
+            " ORDER BY k.conrelid, k.conname, k.oid, u.ord",
+            oids) != DM_OK)
         return DM_FAIL;
     struct dm_foreign_key *fk = NULL;
     for (int i = 0; i < PQntuples(rows); i++) {

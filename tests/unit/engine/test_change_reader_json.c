@@ -250,7 +250,8 @@ static void flattened_events(void **state)
     struct change_test t = start_small(state);
     t.options.strict_columns = true; /* metadata is no column of the row */
     change_gives(&t, "a.ndjson",
-                 "{\"id\":1,\"name\":\"a\",\"__source_ts_ms\":5,\"__op\":\"c\",\"__deleted\":\"false\",\"__table\":\"t\"}\n"
+                 "{\"id\":1,\"name\":\"a\",\"__source_ts_ms\":5,\"__op\":\"c\",\"__deleted\":\"false\",\"__"
+                 "table\":\"t\"}\n"
                  "{\"id\":1,\"name\":\"b\",\"__op\":\"u\"}\n"
                  "{\"id\":2,\"name\":\"x\",\"__deleted\":true}\n"
                  "{\"id\":3,\"name\":\"x\",\"__op\":\"d\",\"__deleted\":\"true\"}\n"

@@ -320,8 +320,10 @@ static void test_draft(void **state)
 static void test_descriptors_are_taken_over(void **state)
 {
     (void)state;
-    struct dm_relational_schemas list = schemas_of(
-        ONE("id: int key, n: int, v: int version", "relationships: [{name: up, columns: n, to: s.a, cardinality: 'M:0'}]"), &yaml);
+    struct dm_relational_schemas list =
+        schemas_of(ONE("id: int key, n: int, v: int version",
+                       "relationships: [{name: up, columns: n, to: s.a, cardinality: 'M:0'}]"),
+                   &yaml);
     const struct dm_relational_schema *old = list.items[0];
     struct dm_relational_schema *s = dm_relational_schema_new("s.a");
     struct dm_relational_column *c = dm_relational_schema_add(s, "nr", dm_type_of(DM_INT32));

@@ -40,7 +40,8 @@ static struct dm_relational_schemas schemas(void)
 static char *read_as(const char *body_text, const char *dataset, char **notes_text)
 {
     struct dm_relational_schemas all = schemas();
-    const struct dm_relational_schema *only = dataset != NULL ? dm_relational_schemas_find(&all, dataset) : NULL;
+    const struct dm_relational_schema *only =
+        dataset != NULL ? dm_relational_schemas_find(&all, dataset) : NULL;
     json_t *body = json_loads(body_text, 0, NULL), *targets = NULL, *notes = NULL;
     assert_non_null(body);
     struct dm_error err = {0};
@@ -97,10 +98,12 @@ static void of_one_dataset(void **state)
           "[{\"dataset\":\"s.people\",\"where\":\"CAST(\\\"E_Mail\\\" AS VARCHAR) IN ('o''x')\"}]");
     gives(ONE(CODE("e\\\"mail"), "\"x\""), "s.pairs",
           "[{\"dataset\":\"s.pairs\",\"where\":\"CAST(\\\"e\\\"\\\"mail\\\" AS VARCHAR) IN ('x')\"}]");
-    gives("{\"namespacesIdentities\":[{\"namespace\":{\"code\":\"e_mail\"},\"IDs\":[\"a\",\"b\"]},{\"namespace\":{\"code\":\"E_MAIL\"},\"IDs\":"
+    gives("{\"namespacesIdentities\":[{\"namespace\":{\"code\":\"e_mail\"},\"IDs\":[\"a\",\"b\"]},{"
+          "\"namespace\":{\"code\":\"E_MAIL\"},\"IDs\":"
           "[\"c\"]},{\"namespace\":{\"code\":\"id\"},\"IDs\":[1]}]}",
           "s.people",
-          "[{\"dataset\":\"s.people\",\"where\":\"CAST(\\\"E_Mail\\\" AS VARCHAR) IN ('a', 'b', 'c')\"},{\"dataset\":\"s.people\",\"keys\":[\"1\"]}]");
+          "[{\"dataset\":\"s.people\",\"where\":\"CAST(\\\"E_Mail\\\" AS VARCHAR) IN ('a', 'b', "
+          "'c')\"},{\"dataset\":\"s.people\",\"keys\":[\"1\"]}]");
     refused(ONE(CODE("ECID"), "\"7\""), "s.people", "namespace \"ECID\": s.people has no such column");
 }
 
@@ -109,11 +112,14 @@ static void of_all_datasets(void **state)
     (void)state;
     char *notes = NULL;
     char *text = read_as(ONE(CODE("e_mail"), "\"a\""), NULL, &notes);
-    assert_string_equal(text, "[{\"dataset\":\"s.people\",\"where\":\"CAST(\\\"E_Mail\\\" AS VARCHAR) IN ('a')\"}]");
+    assert_string_equal(
+        text, "[{\"dataset\":\"s.people\",\"where\":\"CAST(\\\"E_Mail\\\" AS VARCHAR) IN ('a')\"}]");
     assert_string_equal(notes, "[\"shop.log has a column e_mail and no key: its rows stay\"]");
     free(text);
     free(notes);
-    text = read_as("{\"identities\":[{\"namespace\":{\"code\":\"id\"},\"id\":\"1\"},{\"namespace\":{\"code\":\"ECID\"},\"id\":\"1\"}]}", NULL, &notes);
+    text = read_as("{\"identities\":[{\"namespace\":{\"code\":\"id\"},\"id\":\"1\"},{\"namespace\":{\"code\":"
+                   "\"ECID\"},\"id\":\"1\"}]}",
+                   NULL, &notes);
     assert_non_null(strstr(text, "s.people"));
     assert_non_null(strstr(text, "s.pairs"));
     assert_null(strstr(text, "s.draft"));
@@ -128,20 +134,21 @@ static void of_all_datasets(void **state)
 static void shapes(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"{}",
-                                      "{\"identities\":[]}",
-                                      "{\"identities\":{}}",
-                                      "{\"identities\":[\"a\"]}",
-                                      "{\"identities\":[5]}",
-                                      "{\"identities\":[{}]}",
-                                      "{\"identities\":[{\"id\":\"\"}]}",
-                                      "{\"identities\":[{\"id\":null}]}",
-                                      "{\"identities\":[{\"id\":{\"a\":1}}]}",
-                                      "{\"identities\":[{\"namespace\":{},\"id\":\"1\"}]}",
-                                      "{\"identities\":[{\"namespace\":7,\"id\":\"1\"}]}",
-                                      "{\"namespacesIdentities\":[{\"namespace\":{\"code\":\"id\"},\"IDs\":[]}]}",
-                                      "{\"namespacesIdentities\":[{\"namespace\":{\"code\":\"id\"},\"IDs\":[true]}]}",
-                                      "{\"namespacesIdentities\":[{\"namespace\":{\"code\":\"id\"},\"IDs\":\"1\"}]}"};
+    static const char *const bad[] = {
+        "{}",
+        "{\"identities\":[]}",
+        "{\"identities\":{}}",
+        "{\"identities\":[\"a\"]}",
+        "{\"identities\":[5]}",
+        "{\"identities\":[{}]}",
+        "{\"identities\":[{\"id\":\"\"}]}",
+        "{\"identities\":[{\"id\":null}]}",
+        "{\"identities\":[{\"id\":{\"a\":1}}]}",
+        "{\"identities\":[{\"namespace\":{},\"id\":\"1\"}]}",
+        "{\"identities\":[{\"namespace\":7,\"id\":\"1\"}]}",
+        "{\"namespacesIdentities\":[{\"namespace\":{\"code\":\"id\"},\"IDs\":[]}]}",
+        "{\"namespacesIdentities\":[{\"namespace\":{\"code\":\"id\"},\"IDs\":[true]}]}",
+        "{\"namespacesIdentities\":[{\"namespace\":{\"code\":\"id\"},\"IDs\":\"1\"}]}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         refused(bad[i], "s.people", "dentities");
 }
