@@ -350,6 +350,52 @@ def test_requests_side_by_side_lose_nothing(api, seed):
     assert api.ok("GET", DESCRIPTORS)["_page"]["count"] == 2 + 12
 
 
+def test_answered_requests_outlive_kill_9(api, seed):
+    """Whatever was answered is there after a kill, and what was not is there wholly or not at all."""
+    r, known = random.Random(seed), set()
+    for turn in range(3):
+        answered, in_hand = {}, {}
+
+        def work(n):
+            for i in range(1000):
+                name = f"turn{turn}.s{n}_{i}"
+                in_hand[n] = name
+                try:
+                    if api.send("POST", SCHEMAS, body(name, ["id", "v"], id="long", v="long"))[0] != 201:
+                        return
+                    answered[name] = 0
+                    for kind, prop in (("PrimaryKey", "/id"), ("Version", "/v")):
+                        if api.send("POST", DESCRIPTORS, {"@type": f"xdm:descriptor{kind}", "xdm:sourceSchema": name, "xdm:sourceProperty": prop})[0] != 201:
+                            return
+                        answered[name] += 1
+                    if i % 2 == 1 and api.push([{"id": i, "v": 1}], dataset=name)[0] == 200:
+                        answered[name] += 1
+                except Exception:
+                    return
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+        for t in threads:
+            t.start()
+        process.poll(lambda: len(answered) > 5, 60, "some work")
+        threading.Event().wait(r.random() * 0.5)
+        api.kill()
+        for t in threads:
+            t.join(60)
+        api.start()
+        found = {s["title"]: s for s in api.ok("GET", SCHEMAS)["results"]}
+        kinds = {}
+        for d in api.ok("GET", DESCRIPTORS)["results"]:
+            kinds.setdefault(d["xdm:sourceSchema"].split(":")[-1], []).append(d["@type"])
+        assert set(answered) <= set(found) <= set(answered) | set(in_hand.values()) | known
+        for name, steps in answered.items():
+            there = kinds.get(name, [])
+            assert min(steps, 2) <= len(there) <= min(steps, 2) + (name in in_hand.values()), (name, steps, there)
+            status, answer, _ = api.push([{"id": 7, "v": 1}], dataset=name)
+            assert status == (200 if len(there) == 2 else 400), answer
+            if steps == 3:
+                assert len(api.rows(name)) == 2
+        known |= set(found)
+
+
 # ---- record deletes ----
 
 def filled(api):
