@@ -352,8 +352,8 @@ static void diff_behavior(const struct dm_relational_schema *from, const struct 
     if (wanted != NULL)
         dm_names_add(&change->columns, wanted);
     check(change, DM_CHECK_EMPTY, NULL,
-          "the rows are events of the old timestamp: declare a schema of another name and bring the rows "
-          "over with `datamirror sql`");
+          "the files are divided by the days of the old timestamp: declare a schema of another "
+          "name and bring the rows over with `datamirror sql`");
 }
 
 /* ---- relationships, settings, texts ---- */

@@ -9,7 +9,7 @@ What a rule needs in depth is tested beside its feature; here each stands once, 
 # | for log sources the position is the version | a_mirrored_table_has_the_position_as_its_version, the_position_is_the_version_of_a_log_source |
 # | (key, version, timestamp: mandatory, required, typed) | key_and_version_are_mandatory_…, key_fields_are_root_level_…, a_column_cannot_be_both_…, the_version_is_required_…, the_timestamp_is_… |
 # | version: ties, tombstones, absent-row deletes | the_highest_version_wins_…, of_equal_versions_…, a_delete_of_an_unknown_key_…, versions_are_integers_dates_and_times |
-# | time-series datasets are partitioned by day of the timestamp | NONE: datasets are not partitioned |
+# | time-series datasets are partitioned by day of the timestamp | time_series_datasets_are_partitioned_by_day |
 # | evolution: rename, drop, widen; refuse what would lose data | evolution_adds_renames_drops_and_widens_…, a_new_key_is_checked_against_the_rows_first |
 # | … and can back-fill a column in place | a_column_is_back_filled_in_place, a_back_fill_undoes_no_newer_change |
 # | union: refuse it, in the API too | union_is_refused, union_is_refused_in_the_api_too |

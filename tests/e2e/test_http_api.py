@@ -146,6 +146,26 @@ def test_a_time_series_needs_its_timestamp(api):
     assert api.push([{"id": 1, "at": "2026-01-01T00:00:00Z", "v": 1}], dataset="s.e")[0] == 200
 
 
+def test_another_timestamp_divides_anew_before_the_first_row_only(api):
+    s = api.create("s.e", ["id", "a", "b", "v"], "time-series", id="long", a="time", b="time", v="long")
+    api.describe("PrimaryKey", s["$id"], ["/id", "/a", "/b"])
+    api.describe("Version", s["$id"], "/v")
+    timestamp = api.describe("Timestamp", s["$id"], "/a")
+    path = f"{DESCRIPTORS}/{quote(timestamp['@id'], safe='')}"
+
+    def divided():
+        return [f.name for f in api.lake.dataset("s", "e").table.spec().fields]
+    assert divided() == ["a_day"]
+    api.ok("PUT", path, {**timestamp, "xdm:sourceProperty": "/b"}, 201)
+    assert divided() == ["b_day"]
+    row = {"id": 1, "a": "2026-01-01T00:00:00Z", "b": "2026-02-02T00:00:00Z", "v": 1}
+    assert api.push([row], dataset="s.e")[0] == 200
+    api.refused("PUT", path, timestamp, 400, "timestamp a", "another name")
+    assert api.push([{**row, "_change_request_type": "d", "v": 2}], dataset="s.e")[1]["deleted"] == 1
+    api.refused("PUT", path, timestamp, 400, "has had rows", "another name")
+    assert divided() == ["b_day"] and api.push([{**row, "v": 3}], dataset="s.e")[1]["upserted"] == 1
+
+
 def test_rules_are_those_of_the_files_and_name_field_and_rule(api):
     def bad(b, *words, code=400):
         api.refused("POST", SCHEMAS, b, code, *words)

@@ -132,6 +132,24 @@ static enum dm_status never_had_rows(struct declare *d, const struct work *w, bo
     return status;
 }
 
+/* The division by day is for good: with another timestamp the dataset is made anew, which only one that never had a row can be. */
+static enum dm_status plan_division(struct declare *d, struct work *w, struct dm_error *err)
+{
+    for (size_t i = 0; i < w->plan.n && !w->recreate; i++) {
+        const struct dm_schema_change *c = &w->plan.items[i];
+        bool empty = false;
+        if (c->kind != DM_CHANGE_TIMESTAMP)
+            continue;
+        if (never_had_rows(d, w, &empty, err) != DM_OK)
+            return DM_FAIL;
+        if (!empty)
+            return dm_fail(err, DM_ERROR_CONFIG, c->hint, "%s: refused: %s: the dataset has had rows",
+                           w->schema->name, c->what);
+        w->recreate = w->reindex = true;
+    }
+    return DM_OK;
+}
+
 static enum dm_status check_not_referred_to(struct dm_mirror *m, const char *name, struct dm_error *err);
 
 /* A descriptor that the dataset stands on is taken out: fine as long as no row was stored by it. */
@@ -188,7 +206,9 @@ static enum dm_status plan_one(struct declare *d, struct work *w, struct dm_erro
         w->recreate = true;
         w->reindex = true;
     }
-    return check_plan(d, w, err) == DM_OK ? plan_columns(w, err) : DM_FAIL;
+    if (check_plan(d, w, err) != DM_OK || plan_division(d, w, err) != DM_OK)
+        return DM_FAIL;
+    return plan_columns(w, err);
 }
 
 static enum dm_status plan(struct declare *d, struct dm_relational_schemas *wanted, struct dm_error *err)
