@@ -69,7 +69,7 @@ def api(folder):
     m = Api(folder)
     m.start()
     yield m
-    m.kill()
+    assert not m.alive() or m.stop() == 0, m.log_tail()      # a clean end also lets a sanitizer say what it found
 
 
 # ---- schemas and descriptors ----
