@@ -197,6 +197,7 @@ static enum dm_status diff(struct work *w, int *code, struct dm_error *err)
 static json_t *list_json(const struct dm_relational_schema *s)
 {
     json_t *o = json_object(), *key = json_array(), *relationships = json_array();
+    char missing[DM_MISSING_MAX];
     for (size_t i = 0; i < s->key.n; i++)
         json_array_append_new(key, json_string(s->key.items[i]));
     for (size_t i = 0; i < s->n_relationships; i++) {
@@ -220,6 +221,9 @@ static json_t *list_json(const struct dm_relational_schema *s)
                  s->version != NULL || dm_relational_schema_is_declared(s) ? s->version : "(position)");
     dm_json_text(o, "timestamp", s->timestamp);
     json_object_set_new(o, "relationships", relationships);
+    json_object_set_new(o, "complete", json_boolean(dm_relational_schema_is_complete(s)));
+    dm_json_text(o, "missing",
+                 dm_relational_schema_is_complete(s) ? NULL : dm_relational_schema_missing(s, missing));
     return o;
 }
 

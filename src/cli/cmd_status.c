@@ -222,6 +222,7 @@ static json_t *dataset_json(const struct dm_dataset_status *d)
     dm_json_count(o, "files", d->files);
     dm_json_count(o, "deleted_in_files", d->deleted_in_files);
     dm_json_count(o, "bytes", d->bytes);
+    json_object_set_new(o, "lag_seconds", d->lag_us >= 0 ? json_real((double)d->lag_us / 1e6) : json_null());
     return o;
 }
 
@@ -302,11 +303,15 @@ const struct dm_command dm_command_status = {
     .name = "status",
     .arguments = "",
     .summary = "Show each source and dataset: state, rows, position, lag",
-    .about = "Works beside a running mirror and without one. Counters count since the dataset was made.\n"
-             "A dataset is waiting, copying, streaming, append-only, stopped, refused or dropped; what is "
-             "stopped or refused\n"
-             "says why and what to do. Declared datasets (datamirror schema) stand in a table of their own. "
-             "The lag is what the source has and the lake has not.",
+    .about =
+        "Works beside a running mirror and without one. Counters count since the dataset was made.\n"
+        "A dataset is waiting, copying, streaming, append-only, stopped, refused or dropped; what is "
+        "stopped or refused\n"
+        "says why and what to do. Declared datasets (datamirror schema) stand in a table of their own; "
+        "one whose schema lacks\n"
+        "a descriptor is incomplete. The lag is how old the oldest change is that the source has and the "
+        "lake has not;\n"
+        "--json tells it for each dataset (lag_seconds; null: nobody knows).",
     .options = options,
     .examples = "  datamirror status\n"
                 "  datamirror status --watch\n"

@@ -28,6 +28,14 @@ static const char *version_of(const struct dm_relational_schema *s)
     return dm_relational_schema_is_declared(s) ? "(none yet)" : "(position)";
 }
 
+static void print_missing(const struct dm_relational_schema *s, FILE *out)
+{
+    char missing[DM_MISSING_MAX];
+    if (!dm_relational_schema_is_complete(s))
+        (void)fprintf(out, "  %s is incomplete and has no dataset yet: it still needs %s\n", s->name,
+                      dm_relational_schema_missing(s, missing));
+}
+
 void dm_schema_report_list(const struct dm_relational_schemas *list, FILE *out)
 {
     struct dm_report_table t = {.n_columns = 7};
@@ -48,12 +56,15 @@ void dm_schema_report_list(const struct dm_relational_schemas *list, FILE *out)
         dm_report_table_row(
             &t, (const char *[]){s->name, s->origin,
                                  s->behavior == DM_BEHAVIOR_TIME_SERIES ? "time-series" : "record", columns,
-                                 key, version_of(s), relationships});
+                                 key[0] == '\0' && dm_relational_schema_is_declared(s) ? "(none yet)" : key,
+                                 version_of(s), relationships});
         free(key);
         free(relationships);
     }
     dm_report_table_print(&t, out);
     dm_report_table_release(&t);
+    for (size_t i = 0; i < list->n; i++)
+        print_missing(list->items[i], out);
 }
 
 static const char *role_of(const struct dm_relational_schema *s, const struct dm_relational_column *c)
@@ -146,6 +157,7 @@ void dm_schema_report_one(const struct dm_relational_schema *s, FILE *out)
     (void)fprintf(out, "  version             %s\n", version_of(s));
     if (s->timestamp != NULL)
         (void)fprintf(out, "  timestamp           %s\n", s->timestamp);
+    print_missing(s, out);
     print_settings(&s->settings, out);
     (void)fputc('\n', out);
     print_columns(s, out);

@@ -38,11 +38,15 @@ static enum dm_status find_schema(struct dm_lake *lake, const char *name, struct
         return DM_FAIL;
     if (*out == NULL)
         return no_dataset(lake, name, err);
-    if (dm_relational_schema_is_declared(*out))
+    if (!dm_relational_schema_is_complete(*out))
+        (void)dm_relational_schema_incomplete(*out, err);
+    else if (dm_relational_schema_is_declared(*out))
         return DM_OK;
-    (void)dm_fail(
-        err, DM_ERROR_CONFIG, "declare a dataset of your own for the result: datamirror schema apply",
-        "\"%s\" is mirrored from source \"%s\", which alone writes into it", (*out)->name, (*out)->origin);
+    else
+        (void)dm_fail(err, DM_ERROR_CONFIG,
+                      "declare a dataset of your own for the result: datamirror schema apply",
+                      "\"%s\" is mirrored from source \"%s\", which alone writes into it", (*out)->name,
+                      (*out)->origin);
     dm_relational_schema_free(*out);
     *out = NULL;
     return DM_FAIL;

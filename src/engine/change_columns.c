@@ -42,6 +42,19 @@ void dm_change_note_left_out(struct dm_change_notes *notes, const char *name, si
     *note = longer;
 }
 
+bool dm_change_is_metadata(const char *name, size_t n)
+{
+    return n > 2 && name[0] == '_' && name[1] == '_';
+}
+
+void dm_change_note_metadata(struct dm_change_notes *notes)
+{
+    if (!notes->metadata)
+        dm_change_note(
+            notes, "rows are flattened by Debezium: its metadata (columns that begin with __) is not stored");
+    notes->metadata = true;
+}
+
 void dm_change_notes_release(struct dm_change_notes *notes)
 {
     for (size_t i = 0; i < notes->n; i++)
@@ -69,6 +82,8 @@ int dm_change_column(const struct dm_schema *schema, const char *name, size_t n,
     if (count == 1)
         return similar;
     *control = dm_change_control_of(name, n);
+    if (*control == DM_CONTROL_DELETED)
+        return DM_COLUMN_DELETED;
     return *control != DM_CONTROL_NONE ? DM_COLUMN_CONTROL : DM_COLUMN_LEFT_OUT;
 }
 
@@ -144,9 +159,15 @@ static enum dm_status match(struct dm_change_columns *c, const struct dm_schema 
         c->matched++;
         return claim(c, schema, column, names, err);
     }
-    if (c->targets[column] != DM_COLUMN_CONTROL)
+    if (c->targets[column] == DM_COLUMN_DELETED && !c->deleted) {
+        c->deleted = true;
+        c->matched++;
+        dm_change_note(notes, "column \"%.200s\" tells the kind of change and is not stored", names[column]);
         return DM_OK;
-    if (c->control != DM_CONTROL_NONE)
+    }
+    if (c->targets[column] == DM_COLUMN_LEFT_OUT)
+        return DM_OK;
+    if (c->targets[column] == DM_COLUMN_DELETED || c->control != DM_CONTROL_NONE)
         return dm_fail(err, DM_ERROR_DATA, "leave one of them out",
                        "two columns tell the kind of change; the second is \"%.200s\"", names[column]);
     c->control = control;
@@ -165,13 +186,16 @@ enum dm_status dm_change_columns_init(struct dm_change_columns *c, const struct 
         if (match(c, schema, i, names, notes, err) != DM_OK)
             return DM_FAIL;
     bool *there = dm_xzalloc(schema->n_fields, sizeof *there);
+    bool flattened = c->control == DM_CONTROL_DEBEZIUM || c->deleted;
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < n && status == DM_OK; i++) {
         if (c->targets[i] >= 0)
             there[c->targets[i]] = true;
         if (c->targets[i] != DM_COLUMN_LEFT_OUT || names[i][0] == '\0')
             continue;
-        if (row->options->strict_columns) {
+        if (flattened && dm_change_is_metadata(names[i], strlen(names[i]))) {
+            dm_change_note_metadata(notes);
+        } else if (row->options->strict_columns) {
             status = dm_fail(err, DM_ERROR_DATA, NULL, "column \"%.200s\" is not in the schema", names[i]);
             dm_change_hint_columns(schema, err);
         } else {
@@ -179,7 +203,7 @@ enum dm_status dm_change_columns_init(struct dm_change_columns *c, const struct 
         }
     }
     if (status == DM_OK)
-        status = check_missing(row, there, c->control != DM_CONTROL_NONE, n, names, err);
+        status = check_missing(row, there, c->control != DM_CONTROL_NONE || c->deleted, n, names, err);
     free(there);
     return status;
 }

@@ -102,6 +102,8 @@ static enum dm_status take_row(struct dm_change_reader *r, struct dm_batch *batc
             row->cells[target] = cell_of(c, i);
         else if (target == DM_COLUMN_CONTROL)
             row->control = cell_of(c, i);
+        else if (target == DM_COLUMN_DELETED)
+            row->deleted = cell_of(c, i);
     }
     return dm_change_row_add(row, batch, err);
 }
@@ -273,9 +275,9 @@ static enum dm_status take_names(struct dm_change_reader *r, bool header, struct
     c->empty_is_null = dm_xzalloc(n, sizeof *c->empty_is_null);
     for (size_t i = 0; i < n; i++) {
         int target = c->columns.targets[i];
-        c->empty_is_null[i] =
-            target == DM_COLUMN_CONTROL || (target >= 0 && schema->fields[target].type.id != DM_STRING &&
-                                            schema->fields[target].type.id != DM_BINARY);
+        c->empty_is_null[i] = target == DM_COLUMN_CONTROL || target == DM_COLUMN_DELETED ||
+                              (target >= 0 && schema->fields[target].type.id != DM_STRING &&
+                               schema->fields[target].type.id != DM_BINARY);
     }
     return DM_OK;
 }

@@ -34,6 +34,7 @@ struct json {
     struct dm_debezium debezium;
     bool enveloped; /* events with an envelope were met */
     bool wrapped;   /* the present row is in one */
+    bool flattened; /* rows with "__op" or "__deleted" were met */
     bool encoded;   /* … with a schema that says how its values are encoded */
     uint64_t tombstones;
 };
@@ -92,11 +93,16 @@ static enum dm_status note_keys(struct dm_change_reader *r, struct dm_error *err
     struct json *j = r->state;
     for (; j->n_noted < j->n_keys; j->n_noted++) {
         const struct known *key = &j->keys[j->n_noted];
-        if (key->target == DM_COLUMN_CONTROL)
+        if (key->target == DM_COLUMN_CONTROL || key->target == DM_COLUMN_DELETED)
             dm_change_note(&r->notes, "column \"%.200s\" tells the kind of change and is not stored",
                            key->name);
-        if (key->target >= 0 || key->target == DM_COLUMN_CONTROL || (key->wrapper && j->wrapped))
+        if (key->target >= 0 || key->target == DM_COLUMN_CONTROL || key->target == DM_COLUMN_DELETED ||
+            (key->wrapper && j->wrapped))
             continue;
+        if (j->flattened && key->target == DM_COLUMN_LEFT_OUT && dm_change_is_metadata(key->name, key->n)) {
+            dm_change_note_metadata(&r->notes);
+            continue;
+        }
         if (r->options.strict_columns) {
             (void)dm_fail(err, DM_ERROR_DATA, NULL, "line %llu: column \"%.200s\" is not in the schema",
                           (unsigned long long)j->split.line, key->name);
@@ -149,11 +155,12 @@ static bool take_member(struct dm_change_reader *r, struct dm_json_slice *key, s
         j->parts[TARGET_PART - known->target] = *v;
         return true;
     }
-    struct dm_change_cell *cell = &r->row.control;
-    if (known->target >= 0)
-        cell = &r->row.cells[known->target];
-    else
+    struct dm_change_cell *cell = known->target >= 0                   ? &r->row.cells[known->target]
+                                  : known->target == DM_COLUMN_DELETED ? &r->row.deleted
+                                                                       : &r->row.control;
+    if (known->target == DM_COLUMN_CONTROL)
         r->row.control_kind = known->control;
+    j->flattened |= known->control == DM_CONTROL_DEBEZIUM || known->control == DM_CONTROL_DELETED;
     if (cell->kind != DM_CELL_ABSENT)
         return trouble(t, "corrupt_row",
                        known->target >= 0 ? "a column stands there twice"

@@ -2,7 +2,8 @@
  *
  * Columns are matched by name with those of `schema` (the dataset's). A column that tells the kind of change is recognised, taken for it, and not stored
  * (unless the schema itself has a column of that name): `_change_request_type` (u/U/d/D; null or absent: upsert), `__rowMarker__` (0 insert, 1 update,
- * 2 delete, 4 upsert), `_CHANGE_TYPE` (INSERT, UPDATE/UPSERT, DELETE); a Debezium envelope (before/after/op, also inside "payload") is unwrapped.
+ * 2 delete, 4 upsert), `_CHANGE_TYPE` (INSERT, UPDATE/UPSERT, DELETE); a Debezium envelope (before/after/op, also inside "payload") is unwrapped, and a row that
+ * Debezium flattened is recognised by `__op` (c, r, u, d) or `__deleted` (true, false): its other columns that begin with __ are not stored, unless the schema has them.
  * Batch rows are DM_OP_UPDATE (upsert) or DM_OP_DELETE; batch->subxids[row] is the row's line (text formats) or number (others), from 1.
  * A row that cannot be read as a change of this schema goes to `bad_row` with reason, line and raw content, and reading goes on:
  *   corrupt_row, ragged_row, wrong_type, value_out_of_range, invalid_utf8, missing_required, null_key, missing_version, unknown_change_type,

@@ -20,7 +20,9 @@ enum dm_change_control dm_change_control_of(const char *name, size_t n)
         enum dm_change_control control;
     } controls[] = {{"_change_request_type", DM_CONTROL_REQUEST},
                     {"__rowmarker__", DM_CONTROL_ROW_MARKER},
-                    {"_change_type", DM_CONTROL_TYPE}};
+                    {"_change_type", DM_CONTROL_TYPE},
+                    {"__op", DM_CONTROL_DEBEZIUM},
+                    {"__deleted", DM_CONTROL_DELETED}};
     for (size_t i = 0; i < sizeof controls / sizeof controls[0]; i++)
         if (n == strlen(controls[i].name) && strncasecmp(name, controls[i].name, n) == 0)
             return controls[i].control;
@@ -50,9 +52,19 @@ enum dm_op dm_change_op(enum dm_change_control control, const char *text, size_t
         return op_of_word(text, n);
     if (n != 1)
         return 0;
+    if (control == DM_CONTROL_DEBEZIUM)
+        return *text == 'c' || *text == 'r' || *text == 'u' ? DM_OP_UPDATE : *text == 'd' ? DM_OP_DELETE : 0;
     if (control == DM_CONTROL_REQUEST)
         return *text == 'u' || *text == 'U' ? DM_OP_UPDATE : *text == 'd' || *text == 'D' ? DM_OP_DELETE : 0;
     return *text == '0' || *text == '1' || *text == '4' ? DM_OP_UPDATE : *text == '2' ? DM_OP_DELETE : 0;
+}
+
+enum dm_op dm_change_deleted(enum dm_op op, bool told, const char *text, size_t n)
+{
+    enum dm_op said = n == 4 && strncasecmp(text, "true", n) == 0    ? DM_OP_DELETE
+                      : n == 5 && strncasecmp(text, "false", n) == 0 ? DM_OP_UPDATE
+                                                                     : 0;
+    return !told || said == op ? said : 0;
 }
 
 static bool has_rule(const struct dm_column_rule *rule)
@@ -236,6 +248,17 @@ enum dm_status dm_change_row_add(struct dm_change_row *r, struct dm_batch *batch
         if (op == 0)
             return dm_change_row_bad(r, "unknown_change_type", true, op, err, "%s is no kind of change",
                                      dm_value_show(r->control.text, r->control.n, shown, sizeof shown));
+    }
+    if (r->deleted.kind == DM_CELL_TEXT) {
+        bool told = r->control.kind == DM_CELL_TEXT;
+        enum dm_op before = op;
+        char shown[128];
+        op = dm_change_deleted(op, told, r->deleted.text, r->deleted.n);
+        if (op == 0)
+            return dm_change_row_bad(r, "unknown_change_type", true, told ? before : op, err,
+                                     "\"__deleted\" is %s, which is %s",
+                                     dm_value_show(r->deleted.text, r->deleted.n, shown, sizeof shown),
+                                     told ? "not what the other column says" : "neither true nor false");
     }
     for (size_t i = 0; i < batch->n_columns; i++) {
         struct dm_column *c = &batch->columns[i];

@@ -20,12 +20,21 @@ struct dm_change_cell {
     enum dm_cell_kind kind;
 };
 
-enum dm_change_control { DM_CONTROL_NONE = 0, DM_CONTROL_REQUEST, DM_CONTROL_ROW_MARKER, DM_CONTROL_TYPE };
+enum dm_change_control {
+    DM_CONTROL_NONE = 0,
+    DM_CONTROL_REQUEST,
+    DM_CONTROL_ROW_MARKER,
+    DM_CONTROL_TYPE,
+    DM_CONTROL_DEBEZIUM, /* "__op" of a flattened event */
+    DM_CONTROL_DELETED,  /* "__deleted" of one, which may stand beside another */
+};
 
 /* Which control column a name is; any case of letters. */
 enum dm_change_control dm_change_control_of(const char *name, size_t n);
 /* UPDATE (an upsert) or DELETE; 0: no such kind of change. */
 enum dm_op dm_change_op(enum dm_change_control control, const char *text, size_t n);
+/* What "__deleted" makes of it; `told`: another column said `op`. 0: it is neither true nor false, or says otherwise. */
+enum dm_op dm_change_deleted(enum dm_op op, bool told, const char *text, size_t n);
 
 /* What a field asks of its values; several at once. */
 enum { DM_FIELD_KEY = 1, DM_FIELD_VERSION = 2, DM_FIELD_REQUIRED = 4, DM_FIELD_RULE = 8 };
@@ -37,6 +46,7 @@ struct dm_change_row {
     struct dm_change_cell *cells;
     enum dm_change_control control_kind;
     struct dm_change_cell control;
+    struct dm_change_cell deleted; /* "__deleted" */
     uint64_t line;
     /* Appends the row as JSON text, for the quarantine. */
     enum dm_status (*write_raw)(void *ctx, struct dm_buffer *out, struct dm_error *err);
@@ -54,7 +64,7 @@ void dm_change_row_release(struct dm_change_row *r);
 static inline void dm_change_row_clear(struct dm_change_row *r)
 {
     memset(r->cells, 0, r->schema->n_fields * sizeof *r->cells);
-    r->control.kind = DM_CELL_ABSENT;
+    r->control.kind = r->deleted.kind = DM_CELL_ABSENT;
 }
 
 enum dm_status dm_change_row_add(struct dm_change_row *r, struct dm_batch *batch,

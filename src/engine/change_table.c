@@ -35,6 +35,7 @@ struct table {
     int *sources;              /* per field: column of the result, -1: none */
     enum dm_table_mode *modes; /* per field */
     int control;               /* column of the result, -1: none */
+    int deleted;               /* "__deleted"; -1: none */
     duckdb_data_chunk chunk;
     size_t at, size; /* in the chunk: rows taken; rows there */
     uint64_t before; /* rows of the chunks before */
@@ -115,21 +116,28 @@ static bool is_null(const struct table *t, int column, size_t row)
 static enum dm_status find_ops(struct dm_change_reader *r, size_t from, size_t n, struct dm_error *err)
 {
     struct table *t = r->state;
+    const int columns[] = {t->control, t->deleted};
     memset(t->ops, DM_OP_UPDATE, n);
-    for (size_t i = 0; i < n && t->control >= 0; i++) {
-        if (is_null(t, t->control, from + i))
+    for (size_t k = 0; k < n * 2; k++) {
+        size_t i = k / 2; /* both columns of a row, one after the other */
+        int column = columns[k % 2];
+        bool told = column == t->deleted && t->control >= 0 && !is_null(t, t->control, from + i);
+        if (column < 0 || is_null(t, column, from + i))
             continue;
-        if (spell(t, t->control, from + i, false, err) != DM_OK)
+        if (spell(t, column, from + i, false, err) != DM_OK)
             return DM_FAIL;
         const char *text = t->text.len != 0 ? (const char *)t->text.data : "";
-        enum dm_op op = dm_change_op(t->columns.control, text, t->text.len);
+        enum dm_op op = column == t->deleted
+                            ? dm_change_deleted((enum dm_op)t->ops[i], told, text, t->text.len)
+                            : dm_change_op(t->columns.control, text, t->text.len);
         if (op != 0) {
             t->ops[i] = (uint8_t)op;
             continue;
         }
         char shown[128], message[192];
-        (void)snprintf(message, sizeof message, "%s is no kind of change",
-                       dm_value_show(text, t->text.len, shown, sizeof shown));
+        (void)snprintf(message, sizeof message, "%s is no kind of change%s",
+                       dm_value_show(text, t->text.len, shown, sizeof shown),
+                       told ? " that the other column tells" : "");
         add_trouble(t, i, "unknown_change_type", NULL, message);
     }
     return DM_OK;
@@ -369,7 +377,7 @@ static enum dm_status take_columns(struct dm_change_reader *r, struct dm_error *
     for (size_t i = 0; i < n && i < t->file.n; i++)
         if (t->file.zoned[i])
             set_zoned(&t->types[i]);
-    t->control = -1;
+    t->control = t->deleted = -1;
     const struct dm_schema *schema = r->row.schema;
     t->sources = dm_xzalloc(schema->n_fields, sizeof *t->sources);
     t->modes = dm_xzalloc(schema->n_fields, sizeof *t->modes);
@@ -378,6 +386,8 @@ static enum dm_status take_columns(struct dm_change_reader *r, struct dm_error *
         int field = t->columns.targets[i];
         if (field == DM_COLUMN_CONTROL)
             t->control = (int)i;
+        if (field == DM_COLUMN_DELETED)
+            t->deleted = (int)i;
         if (field < 0)
             continue;
         t->sources[field] = (int)i;

@@ -4,6 +4,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+
+#include "base/buffer.h"
+#include "base/file.h"
 
 const char *dm_http_header(const struct dm_http_request *r, const char *name)
 {
@@ -18,6 +22,47 @@ const char *dm_http_query(const struct dm_http_request *r, const char *name)
         MHD_YES)
         return NULL;
     return value != NULL ? value : "";
+}
+
+bool dm_http_query_is(const struct dm_http_request *r, const char *name)
+{
+    const char *value = dm_http_query(r, name);
+    return value != NULL && (value[0] == '\0' || strcmp(value, "1") == 0 || strcasecmp(value, "true") == 0);
+}
+
+static json_t *parse(const struct dm_buffer *bytes, struct dm_http_reply *reply)
+{
+    json_error_t where;
+    json_t *body = json_loadb((const char *)bytes->data, bytes->len, JSON_REJECT_DUPLICATES, &where);
+    if (body == NULL)
+        dm_http_refuse(reply, MHD_HTTP_BAD_REQUEST, "not_json", NULL,
+                       "the body is not JSON: line %d, column %d: %s", where.line, where.column, where.text);
+    return body;
+}
+
+json_t *dm_http_json(const struct dm_http_request *r, struct dm_http_reply *reply)
+{
+    const char *encoding = dm_http_header(r, MHD_HTTP_HEADER_CONTENT_ENCODING);
+    struct dm_error err = {0};
+    struct dm_buffer bytes;
+    json_t *body = NULL;
+    if (encoding != NULL && strcasecmp(encoding, "identity") != 0) {
+        dm_http_refuse(reply, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "unknown_content_encoding", "send it as it is",
+                       "Content-Encoding \"%.100s\" is not for this request", encoding);
+        return NULL;
+    }
+    if (r->body_bytes > DM_HTTP_JSON_MAX) {
+        dm_http_refuse(reply, MHD_HTTP_CONTENT_TOO_LARGE, "body_too_large", NULL,
+                       "the body is larger than %zu bytes", DM_HTTP_JSON_MAX);
+        return NULL;
+    }
+    dm_buffer_init(&bytes, DM_HTTP_JSON_MAX + 1);
+    if (dm_file_read(r->body_path, &bytes, &err) != DM_OK)
+        dm_http_refuse_error(reply, &err);
+    else
+        body = parse(&bytes, reply);
+    dm_buffer_release(&bytes);
+    return body;
 }
 
 static json_t *text_or_null(const char *text)
@@ -41,7 +86,12 @@ void dm_http_refuse(struct dm_http_reply *reply, unsigned status, const char *co
     (void)json_object_set_new(error, "code", json_string(code));
     (void)json_object_set_new(error, "message", text_or_null(message));
     (void)json_object_set_new(error, "hint", text_or_null(hint));
+    const char *title = MHD_get_reason_phrase_for(status);
     reply->body = json_object();
+    (void)json_object_set_new(reply->body, "title", json_string(title != NULL ? title : code));
+    (void)json_object_set_new(reply->body, "status", json_integer(status));
+    (void)json_object_set_new(reply->body, "detail", text_or_null(message));
+    (void)json_object_set_new(reply->body, "hint", text_or_null(hint));
     (void)json_object_set_new(reply->body, "error", error);
 }
 

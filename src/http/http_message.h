@@ -27,7 +27,7 @@ struct dm_http_request {
 
 struct dm_http_reply {
     unsigned status;
-    json_t *body;            /* owned */
+    json_t *body;            /* owned; NULL: none (204) */
     const char *retry_after; /* seconds; NULL: left out */
 };
 
@@ -35,7 +35,14 @@ const char *dm_http_header(const struct dm_http_request *r, const char *name); /
 const char *dm_http_query(const struct dm_http_request *r,
                           const char *name); /* NULL: not given; "" without a value */
 
-/* Fills in {"error": {"code", "message", "hint"}}. `hint` may be NULL or empty. */
+/* The body as JSON, a new reference; NULL: it is none, and the reply says why. At most DM_HTTP_JSON_MAX bytes. */
+#define DM_HTTP_JSON_MAX ((size_t)64 << 20)
+json_t *dm_http_json(const struct dm_http_request *r, struct dm_http_reply *reply);
+/* "?name", "?name=1", "?name=true". */
+bool dm_http_query_is(const struct dm_http_request *r, const char *name);
+
+/* Fills in {"title", "status", "detail", "hint", "error": {"code", "message", "hint"}}: the documented form of a problem, and the push API's. `hint` may be
+ * NULL or empty. */
 void dm_http_refuse(struct dm_http_reply *reply, unsigned status, const char *code, const char *hint,
                     const char *fmt, ...) DM_PRINTF(5, 6);
 /* The same from an error; the status by its class: 400 CONFIG, 409 CONFLICT, 422 DATA, 503 TRANSIENT, 500 others. */

@@ -73,11 +73,6 @@ static bool encoding_of(const struct dm_http_request *r, const char **suffix, st
     return false;
 }
 
-static bool is_true(const char *value)
-{
-    return value != NULL && (value[0] == '\0' || strcmp(value, "1") == 0 || strcasecmp(value, "true") == 0);
-}
-
 static bool fill_options(const struct dm_http_request *r, struct dm_intake_job *job,
                          struct dm_http_reply *reply)
 {
@@ -89,8 +84,8 @@ static bool fill_options(const struct dm_http_request *r, struct dm_intake_job *
     }
     job->options.delimiter = delimiter != NULL ? delimiter[0] : '\0';
     job->options.null_text = dm_http_query(r, "null");
-    job->options.strict_columns = is_true(dm_http_query(r, "strict_columns"));
-    job->dry_run = is_true(dm_http_query(r, "dry_run"));
+    job->options.strict_columns = dm_http_query_is(r, "strict_columns");
+    job->dry_run = dm_http_query_is(r, "dry_run");
     const char *key = dm_http_header(r, "Idempotency-Key");
     if (key != NULL && (key[0] == '\0' || strlen(key) > longest_key)) {
         dm_http_refuse(reply, MHD_HTTP_BAD_REQUEST, "bad_request", "a UUID is a good one",

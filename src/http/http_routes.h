@@ -19,4 +19,21 @@ const struct dm_http_route *dm_http_route_find(const char *method, const char *p
 void dm_http_push(struct dm_http_request *r, struct dm_http_reply *reply);
 void dm_http_health(struct dm_http_request *r, struct dm_http_reply *reply);
 
+/* http_schemas.c: relational schemas and their descriptors. */
+void dm_http_schemas(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_schema(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_schema_create(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_schema_replace(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_schema_delete(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_descriptors(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_descriptor(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_descriptor_create(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_descriptor_replace(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_descriptor_delete(struct dm_http_request *r, struct dm_http_reply *reply);
+
+/* http_work_orders.c: record deletes. */
+void dm_http_work_orders(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_work_order(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_work_order_create(struct dm_http_request *r, struct dm_http_reply *reply);
+
 #endif

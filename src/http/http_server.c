@@ -138,7 +138,7 @@ static void begin(struct dm_http_server *s, struct exchange *x)
                            "%s is not a method of %s", x->request.method, x->request.path);
         else
             dm_http_refuse(&x->reply, MHD_HTTP_NOT_FOUND, "not_found",
-                           "changes are pushed with POST /v1/datasets/{name}/changes",
+                           "changes are pushed with POST /v1/datasets/{name}/changes; docs/http.md lists all",
                            "there is nothing at %s", x->request.path);
         return;
     }
@@ -149,18 +149,28 @@ static void begin(struct dm_http_server *s, struct exchange *x)
         open_body(s, x);
 }
 
-static enum MHD_Result send_reply(struct exchange *x)
+/* A line, or nothing for a reply without a body; malloc'ed. */
+static char *reply_text(const struct exchange *x)
 {
+    if (x->reply.body == NULL)
+        return dm_xstrdup("");
     char *text = json_dumps(x->reply.body, JSON_COMPACT);
     char *line = dm_xasprintf("%s\n", text != NULL ? text : "{}");
     free(text);
+    return line;
+}
+
+static enum MHD_Result send_reply(struct exchange *x)
+{
+    char *line = reply_text(x);
     struct MHD_Response *r =
         MHD_create_response_from_buffer(strlen(line), line, MHD_RESPMEM_MUST_FREE); /* frees `line` */
     if (r == NULL) {
         free(line);
         return MHD_NO;
     }
-    (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+    if (x->reply.body != NULL)
+        (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
     if (x->reply.retry_after != NULL)
         (void)MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, x->reply.retry_after);
     if (x->reply.status == MHD_HTTP_UNAUTHORIZED)

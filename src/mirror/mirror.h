@@ -36,7 +36,8 @@ enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mir
 struct dm_dataset_status {
     char *dataset; /* "shop.orders" */
     char *source;  /* "": declared by people */
-    char *state;   /* waiting, copying, streaming, append-only, stopped, refused, dropped; declared */
+    char *
+        state; /* waiting, copying, streaming, append-only, stopped, refused, dropped; declared, incomplete */
     char *reason;  /* why stopped or refused, with the remedy; NULL otherwise */
     uint64_t rows; /* live rows */
     uint64_t received, inserted, updated, deleted, truncated, quarantined; /* since the dataset was made */
@@ -44,6 +45,8 @@ struct dm_dataset_status {
     uint64_t suppressed_keys; /* kept out by order (delete) … */
     uint64_t suppressed;      /* … and the upserts of them that were left out */
     uint64_t files, deleted_in_files, bytes;
+    int64_t
+        lag_us; /* how old the oldest change is that the source has and the dataset has not; 0: none; -1: unknown */
 };
 struct dm_source_status {
     char *name;

@@ -59,7 +59,9 @@ struct pipeline {
     _Atomic dm_position committed;
     atomic_int_fast64_t commit_time_us; /* source commit time of the last published transaction */
     atomic_uint_fast64_t changes;       /* published rows since the start */
-    atomic_uint units_pending;          /* pushed, not yet applied */
+    atomic_uint units_pending;          /* pushed, not yet applied … */
+    atomic_int_fast64_t
+        waiting_since_us;    /* … of whose changes the oldest are as old as this source commit time */
     atomic_bool lake_wanted; /* the stream thread found the lake busy: a moment for it between two commits */
     pthread_mutex_t failure_mutex;
     struct dm_error failure; /* class set: the commit thread failed */
@@ -143,6 +145,8 @@ static enum dm_status commit_units(void *ctx, struct dm_error *err)
         } else {
             p->changes_open += unit->rows;
         }
+        if (unit->commit_time_us != 0) /* what waits behind it is younger */
+            p->waiting_since_us = unit->commit_time_us;
         dm_unit_free(unit);
         atomic_fetch_sub(&p->units_pending, 1);
         if (status != DM_OK) {
@@ -157,7 +161,8 @@ static enum dm_status commit_units(void *ctx, struct dm_error *err)
 static enum dm_status push_unit(void *ctx, struct dm_unit *unit, struct dm_error *err)
 {
     struct pipeline *p = ctx;
-    atomic_fetch_add(&p->units_pending, 1);
+    if (atomic_fetch_add(&p->units_pending, 1) == 0)
+        p->waiting_since_us = unit->waiting_since_us != 0 ? unit->waiting_since_us : dm_clock_wall_us();
     enum dm_status status = dm_queue_push_within(&p->queue, unit, keepalive_every_ms);
     while (status ==
            DM_TIMEOUT) { /* a commit takes long (an index is built): the server must not take us for dead */
@@ -443,10 +448,11 @@ static enum dm_status write_health(struct pipeline *p, const char *state, const 
                                    struct dm_error *err)
 {
     uint64_t lag_bytes = p->stream != NULL ? p->type->stream_lag(p->stream, p->committed) : 0;
-    int64_t last = p->commit_time_us;
-    bool behind =
-        p->units_pending > 0 || (p->collector != NULL && dm_collector_position(p->collector) > p->committed);
-    int64_t lag_us = behind && last != 0 ? dm_clock_wall_us() - last : 0;
+    /* The age of the oldest change that is known and not in the lake: time without changes is no lag. */
+    int64_t since = p->units_pending > 0   ? p->waiting_since_us
+                    : p->collector != NULL ? dm_collector_waiting_since(p->collector)
+                                           : 0;
+    int64_t lag_us = since != 0 ? dm_clock_wall_us() - since : 0;
     return dm_state_put_health(dm_lake_sqlite(p->m->lake), p->config->name, p->type->name, state, error,
                                lag_bytes, lag_us, err);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "lake/lake.h"
 #include "mirror/capture/catalog_side.h"
@@ -9,6 +10,7 @@
 #include "mirror/mirror.h"
 #include "mirror/state.h"
 #include "mirror/hygiene/suppression.h"
+#include "registry/registry.h"
 
 static char *text(sqlite3_stmt *st, int i)
 {
@@ -64,6 +66,51 @@ static enum dm_status read_files(struct dm_lake *lake, struct dm_dataset_status 
     return DM_OK;
 }
 
+/* A source tells where it stands every second, unless a long commit or a full queue keeps it from that: then what it said last may have changed at once. */
+static int64_t lag_now(const struct dm_source_status *s)
+{
+    enum { fresh_us = 3 * 1000 * 1000 };
+    int64_t age = dm_clock_wall_us() - s->updated_us;
+    return s->lag_us + (age > fresh_us ? age : 0);
+}
+
+/* A source that fills the dataset; `name` is "sales.orders". */
+static bool fills(const struct dm_config *config, const struct dm_source_status *s,
+                  const struct dm_dataset_state *d, const char *name)
+{
+    if (d->source[0] != '\0')
+        return strcmp(d->source, s->name) == 0;
+    for (size_t i = 0; i < config->n_sources; i++) {
+        const struct dm_source_config *c = &config->sources[i];
+        if (strcmp(c->name, s->name) != 0 || c->dataset == NULL)
+            continue;
+        char *full = dm_relational_schema_name(c->dataset);
+        bool same = strcmp(full, name) == 0;
+        free(full);
+        return same;
+    }
+    return false;
+}
+
+/* All datasets of a source move together. What comes by requests and commands is there when it is answered. */
+static int64_t dataset_lag(const struct dm_config *config, const struct dm_status_report *report,
+                           const struct dm_dataset_state *d, const char *name)
+{
+    int64_t lag = d->source[0] != '\0' ? -1 : 0;
+    bool follows = strcmp(d->state, "streaming") == 0 || strcmp(d->state, "append-only") == 0 ||
+                   strcmp(d->state, "declared") == 0;
+    for (size_t i = 0; i < report->n_sources; i++) {
+        const struct dm_source_status *s = &report->sources[i];
+        if (!fills(config, s, d, name))
+            continue;
+        if (!report->running || !follows || strcmp(s->state, "running") != 0)
+            return -1;
+        int64_t now = lag_now(s);
+        lag = now > lag ? now : lag;
+    }
+    return lag;
+}
+
 static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db, struct dm_status_report *out,
                                     struct dm_error *err)
 {
@@ -97,6 +144,7 @@ static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db,
             .noop_deletes = s->noop_deletes,
             .suppressed = s->suppressed,
         };
+        d->lag_us = dataset_lag(config, out, s, d->dataset);
         struct dm_suppressed *keys = dm_suppression_of(suppression, s->id);
         d->suppressed_keys = dm_suppressed_count(keys);
         dm_suppressed_unref(keys);
@@ -106,6 +154,30 @@ static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db,
     dm_lake_close(lake);
     dm_dataset_states_release(&states);
     return status;
+}
+
+/* Schemas whose dataset cannot be made yet. */
+static enum dm_status read_incomplete(sqlite3 *db, struct dm_status_report *out, struct dm_error *err)
+{
+    struct dm_relational_schemas all = {0};
+    if (dm_registry_list(db, &all, err) != DM_OK)
+        return DM_FAIL;
+    out->datasets = dm_xrealloc(out->datasets, out->n_datasets + all.n + 1, sizeof *out->datasets);
+    for (size_t i = 0; i < all.n; i++) {
+        char missing[DM_MISSING_MAX];
+        if (dm_relational_schema_is_complete(all.items[i]))
+            continue;
+        out->datasets[out->n_datasets++] = (struct dm_dataset_status){
+            .dataset = dm_xstrdup(all.items[i]->name),
+            .source = dm_xstrdup(""),
+            .state = dm_xstrdup("incomplete"),
+            .lag_us = -1,
+            .reason = dm_xasprintf("its schema still needs %s",
+                                   dm_relational_schema_missing(all.items[i], missing)),
+        };
+    }
+    dm_relational_schemas_release(&all);
+    return DM_OK;
 }
 
 enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status_report *out,
@@ -121,6 +193,8 @@ enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status
         status = read_sources(db, out->running, out, err);
     if (status == DM_OK)
         status = read_datasets(config, db, out, err);
+    if (status == DM_OK)
+        status = read_incomplete(db, out, err);
     (void)sqlite3_close(db);
     if (status != DM_OK)
         dm_status_report_release(out);

@@ -257,6 +257,8 @@ static uint64_t hash_definition(const char *dataset, const struct dm_table *tabl
         char *target = dataset_of(r, fk->target_schema, fk->target_table);
         hash_text(&hash, fk->name);
         hash_text(&hash, target);
+        hash_bytes(&hash, &fk->mandatory, sizeof fk->mandatory);
+        hash_bytes(&hash, &fk->unique, sizeof fk->unique);
         for (size_t k = 0; k < fk->n_columns; k++) {
             hash_text(&hash, fk->columns[k]);
             hash_text(&hash, fk->target_columns != NULL ? fk->target_columns[k] : NULL);

@@ -53,6 +53,22 @@ static char *relationship_name(const struct dm_foreign_key *fk, const struct dm_
     return name;
 }
 
+/* One child at most (1:…) when a unique constraint or the whole key says so; a parent at least (…:1) when the reference cannot be null. */
+static enum dm_cardinality cardinality_of(const struct dm_relational_schema *s,
+                                          const struct dm_foreign_key *fk, const struct dm_names *columns)
+{
+    bool one = s->key.n > 0, required = true;
+    for (size_t i = 0; i < s->key.n; i++)
+        one = one && dm_names_find(columns, s->key.items[i]) >= 0;
+    for (size_t i = 0; i < columns->n; i++)
+        required = required && s->columns[dm_relational_schema_find(s, columns->items[i])].required;
+    one = one || fk->unique;
+    required = required || fk->mandatory;
+    if (one)
+        return required ? DM_ONE_TO_ONE : DM_ONE_TO_ZERO;
+    return required ? DM_MANY_TO_ONE : DM_MANY_TO_ZERO;
+}
+
 static void take_foreign_keys(const struct dm_table *table, const struct naming *naming,
                               struct dm_relational_schema *s)
 {
@@ -72,7 +88,7 @@ static void take_foreign_keys(const struct dm_table *table, const struct naming 
                 if (fk->target_columns != NULL && fk->target_columns[k] != NULL)
                     dm_names_add(&r->target_columns, fk->target_columns[k]);
             }
-            r->cardinality = dm_relational_schema_cardinality(s, &r->columns);
+            r->cardinality = cardinality_of(s, fk, &r->columns);
         }
         free(target);
     }

@@ -1,5 +1,6 @@
 #include "registry/relational_schema.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,74 @@ void dm_relational_schema_split(const char *name, char **namespace, char **table
 bool dm_relational_schema_is_declared(const struct dm_relational_schema *s)
 {
     return strcmp(s->origin, DM_ORIGIN_DECLARED) == 0;
+}
+
+/* ---- descriptors that are still to come ---- */
+
+const char *dm_relational_schema_missing(const struct dm_relational_schema *s, char out[DM_MISSING_MAX])
+{
+    const char *const lacks[] = {s->key.n == 0 ? "primary key" : NULL, s->version == NULL ? "version" : NULL,
+                                 s->behavior == DM_BEHAVIOR_TIME_SERIES && s->timestamp == NULL ? "timestamp"
+                                                                                                : NULL};
+    size_t n = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < sizeof lacks / sizeof *lacks && dm_relational_schema_is_declared(s); i++)
+        if (lacks[i] != NULL)
+            n += (size_t)snprintf(out + n, DM_MISSING_MAX - n, "%s%s", n > 0 ? ", " : "", lacks[i]);
+    return out;
+}
+
+bool dm_relational_schema_is_complete(const struct dm_relational_schema *s)
+{
+    char missing[DM_MISSING_MAX];
+    return dm_relational_schema_missing(s, missing)[0] == '\0';
+}
+
+enum dm_status dm_relational_schema_incomplete(const struct dm_relational_schema *s, struct dm_error *err)
+{
+    char missing[DM_MISSING_MAX];
+    return dm_fail(
+        err, DM_ERROR_CONFIG,
+        "give it the descriptors (POST …/tenant/descriptors), or apply the whole schema: datamirror "
+        "schema apply FILE",
+        "the schema %s is incomplete, so it has no dataset yet: it still needs %s", s->name,
+        dm_relational_schema_missing(s, missing));
+}
+
+/* The name that the column goes on with. */
+static const char *name_now(const struct dm_relational_schema *s, const char *column)
+{
+    for (size_t i = 0; i < s->n_columns; i++)
+        if (s->columns[i].renamed_from != NULL && strcmp(s->columns[i].renamed_from, column) == 0)
+            return s->columns[i].name;
+    return column;
+}
+
+static struct dm_names names_now(const struct dm_relational_schema *s, const struct dm_names *columns)
+{
+    struct dm_names names = {0};
+    for (size_t i = 0; i < columns->n; i++)
+        dm_names_add(&names, name_now(s, columns->items[i]));
+    return names;
+}
+
+void dm_relational_schema_take_descriptors(struct dm_relational_schema *to,
+                                           const struct dm_relational_schema *from)
+{
+    to->key = names_now(to, &from->key);
+    to->version = from->version != NULL ? dm_xstrdup(name_now(to, from->version)) : NULL;
+    to->timestamp = from->timestamp != NULL ? dm_xstrdup(name_now(to, from->timestamp)) : NULL;
+    for (size_t i = 0; i < from->n_relationships; i++) {
+        const struct dm_relationship *r = &from->relationships[i];
+        struct dm_relationship *now = dm_relational_schema_relate(to, r->target);
+        dm_relationship_assign(now, r);
+        dm_names_release(&now->columns);
+        now->columns = names_now(to, &r->columns);
+        if (strcmp(r->target, from->name) != 0)
+            continue;
+        dm_names_release(&now->target_columns);
+        now->target_columns = names_now(to, &r->target_columns);
+    }
 }
 
 struct dm_relational_schema *dm_relational_schema_new(const char *name)
@@ -248,6 +317,7 @@ struct dm_relational_schema *dm_relational_schema_copy(const struct dm_relationa
         .settings = s->settings,
         .dropped = names_copy(&s->dropped),
         .partial = s->partial,
+        .draft = s->draft,
         .source_id = s->source_id,
         .created_us = s->created_us,
         .updated_us = s->updated_us,

@@ -95,6 +95,7 @@ struct dm_relational_schema {
         dropped; /* evolution: columns that may go, with their values; "*": any that is missing; not kept */
     bool
         partial; /* its form has no words for all of it (DDL, plain documented JSON): what it does not say stays as it is; not kept */
+    bool draft;  /* descriptors come one at a time: those that it lacks are no breach of a rule; not kept */
     uint64_t source_id; /* found in a source: the table's stable id there; 0: none */
     int64_t created_us, updated_us;
     char *file; /* where it was declared, for messages; NULL: unknown; not kept */
@@ -103,6 +104,16 @@ struct dm_relational_schema {
 
 #define DM_ORIGIN_DECLARED "declared"
 bool dm_relational_schema_is_declared(const struct dm_relational_schema *s);
+/* The descriptors that a declared schema needs and does not have yet: "primary key, version"; "" when it is complete. A schema whose descriptors
+ * come one at a time (HTTP API) is kept without a dataset until it has them all. */
+enum { DM_MISSING_MAX = 40 };
+const char *dm_relational_schema_missing(const struct dm_relational_schema *s, char out[DM_MISSING_MAX]);
+bool dm_relational_schema_is_complete(const struct dm_relational_schema *s);
+/* CONFIG error that says what the incomplete schema lacks, and how to give it. Returns DM_FAIL. */
+enum dm_status dm_relational_schema_incomplete(const struct dm_relational_schema *s, struct dm_error *err);
+/* Key, version, timestamp and relationships of `from`, under the names that renamed columns have in `to`, which has none of its own. */
+void dm_relational_schema_take_descriptors(struct dm_relational_schema *to,
+                                           const struct dm_relational_schema *from);
 
 /* "orders" → "default.orders", "sales.orders" stays; malloc'ed. All names in the registry are in this form. */
 char *dm_relational_schema_name(const char *name);

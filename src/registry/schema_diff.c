@@ -436,6 +436,9 @@ void dm_schema_diff(const struct dm_relational_schema *from, const struct dm_rel
     diff_settings(&from->settings, &to->settings, out);
     if (!same_text(from->title, to->title) || !same_text(from->description, to->description))
         (void)add(out, DM_CHANGE_TEXT, "title or description");
+    /* Without a dataset there is nothing to lose. */
+    for (size_t i = 0; i < out->n && !dm_relational_schema_is_complete(from); i++)
+        out->items[i].verdict = DM_CHANGE_FREE;
 }
 
 void dm_schema_changes_release(struct dm_schema_changes *changes)

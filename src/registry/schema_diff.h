@@ -57,7 +57,7 @@ struct dm_schema_changes {
     struct dm_schema_change *items;
 };
 
-/* `from` NULL: a new schema. Both resolved (schema_rules.h). A column with renamed_from that `from` does not have, but whose new name it has, was renamed
+/* `from` NULL: a new schema; incomplete: it has no dataset, so all is free. Both resolved (schema_rules.h). A column with renamed_from that `from` does not have, but whose new name it has, was renamed
  * before: no change. */
 void dm_schema_diff(const struct dm_relational_schema *from, const struct dm_relational_schema *to,
                     struct dm_schema_changes *out);

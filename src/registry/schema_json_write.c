@@ -95,6 +95,21 @@ static void put_time(json_t *o, const char *key, int64_t us)
         json_object_set_new(o, key, json_integer(us));
 }
 
+/* The descriptors that it waits for. */
+static void put_missing(json_t *o, const struct dm_relational_schema *s)
+{
+    json_t *missing = json_array();
+    if (s->key.n == 0)
+        json_array_append_new(missing, json_string("xdm:descriptorPrimaryKey"));
+    if (s->version == NULL)
+        json_array_append_new(missing, json_string("xdm:descriptorVersion"));
+    if (s->timestamp == NULL && s->behavior == DM_BEHAVIOR_TIME_SERIES)
+        json_array_append_new(missing, json_string("xdm:descriptorTimestamp"));
+    if (!dm_relational_schema_is_complete(s))
+        json_object_set(o, "datamirror:missing", missing);
+    json_decref(missing);
+}
+
 /* What only we know of it. Settings are written even when there are none: a body without them leaves those that there are. */
 static void put_own(json_t *o, const struct dm_relational_schema *s)
 {
@@ -113,6 +128,7 @@ static void put_own(json_t *o, const struct dm_relational_schema *s)
             json_array_append_new(dropped, json_string(s->dropped.items[i]));
         json_object_set_new(o, "datamirror:dropColumns", dropped);
     }
+    put_missing(o, s);
     put_time(o, "datamirror:createdMicros", s->created_us);
     put_time(o, "datamirror:updatedMicros", s->updated_us);
     if (s->file != NULL) {

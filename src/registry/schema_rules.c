@@ -208,6 +208,8 @@ static enum dm_status root_column(const struct dm_relational_schema *s, const ch
 static enum dm_status check_key(const struct dm_relational_schema *s, struct dm_error *err)
 {
     char type[48];
+    if (s->key.n == 0 && s->draft)
+        return DM_OK;
     if (s->key.n == 0)
         return breach(s, 0, err, "name the column or columns that are unique and never null: key: [order_id]",
                       "there is no primary key");
@@ -253,6 +255,8 @@ static enum dm_status check_version(const struct dm_relational_schema *s, struct
 {
     char type[48];
     const struct dm_relational_column *c = NULL;
+    if (s->version == NULL && s->draft)
+        return DM_OK;
     if (s->version == NULL)
         return breach(
             s, 0, err,
@@ -284,6 +288,8 @@ static enum dm_status check_timestamp(const struct dm_relational_schema *s, stru
     if (!series)
         return breach(s, 0, err, "declare behavior: time-series, or leave the timestamp out",
                       "only a time-series schema has a timestamp, and this one is a record schema");
+    if (s->timestamp == NULL && s->draft)
+        return DM_OK;
     if (s->timestamp == NULL)
         return breach(s, 0, err, "name the column that says when the event happened: timestamp: event_time",
                       "a time-series schema needs a timestamp");
@@ -300,6 +306,8 @@ static enum dm_status check_timestamp(const struct dm_relational_schema *s, stru
         return breach(s, c->line, err,
                       "the timestamp is part of the key; choose another column as the version",
                       "column \"%.100s\" cannot be both the timestamp and the version", c->name);
+    if (s->key.n == 0 && s->draft)
+        return DM_OK;
     if (dm_names_find(&s->key, s->timestamp) < 0)
         return breach(s, c->line, err, "add it to the key",
                       "the primary key of a time-series schema must include its timestamp \"%.100s\"",
@@ -319,7 +327,8 @@ static enum dm_status check_settings(const struct dm_relational_schema *s, struc
     if (set->expire != NULL && !dm_period_parse(set->expire, &period))
         return breach(s, 0, err, "for example P3M (three months), P90D, P1Y, PT12H",
                       "expire is \"%.60s\", which is not an ISO-8601 period", set->expire);
-    if (set->expire != NULL && s->timestamp == NULL) {
+    bool later = s->draft && !dm_relational_schema_is_complete(s);
+    if (set->expire != NULL && s->timestamp == NULL && !later) {
         int at = s->version != NULL ? dm_relational_schema_find(s, s->version) : -1;
         bool timed = at >= 0 && (is_time(s->columns[at].type) || s->columns[at].type.id == DM_DATE);
         if (!timed)
@@ -425,6 +434,10 @@ static enum dm_status check_target(const struct dm_relational_schema *s, const s
                                    const struct dm_relational_schema *target, struct dm_error *err)
 {
     char here[48], there[48];
+    if (r->target_columns.n == 0)
+        return breach(s, r->line, err, "give that schema its primary key first, or name the columns there",
+                      "relationship \"%.100s\": %.100s has no primary key that it could point to", r->name,
+                      target->name);
     if (r->columns.n != r->target_columns.n)
         return breach(s, r->line, err, "name as many columns on both sides",
                       "relationship \"%.100s\": %zu columns here, but %zu in %.100s", r->name, r->columns.n,
@@ -459,6 +472,10 @@ static enum dm_status check_enforced(const struct dm_relational_schema *s, const
                                      const struct dm_relational_schema *target, struct dm_error *err)
 {
     char here[48], there[48];
+    if (!dm_relational_schema_is_complete(target))
+        return breach(s, r->line, err, "give that schema its missing descriptors first",
+                      "relationship \"%.100s\": on_orphan needs a dataset, and %.100s has none yet", r->name,
+                      target->name);
     bool whole = r->target_columns.n == target->key.n;
     for (size_t i = 0; i < target->key.n && whole; i++)
         whole = dm_names_find(&r->target_columns, target->key.items[i]) >= 0;

@@ -58,6 +58,8 @@ static void foreign_key_copy(struct dm_foreign_key *to, const struct dm_foreign_
     to->name = dm_xstrdup(from->name);
     to->target_schema = dm_xstrdup(from->target_schema);
     to->target_table = dm_xstrdup(from->target_table);
+    to->mandatory = from->mandatory;
+    to->unique = from->unique;
     to->n_columns = from->n_columns;
     to->columns = dm_xzalloc(from->n_columns, sizeof *to->columns);
     to->target_columns = dm_xzalloc(from->n_columns, sizeof *to->target_columns);

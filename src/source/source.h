@@ -28,6 +28,8 @@ struct dm_foreign_key {
     char *target_schema;
     char *target_table;
     char **target_columns; /* n_columns names in the target */
+    bool mandatory;        /* none of its columns may be null there */
+    bool unique;           /* a unique constraint there lets no two rows refer to the same */
 };
 
 /* One source table as it is now. */

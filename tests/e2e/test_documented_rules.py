@@ -2,14 +2,52 @@
 
 What a rule needs in depth is tested beside its feature; here each stands once, in a few lines.
 """
+# Each decision ("→") of the list of documented rules, in its order, and the test that would fail without it (test_rule_ left out):
+#
+# | → | test |
+# |---|---|
+# | for log sources the position is the version | a_mirrored_table_has_the_position_as_its_version, the_position_is_the_version_of_a_log_source |
+# | (key, version, timestamp: mandatory, required, typed) | key_and_version_are_mandatory_…, key_fields_are_root_level_…, a_column_cannot_be_both_…, the_version_is_required_…, the_timestamp_is_… |
+# | version: ties, tombstones, absent-row deletes | the_highest_version_wins_…, of_equal_versions_…, a_delete_of_an_unknown_key_…, versions_are_integers_dates_and_times |
+# | time-series datasets are partitioned by day of the timestamp | time_series_datasets_are_partitioned_by_day |
+# | evolution: rename, drop, widen; refuse what would lose data | evolution_adds_renames_drops_and_widens_…, a_new_key_is_checked_against_the_rows_first |
+# | … and can back-fill a column in place | a_column_is_back_filled_in_place, a_back_fill_undoes_no_newer_change |
+# | union: refuse it, in the API too | union_is_refused, union_is_refused_in_the_api_too |
+# | other values of the control column: quarantined | other_change_types_are_quarantined |
+# | complete rows by default; ignore_null_updates | rows_are_complete_unless_null_updates_are_ignored |
+# | bad rows: quarantine, plus one-command replay | a_bad_row_is_quarantined_…, bad_rows_have_a_reason_each, quarantined_rows_are_replayed_by_one_command |
+# | several sources feed one dataset, by version | several_sources_feed_one_dataset_by_version |
+# | relationships: discovered, and declared by hand | relationships_are_discovered_…, relationships_are_declared_by_hand_…, relationships_take_a_candidate_key, cardinality_is_found_in_not_null_… |
+# | … checked: orphans, violations, at one point | cardinality_is_informational_unless_asked_otherwise, relationships_are_checked_at_one_commit |
+# | … junctions, and the many-to-many view | a_table_whose_key_is_two_foreign_keys_is_a_junction |
+# | ways in: PostgreSQL, SQLite, files, HTTP push | postgres_is_a_way_in, the_position_is_the_version_…, several_sources_feed_…, pushed_changes_obey_key_and_version |
+# | ways in: flattened changes, as Kafka connectors leave them | kafka_style_flattened_changes_are_read_like_envelopes |
+# | ways in: Snowflake, Databricks, BigQuery, MySQL, Kafka | NONE: there are no such sources |
+# | ways in: SQL, through the same key and version rules | results_of_sql_obey_key_version_and_quarantine |
+# | ways in: files and DDL, no limits of size and number | csv_json_and_parquet_are_the_same, uploads_may_be_larger_than_100_mb, ddl_may_have_more_than_200_tables_and_10_mb |
+# | 15 minutes, 20 %, 2 million: none of these limits | there_are_no_limits_of_rate_and_share, batches_need_no_minutes_…, two_million_changes_are_no_day |
+# | wire shapes: our HTTP API accepts the same bodies | the_api_accepts_the_documented_schema_and_descriptors, a_schema_without_key_or_version_has_no_dataset, the_documented_bodies_are_accepted, the_documented_ddl_is_imported |
+# | record delete: by key or predicate, with a preview | rows_are_deleted_by_key_or_predicate_with_a_preview, the_api_accepts_the_documented_work_order |
+# | … across related datasets when asked; suppressed for good | a_delete_reaches_related_datasets_only_when_asked, a_deleted_row_is_suppressed_for_good |
+# | … with a report of when the bytes are gone | a_report_says_when_the_bytes_are_gone |
+# | expiry: per dataset, for record datasets too | expiry_is_a_period_of_each_dataset_of_either_behavior |
+# | contradiction 1: check key uniqueness before a load | key_uniqueness_is_said_before_a_load |
+# | contradiction 2: true lag per dataset, live | the_lag_is_told_per_dataset_and_live |
+# | contradiction 3: control column accepted, stripped, said so | the_control_column_is_never_stored_and_said_so, change_request_type_is_u_or_d_… |
+# | contradiction 4: verify | source_and_mirror_can_be_compared |
+# | (what a user sees: editor, canvas, inventory, monitoring) | NONE: there is no browser UI; the list has no → there |
 import json
 import shutil
+import threading
+import time
 from datetime import datetime, timedelta, timezone
+from urllib.parse import quote
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
+from test_http_api import DESCRIPTORS, ORDERS, SCHEMAS, api, body, erased, filled, ids  # noqa: F401  (fixture)
 from test_http_push import order, pushed  # noqa: F401  (fixture)
 from test_relationships import FAMILY, SCHOOL, check, declared, only, shop  # noqa: F401  (fixtures)
 
@@ -64,6 +102,17 @@ def test_rule_a_table_whose_key_is_two_foreign_keys_is_a_junction(shop):  # noqa
     mirror.catch_up()
     assert {j["junction"] for j in check(mirror)["junctions"]} == {"shop.enrolments", "shop.follows"}
     assert mirror.query("select count(*) as n from shop.students__courses") == [{"n": 3}]
+
+
+def test_rule_cardinality_is_found_in_not_null_and_unique_constraints(shop):  # noqa: F811
+    """1 on the right: a child must have a parent; 0: it may. 1 on the left: at most one child a parent."""
+    columns = {"M:1": "not null", "M:0": "", "1:1": "not null unique", "1:0": "unique"}
+    shop.execute("create table parents (id integer primary key);" + ";".join(
+        f"create table c{i} (id integer primary key, p integer {words} references parents)" for i, words in enumerate(columns.values())))
+    mirror = shop.mirror()
+    mirror.catch_up()
+    found = {r["child"]: r["cardinality"] for r in check(mirror)["relationships"]}
+    assert found == {f"shop.c{i}": c for i, c in enumerate(columns)}
 
 
 # ---- rows that cannot be used ----
@@ -154,6 +203,24 @@ def test_rule_several_sources_feed_one_dataset_by_version(declared, folder):  # 
     assert state(declared) == [(1, 4, "west"), (2, 4, "east"), (3, 1, "command")]
 
 
+@pytest.mark.parametrize("kind", ["ndjson", "csv", "parquet"])
+def test_rule_kafka_style_flattened_changes_are_read_like_envelopes(declared, kind):  # noqa: F811
+    """Debezium's ExtractNewRecordState: __op and __deleted tell the kind, what else begins with __ is not the row's."""
+    items(declared)
+    rows = [{"id": 1, "v": 1, "name": "a", "__op": "c", "__deleted": "false", "__source_ts_ms": 5}, {"id": 2, "v": 1, "name": "b", "__op": "r", "__deleted": "false", "__source_ts_ms": 5},
+            {"id": 1, "v": 2, "name": "a", "__op": "d", "__deleted": "true", "__source_ts_ms": 6}, {"id": 3, "v": 1, "name": "c", "__op": "u", "__deleted": "true", "__source_ts_ms": 6}]
+    path = declared.folder / f"flat.{kind}"
+    if kind == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    elif kind == "csv":
+        path.write_text(",".join(rows[0]) + "\n" + "".join(",".join(map(str, r.values())) + "\n" for r in rows))
+    else:
+        path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    p = declared.run("ingest", "s.items", str(path), "--strict-columns", code=7)
+    assert state(declared) == [(2, 1, "b")] and "metadata" in p.stdout
+    assert [b["reason"] for b in declared.quarantine("s.items")] == ["unknown_change_type"]           # the two contradict each other
+
+
 # ---- the version ----
 
 def test_rule_the_highest_version_wins_whatever_the_order(declared):  # noqa: F811
@@ -213,6 +280,75 @@ def test_rule_there_are_no_limits_of_rate_and_share(declared):  # noqa: F811
     for v in range(1, 6):
         declared.ingest("s.items", [{"id": i, "v": v} for i in range(1000)])
     assert state(declared, "id", "v") == [(i, 5) for i in range(1000)]
+
+
+def test_rule_two_million_changes_are_no_day(declared):  # noqa: F811
+    items(declared)
+    for v in (1, 2):
+        declared.run("sql", f"insert into s.items select range as id, {v} as v from range(1100000)")
+    assert declared.mirror.query("select count(*) as n, sum(v) as v from s.items") == [{"n": 1_100_000, "v": 2_200_000}]
+
+
+def test_rule_batches_need_no_minutes_between_them_and_are_visible_at_once(pushed):  # noqa: F811
+    began = time.monotonic()
+    for v in range(1, 31):
+        assert pushed.push([order(i, v) for i in range(20)])[0] == 200
+        if v % 10 == 0:
+            assert set(pushed.orders().values()) == {("open", v)}
+    assert time.monotonic() - began < 60 and pushed.dataset_status("sales.orders")["lag_seconds"] == 0
+
+
+def test_rule_the_lag_is_told_per_dataset_and_live(shop):  # noqa: F811
+    """There, "real-time" is 15 minutes to 2 hours. Here: how old the oldest change is that waits; time without changes is none."""
+    shop.execute("create table a (id integer primary key); create table b (id integer primary key); insert into a values (1)")
+    mirror = shop.mirror()
+    mirror.write(f"  shop:\n    type: sqlite\n    path: {shop.path}\n", "commit_interval: 5s")
+    mirror.start()
+
+    def lags():
+        return {d["dataset"]: d["lag_seconds"] for d in mirror.status()["datasets"]}
+    mirror.until(lambda: lags() == {"shop.a": 0, "shop.b": 0}, "both to be caught up")
+    shop.execute("insert into a values (2)")
+    mirror.until(lambda: len(mirror.query("from shop.a")) == 2, "the first change")
+    time.sleep(2.5)
+    assert lags() == {"shop.a": 0, "shop.b": 0}
+    shop.execute("insert into a values (3)")
+    committed, seen = time.monotonic(), []
+    while len(mirror.query("from shop.a")) < 3:
+        seen.append(lags()["shop.a"])
+        assert seen[-1] < time.monotonic() - committed + 1.5, seen                       # never more than there is
+        time.sleep(0.3)
+    growing = [lag for lag in seen if lag > 0]
+    assert len(set(growing)) >= 2 and max(growing) > 1 and growing == sorted(growing), seen
+    mirror.until(lambda: lags() == {"shop.a": 0, "shop.b": 0}, "the lag to fall")
+    assert mirror.stop() == 0
+    assert lags() == {"shop.a": None, "shop.b": None}                                      # nobody knows any more
+
+
+def test_rule_source_and_mirror_can_be_compared(shop):  # noqa: F811
+    """No comparison exists there. Here `verify` compares content, not counts."""
+    shop.execute("create table t (id integer primary key, name text); insert into t values (1, 'a'), (2, 'b'), (3, 'c')")
+    mirror = shop.mirror()
+    mirror.catch_up()
+    mirror.start()
+    p = mirror.with_config("verify", "--json")
+    assert p.returncode == 0, p.stdout + p.stderr
+    mirror.stop()
+    path = list(mirror.lake.dataset("shop", "t").table.scan().plan_files())[0].file.file_path.removeprefix("file://")
+    rows = pyarrow.parquet.read_table(path)
+    wrong = pyarrow.array(["a", "B", "c"], rows.schema.field("name").type)
+    pyarrow.parquet.write_table(rows.set_column(rows.schema.get_field_index("name"), rows.schema.field("name"), wrong), path)
+    p = mirror.with_config("verify")
+    assert p.returncode == 1 and "2" in p.stdout, p.stdout + p.stderr
+
+
+def test_rule_postgres_is_a_way_in(database):
+    database.execute("create table t (id int primary key, name text); insert into t values (1, 'a'), (2, 'b')")
+    mirror = database.mirror()
+    mirror.catch_up()
+    database.execute("update t set name = 'c' where id = 1; delete from t where id = 2")
+    mirror.catch_up()
+    assert mirror.query("from shop.t") == [{"id": 1, "name": "c"}]
 
 
 def test_rule_uploads_may_be_larger_than_100_mb(declared):  # noqa: F811
@@ -351,6 +487,44 @@ def test_rule_evolution_adds_renames_drops_and_widens_with_data_and_refuses_what
     assert set(declared.rows("s.items")[0]) == {"id", "v", "title", "more"}
 
 
+def test_rule_a_column_is_back_filled_in_place(declared):  # noqa: F811
+    """Each row again with its own version: of equal versions the later arrival wins. Other columns, keys and versions stay."""
+    items(declared)
+    declared.ingest("s.items", [{"id": i, "v": i, "name": f"n{i}", "n": None if i == 2 else i} for i in range(1, 4)])
+    declared.apply(ITEMS.format(version="int64", more="").replace("n: int32", "n: int32, label: string"))
+    p = declared.run("sql", "INSERT INTO s.items SELECT * REPLACE (name || '-' || v AS label) FROM s.items")
+    assert "3 upserted" in p.stdout and "0 stale" in p.stdout
+    assert state(declared, "id", "v", "name", "n", "label") == [(1, 1, "n1", 1, "n1-1"), (2, 2, "n2", None, "n2-2"), (3, 3, "n3", 3, "n3-3")]
+    declared.run("sql", "INSERT INTO s.items SELECT * REPLACE (NULL AS label) FROM s.items WHERE id = 2")     # some rows; also back to null
+    assert state(declared, "id", "label") == [(1, "n1-1"), (2, None), (3, "n3-3")]
+    declared.ingest("s.items", [{"id": 1, "v": 2, "name": "new"}])                                             # and later changes win as ever
+    assert state(declared, "id", "v", "label") == [(1, 2, None), (2, 2, None), (3, 3, "n3-3")]
+
+
+def test_rule_a_back_fill_undoes_no_newer_change(pushed):  # noqa: F811
+    """Changes that come while the query runs have higher versions: the back-fill of those rows is stale."""
+    assert pushed.push([order(i, 1) for i in range(50)])[0] == 200
+    ending, last = threading.Event(), {}
+
+    def load():
+        v = 1
+        while not ending.is_set():
+            v += 1
+            assert pushed.push([order(i, v, "done") for i in range(25)])[0] == 200
+            last["v"] = v
+    t = threading.Thread(target=load)
+    t.start()
+    try:
+        for _ in range(3):
+            p = pushed.with_config("sql", "INSERT INTO sales.orders SELECT * REPLACE ('sent' AS status) FROM sales.orders")
+            assert p.returncode == 0, p.stderr
+    finally:
+        ending.set()
+        t.join(60)
+    rows = pushed.orders()
+    assert all(rows[i][1] == last["v"] for i in range(25)) and all(rows[i] == ("sent", 1) for i in range(25, 50))
+
+
 # ---- relational schemas ----
 
 def refuse(declared, text, *words):  # noqa: F811
@@ -463,3 +637,74 @@ def test_rule_the_documented_bodies_are_accepted(declared):  # noqa: F811
     declared.run("schema", "apply", "-", stdin=json.dumps([body, key, version]))
     declared.ingest("marketing.customers", [{"customer_id": "a", "updated_at": "2026-01-01T00:00:00Z"}, {"customer_id": "", "updated_at": "2026-01-01T00:00:00Z"}], code=7)
     assert declared.column("marketing.customers", "customer_id") == ["a"]
+
+
+# ---- the HTTP API: the documented bodies ----
+
+CUSTOMERS = {"title": "marketing.customers", "type": "object", "description": "…",
+             "definitions": {"customFields": {"type": "object", "properties": {
+                 "customer_id": {"title": "Customer ID", "type": "string", "minLength": 1}, "name": {"type": "string"},
+                 "email": {"type": "string", "format": "email", "minLength": 1}, "updated_at": {"type": "string", "format": "date-time"}},
+                 "required": ["customer_id", "updated_at"]}},
+             "allOf": [{"$ref": "#/definitions/customFields", "meta:xdmType": "object"}],
+             "meta:extends": ["https://ns.adobe.com/xdm/data/adhoc-v2"], "meta:behaviorType": "record"}
+
+
+def test_rule_the_api_accepts_the_documented_schema_and_descriptors(api):  # noqa: F811
+    s = api.ok("POST", SCHEMAS, CUSTOMERS, 201)
+    assert all(s[k] for k in ("$id", "meta:altId", "meta:resourceType", "meta:containerId")) and s["version"] == "1.0"
+    assert {k: v for k, v in s.items() if k in ("title", "type", "description", "allOf", "meta:extends", "meta:behaviorType")} == {
+        k: v for k, v in CUSTOMERS.items() if k != "definitions"}
+    key = api.ok("POST", DESCRIPTORS, {"@type": "xdm:descriptorPrimaryKey", "xdm:sourceSchema": s["$id"], "xdm:sourceProperty": ["/customer_id"]}, 201)
+    version = api.ok("POST", DESCRIPTORS, {"@type": "xdm:descriptorVersion", "xdm:sourceSchema": s["$id"], "xdm:sourceProperty": "/updated_at"}, 201)
+    events = api.create("web.events", ["who", "eventTime", "n"], "time-series", who="string", eventTime="time", n="long", customer_ref="string")
+    for kind, prop in (("PrimaryKey", ["/who", "/eventTime"]), ("Version", "/n"), ("Timestamp", "/eventTime")):
+        api.ok("POST", DESCRIPTORS, {"@type": f"xdm:descriptor{kind}", "xdm:sourceSchema": events["$id"], "xdm:sourceProperty": prop}, 201)
+    r = api.ok("POST", DESCRIPTORS, {
+        "@type": "xdm:descriptorRelationship", "xdm:sourceSchema": events["$id"], "xdm:sourceVersion": 1, "xdm:sourceProperty": "/customer_ref",
+        "xdm:destinationSchema": s["$id"], "xdm:destinationProperty": "/customer_id", "xdm:sourceToDestinationName": "CampaignToCustomer",
+        "xdm:destinationToSourceName": "CustomerToCampaign", "xdm:cardinality": "M:1"}, 201)
+    one = f"{DESCRIPTORS}/{quote(r['@id'], safe='')}"
+    assert api.ok("GET", one) == r and api.ok("GET", DESCRIPTORS)["_page"]["count"] == 6
+    assert api.ok("PUT", one, {**r, "xdm:cardinality": "M:0"}, 201)["xdm:cardinality"] == "M:0"
+    assert api.send("DELETE", one)[0] == 204 and {d["@id"] for d in api.ok("GET", DESCRIPTORS)["results"]} >= {key["@id"], version["@id"]}
+    assert api.push([{"customer_id": "a", "updated_at": "2026-01-01T00:00:00Z"}], dataset="marketing.customers")[1]["upserted"] == 1
+    assert api.push([{"who": "a", "eventTime": "2026-01-01T00:00:00Z", "n": 1}], dataset="web.events")[1]["upserted"] == 1
+
+
+def test_rule_union_is_refused_in_the_api_too(api):  # noqa: F811
+    for key in ("meta:immutableTags", "meta:tags", "tags"):
+        api.refused("POST", SCHEMAS, {**CUSTOMERS, key: ["union"]}, 400, "union", "marketing.customers")
+    api.ok("POST", SCHEMAS, CUSTOMERS, 201)
+    api.refused("PUT", f"{SCHEMAS}/marketing.customers", {**CUSTOMERS, "meta:immutableTags": ["union"]}, 400, "union")
+
+
+def test_rule_a_schema_without_key_or_version_has_no_dataset(api):  # noqa: F811
+    """Both descriptors are mandatory: until they are there, nothing can be ingested, and it is said what is missing."""
+    s = api.ok("POST", SCHEMAS, CUSTOMERS, 201)
+    row = {"customer_id": "a", "updated_at": "2026-01-01T00:00:00Z"}
+    assert "primary key, version" in api.push([row], dataset="marketing.customers")[1]["error"]["message"]
+    api.describe("PrimaryKey", s["$id"], ["/customer_id"])
+    assert "still needs version" in api.push([row], dataset="marketing.customers")[1]["error"]["message"]
+    api.describe("Version", s["$id"], "/updated_at")
+    assert api.push([row], dataset="marketing.customers")[0] == 200
+
+
+def test_rule_the_api_accepts_the_documented_work_order(api):  # noqa: F811
+    filled(api)
+    order = api.ok("POST", ORDERS, {"displayName": "Delete P1", "description": "as asked", "action": "delete_identity", "datasetId": "ALL",
+                                    "identities": [{"namespace": {"code": "email"}, "id": "p1@example.com"}]}, 201)
+    assert order["workorderId"] and order["status"] and order["createdAt"] and order["updatedAt"] and ids(api) == [0, 2, 3, 4, 5]
+    api.push([{"id": 1, "v": 9}], dataset="s.items")                            # it does not come back with the next refresh
+    assert ids(api) == [0, 2, 3, 4, 5] and erased(api, order)["erasedAt"]
+
+
+def test_rule_the_documented_ddl_is_imported(declared):  # noqa: F811
+    path = declared.folder / "orders.sql"
+    path.write_text("CREATE TABLE orders (order_id INT NOT NULL, product_id INT NOT NULL, order_date DATE NOT NULL,\n customer_id INT NOT NULL, "
+                    "quantity INT NOT NULL,\n order_status enum('PENDING','SHIPPED','DELIVERED','CANCELLED'), PRIMARY KEY(order_id, product_id));\n")
+    declared.run("schema", "apply", str(path), "--version", "order_date")
+    row = {"order_id": 1, "product_id": 2, "order_date": "2026-01-01", "customer_id": 3, "quantity": 4}
+    declared.ingest("default.orders", [{**row, "order_status": "SHIPPED"}, {**row, "order_id": 2, "order_status": "LOST"}], code=7)
+    assert [(r["order_id"], r["product_id"], r["order_status"]) for r in declared.rows("default.orders")] == [(1, 2, "SHIPPED")]
+    assert [b["reason"] for b in declared.quarantine("default.orders")] == ["not_allowed_value"]

@@ -38,6 +38,9 @@ class Pushed(Mirror):
         self.port = free_port()
         self.more = more
         super().__init__(folder, "")
+        self.declare_first()
+
+    def declare_first(self):
         (self.folder / "schema.yaml").write_text(SCHEMA)
         p = self.with_config("schema", "apply", str(self.folder / "schema.yaml"))
         assert p.returncode == 0, p.stdout + p.stderr
@@ -62,7 +65,8 @@ class Pushed(Mirror):
         try:
             c.request(method, path, body=body, headers={**({"Authorization": f"Bearer {token}"} if token else {}), **(headers or {})})
             r = c.getresponse()
-            return r.status, json.loads(r.read()), r.headers
+            text = r.read()
+            return r.status, json.loads(text) if text else None, r.headers
         finally:
             c.close()
 

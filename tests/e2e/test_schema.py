@@ -240,7 +240,7 @@ def test_mirrored_sqlite_tables_appear(folder):
     listed = schemas.list()
     assert listed["shop.orders"]["key"] == ["id", "line"] and listed["shop.orders"]["version"] == "(position)" and listed["shop.orders"]["origin"] == "shop"
     r = listed["shop.orders"]["relationships"][0]
-    assert (r["columns"], r["target"], r["target_columns"], r["cardinality"], r["discovered"]) == (["customer"], "shop.customers", ["id"], "M:0", True)
+    assert (r["columns"], r["target"], r["target_columns"], r["cardinality"], r["discovered"]) == (["customer"], "shop.customers", ["id"], "M:1", True)
     assert listed["shop.profiles"]["relationships"][0]["cardinality"] == "1:1"
     assert "(position)" in schemas.run("list").stdout
     # Only relationships and texts can be declared on top.
@@ -253,6 +253,52 @@ def test_mirrored_sqlite_tables_appear(folder):
     assert listed["shop.customers"]["columns"] == 3 and [r["name"] for r in listed["shop.customers"]["relationships"]] == ["twin"]
     assert "who buys" in schemas.run("show", "shop.customers").stdout
     db.close()
+
+
+CARDINALITIES = """create table p (id integer primary key, code int unique);
+create table many_must (id integer primary key, p integer not null references p (id));
+create table many_may (id integer primary key, p integer references p (id));
+create table one_must (id integer primary key, p integer not null unique references p (id));
+create table one_may (id integer primary key, p integer unique references p (id));
+create table one_by_index (id integer primary key, p integer not null references p (id), n int);
+create unique index one_by_index_p on one_by_index (p);
+create table partial_index (id integer primary key, p integer not null references p (id), n int);
+create unique index partial_index_p on partial_index (p) where n > 0;
+create table wider_index (id integer primary key, p integer not null references p (id), n int, unique (p, n));
+create table by_key (p integer references p (id), primary key (p));
+create table part_of_key (p integer references p (id), n int, primary key (p, n));
+create table pairs (a int, b int, primary key (a, b));
+create table two_must (id integer primary key, a int not null, b int not null, foreign key (a, b) references pairs (a, b));
+create table two_may (id integer primary key, a int not null, b int, foreign key (a, b) references pairs (a, b));
+create table two_one (id integer primary key, a int not null unique, b int not null, foreign key (a, b) references pairs (a, b));"""
+EXPECTED = {"many_must": "M:1", "many_may": "M:0", "one_must": "1:1", "one_may": "1:0", "one_by_index": "1:1", "partial_index": "M:1", "wider_index": "M:1",
+            "by_key": "1:1", "part_of_key": "M:1", "two_must": "M:1", "two_may": "M:0", "two_one": "1:1"}
+
+
+def cardinalities(schemas):
+    return {n.removeprefix("shop."): s["relationships"][0]["cardinality"] for n, s in schemas.list().items() if s["relationships"]}
+
+
+def test_cardinality_of_foreign_keys_sqlite(folder):
+    db = sqlite3.connect(folder / "shop.db", isolation_level=None)
+    db.executescript("pragma journal_mode=wal;" + CARDINALITIES)
+    mirror = Mirror(folder / "m", f"  shop:\n    type: sqlite\n    path: {folder}/shop.db\n", "commit_interval: 100ms")
+    mirror.catch_up()
+    assert cardinalities(Schemas(mirror)) == EXPECTED
+    db.execute("create unique index later on many_must (p)")
+    mirror.catch_up()
+    assert cardinalities(Schemas(mirror)) == {**EXPECTED, "many_must": "1:1"}
+    db.close()
+
+
+def test_cardinality_of_foreign_keys_postgres(database):
+    database.execute(CARDINALITIES)
+    mirror = database.mirror()
+    mirror.catch_up()
+    assert cardinalities(Schemas(mirror)) == EXPECTED
+    database.execute("alter table many_must alter p drop not null")
+    mirror.catch_up()
+    assert cardinalities(Schemas(mirror)) == {**EXPECTED, "many_must": "M:0"}
 
 
 def test_mirrored_postgres_tables_follow_their_source(database):

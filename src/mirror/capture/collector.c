@@ -70,6 +70,11 @@ dm_position dm_collector_position(const struct dm_collector *c)
     return c->position;
 }
 
+int64_t dm_collector_waiting_since(const struct dm_collector *c)
+{
+    return c->unit->waiting_since_us;
+}
+
 bool dm_collector_in_transaction(const struct dm_collector *c)
 {
     return c->open || c->current != NULL;
@@ -405,8 +410,11 @@ static enum dm_status on_begin(void *ctx, const struct dm_txn *txn, struct dm_er
 static void finish_txn(struct dm_collector *c, const struct dm_txn *txn)
 {
     c->txn = *txn;
-    if (c->unit_txn != UINT32_MAX)
+    if (c->unit_txn != UINT32_MAX) {
         c->unit->txns[c->unit_txn] = *txn;
+        if (c->unit->waiting_since_us == 0)
+            c->unit->waiting_since_us = txn->commit_time_us;
+    }
     c->unit_txn = UINT32_MAX;
     c->open = false;
     c->position = txn->position;

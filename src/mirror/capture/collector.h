@@ -40,6 +40,8 @@ enum dm_status dm_collector_close_unit(struct dm_collector *c, bool even_empty,
 /* Up to where everything has been delivered (complete transactions or idle). */
 dm_position dm_collector_position(const struct dm_collector *c);
 bool dm_collector_in_transaction(const struct dm_collector *c);
+/* Source commit time of the oldest transaction whose changes are gathered and not handed on yet; 0: there is none. */
+int64_t dm_collector_waiting_since(const struct dm_collector *c);
 
 /* From now on the target's changes are spooled (its copy starts). */
 void dm_collector_spool(struct dm_collector *c, struct dm_target *t);

@@ -78,7 +78,9 @@ struct dm_unit {
     dm_position
         position; /* of the last complete transaction, or idle position; 0: no source's position moves */
     int64_t commit_time_us; /* of the last complete transaction; 0: none in this unit */
-    int64_t started_us;     /* monotonic: when the first thing was put in; 0: empty */
+    int64_t
+        waiting_since_us; /* source commit time of its first transaction with changes; 0: none is complete */
+    int64_t started_us;   /* monotonic: when the first thing was put in; 0: empty */
     uint64_t rows;
 };
 

@@ -1,4 +1,5 @@
 /* Making, evolving and removing declared datasets: the plan of registry/schema_diff.h, carried out in one commit. */
+#include <inttypes.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,10 @@
 struct work {
     struct dm_relational_schema *schema; /* of `wanted` */
     struct dm_schema_changes plan;
-    bool mirrored; /* only its registry entry is ours */
-    bool is_new;   /* no dataset yet */
+    bool mirrored;   /* only its registry entry is ours */
+    bool incomplete; /* it still lacks descriptors: only a registry entry, too … */
+    bool undone;     /* … and the dataset that it had, which never had a row, goes */
+    bool is_new;     /* no dataset yet */
     bool reindex;
     bool recreate;            /* it never had a row, so even what evolution refuses is fine: made anew */
     struct dm_target *target; /* as it was; NULL: new or mirrored */
@@ -129,6 +132,53 @@ static enum dm_status never_had_rows(struct declare *d, const struct work *w, bo
     return status;
 }
 
+/* The division by day is for good: with another timestamp the dataset is made anew, which only one that never had a row can be. */
+static enum dm_status plan_division(struct declare *d, struct work *w, struct dm_error *err)
+{
+    for (size_t i = 0; i < w->plan.n && !w->recreate; i++) {
+        const struct dm_schema_change *c = &w->plan.items[i];
+        bool empty = false;
+        if (c->kind != DM_CHANGE_TIMESTAMP)
+            continue;
+        if (never_had_rows(d, w, &empty, err) != DM_OK)
+            return DM_FAIL;
+        if (!empty)
+            return dm_fail(err, DM_ERROR_CONFIG, c->hint, "%s: refused: %s: the dataset has had rows",
+                           w->schema->name, c->what);
+        w->recreate = w->reindex = true;
+    }
+    return DM_OK;
+}
+
+static enum dm_status check_not_referred_to(struct dm_mirror *m, const char *name, struct dm_error *err);
+
+/* A descriptor that the dataset stands on is taken out: fine as long as no row was stored by it. */
+static enum dm_status plan_undoing(struct declare *d, struct work *w, struct dm_error *err)
+{
+    char missing[DM_MISSING_MAX];
+    bool empty = false;
+    w->undone = true;
+    if (dm_declared_target(d->m, w->schema->name, &w->target, err) != DM_OK ||
+        never_had_rows(d, w, &empty, err) != DM_OK)
+        return DM_FAIL;
+    if (!empty)
+        return dm_fail(err, DM_ERROR_CONFLICT,
+                       "replace the descriptor (PUT) instead: the rows are checked against the new one",
+                       "%s: the dataset has rows, and they are kept by its %s", w->schema->name,
+                       dm_relational_schema_missing(w->schema, missing));
+    return check_not_referred_to(d->m, w->schema->name, err);
+}
+
+/* Nothing but the registry's entry. */
+static enum dm_status plan_incomplete(struct declare *d, struct work *w,
+                                      const struct dm_relational_schema *known, struct dm_error *err)
+{
+    w->incomplete = true;
+    if (known == NULL)
+        return check_new_name(d, w, err);
+    return dm_relational_schema_is_complete(known) ? plan_undoing(d, w, err) : DM_OK;
+}
+
 static enum dm_status plan_one(struct declare *d, struct work *w, struct dm_error *err)
 {
     const struct dm_relational_schema *known = dm_relational_schemas_find(&d->known, w->schema->name);
@@ -139,10 +189,11 @@ static enum dm_status plan_one(struct declare *d, struct work *w, struct dm_erro
     dm_schema_diff(known, w->schema, &w->plan);
     if (w->mirrored)
         return dm_schema_changes_refused(&w->plan, w->schema, err);
-    w->is_new = known == NULL;
-    if (w->is_new) {
-        if (check_new_name(d, w, err) != DM_OK)
-            return DM_FAIL;
+    if (!dm_relational_schema_is_complete(w->schema))
+        return plan_incomplete(d, w, known, err);
+    w->is_new = known == NULL || !dm_relational_schema_is_complete(known);
+    if (w->is_new) { /* and no row that a change could be refused for */
+        return check_new_name(d, w, err) == DM_OK ? plan_columns(w, err) : DM_FAIL;
     } else if (dm_declared_target(d->m, w->schema->name, &w->target, err) != DM_OK) {
         return DM_FAIL;
     }
@@ -155,12 +206,16 @@ static enum dm_status plan_one(struct declare *d, struct work *w, struct dm_erro
         w->recreate = true;
         w->reindex = true;
     }
-    return check_plan(d, w, err) == DM_OK ? plan_columns(w, err) : DM_FAIL;
+    if (check_plan(d, w, err) != DM_OK || plan_division(d, w, err) != DM_OK)
+        return DM_FAIL;
+    return plan_columns(w, err);
 }
 
 static enum dm_status plan(struct declare *d, struct dm_relational_schemas *wanted, struct dm_error *err)
 {
     if (dm_registry_list(dm_lake_sqlite(d->m->lake), &d->known, err) != DM_OK ||
+        (d->options->edit != NULL &&
+         d->options->edit(d->options->edit_ctx, &d->known, wanted, err) != DM_OK) ||
         dm_schemas_resolve(wanted, &d->known, err) != DM_OK ||
         dm_schemas_check(wanted, &d->known, err) != DM_OK)
         return DM_FAIL;
@@ -228,9 +283,27 @@ static enum dm_status create(struct dm_commit *commit, const struct work *w, str
                                    err);
 }
 
+static enum dm_status drop_all(struct dm_mirror *m, struct dm_commit *c, const struct dm_target *t,
+                               struct dm_error *err)
+{
+    char *history = dm_history_name(t);
+    char *tombstones = dm_tombstones_name(t);
+    bool had;
+    enum dm_status status = dm_commit_drop(c, t->state.namespace, t->state.name, err);
+    if (status == DM_OK)
+        status = drop_if_there(m, c, t->state.namespace, history, &had, err);
+    if (status == DM_OK)
+        status = drop_if_there(m, c, t->state.namespace, tombstones, &had, err);
+    free(history);
+    free(tombstones);
+    return status;
+}
+
 static enum dm_status stage(struct declare *d, struct dm_commit *commit, struct work *w, struct dm_error *err)
 {
-    if (w->mirrored)
+    if (w->undone)
+        return drop_all(d->m, commit, w->target, err);
+    if (w->mirrored || w->incomplete)
         return DM_OK;
     if (w->is_new)
         return create(commit, w, err);
@@ -241,6 +314,22 @@ static enum dm_status stage(struct declare *d, struct dm_commit *commit, struct 
     return w->columns != NULL ? dm_commit_set_schema(commit, w->namespace, w->name, w->columns, err) : DM_OK;
 }
 
+/* What belongs to a dataset that is dropped. */
+static enum dm_status remove_dataset(const struct dm_target *t, const char *name, struct sqlite3 *db,
+                                     struct dm_error *err)
+{
+    char *sql =
+        sqlite3_mprintf("DELETE FROM dm_dataset WHERE id=%u; DELETE FROM dm_quarantine WHERE dataset=%u;"
+                        " DELETE FROM dm_receipt WHERE dataset=%Q",
+                        t->state.id, t->state.id, name);
+    enum dm_status status = DM_OK;
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        status =
+            dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: removing %s: %s", name, sqlite3_errmsg(db));
+    sqlite3_free(sql);
+    return status;
+}
+
 static enum dm_status save(void *ctx, struct sqlite3 *db, struct dm_error *err)
 {
     struct declare *d = ctx;
@@ -249,6 +338,8 @@ static enum dm_status save(void *ctx, struct sqlite3 *db, struct dm_error *err)
         struct work *w = &d->work[i];
         if (w->plan.n > 0 || w->is_new)
             status = dm_registry_put(db, w->schema, err);
+        if (status == DM_OK && w->undone)
+            status = remove_dataset(w->target, w->schema->name, db, err);
         if (status != DM_OK || !w->is_new || w->mirrored)
             continue;
         struct dm_dataset_state state = {.source = (char[]){""},
@@ -340,8 +431,8 @@ enum dm_status dm_declare(struct dm_mirror *m, struct dm_relational_schemas *wan
 /* ---- removal ---- */
 
 struct removal {
-    const struct dm_target *target;
-    const char *name; /* "sales.orders" */
+    const struct dm_target *target; /* NULL: the schema is incomplete, there is no dataset */
+    const char *name;               /* "sales.orders" */
 };
 
 static enum dm_status remove_rows(void *ctx, struct sqlite3 *db, struct dm_error *err)
@@ -349,16 +440,7 @@ static enum dm_status remove_rows(void *ctx, struct sqlite3 *db, struct dm_error
     const struct removal *r = ctx;
     if (dm_registry_remove(db, r->name, err) != DM_OK)
         return DM_FAIL;
-    char *sql =
-        sqlite3_mprintf("DELETE FROM dm_dataset WHERE id=%u; DELETE FROM dm_quarantine WHERE dataset=%u;"
-                        " DELETE FROM dm_receipt WHERE dataset=%Q",
-                        r->target->state.id, r->target->state.id, r->name);
-    enum dm_status status = DM_OK;
-    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        status = dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: removing %s: %s", r->name,
-                         sqlite3_errmsg(db));
-    sqlite3_free(sql);
-    return status;
+    return r->target != NULL ? remove_dataset(r->target, r->name, db, err) : DM_OK;
 }
 
 static enum dm_status check_not_referred_to(struct dm_mirror *m, const char *name, struct dm_error *err)
@@ -376,31 +458,47 @@ static enum dm_status check_not_referred_to(struct dm_mirror *m, const char *nam
     return status;
 }
 
-static enum dm_status drop_all(struct dm_mirror *m, struct dm_commit *c, const struct dm_target *t,
-                               struct dm_error *err)
+static enum dm_status has_no_rows(struct dm_mirror *m, const struct dm_target *t, const char *name,
+                                  struct dm_error *err)
 {
-    char *history = dm_history_name(t);
-    char *tombstones = dm_tombstones_name(t);
-    bool had;
-    enum dm_status status = dm_commit_drop(c, t->state.namespace, t->state.name, err);
-    if (status == DM_OK)
-        status = drop_if_there(m, c, t->state.namespace, history, &had, err);
-    if (status == DM_OK)
-        status = drop_if_there(m, c, t->state.namespace, tombstones, &had, err);
-    free(history);
-    free(tombstones);
+    const struct dm_dataset *d = NULL;
+    if (dm_lake_dataset(m->lake, t->state.namespace, t->state.name, &d, err) != DM_OK)
+        return DM_FAIL;
+    if (d == NULL || d->live_rows == 0)
+        return DM_OK;
+    return dm_fail(err, DM_ERROR_CONFLICT, NULL, "the dataset of %s has %" PRIu64 " rows", name,
+                   d->live_rows);
+}
+
+/* An incomplete schema has no dataset to look after. */
+static enum dm_status is_entry_only(struct dm_mirror *m, const char *name, bool *out, struct dm_error *err)
+{
+    struct dm_relational_schema *s = NULL;
+    enum dm_status status = dm_registry_get(dm_lake_sqlite(m->lake), name, &s, err);
+    *out = s != NULL && !dm_relational_schema_is_complete(s);
+    dm_relational_schema_free(s);
     return status;
 }
 
-static enum dm_status undeclare(struct dm_mirror *m, const char *name, struct dm_error *err)
+static enum dm_status undeclare(struct dm_mirror *m, const char *name, bool keep_rows, struct dm_error *err)
 {
     struct dm_target *t = NULL;
     struct dm_commit *c = NULL;
-    enum dm_status status = dm_declared_target(m, name, &t, err);
+    bool entry_only = false;
+    enum dm_status status = is_entry_only(m, name, &entry_only, err);
+    if (status == DM_OK && entry_only) {
+        struct removal r = {.name = name};
+        status = check_not_referred_to(m, name, err);
+        return status == DM_OK ? remove_rows(&r, dm_lake_sqlite(m->lake), err) : status;
+    }
+    if (status == DM_OK)
+        status = dm_declared_target(m, name, &t, err);
     struct removal r = {.target = t, .name = name};
     struct dm_commit_summary summary = {.source = "schema", .position = "schema drop"};
     if (status == DM_OK)
         status = check_not_referred_to(m, name, err);
+    if (status == DM_OK && keep_rows)
+        status = has_no_rows(m, t, name, err);
     if (status == DM_OK)
         status = dm_keyindex_begin(m->index, err);
     if (status == DM_OK) {
@@ -424,11 +522,11 @@ static enum dm_status undeclare(struct dm_mirror *m, const char *name, struct dm
     return status;
 }
 
-enum dm_status dm_undeclare(struct dm_mirror *m, const char *name, struct dm_error *err)
+enum dm_status dm_undeclare(struct dm_mirror *m, const char *name, bool keep_rows, struct dm_error *err)
 {
     char *full = dm_declared_name(name);
     (void)pthread_mutex_lock(&m->lake_mutex);
-    enum dm_status status = undeclare(m, full, err);
+    enum dm_status status = undeclare(m, full, keep_rows, err);
     (void)pthread_mutex_unlock(&m->lake_mutex);
     free(full);
     return status;

@@ -102,6 +102,8 @@ enum dm_status dm_declared_target(struct dm_mirror *m, const char *name, struct 
     } else if (status == DM_OK && !declared(s)) {
         status = dm_fail(err, DM_ERROR_CONFIG, "change the rows there, or declare a dataset of another name",
                          "%s is mirrored from source %s, its changes come from there only", full, s->origin);
+    } else if (status == DM_OK && !dm_relational_schema_is_complete(s)) {
+        status = dm_relational_schema_incomplete(s, err);
     }
     if (status == DM_OK)
         status = read_state(m, full, t, err);
@@ -140,7 +142,7 @@ enum dm_status dm_declared_catch_up(struct dm_mirror *m, struct dm_error *err)
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < all.n && status == DM_OK; i++) {
         struct dm_target *t = NULL;
-        if (!declared(all.items[i]))
+        if (!declared(all.items[i]) || !dm_relational_schema_is_complete(all.items[i]))
             continue;
         status = dm_declared_target(m, all.items[i]->name, &t, err);
         if (status == DM_OK)

@@ -20,7 +20,7 @@ void dm_dataset_rules_free(struct dm_dataset_rules *rules); /* NULL is fine */
 /* "orders" → "default.orders"; malloc'ed. */
 char *dm_declared_name(const char *name);
 /* Loads the target of a declared dataset: schema from the lake, rules from the registry. CONFIG error when there is none of that name (with the nearest
- * name), or when it is a mirrored one. The caller frees it with dm_target_free. Lake mutex held. */
+ * name), when it is a mirrored one, or when its schema is still incomplete. The caller frees it with dm_target_free. Lake mutex held. */
 enum dm_status dm_declared_target(struct dm_mirror *m, const char *name, struct dm_target **out,
                                   struct dm_error *err) DM_MUST_USE;
 /* Whether the registry has a declared schema of that name. Lake mutex held. */
@@ -37,13 +37,18 @@ struct dm_declare_options {
         drop_columns; /* every column that a schema lacks may go with its values; else the schema has to name it */
     dm_declare_told told; /* may be NULL */
     void *ctx;
+    /* Fills `wanted`, which is empty, from what the registry has at that moment; under the lake mutex, so that nothing comes between. NULL: it is given. */
+    enum dm_status (*edit)(void *edit_ctx, const struct dm_relational_schemas *known,
+                           struct dm_relational_schemas *wanted, struct dm_error *err);
+    void *edit_ctx;
 };
-/* One commit: the schemas go into the registry, and their datasets are made or evolved. Resolves names and checks the rules (schema_rules.h), what would
+/* One commit: the schemas go into the registry, and their datasets are made or evolved. A draft that still lacks descriptors goes into the registry only. Resolves names and checks the rules (schema_rules.h), what would
  * lose data (schema_diff.h), and for changed descriptors the data itself (is the new key unique and never null?). A dataset that never had a
  * row may change in any way. All or nothing. Lake mutex NOT held. `wanted` is resolved in place. */
 enum dm_status dm_declare(struct dm_mirror *m, struct dm_relational_schemas *wanted,
                           const struct dm_declare_options *options, struct dm_error *err) DM_MUST_USE;
-/* Removes schema and dataset with all that belongs to it (files go with the sweep). */
-enum dm_status dm_undeclare(struct dm_mirror *m, const char *name, struct dm_error *err) DM_MUST_USE;
+/* Removes schema and dataset with all that belongs to it (files go with the sweep). `keep_rows`: CONFLICT error when the dataset has rows. */
+enum dm_status dm_undeclare(struct dm_mirror *m, const char *name, bool keep_rows,
+                            struct dm_error *err) DM_MUST_USE;
 
 #endif

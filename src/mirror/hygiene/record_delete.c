@@ -389,16 +389,35 @@ static enum dm_status fill_work_order(struct deletion *d, struct dm_error *err)
     return dm_work_order_next(dm_lake_sqlite(d->m->lake), &w->id, err);
 }
 
+/* One or several datasets; how many, or 0 when the order is not a good one. `roots` has room for all. */
+static size_t read_roots(const json_t *order, struct dm_delete_root *roots)
+{
+    const json_t *targets = json_object_get(order, "targets");
+    size_t n = targets != NULL ? json_array_size(targets) : 1;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *o = targets != NULL ? json_array_get(targets, i) : order;
+        roots[i] = (struct dm_delete_root){.dataset = text_of(o, "dataset"),
+                                           .keys = json_object_get(o, "keys"),
+                                           .where = text_of(o, "where")};
+        if (roots[i].dataset == NULL || (roots[i].keys == NULL) == (roots[i].where == NULL))
+            return 0;
+    }
+    return n;
+}
+
 static enum dm_status search(struct deletion *d, struct dm_error *err)
 {
-    struct dm_delete_wanted wanted = {.dataset = text_of(d->order, "dataset"),
-                                      .keys = json_object_get(d->order, "keys"),
-                                      .where = text_of(d->order, "where"),
+    struct dm_delete_root *roots =
+        dm_xzalloc(json_array_size(json_object_get(d->order, "targets")) + 1, sizeof *roots);
+    struct dm_delete_wanted wanted = {.n = read_roots(d->order, roots),
+                                      .roots = roots,
                                       .related = json_is_true(json_object_get(d->order, "related"))};
-    if (wanted.dataset == NULL || (wanted.keys == NULL) == (wanted.where == NULL))
-        return dm_fail(err, DM_ERROR_CONFIG, NULL,
-                       "an order of deletion names a dataset, and keys or a condition");
-    return dm_delete_search(d->m, &wanted, &d->hits, err);
+    enum dm_status status = wanted.n > 0
+                                ? dm_delete_search(d->m, &wanted, &d->hits, err)
+                                : dm_fail(err, DM_ERROR_CONFIG, NULL,
+                                          "an order of deletion names a dataset, and keys or a condition");
+    free(roots);
+    return status;
 }
 
 /* Under the lake mutex. *id: the order that was made; 0: a dry run. */
@@ -477,6 +496,10 @@ static enum dm_status run_delete(struct dm_mirror *m, const json_t *order, const
     (void)pthread_mutex_unlock(&m->lake_mutex);
     if (status != DM_OK || id == 0)
         return status;
+    if (json_is_true(json_object_get(order, "erase_later"))) {
+        m->erase_wanted = true;
+        return answer(m, id, result, err);
+    }
     /* From here on the rows are gone for readers; what fails now is taken up again. */
     struct dm_error why = {0};
     if ((fresh && dm_erase_run(m, id, hooks, &why) != DM_OK) || dm_erase_resume(m, hooks, &why) != DM_OK)
@@ -507,10 +530,11 @@ static enum dm_status save_removal(struct dm_mirror *m, struct dm_error *err)
 static enum dm_status unsuppress(struct dm_mirror *m, const json_t *order, json_t **result,
                                  struct dm_error *err)
 {
-    struct dm_delete_wanted wanted = {.dataset = text_of(order, "dataset"),
-                                      .keys = json_object_get(order, "keys")};
+    struct dm_delete_root root = {.dataset = text_of(order, "dataset"),
+                                  .keys = json_object_get(order, "keys")};
+    struct dm_delete_wanted wanted = {.n = 1, .roots = &root};
     struct deletion d = {.m = m, .order = order};
-    if (wanted.dataset == NULL || wanted.keys == NULL)
+    if (root.dataset == NULL || root.keys == NULL)
         return dm_fail(err, DM_ERROR_CONFIG, NULL, "name a dataset and keys");
     if (dm_delete_search_keys(m, &wanted, &d.hits, err) != DM_OK)
         return DM_FAIL;

@@ -2,6 +2,7 @@
  *
  *   delete      {"dataset": "shop.customers", "token": "<unique>", "keys": [["42"], …] | "where": "SQL condition",
  *                "related": true, "until_erased": true, "dry_run": true, "name": …, "description": …}     (all but dataset, token and one of keys, where optional)
+ *                or, for several datasets: "targets": [{"dataset": …, "keys": … | "where": …}, …]. "erase_later": the running mirror erases by itself
  *               → {"order": 7, "status": "applied", "datasets": [{"dataset", "via", "keys", "rows", "history_rows", …}], "references": [{"dataset",
  *                  "relationship", "rows"}], "notes": […], …}; a dry run: the same without "order"
  *   unsuppress  {"dataset": …, "keys": […]} → {"dataset": …, "keys": n, "unsuppressed": n}

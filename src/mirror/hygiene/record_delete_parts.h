@@ -16,6 +16,7 @@ struct dm_delete_node {
     bool viewed;            /* del.d<i> is there */
     bool tabled;            /* h<i> is there */
     size_t part;            /* + 1; 0: not hit so far */
+    bool root;              /* asked for, not found through a relationship */
     bool queued;
 };
 
@@ -39,8 +40,7 @@ enum dm_status dm_delete_take_key(void *ctx, size_t n, const char *const *values
                                   struct dm_error *err) DM_MUST_USE;
 /* Each key once, in the order of first appearance. */
 enum dm_status dm_delete_distinct(struct dm_batch **batch, struct dm_error *err) DM_MUST_USE;
-/* record_delete_related.c: everything that depends on the root's keys becomes part of the hits, or is counted as a reference. */
-enum dm_status dm_delete_find_related(struct dm_delete_search_state *s, struct dm_delete_node *root,
-                                      struct dm_error *err) DM_MUST_USE;
+/* record_delete_related.c: everything that depends on the roots' keys becomes part of the hits, or is counted as a reference. */
+enum dm_status dm_delete_find_related(struct dm_delete_search_state *s, struct dm_error *err) DM_MUST_USE;
 
 #endif

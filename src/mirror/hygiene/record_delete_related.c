@@ -207,6 +207,22 @@ static enum dm_status append_children(struct dm_delete_search_state *s, const st
     return status == DM_OK ? dm_buffer_append_byte(sql, ')', err) : status;
 }
 
+/* The same without those that are deleted themselves, since they were asked for, too. */
+static enum dm_status append_staying(struct dm_delete_search_state *s, const struct link *l,
+                                     struct dm_buffer *sql, struct dm_error *err)
+{
+    enum dm_status status = dm_buffer_printf(sql, err, " FROM (SELECT ");
+    if (status == DM_OK)
+        status = append_keys(l->child, "c.", sql, err);
+    if (status == DM_OK)
+        status = append_children(s, l, sql, err);
+    if (status == DM_OK)
+        status = dm_buffer_printf(sql, err, " EXCEPT SELECT ");
+    if (status == DM_OK)
+        status = append_keys(l->child, "", sql, err);
+    return status == DM_OK ? dm_buffer_printf(sql, err, " FROM main.h%zu)", index_of(s, l->child)) : status;
+}
+
 static enum dm_status take_count(void *ctx, size_t n, const char *const *values, struct dm_error *err)
 {
     (void)n;
@@ -225,7 +241,8 @@ static enum dm_status count_children(struct dm_delete_search_state *s, const str
     if (status == DM_OK)
         status = dm_buffer_printf(&sql, err, "SELECT count(*)");
     if (status == DM_OK)
-        status = append_children(s, l, &sql, err);
+        status = l->child->root && l->child->tabled ? append_staying(s, l, &sql, err)
+                                                    : append_children(s, l, &sql, err);
     if (status == DM_OK)
         status = dm_buffer_text(&sql) == NULL
                      ? dm_fail_memory(err, sql_max)
@@ -360,22 +377,43 @@ static enum dm_status read_table(struct dm_delete_search_state *s, struct dm_del
     return status == DM_OK ? dm_delete_distinct(&p->keys, err) : status;
 }
 
-enum dm_status dm_delete_find_related(struct dm_delete_search_state *s, struct dm_delete_node *root,
-                                      struct dm_error *err)
+/* Only then is there anything to follow. */
+static bool any_to_follow(const struct dm_delete_search_state *s)
 {
-    if (!any_relationship_to(s, root) || s->out->parts[root->part - 1].keys->rows == 0)
+    for (size_t i = 0; i < s->n; i++)
+        if (s->nodes[i].root && s->out->parts[s->nodes[i].part - 1].keys->rows > 0 &&
+            any_relationship_to(s, &s->nodes[i]))
+            return true;
+    return false;
+}
+
+static enum dm_status begin_at_roots(struct dm_delete_search_state *s, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < s->n && status == DM_OK; i++) {
+        struct dm_delete_node *n = &s->nodes[i];
+        if (!n->root || s->out->parts[n->part - 1].keys->rows == 0)
+            continue;
+        status = add_table(s, n, err);
+        if (status == DM_OK)
+            status = fill_table(s, n, err);
+        n->queued = true;
+    }
+    return status;
+}
+
+enum dm_status dm_delete_find_related(struct dm_delete_search_state *s, struct dm_error *err)
+{
+    if (!any_to_follow(s))
         return DM_OK;
     enum dm_status status = dm_sql_open(s->m->engine, &s->sql, err);
     if (status == DM_OK)
-        status = add_table(s, root, err);
-    if (status == DM_OK)
-        status = fill_table(s, root, err);
-    root->queued = true;
+        status = begin_at_roots(s, err);
     for (struct dm_delete_node *n; status == DM_OK && (n = next_queued(s)) != NULL;) {
         n->queued = false;
         status = follow_all(s, n, err);
     }
-    for (size_t i = 0; i < s->n && status == DM_OK; i++) /* the root may have got more, too */
+    for (size_t i = 0; i < s->n && status == DM_OK; i++) /* a root may have got more, too */
         if (s->nodes[i].part != 0 && s->nodes[i].tabled)
             status = read_table(s, &s->nodes[i], err);
     return status;

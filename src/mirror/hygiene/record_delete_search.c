@@ -14,18 +14,21 @@
 
 enum { sql_max = 64 << 20 };
 
+static void release_part(struct dm_delete_part *p)
+{
+    struct dm_dataset_states one = {.n = 1, .items = dm_xalloc(sizeof *one.items)};
+    one.items[0] = p->state;
+    dm_dataset_states_release(&one);
+    free(p->name);
+    free(p->via);
+    dm_target_free(p->declared);
+    dm_batch_free(p->keys);
+}
+
 void dm_delete_hits_release(struct dm_delete_hits *h)
 {
-    for (size_t i = 0; i < h->n; i++) {
-        struct dm_delete_part *p = &h->parts[i];
-        struct dm_dataset_states one = {.n = 1, .items = dm_xalloc(sizeof *one.items)};
-        one.items[0] = p->state;
-        dm_dataset_states_release(&one);
-        free(p->name);
-        free(p->via);
-        dm_target_free(p->declared);
-        dm_batch_free(p->keys);
-    }
+    for (size_t i = 0; i < h->n; i++)
+        release_part(&h->parts[i]);
     free(h->parts);
     for (size_t i = 0; i < h->n_references; i++) {
         free(h->references[i].child);
@@ -79,12 +82,12 @@ struct dm_delete_node *dm_delete_node_of(struct dm_delete_search_state *s, const
     return NULL;
 }
 
-static enum dm_status find_root(struct dm_delete_search_state *s, struct dm_delete_node **out,
-                                struct dm_error *err)
+static enum dm_status find_root(struct dm_delete_search_state *s, const char *dataset,
+                                struct dm_delete_node **out, struct dm_error *err)
 {
-    struct dm_delete_node *root = dm_delete_node_of(s, s->wanted->dataset);
+    struct dm_delete_node *root = dm_delete_node_of(s, dataset);
     if (root == NULL) {
-        char *whole = dm_relational_schema_name(s->wanted->dataset);
+        char *whole = dm_relational_schema_name(dataset);
         root = dm_delete_node_of(s, whole);
         free(whole);
     }
@@ -92,10 +95,10 @@ static enum dm_status find_root(struct dm_delete_search_state *s, struct dm_dele
         const char **names = dm_xzalloc(s->n + 1, sizeof *names);
         for (size_t i = 0; i < s->n; i++)
             names[i] = s->nodes[i].name;
-        const char *near = dm_nearest_word(s->wanted->dataset, names, s->n);
+        const char *near = dm_nearest_word(dataset, names, s->n);
         (void)dm_fail(err, DM_ERROR_CONFIG, "`datamirror status` lists the datasets",
                       near != NULL ? "there is no dataset %s; did you mean %s?" : "there is no dataset %s",
-                      s->wanted->dataset, near);
+                      dataset, near);
         free(names);
         return DM_FAIL;
     }
@@ -274,7 +277,7 @@ static enum dm_status where_sql(const struct dm_delete_node *n, struct dm_sql *s
 
 /* The condition is a person's SQL: it runs where nothing but the datasets can be read, and nothing written. */
 static enum dm_status keys_from_where(struct dm_delete_search_state *s, const struct dm_delete_node *n,
-                                      struct dm_batch *out, struct dm_error *err)
+                                      const char *where, struct dm_batch *out, struct dm_error *err)
 {
     const struct dm_config *config = s->m->config;
     struct dm_lake_options options = {
@@ -287,7 +290,7 @@ static enum dm_status keys_from_where(struct dm_delete_search_state *s, const st
     if (status == DM_OK)
         status = dm_lake_query_open(lake, s->m->engine, NULL, NULL, &session, err);
     if (status == DM_OK)
-        status = where_sql(n, session, s->wanted->where, &sql, err);
+        status = where_sql(n, session, where, &sql, err);
     if (status == DM_OK && dm_buffer_text(&sql) == NULL)
         status = dm_fail_memory(err, sql_max);
     if (status == DM_OK)
@@ -361,21 +364,44 @@ static void release(struct dm_delete_search_state *s)
     dm_relational_schemas_release(&s->schemas);
 }
 
-static enum dm_status run(struct dm_delete_search_state *s, bool keys_only_wanted, struct dm_error *err)
+static enum dm_status take_root(struct dm_delete_search_state *s, const struct dm_delete_root *wanted,
+                                struct dm_error *err)
 {
     struct dm_delete_node *root = NULL;
-    if (load_nodes(s, err) != DM_OK || find_root(s, &root, err) != DM_OK ||
-        dm_delete_add_part(s, root, NULL, err) != DM_OK)
+    if (find_root(s, wanted->dataset, &root, err) != DM_OK ||
+        (root->part == 0 && dm_delete_add_part(s, root, NULL, err) != DM_OK))
         return DM_FAIL;
-    struct dm_delete_part *p = &s->out->parts[0];
-    enum dm_status status = s->wanted->where != NULL ? keys_from_where(s, root, p->keys, err)
-                                                     : keys_from_json(root, s->wanted->keys, p->keys, err);
-    if (status == DM_OK)
-        status = dm_delete_distinct(&p->keys, err);
-    if (keys_only_wanted)
+    root->root = true;
+    struct dm_delete_part *p = &s->out->parts[root->part - 1];
+    enum dm_status status = wanted->where != NULL ? keys_from_where(s, root, wanted->where, p->keys, err)
+                                                  : keys_from_json(root, wanted->keys, p->keys, err);
+    return status == DM_OK ? dm_delete_distinct(&p->keys, err) : status;
+}
+
+/* Of several datasets, those that hold nothing of it are no part of the order. */
+static void leave_out_empty(struct dm_delete_hits *h)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < h->n; i++) {
+        bool last = kept == 0 && i + 1 == h->n;
+        if (h->parts[i].keys->rows == 0 && !last)
+            release_part(&h->parts[i]);
+        else
+            h->parts[kept++] = h->parts[i];
+    }
+    h->n = kept;
+}
+
+static enum dm_status run(struct dm_delete_search_state *s, bool keys_only_wanted, struct dm_error *err)
+{
+    enum dm_status status = load_nodes(s, err);
+    for (size_t i = 0; i < s->wanted->n && status == DM_OK; i++)
+        status = take_root(s, &s->wanted->roots[i], err);
+    if (status != DM_OK || keys_only_wanted)
         return status;
+    status = dm_delete_find_related(s, err);
     if (status == DM_OK)
-        status = dm_delete_find_related(s, root, err);
+        leave_out_empty(s->out);
     for (size_t i = 0; i < s->out->n && status == DM_OK; i++) {
         struct dm_target *t = s->out->parts[i].declared;
         struct dm_target mirrored = {.state = s->out->parts[i].state};

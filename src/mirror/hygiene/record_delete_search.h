@@ -30,23 +30,30 @@ struct dm_delete_reference {
 
 struct dm_delete_hits {
     size_t n;
-    struct dm_delete_part *parts; /* the one asked for, then its dependents */
+    struct dm_delete_part
+        *parts; /* those asked for, then their dependents; of several, those without keys are left out */
     size_t n_references;
     struct dm_delete_reference *references;
     json_t *notes; /* array of texts for people */
 };
 void dm_delete_hits_release(struct dm_delete_hits *h);
 
-struct dm_delete_wanted {
+/* Rows of one dataset; a dataset may be named several times. */
+struct dm_delete_root {
     const char *dataset;
     const json_t *
         keys; /* each an array of texts, one a key column, or one text ("a,b" when the key has several); NULL: where */
     const char *where;
+};
+
+struct dm_delete_wanted {
+    size_t n; /* >= 1 */
+    const struct dm_delete_root *roots;
     bool related;
 };
 enum dm_status dm_delete_search(struct dm_mirror *m, const struct dm_delete_wanted *wanted,
                                 struct dm_delete_hits *out, struct dm_error *err) DM_MUST_USE;
-/* Only the dataset and the keys as they were given. */
+/* Only the datasets and the keys as they were given. */
 enum dm_status dm_delete_search_keys(struct dm_mirror *m, const struct dm_delete_wanted *wanted,
                                      struct dm_delete_hits *out, struct dm_error *err) DM_MUST_USE;
 

@@ -119,7 +119,8 @@ static enum dm_status do_orders(void *ctx, struct dm_error *err)
             released = now; /* a source may have brought what declared children wait for */
             status = dm_orphans_release(d->m, err);
         }
-        if (status == DM_OK && (erased == 0 || now - erased > (int64_t)erase_every_ms * 1000)) {
+        if (status == DM_OK && (erased == 0 || now - erased > (int64_t)erase_every_ms * 1000 ||
+                                atomic_exchange(&d->m->erase_wanted, false))) {
             erased = now;
             status = dm_erase_resume(d->m, NULL, err);
         }

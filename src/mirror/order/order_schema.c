@@ -54,7 +54,7 @@ static enum dm_status schema_drop(struct dm_mirror *m, const json_t *order,
     const char *name = json_string_value(json_object_get(order, "schema"));
     if (name == NULL)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "an order to drop no schema");
-    enum dm_status status = dm_undeclare(m, name, err);
+    enum dm_status status = dm_undeclare(m, name, false, err);
     if (status == DM_OK)
         *result = json_object();
     return status;

@@ -230,7 +230,9 @@ static struct dm_foreign_key *add_foreign_key(struct dm_table *t, const PGresult
     struct dm_foreign_key *fk = &t->foreign_keys[t->n_foreign_keys++];
     *fk = (struct dm_foreign_key){.name = dm_xstrdup(pg_cell(rows, i, 1)),
                                   .target_schema = dm_xstrdup(pg_cell(rows, i, 2)),
-                                  .target_table = dm_xstrdup(pg_cell(rows, i, 3))};
+                                  .target_table = dm_xstrdup(pg_cell(rows, i, 3)),
+                                  .mandatory = true,
+                                  .unique = pg_cell_bool(rows, i, 8)};
     return fk;
 }
 
@@ -238,18 +240,22 @@ static enum dm_status read_foreign_keys(const struct pg_catalog *catalog, struct
                                         const char *oids, struct dm_error *err)
 {
     PGresult *rows;
-    if (pg_query(catalog->conn, &rows, err,
-                 "SELECT k.conrelid, k.conname, n.nspname, f.relname, a.attname, b.attname, u.ord"
-                 " FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class f ON f.oid = "
-                 "k.confrelid"
-                 " JOIN pg_namespace n ON n.oid = f.relnamespace"
-                 " CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY u(own, target, ord)"
-                 " JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.own"
-                 " JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = u.target"
-                 " WHERE k.contype = 'f' AND k.conrelid = ANY ('%s'::oid[]) AND (k.conparentid = 0 OR "
-                 "c.relispartition)"
-                 " ORDER BY k.conrelid, k.conname, k.oid, u.ord",
-                 oids) != DM_OK)
+    if (pg_query(
+            catalog->conn, &rows, err,
+            "SELECT k.conrelid, k.conname, n.nspname, f.relname, a.attname, b.attname, u.ord,"
+            " a.attnotnull, EXISTS (SELECT 1 FROM pg_index x WHERE x.indrelid = k.conrelid AND x.indisunique"
+            " AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL"
+            " AND (x.indkey::int2[])[0:x.indnkeyatts - 1] <@ k.conkey)"
+            " FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class f ON f.oid = "
+            "k.confrelid"
+            " JOIN pg_namespace n ON n.oid = f.relnamespace"
+            " CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY u(own, target, ord)"
+            " JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.own"
+            " JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = u.target"
+            " WHERE k.contype = 'f' AND k.conrelid = ANY ('%s'::oid[]) AND (k.conparentid = 0 OR "
+            "c.relispartition)"
+            " ORDER BY k.conrelid, k.conname, k.oid, u.ord",
+            oids) != DM_OK)
         return DM_FAIL;
     struct dm_foreign_key *fk = NULL;
     for (int i = 0; i < PQntuples(rows); i++) {
@@ -260,6 +266,7 @@ static enum dm_status read_foreign_keys(const struct pg_catalog *catalog, struct
             fk = add_foreign_key(t->table, rows, i);
         if (fk == NULL)
             continue;
+        fk->mandatory = fk->mandatory && pg_cell_bool(rows, i, 7);
         fk->columns = dm_xrealloc(fk->columns, fk->n_columns + 1, sizeof *fk->columns);
         fk->target_columns = dm_xrealloc(fk->target_columns, fk->n_columns + 1, sizeof *fk->target_columns);
         fk->columns[fk->n_columns] = dm_xstrdup(pg_cell(rows, i, 4));

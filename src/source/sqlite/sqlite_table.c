@@ -444,6 +444,23 @@ static void add_rowid_unique(struct dm_sqlite_table *t)
 
 /* ---- the rest ---- */
 
+/* What the constraints of this table say of the reference. */
+static void judge_foreign_key(const struct dm_sqlite_table *t, const struct description *d,
+                              struct dm_foreign_key *fk)
+{
+    fk->mandatory = true;
+    for (size_t i = 0; i < fk->n_columns; i++)
+        fk->mandatory = fk->mandatory && (named(d->not_null, d->n_not_null, fk->columns[i]) ||
+                                          named(d->primary, d->n_primary, fk->columns[i]));
+    for (size_t i = 0; i < t->n_uniques && !fk->unique; i++) {
+        const struct dm_sqlite_unique *u = &t->uniques[i];
+        fk->unique = u->where == NULL && u->n > 0;
+        for (size_t k = 0; k < u->n; k++)
+            fk->unique = fk->unique && u->parts[k].column != NULL &&
+                         named(fk->columns, fk->n_columns, u->parts[k].column);
+    }
+}
+
 static enum dm_status load_foreign_keys(sqlite3 *db, struct dm_table *t, struct dm_error *err)
 {
     sqlite3_stmt *row = NULL;
@@ -522,6 +539,8 @@ static enum dm_status load_table(sqlite3 *db, struct dm_sqlite_table *t,
         problem(t, "check `columns:` and `exclude_columns:`", dm_xstrdup("has no columns to mirror"));
     if (status == DM_OK)
         status = load_foreign_keys(db, t->table, err);
+    for (size_t i = 0; i < t->table->n_foreign_keys && status == DM_OK; i++)
+        judge_foreign_key(t, &d, &t->table->foreign_keys[i]);
     if (status == DM_OK)
         status = estimate(db, t, err);
     description_release(&d);

@@ -247,6 +247,37 @@ static void control_columns(void **state)
     change_test_release(&t);
 }
 
+/* Debezium's, flattened. */
+static void flattened(void **state)
+{
+    struct change_test t = start(state);
+    t.options.strict_columns = true;
+    change_gives(&t, "a.csv",
+                 "id,version,amount,__op,__deleted,__source_ts_ms\n1,1,1,c,false,9\n2,1,1,d,true,9\n3,1,,d,,"
+                 "9\n4,1,1,,,9\n"
+                 "5,1,1,u,true,9\n6,1,1,m,,9\n7,1,1,,x,9\n",
+                 "upsert 2 (1, 1, null, 1.00, null, null, null, null)\n"
+                 "delete 3 (2, 1, null, null, null, null, null, null)\n"
+                 "delete 4 (3, 1, null, null, null, null, null, null)\n"
+                 "upsert 5 (4, 1, null, 1.00, null, null, null, null)\n"
+                 "bad 6 unknown_change_type 5 "
+                 "{\"id\":\"5\",\"version\":\"1\",\"amount\":\"1\",\"__op\":\"u\",\"__deleted\":"
+                 "\"true\",\"__source_ts_ms\":\"9\"}\n"
+                 "bad 7 unknown_change_type 6 "
+                 "{\"id\":\"6\",\"version\":\"1\",\"amount\":\"1\",\"__op\":\"m\",\"__deleted\":"
+                 "null,\"__source_ts_ms\":\"9\"}\n"
+                 "bad 8 unknown_change_type 7 "
+                 "{\"id\":\"7\",\"version\":\"1\",\"amount\":\"1\",\"__op\":null,\"__deleted\":"
+                 "\"x\",\"__source_ts_ms\":\"9\"}\n");
+    change_gives(&t, "a.csv", "id,version,__deleted\n1,1,TRUE\n",
+                 "delete 2 (1, 1, null, null, null, null, null, null)\n");
+    static const char two[] = "id,version,amount,_change_type,__op\n1,1,1,,\n";
+    change_fails(&t, "a.csv", two, strlen(two), "two columns tell the kind of change");
+    static const char alone[] = "id,version,amount,__source_ts_ms\n1,1,1,9\n";
+    change_fails(&t, "a.csv", alone, strlen(alone), "column \"__source_ts_ms\" is not in the schema");
+    change_test_release(&t);
+}
+
 /* A dataset may have a column that is called like a control column: then it is that. */
 static void control_column_of_the_schema(void **state)
 {
@@ -549,6 +580,7 @@ int main(void)
         cmocka_unit_test(header_without_what_is_needed),
         cmocka_unit_test(empty_files),
         cmocka_unit_test(control_columns),
+        cmocka_unit_test(flattened),
         cmocka_unit_test(control_column_of_the_schema),
         cmocka_unit_test(null_text_and_rules),
         cmocka_unit_test(compressed),

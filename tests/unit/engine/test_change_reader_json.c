@@ -244,6 +244,61 @@ static void events(void **state)
     change_test_release(&t);
 }
 
+/* Rows that Debezium flattened (ExtractNewRecordState): deletes rewritten, metadata added. */
+static void flattened_events(void **state)
+{
+    struct change_test t = start_small(state);
+    t.options.strict_columns = true; /* metadata is no column of the row */
+    change_gives(&t, "a.ndjson",
+                 "{\"id\":1,\"name\":\"a\",\"__source_ts_ms\":5,\"__op\":\"c\",\"__deleted\":\"false\",\"__"
+                 "table\":\"t\"}\n"
+                 "{\"id\":1,\"name\":\"b\",\"__op\":\"u\"}\n"
+                 "{\"id\":2,\"name\":\"x\",\"__deleted\":true}\n"
+                 "{\"id\":3,\"name\":\"x\",\"__op\":\"d\",\"__deleted\":\"true\"}\n"
+                 "{\"id\":4,\"__op\":\"r\",\"__deleted\":null}\n"
+                 "{\"id\":5,\"__op\":\"t\"}\n"
+                 "{\"id\":6,\"__op\":\"u\",\"__deleted\":\"true\"}\n"
+                 "{\"id\":7,\"__deleted\":\"yes\"}\n"
+                 "{\"id\":8,\"__op\":null,\"__deleted\":\"true\"}\n"
+                 "{\"schema\":null,\"payload\":{\"id\":9,\"__op\":\"d\"}}\n"
+                 "{\"id\":10,\"__op\":\"u\",\"_change_request_type\":\"u\"}\n",
+                 "upsert 1 (1, \"a\")\n"
+                 "upsert 2 (1, \"b\")\n"
+                 "delete 3 (2, null)\n"
+                 "delete 4 (3, null)\n"
+                 "upsert 5 (4, null)\n"
+                 "bad 6 unknown_change_type 5 {\"id\":5,\"__op\":\"t\"}\n"
+                 "bad 7 unknown_change_type 6 {\"id\":6,\"__op\":\"u\",\"__deleted\":\"true\"}\n"
+                 "bad 8 unknown_change_type 7 {\"id\":7,\"__deleted\":\"yes\"}\n"
+                 "delete 9 (8, null)\n"
+                 "delete 10 (9, null)\n"
+                 "bad 11 corrupt_row - {\"id\":10,\"__op\":\"u\",\"_change_request_type\":\"u\"}\n");
+    assert_non_null(strstr(t.notes, "its metadata (columns that begin with __) is not stored\n"));
+    assert_non_null(strstr(t.notes, "column \"__op\" tells the kind of change and is not stored\n"));
+    assert_null(strstr(t.notes, "left out"));
+    t.options.strict_columns = false; /* without __op and __deleted it is a column like any other */
+    change_gives(&t, "a.json", "{\"id\":1,\"__source_ts_ms\":5}", "upsert 1 (1, null)\n");
+    assert_string_equal(t.notes, "columns not in the schema are left out: __source_ts_ms\n");
+    change_test_release(&t);
+}
+
+/* A dataset's own columns of these names are columns. */
+static void flattened_columns_of_the_schema(void **state)
+{
+    struct dm_schema *s = dm_schema_new();
+    dm_schema_add(s, "id", dm_type_of(DM_INT64))->required = true;
+    dm_schema_add(s, "__deleted", dm_type_of(DM_BOOL));
+    dm_schema_add(s, "__op", dm_type_of(DM_STRING));
+    dm_schema_add_key(s, 0);
+    struct change_test t;
+    change_test_init(&t, *state, s);
+    change_gives(&t, "a.json", "{\"id\":1,\"__op\":\"d\",\"__deleted\":true,\"__lsn\":1}",
+                 "upsert 1 (1, true, \"d\")\n");
+    assert_string_equal(t.notes, "columns not in the schema are left out: __lsn\n");
+    change_gives(&t, "a.csv", "id,__op,__deleted\n1,d,true\n", "upsert 2 (1, true, \"d\")\n");
+    change_test_release(&t);
+}
+
 /* A dataset's own columns of these names are columns. */
 static void columns_called_like_an_envelope(void **state)
 {
@@ -436,6 +491,8 @@ int main(void)
         cmocka_unit_test(columns_and_control),
         cmocka_unit_test(many_members),
         cmocka_unit_test(events),
+        cmocka_unit_test(flattened_events),
+        cmocka_unit_test(flattened_columns_of_the_schema),
         cmocka_unit_test(columns_called_like_an_envelope),
         cmocka_unit_test(encoded_events),
         cmocka_unit_test(value_of_100_megabytes),

@@ -269,10 +269,88 @@ static void test_forms_without_words_keep_what_is_there(void **state)
     dm_relational_schemas_release(&known);
 }
 
+static enum dm_status check_one(const struct dm_relational_schema *s, struct dm_error *err)
+{
+    *err = (struct dm_error){0};
+    return dm_schema_check(s, err);
+}
+
+/* Descriptors that come one at a time: what is not there yet is no breach, what is there is judged. */
+static void test_draft(void **state)
+{
+    (void)state;
+    struct dm_error err;
+    char missing[DM_MISSING_MAX];
+    struct dm_relational_schema *s = dm_relational_schema_new("s.e");
+    dm_relational_schema_add(s, "id", dm_type_of(DM_INT64))->required = true;
+    dm_relational_schema_add(s, "at", dm_type_of(DM_TIMESTAMPTZ))->required = true;
+    dm_relational_schema_add(s, "v", dm_type_of(DM_INT64))->required = true;
+    s->behavior = DM_BEHAVIOR_TIME_SERIES;
+    s->settings.expire = strdup("P3M");
+    assert_string_equal(dm_relational_schema_missing(s, missing), "primary key, version, timestamp");
+    assert_int_equal(check_one(s, &err), DM_FAIL);
+    s->draft = true;
+    assert_int_equal(check_one(s, &err), DM_OK);
+    s->timestamp = strdup("at");
+    assert_int_equal(check_one(s, &err), DM_OK);
+    dm_names_add(&s->key, "id");
+    assert_int_equal(check_one(s, &err), DM_FAIL);
+    assert_non_null(strstr(err.message, "must include its timestamp"));
+    dm_names_add(&s->key, "at");
+    assert_int_equal(check_one(s, &err), DM_OK);
+    assert_string_equal(dm_relational_schema_missing(s, missing), "version");
+    assert_false(dm_relational_schema_is_complete(s));
+    assert_int_equal(dm_relational_schema_incomplete(s, &err), DM_FAIL);
+    assert_non_null(strstr(err.message, "still needs version"));
+    s->version = strdup("id");
+    assert_int_equal(check_one(s, &err), DM_FAIL);
+    free(s->version);
+    s->version = strdup("v");
+    assert_int_equal(check_one(s, &err), DM_OK);
+    assert_true(dm_relational_schema_is_complete(s));
+    free(s->origin);
+    s->origin = strdup("shop"); /* of a mirrored table nothing is missing */
+    free(s->version);
+    s->version = NULL;
+    assert_true(dm_relational_schema_is_complete(s));
+    dm_relational_schema_free(s);
+}
+
+/* A schema put in the place of another: its descriptors follow renamed columns. */
+static void test_descriptors_are_taken_over(void **state)
+{
+    (void)state;
+    struct dm_relational_schemas list =
+        schemas_of(ONE("id: int key, n: int, v: int version",
+                       "relationships: [{name: up, columns: n, to: s.a, cardinality: 'M:0'}]"),
+                   &yaml);
+    const struct dm_relational_schema *old = list.items[0];
+    struct dm_relational_schema *s = dm_relational_schema_new("s.a");
+    struct dm_relational_column *c = dm_relational_schema_add(s, "nr", dm_type_of(DM_INT32));
+    c->renamed_from = strdup("id");
+    dm_relational_schema_add(s, "n", dm_type_of(DM_INT32));
+    c = dm_relational_schema_add(s, "version", dm_type_of(DM_INT32));
+    c->renamed_from = strdup("v");
+    dm_relational_schema_take_descriptors(s, old);
+    assert_int_equal(s->key.n, 1);
+    assert_string_equal(s->key.items[0], "nr");
+    assert_string_equal(s->version, "version");
+    assert_null(s->timestamp);
+    assert_int_equal(s->n_relationships, 1);
+    assert_string_equal(s->relationships[0].name, "up");
+    assert_string_equal(s->relationships[0].columns.items[0], "n");
+    assert_string_equal(s->relationships[0].target_columns.items[0], "nr");
+    assert_int_equal(s->relationships[0].cardinality, DM_MANY_TO_ZERO);
+    dm_relational_schema_free(s);
+    dm_relational_schemas_release(&list);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_primary_key),
+        cmocka_unit_test(test_draft),
+        cmocka_unit_test(test_descriptors_are_taken_over),
         cmocka_unit_test(test_version),
         cmocka_unit_test(test_timestamp),
         cmocka_unit_test(test_names),

@@ -218,8 +218,8 @@ static void test_undeclare(void **state)
     fixture_make(&f, "");
     OK(declare(&f, orders_schema(), &err));
     load(&f, "id,item,price,version,_change_request_type\n1,ant,1,1,u\n2,,,5,d\n");
-    OK(dm_undeclare(f.m, "sales.orders", &err));
-    assert_int_equal(dm_undeclare(f.m, "sales.orders", &err), DM_FAIL);
+    OK(dm_undeclare(f.m, "sales.orders", false, &err));
+    assert_int_equal(dm_undeclare(f.m, "sales.orders", false, &err), DM_FAIL);
     struct dm_dataset_name *names = NULL;
     size_t n = 0;
     OK(dm_lake_list(f.m->lake, &names, &n, &err));
