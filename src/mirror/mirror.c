@@ -140,9 +140,9 @@ static enum dm_status take_lock(const struct dm_config *config, const struct dm_
             dm_clock_sleep_ms(20);
             continue;
         }
-        if (!told)
+        if (!told && holder.pid != 0)
             dm_log(DM_LOG_INFO, "waiting for a command that writes to the lake (pid %d)", holder.pid);
-        told = true;
+        told = told || holder.pid != 0;
         dm_clock_sleep_ms(50);
     }
     return status;

@@ -90,11 +90,21 @@ static void report(struct verify *v, struct dm_verify_dataset *d, bool counts)
         v->callbacks->dataset(v->callbacks->ctx, d);
 }
 
+/* Somebody still mirrors. Our own mirror ends at once when another process was about to take the lake: then that one answers. */
+static bool is_mirrored(struct verify *v)
+{
+    struct dm_lake_holder holder;
+    if (v->own != NULL && !v->own->ended)
+        return true;
+    v->own = NULL;
+    return dm_lake_lock_held(v->config->lake, &holder) && (holder.mirror || holder.pid == 0);
+}
+
 static enum dm_status wait_step(struct verify *v, const char *what, struct dm_error *err)
 {
     if (v->stop != NULL && *v->stop != 0)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "stopped while waiting for %s", what);
-    if (v->own != NULL && v->own->ended)
+    if (!is_mirrored(v))
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the mirror ended while waiting for %s", what);
     if (dm_clock_monotonic_us() > v->deadline_us)
         return dm_fail(err, DM_ERROR_TRANSIENT, "look at `datamirror status`; give more time with --timeout",
