@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -341,6 +342,21 @@ def test_verify_finds_a_lake_that_was_changed(database):
     p = mirror.with_config("verify", "shop.t")
     assert p.returncode == 1, p.stdout + p.stderr
     assert str(table.column("id")[41].as_py()) in p.stdout
+
+
+def test_verify_beside_a_mirror_that_just_starts(folder):
+    """Whoever of the two takes the lake: the comparison is done."""
+    with sqlite3.connect(folder / "shop.db") as db:
+        db.executescript("create table t (id integer primary key, name text); insert into t values (1, 'a'), (2, 'b'), (3, 'c')")
+    mirror = Mirror(folder / "m", f"  shop:\n    type: sqlite\n    path: {folder}/shop.db\n", "commit_interval: 50ms")
+    mirror.catch_up()
+    for i in range(12):
+        mirror.start()
+        time.sleep(i % 6 * 0.01)
+        p = mirror.with_config("verify")
+        assert p.returncode == 0, f"{i}: {p.stdout}{p.stderr}{mirror.log_tail()}"
+        mirror.check_alive()
+        mirror.stop()
 
 
 def test_verify_beside_a_running_mirror_under_load(database):
