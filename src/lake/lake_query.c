@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "lake/dataset_scan.h"
 #include "lake/lake_internal.h"
 
 /* The session borrows the files until it is closed, and we do not hear of that: the lake keeps them. */
@@ -15,12 +16,7 @@ static void keep(struct dm_lake *lake, void *memory)
 static enum dm_status add_dataset(struct dm_lake *lake, struct dm_sql *sql, const struct dm_dataset *d,
                                   struct dm_error *err)
 {
-    struct dm_scan_file *files = dm_xzalloc(d->n_files + 1, sizeof *files);
-    for (size_t i = 0; i < d->n_files; i++)
-        files[i] = (struct dm_scan_file){.path = d->files[i].path,
-                                         .number = d->files[i].number,
-                                         .rows = d->files[i].rows,
-                                         .deleted = d->files[i].deleted};
+    struct dm_scan_file *files = dm_dataset_scan(d);
     keep(lake, files);
     return dm_sql_add_dataset(sql, d->namespace, d->name, d->schema, files, d->n_files, err);
 }

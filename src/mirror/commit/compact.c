@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "column/key.h"
 #include "engine/parquet_read.h"
+#include "lake/dataset_scan.h"
 #include "mirror/commit/history.h"
 #include "mirror/commit/interval_history.h"
 #include "mirror/commit/tombstones.h"
@@ -146,10 +147,7 @@ static enum dm_status gather_files(const struct dm_compact_job *job, const struc
     struct dm_scan_options options = {0};
     for (size_t i = 0; i < *n; i++) {
         size_t before = g->batch->rows;
-        struct dm_scan_file file = {.path = chosen[i]->path,
-                                    .number = chosen[i]->number,
-                                    .rows = chosen[i]->rows,
-                                    .deleted = chosen[i]->deleted};
+        struct dm_scan_file file = dm_data_file_scan(chosen[i]);
         if (dm_parquet_scan(job->mirror->engine, &file, 1, d->schema, &options, gather, g, err) != DM_OK)
             return DM_FAIL;
         if (g->full) { /* without this one, then */

@@ -8,6 +8,7 @@
 #include "apply/key_sort.h"
 #include "base/memory.h"
 #include "engine/parquet_read.h"
+#include "lake/dataset_scan.h"
 #include "mirror/commit/equal_rows.h"
 #include "mirror/commit/history.h"
 #include "mirror/commit/tombstones.h"
@@ -546,12 +547,7 @@ enum dm_status dm_interval_history_load(struct dm_mirror *m, const struct dm_tar
         return DM_FAIL;
     enum dm_status status = DM_OK;
     if (d != NULL && d->n_files > 0) {
-        struct dm_scan_file *files = dm_xzalloc(d->n_files, sizeof *files);
-        for (size_t i = 0; i < d->n_files; i++)
-            files[i] = (struct dm_scan_file){.path = d->files[i].path,
-                                             .number = d->files[i].number,
-                                             .rows = d->files[i].rows,
-                                             .deleted = d->files[i].deleted};
+        struct dm_scan_file *files = dm_dataset_scan(d);
         struct dm_schema *schema = loading_schema(d->schema);
         struct dm_scan_options options = {.order_by_key = true};
         status = dm_parquet_scan(m->engine, files, d->n_files, schema, &options, load_rows, &l, err);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "engine/parquet_read.h"
+#include "lake/dataset_scan.h"
 #include "mirror/commit/interval_history.h"
 
 enum { first_added_id = 1000000 };
@@ -175,12 +176,6 @@ static struct dm_schema *reading_schema(const struct dm_dataset *d, const struct
     return s;
 }
 
-static struct dm_scan_file scan_of(const struct dm_data_file *f)
-{
-    return (struct dm_scan_file){
-        .path = f->path, .number = f->number, .rows = f->rows, .deleted = f->deleted};
-}
-
 static enum dm_status read_files(struct reading *r, const struct dm_dataset *d,
                                  const struct dm_scan_file *files, size_t n, struct dm_error *err)
 {
@@ -213,7 +208,7 @@ enum dm_status dm_tombstones_load(struct dm_mirror *m, const struct dm_target *t
         struct reading r = {.m = m, .t = t};
         struct dm_scan_file *files = dm_xzalloc(d->n_files, sizeof *files);
         for (size_t i = 0; i < d->n_files; i++)
-            files[i] = scan_of(&d->files[i]);
+            files[i] = dm_data_file_scan(&d->files[i]);
         status = read_files(&r, d, files, d->n_files, err);
         free(files);
     }
@@ -252,7 +247,7 @@ static enum dm_status span_of(struct dm_mirror *m, const struct dm_data_file *f,
 {
     struct dm_schema *time_only = dm_schema_new();
     dm_schema_add(time_only, "_deleted_at", dm_type_of(DM_TIMESTAMPTZ))->id = first_added_id + 1;
-    struct dm_scan_file file = scan_of(f);
+    struct dm_scan_file file = dm_data_file_scan(f);
     struct dm_scan_options options = {0};
     *out = (struct span){.oldest = INT64_MAX, .youngest = INT64_MIN};
     enum dm_status status = dm_parquet_scan(m->engine, &file, 1, time_only, &options, widen, out, err);
@@ -280,7 +275,7 @@ static enum dm_status choose_expired(struct dm_mirror *m, const struct dm_datase
         struct span span;
         status = span_of(m, &d->files[i], &span, err);
         if (status == DM_OK && span.youngest <= limit_us)
-            out[(*n)++] = scan_of(&d->files[i]);
+            out[(*n)++] = dm_data_file_scan(&d->files[i]);
     }
     return status;
 }
@@ -300,7 +295,7 @@ static enum dm_status restore_older(struct reading *r, int64_t limit_us, struct 
         struct span span;
         status = span_of(r->m, &d->files[i], &span, err);
         if (status == DM_OK && span.oldest <= limit_us + clock_set_back_us)
-            files[n++] = scan_of(&d->files[i]);
+            files[n++] = dm_data_file_scan(&d->files[i]);
     }
     r->expire = false;
     if (status == DM_OK && n > 0)

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "engine/sql.h"
+#include "lake/dataset_scan.h"
 
 enum { sql_max = 1 << 20 };
 
@@ -167,12 +168,7 @@ enum dm_status dm_declare_check(struct dm_mirror *m, const struct dm_target *t,
         return DM_FAIL;
     if (d == NULL || d->live_rows == 0)
         return DM_OK;
-    struct dm_scan_file *files = dm_xzalloc(d->n_files, sizeof *files);
-    for (size_t i = 0; i < d->n_files; i++)
-        files[i] = (struct dm_scan_file){.path = d->files[i].path,
-                                         .number = d->files[i].number,
-                                         .rows = d->files[i].rows,
-                                         .deleted = d->files[i].deleted};
+    struct dm_scan_file *files = dm_dataset_scan(d);
     struct dm_sql *sql = NULL;
     enum dm_status status = dm_sql_open(m->engine, &sql, err);
     if (status == DM_OK)

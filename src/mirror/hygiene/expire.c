@@ -8,6 +8,7 @@
 #include "base/crash_point.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "lake/dataset_scan.h"
 #include "mirror/declare/declared.h"
 #include "mirror/commit/tombstones.h"
 #include "mirror/hygiene/erase.h"
@@ -108,17 +109,6 @@ struct expiring {
     size_t n, room;
     uint32_t *positions; /* of one file */
 };
-
-static struct dm_scan_file *scan_files(const struct dm_dataset *d)
-{
-    struct dm_scan_file *files = dm_xzalloc(d->n_files + 1, sizeof *files);
-    for (size_t i = 0; i < d->n_files; i++)
-        files[i] = (struct dm_scan_file){.path = d->files[i].path,
-                                         .number = d->files[i].number,
-                                         .rows = d->files[i].rows,
-                                         .deleted = d->files[i].deleted};
-    return files;
-}
 
 static void count_hit(void *ctx, uint32_t file, uint32_t position)
 {
@@ -222,7 +212,7 @@ static enum dm_status remove_rows(struct expiring *x, struct dm_error *err)
 /* A cheap count first: mostly nothing is to be done. */
 static enum dm_status expire_dataset(struct expiring *x, bool dry_run, struct dm_error *err)
 {
-    struct dm_scan_file *files = scan_files(x->d);
+    struct dm_scan_file *files = dm_dataset_scan(x->d);
     uint64_t rows = 0;
     enum dm_status status =
         dm_expire_find(x->m->engine, files, x->d->n_files, x->d->schema, &x->expiry, count_hit, &rows, err);

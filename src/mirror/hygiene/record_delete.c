@@ -8,6 +8,7 @@
 #include "base/crash_point.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "lake/dataset_scan.h"
 #include "mirror/hygiene/erase.h"
 #include "mirror/hygiene/erase_files.h"
 #include "mirror/index/index_rebuild.h"
@@ -155,12 +156,7 @@ static enum dm_status delete_side_rows(struct deletion *d, struct deleting *g, c
     if (keys == NULL)
         return DM_OK;
     struct places places = {0};
-    struct dm_scan_file *files = dm_xzalloc(side->n_files + 1, sizeof *files);
-    for (size_t i = 0; i < side->n_files; i++)
-        files[i] = (struct dm_scan_file){.path = side->files[i].path,
-                                         .number = side->files[i].number,
-                                         .rows = side->files[i].rows,
-                                         .deleted = side->files[i].deleted};
+    struct dm_scan_file *files = dm_dataset_scan(side);
     enum dm_status status =
         dm_erase_find(d->m->engine, files, side->n_files, false, keys, g->set, on_hit, &places, err);
     if (status == DM_OK)

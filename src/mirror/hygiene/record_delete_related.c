@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "column/key.h"
+#include "lake/dataset_scan.h"
 #include "mirror/hygiene/record_delete_parts.h"
 #include "mirror/relationship/relationship_sql.h"
 
@@ -28,12 +29,7 @@ static enum dm_status add_view(struct dm_delete_search_state *s, struct dm_delet
         free(plain->fields[i].name);
         plain->fields[i].name = dm_xasprintf("c%zu", i);
     }
-    struct dm_scan_file *files = dm_xzalloc(d->n_files + 1, sizeof *files);
-    for (size_t i = 0; i < d->n_files; i++)
-        files[i] = (struct dm_scan_file){.path = d->files[i].path,
-                                         .number = d->files[i].number,
-                                         .rows = d->files[i].rows,
-                                         .deleted = d->files[i].deleted};
+    struct dm_scan_file *files = dm_dataset_scan(d);
     char *name = dm_xasprintf("d%zu", index_of(s, n));
     enum dm_status status = dm_sql_add_dataset(s->sql, "del", name, plain, files, d->n_files, err);
     n->viewed = status == DM_OK;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "lake/dataset_scan.h"
 #include "mirror/index/index_catch_up.h"
 #include "mirror/index/index_rows.h"
 #include "mirror/commit/interval_history.h"
@@ -79,12 +80,7 @@ enum dm_status dm_index_rebuild(struct dm_mirror *m, uint32_t dataset, const str
 static enum dm_status anew(struct dm_mirror *m, const struct dm_target *t, const struct dm_dataset *d,
                            struct dm_error *err)
 {
-    struct dm_scan_file *files = dm_xzalloc(d->n_files, sizeof *files);
-    for (size_t i = 0; i < d->n_files; i++)
-        files[i] = (struct dm_scan_file){.path = d->files[i].path,
-                                         .number = d->files[i].number,
-                                         .rows = d->files[i].rows,
-                                         .deleted = d->files[i].deleted};
+    struct dm_scan_file *files = dm_dataset_scan(d);
     /* The version is found by its field id: the target's schema may be about to change. */
     int version =
         t->rules == NULL ? -1 : dm_schema_find_id(d->schema, t->schema->fields[t->rules->version_field].id);

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "config/nearest_word.h"
 #include "engine/sql.h"
+#include "lake/dataset_scan.h"
 #include "lake/lake.h"
 #include "mirror/relationship/junction.h"
 #include "mirror/relationship/relationship_check.h"
@@ -283,12 +284,7 @@ static enum dm_status add_view(struct checker *c, struct dm_check_end *m, struct
         free(renamed->fields[i].name);
         renamed->fields[i].name = dm_xasprintf("c%zu", i);
     }
-    struct dm_scan_file *files = dm_xzalloc(d->n_files + 1, sizeof *files);
-    for (size_t i = 0; i < d->n_files; i++)
-        files[i] = (struct dm_scan_file){.path = d->files[i].path,
-                                         .number = d->files[i].number,
-                                         .rows = d->files[i].rows,
-                                         .deleted = d->files[i].deleted};
+    struct dm_scan_file *files = dm_dataset_scan(d);
     char *name = dm_xasprintf("d%zu", (size_t)(m - c->members));
     enum dm_status status = dm_sql_add_dataset(c->sql, "lake", name, renamed, files, d->n_files, err);
     m->view = dm_xasprintf("lake.%s", name);

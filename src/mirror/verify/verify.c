@@ -20,6 +20,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "engine/sql.h"
+#include "lake/dataset_scan.h"
 #include "lake/lake.h"
 #include "mirror/capture/catalog_side.h"
 #include "mirror/dataset_match.h"
@@ -256,12 +257,7 @@ static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d
 {
     struct source_files source = {0};
     struct dm_left_out left_out = {0};
-    struct dm_scan_file *files = dm_xzalloc(pinned->n_files, sizeof *files);
-    for (size_t i = 0; i < pinned->n_files; i++)
-        files[i] = (struct dm_scan_file){.path = pinned->files[i].path,
-                                         .number = pinned->files[i].number,
-                                         .rows = pinned->files[i].rows,
-                                         .deleted = pinned->files[i].deleted};
+    struct dm_scan_file *files = dm_dataset_scan(pinned);
     struct dm_sql *sql = NULL;
     struct dm_schema *plain = dm_verify_plain_schema(schema);
     enum dm_status status = dm_left_out_load(v->db, result->dataset, d->id, schema, &left_out, err);
