@@ -104,6 +104,8 @@ enum dm_status dm_batch_append_row(struct dm_batch *b, const struct dm_batch *fr
 enum dm_status dm_batch_append_rows(struct dm_batch *b, const struct dm_batch *from, size_t first, size_t n,
                                     struct dm_error *err)
 {
+    if (n == 0) /* an empty batch may have no arrays yet */
+        return DM_OK;
     for (size_t i = 0; i < b->n_columns; i++) {
         if (dm_column_append_range(&b->columns[i], &from->columns[i], first, n, err) != DM_OK) {
             dm_batch_undo_row(b);

@@ -102,6 +102,40 @@ static void ranges(void **state)
     }
 }
 
+/* Rows with what belongs to them; none of an empty batch, too. */
+static void ranges_of_rows(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    struct dm_schema *schema = dm_schema_new();
+    dm_schema_add(schema, "id", dm_type_of(DM_INT64));
+    dm_schema_add(schema, "name", dm_type_of(DM_STRING));
+    struct dm_batch *from = dm_batch_new(schema), *to = dm_batch_new(schema), *empty = dm_batch_new(schema);
+    for (int64_t i = 0; i < 5; i++) {
+        dm_column_append_fixed(&from->columns[0], &i);
+        assert_ok(dm_column_append_bytes(&from->columns[1], "abcde", (size_t)i, &err), &err);
+        from->txn = (uint32_t)i * 10;
+        dm_batch_end_row(from, i == 3 ? DM_OP_DELETE : DM_OP_INSERT);
+    }
+    assert_ok(dm_batch_append_rows(to, empty, 0, 0, &err), &err);
+    assert_int_equal(to->rows, 0);
+    assert_ok(dm_batch_append_rows(to, from, 2, 2, &err), &err);
+    assert_ok(dm_batch_append_rows(to, from, 0, 1, &err), &err);
+    assert_ok(dm_batch_append_rows(to, empty, 0, 0, &err), &err);
+    assert_int_equal(to->rows, 3);
+    const size_t source[] = {2, 3, 0};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(to->ops[i], from->ops[source[i]]);
+        assert_int_equal(to->txns[i], from->txns[source[i]]);
+        for (size_t c = 0; c < 2; c++)
+            assert_true(dm_column_value_equal(&to->columns[c], i, &from->columns[c], source[i]));
+    }
+    dm_batch_free(from);
+    dm_batch_free(to);
+    dm_batch_free(empty);
+    dm_schema_unref(schema);
+}
+
 static void equality(void **state)
 {
     (void)state;
@@ -229,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copy_truncate_reuse),
         cmocka_unit_test(ranges),
+        cmocka_unit_test(ranges_of_rows),
         cmocka_unit_test(equality),
         cmocka_unit_test(undo_row),
         cmocka_unit_test(schemas),
