@@ -31,6 +31,11 @@ void dm_http_descriptor_create(struct dm_http_request *r, struct dm_http_reply *
 void dm_http_descriptor_replace(struct dm_http_request *r, struct dm_http_reply *reply);
 void dm_http_descriptor_delete(struct dm_http_request *r, struct dm_http_reply *reply);
 
+/* All schemas, read beside commits; false: the reply says why not. Release them. */
+struct dm_relational_schemas;
+bool dm_http_registry(const struct dm_http_request *r, struct dm_relational_schemas *all,
+                      struct dm_http_reply *reply);
+
 /* http_work_orders.c: record deletes. */
 void dm_http_work_orders(struct dm_http_request *r, struct dm_http_reply *reply);
 void dm_http_work_order(struct dm_http_request *r, struct dm_http_reply *reply);

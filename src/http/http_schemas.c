@@ -11,8 +11,8 @@
 
 /* ---- reading: beside commits, never waiting for one ---- */
 
-static bool read_registry(const struct dm_http_request *r, struct dm_relational_schemas *all,
-                          struct dm_http_reply *reply)
+bool dm_http_registry(const struct dm_http_request *r, struct dm_relational_schemas *all,
+                      struct dm_http_reply *reply)
 {
     sqlite3 *db = NULL;
     struct dm_error err = {0};
@@ -36,7 +36,7 @@ void dm_http_schemas(struct dm_http_request *r, struct dm_http_reply *reply)
 {
     struct dm_relational_schemas all = {0};
     json_t *results = json_array();
-    if (!read_registry(r, &all, reply)) {
+    if (!dm_http_registry(r, &all, reply)) {
         json_decref(results);
         return;
     }
@@ -49,7 +49,7 @@ void dm_http_schemas(struct dm_http_request *r, struct dm_http_reply *reply)
 void dm_http_schema(struct dm_http_request *r, struct dm_http_reply *reply)
 {
     struct dm_relational_schemas all = {0};
-    if (!read_registry(r, &all, reply))
+    if (!dm_http_registry(r, &all, reply))
         return;
     const struct dm_relational_schema *s = dm_schemas_refer(&all, r->parameter);
     if (s == NULL) {
@@ -82,7 +82,7 @@ void dm_http_descriptors(struct dm_http_request *r, struct dm_http_reply *reply)
 {
     struct dm_relational_schemas all = {0};
     const char *wanted = dm_http_query(r, "schema");
-    if (!read_registry(r, &all, reply))
+    if (!dm_http_registry(r, &all, reply))
         return;
     const struct dm_relational_schema *only = wanted != NULL ? dm_schemas_refer(&all, wanted) : NULL;
     if (wanted != NULL && only == NULL)
@@ -96,7 +96,7 @@ void dm_http_descriptors(struct dm_http_request *r, struct dm_http_reply *reply)
 void dm_http_descriptor(struct dm_http_request *r, struct dm_http_reply *reply)
 {
     struct dm_relational_schemas all = {0};
-    if (!read_registry(r, &all, reply))
+    if (!dm_http_registry(r, &all, reply))
         return;
     json_t *list = descriptors_of(&all, NULL);
     int64_t wanted = dm_descriptor_number(r->parameter);

@@ -281,20 +281,12 @@ static bool make_order(const struct dm_http_request *r, const json_t *body, json
                        struct dm_http_reply *reply)
 {
     struct dm_relational_schemas all = {0};
-    struct dm_error err = {0};
-    sqlite3 *db = NULL;
     if (!json_is_object(body))
         return refuse_body(reply, NULL, "the body must be a JSON object");
     if (!check_action(body, reply) || !check_texts(body, reply) || !put_token(r, order, reply) ||
         !check_key_is_free(r, order, reply))
         return false;
-    enum dm_status status = dm_catalog_side_open(r->mirror->config->lake, &db, &err);
-    if (status == DM_OK)
-        status = dm_registry_list(db, &all, &err);
-    (void)sqlite3_close(db);
-    if (status != DM_OK)
-        dm_http_refuse_error(reply, &err);
-    bool good = status == DM_OK && read_what(&all, body, order, notes, reply);
+    bool good = dm_http_registry(r, &all, reply) && read_what(&all, body, order, notes, reply);
     dm_relational_schemas_release(&all);
     if (text_of(body, "displayName") != NULL)
         put_text(order, "name", text_of(body, "displayName"));

@@ -1,5 +1,6 @@
 #include "lake/catalog/catalog_sql.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,7 +39,7 @@ enum dm_status dm_sql_fail(sqlite3 *db, const char *what, struct dm_error *err)
     return dm_sql_fail_in(db, "catalog.db", what, err);
 }
 
-enum dm_status dm_sql_prepare_list(sqlite3 *db, sqlite3_stmt **out, const char *what, const char *sql,
+static enum dm_status prepare_list(sqlite3 *db, sqlite3_stmt **out, const char *what, const char *sql,
                                    struct dm_error *err, const char *format, va_list args)
 {
     if (sqlite3_prepare_v2(db, sql, -1, out, NULL) != SQLITE_OK)
@@ -59,7 +60,7 @@ enum dm_status dm_sql_prepare(sqlite3 *db, sqlite3_stmt **out, const char *what,
 {
     va_list args;
     va_start(args, format);
-    enum dm_status status = dm_sql_prepare_list(db, out, what, sql, err, format, args);
+    enum dm_status status = prepare_list(db, out, what, sql, err, format, args);
     va_end(args);
     return status;
 }
@@ -77,7 +78,7 @@ enum dm_status dm_sql_run(sqlite3 *db, const char *what, const char *sql, struct
     sqlite3_stmt *st;
     va_list args;
     va_start(args, format);
-    enum dm_status status = dm_sql_prepare_list(db, &st, what, sql, err, format, args);
+    enum dm_status status = prepare_list(db, &st, what, sql, err, format, args);
     va_end(args);
     return status == DM_OK ? dm_sql_finish(db, st, what != NULL ? what : sql, err) : status;
 }

@@ -11,7 +11,6 @@
 #define DM_LAKE_CATALOG_CATALOG_SQL_H
 
 #include <sqlite3.h>
-#include <stdarg.h>
 
 #include "base/error.h"
 
@@ -21,8 +20,6 @@ enum dm_status dm_sql_fail(sqlite3 *db, const char *what, struct dm_error *err);
 enum dm_status dm_sql_fail_in(sqlite3 *db, const char *file, const char *what, struct dm_error *err);
 enum dm_status dm_sql_prepare(sqlite3 *db, sqlite3_stmt **out, const char *what, const char *sql,
                               struct dm_error *err, const char *format, ...) DM_MUST_USE;
-enum dm_status dm_sql_prepare_list(sqlite3 *db, sqlite3_stmt **out, const char *what, const char *sql,
-                                   struct dm_error *err, const char *format, va_list args) DM_MUST_USE;
 /* Runs a prepared statement whose rows, if any, do not matter, and finalizes it. */
 enum dm_status dm_sql_finish(sqlite3 *db, sqlite3_stmt *take_st, const char *what,
                              struct dm_error *err) DM_MUST_USE;

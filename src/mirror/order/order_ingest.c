@@ -58,11 +58,10 @@ static void put_count(json_t *o, const char *name, uint64_t n)
     json_object_set_new(o, name, json_integer((json_int_t)n));
 }
 
-static json_t *file_json(const struct dm_intake_job *job, double seconds)
+json_t *dm_order_intake_json(const struct dm_intake_job *job)
 {
     const struct dm_intake_counts *c = &job->counts;
     json_t *o = json_object();
-    json_object_set_new(o, "file", json_string(job->origin));
     put_count(o, "received", c->received);
     put_count(o, "upserted", c->upserted);
     put_count(o, "inserted", c->inserted);
@@ -73,13 +72,22 @@ static json_t *file_json(const struct dm_intake_job *job, double seconds)
     put_count(o, "suppressed", c->suppressed);
     put_count(o, "quarantined", c->quarantined);
     put_count(o, "waiting", c->waiting);
-    json_object_set_new(o, "seconds", json_real(seconds));
     json_t *notes = json_array();
     for (size_t i = 0; i < job->n_notes; i++)
         json_array_append_new(notes, json_string(job->notes[i]));
     json_object_set_new(o, "notes", notes);
     json_object_set_new(o, "error",
                         job->error.class != DM_ERROR_NONE ? dm_order_error_json(&job->error) : json_null());
+    return o;
+}
+
+static json_t *file_json(const struct dm_intake_job *job, double seconds)
+{
+    json_t *o = json_object(), *rest = dm_order_intake_json(job);
+    json_object_set_new(o, "file", json_string(job->origin));
+    json_object_update(o, rest);
+    json_object_set_new(o, "seconds", json_real(seconds));
+    json_decref(rest);
     return o;
 }
 

@@ -12,4 +12,8 @@ extern const struct dm_order_kind dm_order_sql;
 /* {"class": n, "message": …, "hint": …}: an error inside a result. */
 json_t *dm_order_error_json(const struct dm_error *err);
 
+/* What came of one intake: its counts, notes and error (null: none). A new object. */
+struct dm_intake_job;
+json_t *dm_order_intake_json(const struct dm_intake_job *job);
+
 #endif

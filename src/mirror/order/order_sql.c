@@ -17,33 +17,6 @@
 
 enum { SAMPLES_MAX = 1000 };
 
-static json_t *job_json(const struct dm_intake_job *job)
-{
-    const struct {
-        const char *name;
-        uint64_t n;
-    } counts[] = {{"received", job->counts.received},
-                  {"upserted", job->counts.upserted},
-                  {"inserted", job->counts.inserted},
-                  {"deleted", job->counts.deleted},
-                  {"stale", job->counts.stale},
-                  {"ties", job->counts.ties},
-                  {"noop_deletes", job->counts.noop_deletes},
-                  {"suppressed", job->counts.suppressed},
-                  {"quarantined", job->counts.quarantined},
-                  {"waiting", job->counts.waiting}};
-    json_t *o = json_object();
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        json_object_set_new(o, counts[i].name, json_integer((json_int_t)counts[i].n));
-    json_t *notes = json_array();
-    for (size_t i = 0; i < job->n_notes; i++)
-        json_array_append_new(notes, json_string(job->notes[i]));
-    json_object_set_new(o, "notes", notes);
-    json_object_set_new(o, "error",
-                        job->error.class != DM_ERROR_NONE ? dm_order_error_json(&job->error) : json_null());
-    return o;
-}
-
 static struct dm_intake_job make_job(const json_t *order, const char *path,
                                      const struct dm_order_hooks *hooks)
 {
@@ -73,7 +46,7 @@ static enum dm_status try_samples(struct dm_mirror *m, const json_t *order,
     enum dm_status status = dm_intake(m, jobs, n, NULL, NULL, err);
     json_t *samples = json_array();
     for (size_t i = 0; i < n; i++) {
-        json_array_append_new(samples, job_json(&jobs[i]));
+        json_array_append_new(samples, dm_order_intake_json(&jobs[i]));
         dm_intake_job_release(&jobs[i]);
     }
     json_object_set_new(result, "samples", samples);
@@ -93,7 +66,7 @@ static enum dm_status run_sql(struct dm_mirror *m, const json_t *order, const st
     int64_t started = dm_clock_monotonic_us();
     enum dm_status status = dm_intake(m, &job, 1, hooks->progress, hooks->ctx, err);
     if (status == DM_OK) {
-        *result = job_json(&job);
+        *result = dm_order_intake_json(&job);
         json_object_set_new(*result, "seconds", json_real((double)(dm_clock_monotonic_us() - started) / 1e6));
         if (job.dry_run)
             status = try_samples(m, order, hooks, *result, err);
