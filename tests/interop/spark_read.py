@@ -2,17 +2,23 @@
 
 Reads every dataset of each catalog through JdbcCatalog and writes one JSON line per row, each value as text or number that loses nothing.
 """
+import faulthandler
 import json
+import signal
 import sys
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
+faulthandler.register(signal.SIGUSR1)   # spark.py asks where we are when nothing has come for long
 jars = sys.argv[1]
 lakes = list(zip(sys.argv[2::3], sys.argv[3::3], sys.argv[4::3]))
 builder = (SparkSession.builder.master("local[1]").appName("interop")
-           .config("spark.jars", jars)
+           # On the class path of the one JVM: `spark.jars` would have it download them from itself.
+           .config("spark.driver.extraClassPath", jars)
+           .config("spark.driver.memory", "2g")
+           .config("spark.ui.showConsoleProgress", "false")
            .config("spark.ui.enabled", "false")
            .config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
            .config("spark.sql.session.timeZone", "UTC")
@@ -56,6 +62,7 @@ def write(catalog, file):
     for namespace in namespaces:
         for row in spark.sql(f"show tables in {quote(catalog)}.{quote(namespace)}").collect():
             name = row["tableName"]
+            print("reading", catalog, namespace, name, file=sys.stderr, flush=True)
             try:
                 table = spark.read.format("iceberg").load(f"{quote(catalog)}.{quote(namespace)}.{quote(name)}")
             except Exception as e:

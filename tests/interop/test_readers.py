@@ -1,7 +1,6 @@
 """Every dataset of a mirrored database, read by Spark, PyIceberg and DuckDB: all equal to the source, by content hash."""
 import hashlib
 import json
-import subprocess
 import sys
 import time
 from decimal import Decimal
@@ -12,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import duckdb_read  # noqa: E402
-import fetch  # noqa: E402
+import spark_run  # noqa: E402
 from conftest import Database  # noqa: E402
 from oracle import traffic, values  # noqa: E402
 from oracle.compare import canonical, compare  # noqa: E402
@@ -141,9 +140,7 @@ def spark(mirrored, as_time, series, nanoseconds, tmp_path_factory):
     folder = tmp_path_factory.mktemp("spark")
     mirrors = {"datamirror": mirrored[1], "as_time": as_time, "series": series, "nanoseconds": nanoseconds}
     arguments = [str(x) for name, m in mirrors.items() for x in (name, m.lake.folder, folder / name)]
-    p = subprocess.run([fetch.python(), Path(__file__).parent / "spark_read.py", ",".join(map(str, fetch.jars())), *arguments],
-                       capture_output=True, text=True, timeout=600)
-    assert p.returncode == 0, p.stderr[-6000:]
+    spark_run.read(arguments, folder)
     return {name: spark_rows(folder / name, m.lake.everything()) for name, m in mirrors.items()}
 
 
