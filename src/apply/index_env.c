@@ -258,9 +258,8 @@ void dm_index_env_close(struct dm_index_env *e, bool clean)
 {
     if (e->env != NULL) {
         uint64_t used = dm_index_env_used_pages(e) * e->page_size;
-        bool synced = mdb_env_sync(e->env, 1) == 0;
-        if (used > 0 && used < e->file_bytes)
-            synced &= set_length(e, used, NULL) == DM_OK && fsync(e->data_fd) == 0;
+        bool synced = used == 0 || used >= e->file_bytes || set_length(e, used, NULL) == DM_OK;
+        synced = fsync(e->data_fd) == 0 && synced; /* the pages of the map, too */
         if (clean && synced && e->dirty)
             (void)!write_state(e, true,
                                NULL); /* it stays dirty then: rebuilt after a reboot, nothing worse */

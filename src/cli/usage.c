@@ -35,7 +35,7 @@ void dm_usage_program(FILE *out)
         "usage: datamirror COMMAND [OPTIONS]\n\n",
         out);
     for (size_t i = 0; dm_commands[i] != NULL; i++)
-        (void)fprintf(out, "  %-9s %s\n", dm_commands[i]->name, dm_commands[i]->summary);
+        (void)fprintf(out, "  %-10s %s\n", dm_commands[i]->name, dm_commands[i]->summary);
     (void)fputs("\nThe first steps:\n"
                 "  datamirror init --source postgresql://user@host/db   write mirror.yaml\n"
                 "  datamirror doctor                                    see what is missing\n"

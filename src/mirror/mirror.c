@@ -103,6 +103,8 @@ static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_op
     enum dm_status status = dm_order_desk_start(m, &desk, err);
     if (status == DM_OK)
         status = start_sources(m, options, threads, err);
+    if (status == DM_OK && m->config->n_sources == 0)
+        dm_log(DM_LOG_INFO, "no sources to follow: here for commands and requests only");
     int64_t started = dm_clock_monotonic_us();
     int64_t swept = started;
     while (status == DM_OK && !nothing_left(m, options, threads, desk)) {

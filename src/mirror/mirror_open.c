@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "mirror/hygiene/suppression.h"
+#include "base/thread.h"
 #include "mirror/declare/declared.h"
 #include "mirror/order/order_table.h"
 #include "mirror/intake/receipt.h"
@@ -116,17 +116,28 @@ enum dm_status dm_mirror_open(const struct dm_config *config, const atomic_int *
     return status == DM_OK ? dm_mirror_open_locked(config, stop, &lock, out, mirror, err) : status;
 }
 
+static enum dm_status close_index(void *ctx, struct dm_error *err)
+{
+    (void)err;
+    dm_keyindex_close(ctx);
+    return DM_OK;
+}
+
 void dm_mirror_close(struct dm_opened_mirror *o)
 {
     if (o == NULL)
         return;
-    if (o->mirror.index != NULL)
+    /* Beside the rest: after a large commit it has much to write to the disk. */
+    struct dm_thread index = {0};
+    struct dm_error ignored;
+    if (dm_thread_start(&index, "index", close_index, o->mirror.index, &ignored) != DM_OK)
         dm_keyindex_close(o->mirror.index);
     dm_suppression_close(o->mirror.suppression);
     if (o->mirror.lake != NULL)
         dm_lake_close(o->mirror.lake);
     dm_engine_close(o->mirror.engine);
     dm_orphan_watch_free(o->mirror.orphan_watch);
+    (void)!dm_thread_join(&index, &ignored); /* it does not fail */
     (void)pthread_mutex_destroy(&o->mirror.lake_mutex);
     dm_lake_lock_release(&o->lock);
     free(o);

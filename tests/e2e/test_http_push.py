@@ -91,6 +91,7 @@ def order(i, version, status="open", **more):
 
 
 def test_push_is_answered_after_the_commit(pushed):
+    assert "no sources to follow" in pushed.log_tail()
     status, answer, _ = pushed.push([order(1, 1), order(2, 1), order(1, 2, "sent"), order(2, 0)])
     assert status == 200, answer
     assert (answer["received"], answer["upserted"], answer["stale"], answer["quarantined"]) == (4, 3, 1, 0)
