@@ -90,6 +90,8 @@ enum dm_status dm_apply_deletions(struct dm_commit *commit, const char *namespac
 enum dm_status dm_apply_indexed_file(struct dm_apply_context *a, const char *namespace, const char *name,
                                      uint32_t file, const char **path, struct dm_error *err)
 {
+    if (dm_file_writes_settle(a, err) != DM_OK)
+        return DM_FAIL;
     *path = dm_commit_file_path(a->commit, namespace, name, file);
     if (*path != NULL)
         return DM_OK;
@@ -277,7 +279,7 @@ static void count(struct dm_target *t, const struct dm_batch *batch)
 }
 
 static enum dm_status apply_keyed(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
-                                  struct dm_error *err)
+                                  struct dm_file_writes **files, struct dm_error *err)
 {
     a->net.resolve_all = t->history;
     if (dm_net_effect_compute(&a->net, batch, NULL, 0, err) != DM_OK ||
@@ -289,12 +291,10 @@ static enum dm_status apply_keyed(struct dm_apply_context *a, struct dm_target *
     uint32_t *selection = dm_xalloc((batch->rows + 1) * sizeof *selection);
     struct dm_place *written = dm_xalloc((batch->rows + 1) * sizeof *written);
     size_t live = select_live(&a->net, batch->rows, selection);
-    struct dm_file_writes *files;
     enum dm_status status = dm_file_writes_begin(a, t->state.namespace, t->state.name, batch, selection, live,
-                                                 written, &files, err);
+                                                 written, files, err);
     if (status == DM_OK)
-        status = dm_file_writes_end(files, index_changes(a, t, written, err), err);
-    dm_crash_point("after-data-files");
+        status = index_changes(a, t, written, err);
     free(selection);
     free(written);
     return status;
@@ -302,35 +302,40 @@ static enum dm_status apply_keyed(struct dm_apply_context *a, struct dm_target *
 
 /* Without a key there is nothing that an update or delete could be applied to: new row images are appended. */
 static enum dm_status apply_append_only(struct dm_apply_context *a, struct dm_target *t,
-                                        struct dm_batch *batch, struct dm_error *err)
+                                        struct dm_batch *batch, struct dm_file_writes **files,
+                                        struct dm_error *err)
 {
     uint32_t *selection = dm_xalloc(batch->rows * sizeof *selection);
     size_t n = 0;
     for (size_t i = 0; i < batch->rows; i++)
         if (batch->ops[i] != DM_OP_DELETE && batch->ops[i] != DM_OP_REKEY)
             selection[n++] = (uint32_t)i;
-    struct dm_file_writes *files;
     enum dm_status status =
-        dm_file_writes_begin(a, t->state.namespace, t->state.name, batch, selection, n, NULL, &files, err);
-    if (status == DM_OK)
-        status = dm_file_writes_end(files, DM_OK, err);
+        dm_file_writes_begin(a, t->state.namespace, t->state.name, batch, selection, n, NULL, files, err);
     free(selection);
-    dm_crash_point("after-data-files");
     return status;
 }
 
-static enum dm_status apply_batch(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
-                                  struct dm_error *err)
+static enum dm_status apply_changes(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+                                    struct dm_file_writes **files, struct dm_error *err)
 {
-    if (t->rules != NULL)
-        return dm_apply_versioned(a, t, batch, err);
-    enum dm_status status =
-        t->state.append_only ? apply_append_only(a, t, batch, err) : apply_keyed(a, t, batch, err);
+    enum dm_status status = t->state.append_only ? apply_append_only(a, t, batch, files, err)
+                                                 : apply_keyed(a, t, batch, files, err);
     if (status == DM_OK && t->history)
         status = dm_history_append(a, t, batch, err);
     if (status == DM_OK)
         count(t, batch);
     return status;
+}
+
+/* Takes the batch if threads still write it at the end. */
+static enum dm_status apply_batch(struct dm_apply_context *a, struct dm_target *t, struct dm_batch **batch,
+                                  struct dm_error *err)
+{
+    struct dm_file_writes *files = NULL;
+    enum dm_status status = t->rules != NULL ? dm_apply_versioned(a, t, *batch, &files, err)
+                                             : apply_changes(a, t, *batch, &files, err);
+    return dm_file_writes_leave(files, status, batch, err);
 }
 
 /* How many rows may be applied at once: stored values that come back for UNCHANGED ones (or for nulls that keep them) must fit into memory. */
@@ -345,24 +350,27 @@ static enum dm_status rows_at_once(struct dm_apply_context *a, const struct dm_t
     return unchanged ? dm_apply_rows_that_fit(a, t->state.namespace, t->state.name, rows, err) : DM_OK;
 }
 
-static enum dm_status apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+static enum dm_status apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch **whole,
                                  struct dm_error *err)
 {
+    const struct dm_batch *batch = *whole;
     size_t at_once = 0;
     if (batch->rows == 0)
         return DM_OK;
     if (rows_at_once(a, t, batch, &at_once, err) != DM_OK)
         return DM_FAIL;
     if (at_once >= batch->rows)
-        return apply_batch(a, t, batch, err);
+        return apply_batch(a, t, whole, err);
     enum dm_status status = DM_OK;
     struct dm_batch *slice = dm_batch_new(batch->schema);
     for (size_t i = 0; i < batch->rows && status == DM_OK; i++) {
         status = dm_batch_append_row(slice, batch, i, err);
         bool full = slice->rows >= at_once && !dm_batch_ends_in_rekey(slice);
         if (status == DM_OK && (full || i + 1 == batch->rows)) {
-            status = apply_batch(a, t, slice, err);
-            dm_batch_free(slice); /* gives the memory back, which clearing would keep */
+            status = apply_batch(a, t, &slice, err);
+            if (status == DM_OK)
+                status = dm_file_writes_settle(a, err); /* memory is what slices are for */
+            dm_batch_free(slice);                       /* gives the memory back, which clearing would keep */
             slice = dm_batch_new(batch->schema);
         }
     }
@@ -370,13 +378,13 @@ static enum dm_status apply_rows(struct dm_apply_context *a, struct dm_target *t
     return status;
 }
 
-enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch **batch,
                              struct dm_error *err)
 {
     struct dm_batch *kept = NULL;
-    enum dm_status status = dm_suppress_rows(a->mirror, t, batch, &kept, err);
+    enum dm_status status = dm_suppress_rows(a->mirror, t, *batch, &kept, err);
     if (status == DM_OK)
-        status = apply_rows(a, t, kept != NULL ? kept : batch, err);
+        status = apply_rows(a, t, kept != NULL ? &kept : batch, err);
     dm_batch_free(kept);
     return status;
 }

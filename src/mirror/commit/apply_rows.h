@@ -7,6 +7,7 @@
 #include "engine/parquet_write.h"
 #include "mirror/commit/commit_unit.h"
 
+struct dm_file_writes;
 struct dm_orphans;
 
 struct dm_apply_context {
@@ -18,12 +19,14 @@ struct dm_apply_context {
     struct dm_kept_row *bad;   /* their txn indexes `txns` */
     struct dm_orphans
         *orphans; /* children that wait for their parent, of this commit (orphan.h); NULL: none */
+    struct dm_file_writes
+        *writing; /* data files of the batch before, that threads still write (file_writes.h); NULL: none */
     const char *
         origin; /* what the unit's rows come from ("orders.csv"): bad rows get the place "<origin>:<line>"; NULL: a source's log */
 };
 
-/* Counts into the target's state. */
-enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
+/* Counts into the target's state. Takes the batch (*batch becomes NULL) if its data files are still being written at the end: a->writing. */
+enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch **batch,
                              struct dm_error *err) DM_MUST_USE;
 
 /* Old places collected by the index → deletions of the dataset in the commit. Sorts `places`. */
@@ -36,7 +39,7 @@ struct dm_parquet_options dm_apply_parquet_options(const struct dm_apply_context
 enum dm_status dm_apply_write_file(struct dm_apply_context *a, const char *namespace, const char *name,
                                    const struct dm_batch *batch, const uint32_t *rows, size_t n,
                                    uint32_t *number, struct dm_error *err) DM_MUST_USE;
-/* The path of a file that the key index names. Borrowed. */
+/* The path of a file that the key index names; settles a->writing, so it is there to be read. Borrowed. */
 enum dm_status dm_apply_indexed_file(struct dm_apply_context *a, const char *namespace, const char *name,
                                      uint32_t file, const char **path, struct dm_error *err) DM_MUST_USE;
 /* How many stored rows of a dataset may be in memory at once. How large they are is only known from what they take in their files (compressed, hence a

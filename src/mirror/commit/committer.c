@@ -12,6 +12,7 @@
 #include "mirror/commit/apply_rows.h"
 #include "base/crash_point.h"
 #include "mirror/commit/compact.h"
+#include "mirror/commit/file_writes.h"
 #include "mirror/commit/history.h"
 #include "mirror/commit/index_tag.h"
 #include "mirror/index/index_rebuild.h"
@@ -28,9 +29,10 @@ struct dm_committer {
     struct dm_target **touched; /* distinct targets of the commit in progress */
     struct dm_bad_rows bad;     /* of all its units */
     size_t n_copied;
-    uint32_t *copied;        /* datasets that this commit replaces by a copy */
-    struct dm_unit *closing; /* during publication */
-    uint32_t failed;         /* dataset whose step failed last */
+    uint32_t *copied;         /* datasets that this commit replaces by a copy */
+    struct dm_unit *closing;  /* during publication */
+    uint32_t failed;          /* dataset whose step failed last */
+    struct dm_target *filled; /* by the last step with rows: whose data files apply.writing is */
 };
 
 struct dm_committer *dm_committer_new(const struct dm_committer_options *options)
@@ -53,6 +55,7 @@ static void forget_commit(struct dm_committer *c)
 {
     dm_suppression_settle(c->options.mirror->suppression, c->published);
     forget_applied_bad(c);
+    dm_file_writes_drop(&c->apply);
     dm_orphans_free(c->apply.orphans);
     c->apply.orphans = NULL;
     dm_commit_free(c->apply.commit);
@@ -265,7 +268,7 @@ static enum dm_status apply_step(struct dm_committer *c, struct dm_unit *unit, s
     struct dm_target *t = step->target;
     touch(c, t);
     switch (step->kind) {
-    case DM_STEP_ROWS: return dm_apply_rows(&c->apply, t, step->batch, err);
+    case DM_STEP_ROWS: c->filled = t; return dm_apply_rows(&c->apply, t, &step->batch, err);
     case DM_STEP_TRUNCATE: return apply_truncate(c, t, step->schema, &unit->txns[step->txn], err);
     case DM_STEP_SCHEMA: return apply_schema(c, step, err);
     case DM_STEP_ATTACH: return apply_attach(c, step, err);
@@ -287,17 +290,30 @@ static enum dm_status keep_rows(struct dm_committer *c, const struct dm_unit *un
     return status;
 }
 
+static enum dm_status blame(struct dm_committer *c, const struct dm_target *t, struct dm_error *err)
+{
+    c->failed = t->state.id;
+    dm_error_prefix(err, "%s.%s", t->state.namespace, t->state.name);
+    return DM_FAIL;
+}
+
+static enum dm_status settle(struct dm_committer *c, struct dm_error *err)
+{
+    return dm_file_writes_settle(&c->apply, err) == DM_OK ? DM_OK : blame(c, c->filled, err);
+}
+
 static enum dm_status apply_steps(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
 {
     c->apply.txns = unit->txns;
     c->apply.origin = unit->origin;
     for (size_t i = 0; i < unit->n_steps; i++) {
         struct dm_step *step = &unit->steps[i];
-        if (apply_step(c, unit, step, err) != DM_OK) {
-            c->failed = step->target->state.id;
-            dm_error_prefix(err, "%s.%s", step->target->state.namespace, step->target->state.name);
+        /* Only more rows of the same dataset go on beside data files that are still being written. */
+        bool beside = step->kind == DM_STEP_ROWS && step->target == c->filled;
+        if (!beside && settle(c, err) != DM_OK)
             return DM_FAIL;
-        }
+        if (apply_step(c, unit, step, err) != DM_OK)
+            return blame(c, step->target, err);
         dm_batch_free(step->batch); /* memory goes back before the next step needs some */
         step->batch = NULL;
     }
@@ -405,6 +421,8 @@ static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, stru
             log ? c->options.type->position_format(unit->position, position, sizeof position) : unit->origin,
         .commit_time_us = unit->commit_time_us};
     c->closing = unit;
+    if (settle(c, err) != DM_OK)
+        return DM_FAIL;
     if (dm_commit_write(c->apply.commit, &summary, err) != DM_OK)
         return DM_FAIL;
     dm_crash_point("before-publish");

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crash_point.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "mirror/commit/day_groups.h"
@@ -26,6 +27,7 @@ struct dm_file_writes {
     struct dm_apply_context *a;
     const char *namespace, *name;
     const struct dm_batch *batch;
+    struct dm_batch *own; /* the batch, once it was taken */
     uint32_t *rows;
     size_t n_files;
     struct data_file *files;
@@ -148,6 +150,7 @@ static void free_writes(struct dm_file_writes *w)
     }
     free(w->files);
     free(w->rows);
+    dm_batch_free(w->own);
     free(w);
 }
 
@@ -157,6 +160,8 @@ enum dm_status dm_file_writes_begin(struct dm_apply_context *a, const char *name
                                     struct dm_error *err)
 {
     *out = NULL;
+    if (dm_file_writes_settle(a, err) != DM_OK)
+        return DM_FAIL;
     if (n == 0)
         return DM_OK;
     struct dm_file_writes *w = dm_xzalloc(1, sizeof *w);
@@ -176,14 +181,47 @@ enum dm_status dm_file_writes_begin(struct dm_apply_context *a, const char *name
     return DM_OK;
 }
 
-enum dm_status dm_file_writes_end(struct dm_file_writes *w, enum dm_status status, struct dm_error *err)
+static enum dm_status finish(struct dm_file_writes *w, enum dm_status status, struct dm_error *err)
 {
-    if (w == NULL)
-        return status;
+    if (status != DM_OK)
+        atomic_store(&w->next, w->n_files);
     status = join(w, status, err);
     for (size_t i = 0; i < w->n_files && status == DM_OK; i++)
         status = dm_commit_add_file(w->a->commit, w->namespace, w->name, w->files[i].number, w->files[i].path,
                                     &w->files[i].result, err);
     free_writes(w);
+    if (status == DM_OK)
+        dm_crash_point("after-data-files");
     return status;
+}
+
+enum dm_status dm_file_writes_leave(struct dm_file_writes *w, enum dm_status status, struct dm_batch **batch,
+                                    struct dm_error *err)
+{
+    if (w == NULL && status == DM_OK)
+        dm_crash_point("after-data-files"); /* none were needed */
+    if (w == NULL)
+        return status;
+    if (status != DM_OK || w->n_writers == 0)
+        return finish(w, status, err);
+    w->own = *batch;
+    *batch = NULL;
+    w->a->writing = w;
+    return DM_OK;
+}
+
+enum dm_status dm_file_writes_settle(struct dm_apply_context *a, struct dm_error *err)
+{
+    struct dm_file_writes *w = a->writing;
+    a->writing = NULL;
+    return w == NULL ? DM_OK : finish(w, DM_OK, err);
+}
+
+void dm_file_writes_drop(struct dm_apply_context *a)
+{
+    struct dm_file_writes *w = a->writing;
+    struct dm_error ignored;
+    a->writing = NULL;
+    if (w != NULL)
+        (void)!finish(w, DM_FAIL, &ignored);
 }

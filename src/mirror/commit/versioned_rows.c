@@ -7,7 +7,6 @@
 
 #include "apply/key_sort.h"
 #include "apply/version_rule.h"
-#include "base/crash_point.h"
 #include "base/memory.h"
 #include "column/row_json.h"
 #include "mirror/commit/equal_rows.h"
@@ -256,30 +255,26 @@ static enum dm_status index_winners(const struct dm_version_pass *p, const struc
     return status;
 }
 
-static enum dm_status write_winners(struct dm_version_pass *p, struct dm_error *err)
+static enum dm_status write_winners(struct dm_version_pass *p, struct dm_file_writes **files,
+                                    struct dm_error *err)
 {
     size_t rows = p->batch->rows, n_deletes = 0;
     uint32_t *selection = dm_xalloc((rows + 1) * 2 * sizeof *selection);
     uint32_t *deletes = selection + rows + 1;
     struct dm_place *written = dm_xalloc((rows + 1) * sizeof *written);
     size_t live = select_winners(p, selection, deletes, &n_deletes);
-    struct dm_file_writes *files;
     enum dm_status status = dm_file_writes_begin(p->a, p->t->state.namespace, p->t->state.name, p->batch,
-                                                 selection, live, written, &files, err);
-    if (status == DM_OK) {
-        if (n_deletes > 0)
-            status = dm_tombstones_append(p->a, p->t, p->batch, deletes, n_deletes, err);
-        if (status == DM_OK)
-            status = index_winners(p, written, err);
-        status = dm_file_writes_end(files, status, err);
-    }
-    dm_crash_point("after-data-files");
+                                                 selection, live, written, files, err);
+    if (status == DM_OK && n_deletes > 0)
+        status = dm_tombstones_append(p->a, p->t, p->batch, deletes, n_deletes, err);
+    if (status == DM_OK)
+        status = index_winners(p, written, err);
     free(written);
     free(selection);
     return status;
 }
 
-static enum dm_status pass(struct dm_version_pass *p, struct dm_error *err)
+static enum dm_status pass(struct dm_version_pass *p, struct dm_file_writes **files, struct dm_error *err)
 {
     struct dm_key_list *keys = &p->a->net.keys;
     p->keys = keys;
@@ -294,7 +289,7 @@ static enum dm_status pass(struct dm_version_pass *p, struct dm_error *err)
         return DM_FAIL;
     for (size_t k = 0; k < p->n_keys; k++)
         judge_key(p, k);
-    if (write_winners(p, err) != DM_OK)
+    if (write_winners(p, files, err) != DM_OK)
         return DM_FAIL;
     switch (settings->history) {
     case DM_HISTORY_NONE: return DM_OK;
@@ -305,10 +300,10 @@ static enum dm_status pass(struct dm_version_pass *p, struct dm_error *err)
 }
 
 enum dm_status dm_apply_versioned(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
-                                  struct dm_error *err)
+                                  struct dm_file_writes **files, struct dm_error *err)
 {
     struct dm_version_pass p = {.a = a, .t = t, .batch = batch};
-    enum dm_status status = pass(&p, err);
+    enum dm_status status = pass(&p, files, err);
     if (status == DM_OK)
         t->state.received += batch->rows;
     dm_key_list_release(&p.versions);

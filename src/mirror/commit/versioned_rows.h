@@ -19,8 +19,11 @@
 #include "mirror/commit/apply_rows.h"
 #include "mirror/declare/declared.h"
 
+struct dm_file_writes;
+
+/* *files: the data files that are being written, to be left or finished by the caller, whatever is returned; NULL: none. */
 enum dm_status dm_apply_versioned(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
-                                  struct dm_error *err) DM_MUST_USE;
+                                  struct dm_file_writes **files, struct dm_error *err) DM_MUST_USE;
 
 /* Empties everything that the key index holds of the target. In an open index transaction. */
 enum dm_status dm_versioned_forget(struct dm_keyindex *ix, const struct dm_target *t,

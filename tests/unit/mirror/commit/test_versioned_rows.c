@@ -111,7 +111,7 @@ static void test_bad_rows(void **state)
     b->subxid = 5;
     dm_batch_end_row(b, DM_OP_UPDATE);
     begin(w);
-    must(dm_apply_rows(&w->a, w->t, b, &w->err));
+    must(dm_apply_rows(&w->a, w->t, &b, &w->err));
     publish(w);
     dm_batch_free(b);
     free(name);

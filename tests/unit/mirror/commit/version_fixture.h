@@ -21,6 +21,7 @@
 #include "engine/parquet_read.h"
 #include "mirror/commit/apply_rows.h"
 #include "mirror/commit/compact.h"
+#include "mirror/commit/file_writes.h"
 #include "mirror/declare/declared.h"
 #include "mirror/index/index_rebuild.h"
 #include "mirror/commit/tombstones.h"
@@ -78,6 +79,7 @@ static inline const struct dm_dataset *dataset_of(struct world *w, const char *n
 
 static inline void publish(struct world *w)
 {
+    must(dm_file_writes_settle(&w->a, &w->err));
     must(dm_commit_write(w->a.commit, &w->summary, &w->err));
     must(dm_commit_publish(w->a.commit, NULL, NULL, &w->err));
     must(dm_index_tag_commit(&w->m, w->a.commit, w->t, &w->err));
@@ -208,7 +210,7 @@ static inline struct dm_batch *batch_of(struct world *w, const struct change *ch
 static inline void apply(struct world *w, const struct change *changes, size_t n)
 {
     struct dm_batch *b = batch_of(w, changes, n);
-    must(dm_apply_rows(&w->a, w->t, b, &w->err));
+    must(dm_apply_rows(&w->a, w->t, &b, &w->err));
     dm_batch_free(b);
 }
 

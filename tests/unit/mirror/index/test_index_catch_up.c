@@ -73,7 +73,7 @@ static struct dm_batch *random_batch(struct play *p, int n)
 static void apply_batch(struct play *p, struct dm_batch *b)
 {
     struct world *w = p->w;
-    must(dm_apply_rows(&w->a, w->t, b, &w->err));
+    must(dm_apply_rows(&w->a, w->t, &b, &w->err));
     dm_batch_free(b);
 }
 
