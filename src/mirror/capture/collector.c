@@ -169,8 +169,8 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
                                         const struct dm_table *table, struct dm_error *err)
 {
     struct dm_target *t = r->target;
-    if (t->phase != DM_PHASE_STREAMING || t->schema == NULL)
-        return DM_OK;
+    if (t->phase != DM_PHASE_STREAMING || t->schema == NULL || t->copy_again)
+        return DM_OK; /* with a copy to come, the dataset stays as it is until then */
     r->applied = table == r->table;
     if (strcmp(t->state.source_table, table->name) != 0 ||
         strcmp(t->state.source_schema, table->schema) != 0) {
@@ -188,7 +188,7 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
     int32_t last_id = t->last_column_id;
     struct dm_error why = {0};
     if (table->uncertain)
-        return ask_for_copy(c, t, "its columns changed several times since the stream told of them", err);
+        return ask_for_copy(c, t, "which of its columns is which cannot be told from the stream", err);
     if (table->rewritten || dm_schema_evolve(t->schema, table->columns, &last_id, &next, &why) != DM_OK)
         return ask_for_copy(
             c, t, table->rewritten ? "its rows were rewritten by a change of the table" : why.message, err);

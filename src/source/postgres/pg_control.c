@@ -386,6 +386,9 @@ static enum dm_status tell(struct pg_known *k, struct pg_decoder *d, const struc
     /* A root's partitions got new storage: by its own TRUNCATE, which was delivered, or by something that was
      * not. */
     bool rewritten = k->rewritten || (k->refilled && (told == NULL || !told->truncated));
+    /* Dropped and added again as it was, a column looks the same in the stream: which of the rows that came meanwhile have their value in
+     * which of the two cannot be told. */
+    rewritten = rewritten || (told != NULL && pg_made_again(told->table, k->catalog->table));
     if (told != NULL)
         told->truncated = false;
     if (told != NULL && !rewritten && pg_same_table(told->table, k->catalog->table))
