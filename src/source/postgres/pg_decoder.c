@@ -524,7 +524,8 @@ static enum dm_status on_truncate(struct pg_decoder *d, const struct dm_sink *si
         enum dm_status status = rel != NULL ? approach(d, sink, &rel, &handle, err) : DM_OK;
         if (status == DM_OK && handle != NULL) {
             status = sink->truncate(sink->ctx, handle, err);
-            pg_decoder_told(d, rel->oid)->truncated = true;
+            /* of one in progress the position is yet to come: no later than it is, so as not to excuse what comes after it */
+            pg_decoder_told(d, rel->oid)->truncated_at = d->in_block ? d->position : d->txn.visible_at;
             d->changes++;
         }
         if (status != DM_OK)

@@ -32,10 +32,10 @@ struct pg_relation_message {
 /* What the sink was told of a table last, and its answer. */
 struct pg_told {
     uint32_t oid;
-    struct dm_table *table; /* owned */
-    void *handle;           /* NULL: not mirrored */
-    bool truncated;         /* a truncate passed since the owner last looked */
-    uint64_t asked;         /* the transaction in which a NULL was answered last: the next one asks again */
+    struct dm_table *table;   /* owned */
+    void *handle;             /* NULL: not mirrored */
+    dm_position truncated_at; /* of the last truncate that passed; 0: none */
+    uint64_t asked;           /* the transaction in which a NULL was answered last: the next one asks again */
     uint64_t version; /* changes with every definition that is told, and when a streamed one takes effect */
 };
 
