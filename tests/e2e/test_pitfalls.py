@@ -199,6 +199,34 @@ def test_p08_truncate_of_one_leaf_via_root(database, running):
     checked(database, mirror, marker)
 
 
+UNSEEN = {  # what happens to partitions between two looks at the catalog; the server publishes nothing of it through the root
+    "filled and truncated, new": ["create table {p}_n partition of {p} for values in (9)", "insert into {p} values (1, 9)", "truncate {p}_n"],
+    "filled and truncated, empty before": ["insert into {p} values (1, 2)", "truncate {p}_2"],
+    "filled and dropped, empty before": ["insert into {p} values (1, 2)", "drop table {p}_2"],
+    "attached with rows in the transaction that made it": ["begin; create table {p}_n (like {p}); insert into {p}_n values (1, 9); "
+                                                           "alter table {p} attach partition {p}_n for values in (9); commit"],
+}
+
+
+def test_p08_partitions_change_between_two_looks(database):
+    roots = [f"p{i}" for i in range(len(UNSEEN))]
+    for p in roots:
+        database.execute(f"create table {p} (id int, r int, primary key (id, r)) partition by list (r); create table {p}_1 partition of {p} for values in (1); "
+                         f"create table {p}_2 partition of {p} for values in (2); insert into {p} values (1, 1)")
+    mirror, marker = run(database)
+    for p, statements in zip(roots, UNSEEN.values()):
+        for statement in statements:
+            database.execute(statement.format(p=p))
+    marker.reached()
+
+    def differing():
+        """Roots whose keys in the lake are not those of the source."""
+        return [p for p in roots if sorted(database.execute(f"select id, r from {p}")) !=
+                sorted((r["id"], r["r"]) for r in mirror.lake.dataset("shop", p).dicts())]
+    mirror.until(lambda: not differing(), lambda: f"{differing()} to equal the source", 40, every=0.3)
+    checked(database, mirror, marker)
+
+
 def test_p08_partitions_as_leaves(database):
     database.execute(PARTITIONED)
     database.execute("insert into p select i, (array['north','south','west'])[1 + i % 3], date '2024-06-01' + i, 'x' || i "

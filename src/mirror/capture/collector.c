@@ -165,19 +165,19 @@ static const char *filled_column(const struct dm_schema *current, const struct d
     return NULL;
 }
 
-/* Brings the dataset's schema to the route's table definition. */
-enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route *r, struct dm_error *err)
+enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route *r,
+                                        const struct dm_table *table, struct dm_error *err)
 {
     struct dm_target *t = r->target;
-    if (r->applied || t->phase != DM_PHASE_STREAMING || t->schema == NULL)
-        return DM_OK;
-    r->applied = true;
-    if (strcmp(t->state.source_table, r->table->name) != 0 ||
-        strcmp(t->state.source_schema, r->table->schema) != 0) {
+    if (t->phase != DM_PHASE_STREAMING || t->schema == NULL || t->copy_again)
+        return DM_OK; /* with a copy to come, the dataset stays as it is until then */
+    r->applied = table == r->table;
+    if (strcmp(t->state.source_table, table->name) != 0 ||
+        strcmp(t->state.source_schema, table->schema) != 0) {
         struct dm_step *rename = dm_unit_add(c->unit, DM_STEP_RENAME, t);
-        rename->table = dm_table_copy(r->table);
+        rename->table = dm_table_copy(table);
     }
-    const char *filled = filled_column(t->schema, r->table->columns);
+    const char *filled = filled_column(t->schema, table->columns);
     if (filled != NULL) {
         char why[256];
         (void)snprintf(why, sizeof why,
@@ -187,12 +187,11 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
     struct dm_schema *next = NULL;
     int32_t last_id = t->last_column_id;
     struct dm_error why = {0};
-    if (r->table->uncertain)
-        return ask_for_copy(c, t, "its columns changed several times since the stream told of them", err);
-    if (r->table->rewritten || dm_schema_evolve(t->schema, r->table->columns, &last_id, &next, &why) != DM_OK)
+    if (table->uncertain)
+        return ask_for_copy(c, t, "which of its columns is which cannot be told from the stream", err);
+    if (table->rewritten || dm_schema_evolve(t->schema, table->columns, &last_id, &next, &why) != DM_OK)
         return ask_for_copy(
-            c, t, r->table->rewritten ? "its rows were rewritten by a change of the table" : why.message,
-            err);
+            c, t, table->rewritten ? "its rows were rewritten by a change of the table" : why.message, err);
     if (dm_schema_equal(next, t->schema)) {
         dm_schema_unref(next);
         return DM_OK;
@@ -208,6 +207,33 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
     return DM_OK;
 }
 
+static bool spooled(const struct dm_target *t)
+{
+    return t->spool != NULL;
+}
+
+/* The number of the route's definition in a spool, remembered because it is asked for every row. */
+static enum dm_status spool_table(struct dm_route *r, struct dm_spool *s, size_t *number,
+                                  struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    if (r->spool_id != dm_spool_id(s)) {
+        status = dm_spool_table(s, r->target, r->table, &r->spool_table, err);
+        r->spool_id = status == DM_OK ? dm_spool_id(s) : 0;
+    }
+    *number = r->spool_table;
+    return status;
+}
+
+/* The copy's snapshot may be older than the definition, and no row may ever follow it. */
+static enum dm_status define_in_spool(struct dm_collector *c, struct dm_route *r, struct dm_error *err)
+{
+    struct dm_spool *s = r->target->spool;
+    size_t number = 0;
+    enum dm_status status = spool_table(r, s, &number, err);
+    return status == DM_OK ? dm_spool_define(s, number, dm_collector_spool_txn(c, s), err) : status;
+}
+
 static enum dm_status define(struct dm_collector *c, struct dm_route *r, const struct dm_table *table,
                              struct dm_error *err)
 {
@@ -217,11 +243,12 @@ static enum dm_status define(struct dm_collector *c, struct dm_route *r, const s
         r->table = dm_table_copy(table);
         r->table->rewritten = r->table->rewritten || rewritten;
     }
-    r->told_at = c->open ? c->txn.visible_at : c->position;
     r->applied = false;
     r->batch = NULL;
     r->spool_id = 0;
-    return c->current != NULL ? DM_OK : dm_collector_apply_table(c, r, err);
+    if (c->current != NULL) /* it may never be committed: it takes effect with its rows, if they do */
+        return DM_OK;
+    return spooled(r->target) ? define_in_spool(c, r, err) : dm_collector_apply_table(c, r, r->table, err);
 }
 
 static enum dm_status on_table(void *ctx, const struct dm_table *table, void **handle, struct dm_error *err)
@@ -281,43 +308,26 @@ static struct dm_batch *discard_batch(struct dm_collector *c, const struct dm_sc
     return c->discard;
 }
 
-static bool spooled(const struct dm_target *t)
-{
-    return t->spool != NULL;
-}
-
-/* The open transaction's number in a table's spool. Transactions come one after the other, so only the last can be it. */
+/* Transactions come one after the other, so only the last can be it. */
 uint32_t dm_collector_spool_txn(struct dm_collector *c, struct dm_spool *s)
 {
+    struct dm_txn here = c->open ? c->txn : (struct dm_txn){.visible_at = c->position};
     uint32_t number = dm_spool_txn_count(s);
-    if (number > 0 && dm_spool_txn_at(s, number - 1)->visible_at == c->txn.visible_at)
+    if (number > 0 && dm_spool_txn_at(s, number - 1)->visible_at == here.visible_at)
         return number - 1;
-    return dm_spool_txn(s, &c->txn);
+    return dm_spool_txn(s, &here);
 }
 
-/* The number of the route's definition in a spool, remembered because it is asked for every row. */
-static enum dm_status spool_table(struct dm_route *r, struct dm_spool *s, size_t *number,
-                                  struct dm_error *err)
-{
-    enum dm_status status = DM_OK;
-    if (r->spool_id != dm_spool_id(s)) {
-        status = dm_spool_table(s, r->target, r->table, &r->spool_table, err);
-        r->spool_id = status == DM_OK ? dm_spool_id(s) : 0;
-    }
-    *number = r->spool_table;
-    return status;
-}
-
-enum dm_status dm_collector_rows_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn,
-                                          uint32_t subxid, struct dm_batch **batch, struct dm_error *err)
+static enum dm_status rows_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn, uint32_t subxid,
+                                    struct dm_batch **batch, struct dm_error *err)
 {
     size_t number = 0;
     enum dm_status status = spool_table(r, s, &number, err);
     return status == DM_OK ? dm_spool_rows(s, number, txn, subxid, batch, err) : status;
 }
 
-enum dm_status dm_collector_truncate_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn,
-                                              uint32_t subxid, struct dm_error *err)
+static enum dm_status truncate_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn, uint32_t subxid,
+                                        struct dm_error *err)
 {
     size_t number = 0;
     enum dm_status status = spool_table(r, s, &number, err);
@@ -330,15 +340,14 @@ static enum dm_status on_rows(void *ctx, void *handle, struct dm_batch **batch, 
     struct dm_route *r = handle;
     struct dm_target *t = r->target;
     if (c->current != NULL)
-        return dm_collector_rows_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, batch,
-                                          err);
+        return rows_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, batch, err);
     if (spooled(t))
-        return dm_collector_rows_to_spool(r, t->spool, dm_collector_spool_txn(c, t->spool), 0, batch, err);
+        return rows_to_spool(r, t->spool, dm_collector_spool_txn(c, t->spool), 0, batch, err);
     if (t->phase != DM_PHASE_STREAMING || t->copy_again || c->txn.visible_at < t->copied_at) {
         *batch = discard_batch(c, r->table->columns);
         return DM_OK;
     }
-    if (!r->applied && dm_collector_apply_table(c, r, err) != DM_OK)
+    if (!r->applied && dm_collector_apply_table(c, r, r->table, err) != DM_OK)
         return DM_FAIL;
     if (t->copy_again) { /* the definition could not be followed */
         *batch = discard_batch(c, r->table->columns);
@@ -365,9 +374,9 @@ static enum dm_status on_truncate(void *ctx, void *handle, struct dm_error *err)
     struct dm_route *r = handle;
     struct dm_target *t = r->target;
     if (c->current != NULL)
-        return dm_collector_truncate_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, err);
+        return truncate_to_spool(r, c->current->spool, c->current->txn, c->current->subxid, err);
     if (spooled(t))
-        return dm_collector_truncate_to_spool(r, t->spool, dm_collector_spool_txn(c, t->spool), 0, err);
+        return truncate_to_spool(r, t->spool, dm_collector_spool_txn(c, t->spool), 0, err);
     if (t->phase != DM_PHASE_STREAMING || t->copy_again || c->txn.visible_at < t->copied_at)
         return DM_OK;
     uint32_t txn = unit_txn_number(c);

@@ -25,19 +25,11 @@ static uint32_t replay_txn(struct replay *p, uint32_t number)
     return p->unit_txn;
 }
 
-static enum dm_status replay_table(void *ctx, struct dm_target *t, const struct dm_table *table,
-                                   struct dm_error *err)
+static enum dm_status replay_define(void *ctx, struct dm_target *t, const struct dm_table *table,
+                                    struct dm_error *err)
 {
     struct replay *p = ctx;
-    struct dm_route *r = dm_collector_route(p->c, t);
-    (void)err;
-    /* Applied with the next row that takes effect: a definition made in an aborted subtransaction must leave no trace. */
-    dm_table_free(r->table);
-    r->table = dm_table_copy(table);
-    r->applied = false;
-    r->batch = NULL;
-    r->spool_id = 0;
-    return DM_OK;
+    return dm_collector_apply_table(p->c, dm_collector_route(p->c, t), table, err);
 }
 
 static bool replay_wanted(const struct replay *p, const struct dm_target *t, uint32_t txn)
@@ -46,41 +38,50 @@ static bool replay_wanted(const struct replay *p, const struct dm_target *t, uin
            dm_spool_txn_at(p->spool, txn)->visible_at >= t->copied_at;
 }
 
-static enum dm_status replay_batch(void *ctx, struct dm_target *t, struct dm_batch *batch,
-                                   struct dm_error *err)
+/* A streamed transaction commits while its table is being copied: its place in the table's spool. */
+static enum dm_status table_in_spool(struct dm_collector *c, struct dm_target *t,
+                                     const struct dm_table *table, size_t *number, struct dm_error *err)
+{
+    dm_collector_route(c, t)->spool_id = 0; /* the definition it remembers need not be the current one now */
+    return dm_spool_table(t->spool, t, table, number, err);
+}
+
+static enum dm_status batch_to_spool(struct dm_collector *c, struct dm_target *t,
+                                     const struct dm_table *table, struct dm_batch *batch,
+                                     struct dm_error *err)
+{
+    uint32_t txn = dm_collector_spool_txn(c, t->spool);
+    size_t number = 0;
+    enum dm_status status = table_in_spool(c, t, table, &number, err);
+    for (size_t i = 0; i < batch->rows && status == DM_OK; i++) {
+        struct dm_batch *into;
+        batch->txns[i] = txn;
+        batch->subxids[i] = 0;
+        status = dm_spool_rows(t->spool, number, txn, 0, &into, err);
+        if (status == DM_OK)
+            status = dm_batch_append_row(into, batch, i, err);
+    }
+    return status;
+}
+
+static enum dm_status replay_batch(void *ctx, struct dm_target *t, const struct dm_table *table,
+                                   struct dm_batch *batch, struct dm_error *err)
 {
     struct replay *p = ctx;
     struct dm_collector *c = p->c;
     struct dm_route *r = dm_collector_route(c, t);
-    if (!p->attach && t->spool != NULL) { /* a streamed transaction commits while its table is being copied */
-        uint32_t number = dm_collector_spool_txn(c, t->spool);
-        for (size_t i = 0; i < batch->rows; i++) {
-            struct dm_batch *into;
-            if (dm_collector_rows_to_spool(r, t->spool, number, 0, &into, err) != DM_OK) {
-                dm_batch_free(batch);
-                return DM_FAIL;
-            }
-            batch->txns[i] = number;
-            batch->subxids[i] = 0;
-            if (dm_batch_append_row(into, batch, i, err) != DM_OK) {
-                dm_batch_free(batch);
-                return DM_FAIL;
-            }
-        }
-        dm_batch_free(batch);
-        return DM_OK;
+    bool wanted = p->attach || replay_wanted(p, t, batch->txns[0]);
+    enum dm_status status = DM_OK;
+    if (!p->attach && t->spool != NULL) {
+        status = batch_to_spool(c, t, table, batch, err);
+        wanted = false;
+    } else if (wanted) {
+        status = dm_collector_apply_table(c, r, table, err);
+        wanted = !t->copy_again; /* the definition could not be followed */
     }
-    if (!p->attach && batch->rows > 0 && !replay_wanted(p, t, batch->txns[0])) {
+    if (status != DM_OK || !wanted) {
         dm_batch_free(batch);
-        return DM_OK;
-    }
-    if (!r->applied && dm_collector_apply_table(c, r, err) != DM_OK) {
-        dm_batch_free(batch);
-        return DM_FAIL;
-    }
-    if (t->copy_again) {
-        dm_batch_free(batch);
-        return DM_OK;
+        return status;
     }
     for (size_t i = 0; i < batch->rows; i++)
         batch->txns[i] = replay_txn(p, batch->txns[i]);
@@ -92,17 +93,22 @@ static enum dm_status replay_batch(void *ctx, struct dm_target *t, struct dm_bat
     return dm_collector_unit_is_large(c) ? dm_collector_push(c, false, err) : DM_OK;
 }
 
-static enum dm_status replay_truncate(void *ctx, struct dm_target *t, uint32_t txn, struct dm_error *err)
+static enum dm_status replay_truncate(void *ctx, struct dm_target *t, const struct dm_table *table,
+                                      uint32_t txn, struct dm_error *err)
 {
     struct replay *p = ctx;
     struct dm_collector *c = p->c;
-    struct dm_route *r = dm_collector_route(c, t);
-    if (!p->attach && t->spool != NULL)
-        return dm_collector_truncate_to_spool(r, t->spool, dm_collector_spool_txn(c, t->spool), 0, err);
+    if (!p->attach && t->spool != NULL) {
+        size_t number = 0;
+        enum dm_status status = table_in_spool(c, t, table, &number, err);
+        return status == DM_OK
+                   ? dm_spool_truncate(t->spool, number, dm_collector_spool_txn(c, t->spool), 0, err)
+                   : status;
+    }
     if (p->attach || replay_wanted(p, t, txn)) {
         uint32_t number = replay_txn(p, txn);
         dm_collector_add_truncate(c, t, number);
-        r->batch = NULL;
+        dm_collector_route(c, t)->batch = NULL;
     }
     return DM_OK;
 }
@@ -125,7 +131,7 @@ enum dm_status dm_collector_replay(struct dm_collector *c, struct dm_spool *spoo
     struct replay p = {.c = c, .spool = spool, .spool_txn = UINT32_MAX, .attach = attach};
     struct dm_spool_replay to = {.ctx = &p,
                                  .after = after,
-                                 .table = replay_table,
+                                 .define = replay_define,
                                  .batch = replay_batch,
                                  .truncate = replay_truncate,
                                  .bad_row = replay_bad_row};
@@ -150,27 +156,13 @@ enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t,
     struct dm_step *step = dm_unit_add(c->unit, DM_STEP_ATTACH, t);
     step->copied = copied;
     step->table = dm_table_copy(table);
-    /* What the stream said last of the table may be newer or older than the snapshot; the spool replays the definitions in order. */
-    struct dm_table *latest = r->table;
-    r->table = dm_table_copy(table);
-    r->spool_id = 0;
-    r->applied = false;
     r->batch = NULL;
     c->open = true; /* the spool may be handed on in parts; the position moves when all of it is in */
-    enum dm_status status =
-        dm_collector_apply_table(c, r, err); /* the name may be another than when the copy was planned */
+    enum dm_status status = dm_collector_apply_table(
+        c, r, table, err); /* the name may be another than when the copy was planned */
     if (status == DM_OK)
         status = dm_collector_replay(c, spool, true, at, err);
     c->open = false;
     dm_spool_free(spool);
-    /* Told after the snapshot: newer than what it shows, and perhaps not followed by any row. */
-    if (status == DM_OK && latest != NULL && r->told_at >= at) {
-        dm_table_free(r->table);
-        r->table = latest;
-        r->applied = false;
-        r->spool_id = 0;
-        return dm_collector_apply_table(c, r, err);
-    }
-    dm_table_free(latest);
     return status;
 }

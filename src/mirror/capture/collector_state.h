@@ -9,8 +9,9 @@
 /* What the source holds as handle: one per target. */
 struct dm_route {
     struct dm_target *target;
-    struct dm_table *table; /* the stream's current definition, owned */
-    dm_position told_at;    /* where the stream stood when it told the definition */
+    /* What the source told last, owned: the shape of its next rows. It may be that of a transaction in progress, so only a row outside
+     * of such a one, or one that was committed, says that it is the table's. */
+    struct dm_table *table;
     bool applied;           /* target->schema covers `table` */
     struct dm_batch *batch; /* open batch, belongs to the unit's step; NULL: none */
     uint64_t spool_id;      /* the spool that spool_table is a number of; 0: none */
@@ -50,16 +51,11 @@ struct dm_collector {
 enum dm_status dm_collector_push(struct dm_collector *c, bool closes, struct dm_error *err) DM_MUST_USE;
 bool dm_collector_unit_is_large(struct dm_collector *c);
 struct dm_route *dm_collector_route(struct dm_collector *c, struct dm_target *t);
-/* Brings the dataset's schema to the route's table definition, or asks for a new copy. */
+/* Brings the dataset's schema to the definition, or asks for a new copy. */
 enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route *r,
-                                        struct dm_error *err) DM_MUST_USE;
-/* The open transaction's number in a table's spool. */
+                                        const struct dm_table *table, struct dm_error *err) DM_MUST_USE;
+/* The open transaction's number in a table's spool; between two, the one that stands for the stream's position. */
 uint32_t dm_collector_spool_txn(struct dm_collector *c, struct dm_spool *s);
-enum dm_status dm_collector_rows_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn,
-                                          uint32_t subxid, struct dm_batch **batch,
-                                          struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_collector_truncate_to_spool(struct dm_route *r, struct dm_spool *s, uint32_t txn,
-                                              uint32_t subxid, struct dm_error *err) DM_MUST_USE;
 void dm_collector_add_truncate(struct dm_collector *c, struct dm_target *t, uint32_t txn);
 /* attach: the spool is what arrived while the table was copied; rows of transactions with visible_at < after are left out. */
 enum dm_status dm_collector_replay(struct dm_collector *c, struct dm_spool *spool, bool attach,

@@ -166,7 +166,7 @@ enum dm_status dm_spool_table(struct dm_spool *s, struct dm_target *target, cons
     s->entries[s->n_entries] =
         (struct entry){.target = target, .table = dm_table_copy(table), .current = true};
     *number = s->n_entries++;
-    return add_record(s, DM_SPOOL_TABLE, *number, 0, 0, NULL, err);
+    return DM_OK;
 }
 
 static bool is_full(const struct dm_batch *b)
@@ -188,6 +188,11 @@ enum dm_status dm_spool_rows(struct dm_spool *s, size_t table, uint32_t txn, uin
     e->open->subxid = subxid;
     *batch = e->open;
     return DM_OK;
+}
+
+enum dm_status dm_spool_define(struct dm_spool *s, size_t table, uint32_t txn, struct dm_error *err)
+{
+    return add_record(s, DM_SPOOL_TABLE, table, txn, 0, NULL, err);
 }
 
 enum dm_status dm_spool_truncate(struct dm_spool *s, size_t table, uint32_t txn, uint32_t subxid,
@@ -262,14 +267,16 @@ static enum dm_status replay_record(struct dm_spool *s, const struct dm_spool_re
     if (r->entry >= s->n_entries)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "%s: a record names an unknown table", s->folder);
     struct entry *e = &s->entries[r->entry];
-    if (r->kind == DM_SPOOL_TABLE)
-        return to->table(to->ctx, e->target, e->table, err);
-    if (r->kind == DM_SPOOL_TRUNCATE)
-        return takes_effect(s, to, r->txn, r->subxid) ? to->truncate(to->ctx, e->target, r->txn, err) : DM_OK;
+    if (r->kind != DM_SPOOL_BATCH) {
+        if (!takes_effect(s, to, r->txn, r->subxid))
+            return DM_OK;
+        return r->kind == DM_SPOOL_TABLE ? to->define(to->ctx, e->target, e->table, err)
+                                         : to->truncate(to->ctx, e->target, e->table, r->txn, err);
+    }
     struct dm_batch *kept = NULL;
     enum dm_status status = filter(s, to, r->batch, &kept, err);
     r->batch = NULL;
-    return status == DM_OK && kept != NULL ? to->batch(to->ctx, e->target, kept, err) : status;
+    return status == DM_OK && kept != NULL ? to->batch(to->ctx, e->target, e->table, kept, err) : status;
 }
 
 static enum dm_status replay_file(struct dm_spool *s, const struct dm_spool_replay *to, struct dm_error *err)

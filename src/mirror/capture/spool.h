@@ -23,12 +23,15 @@ const struct dm_txn *dm_spool_txn_at(const struct dm_spool *s, uint32_t number);
 
 /* A number that no other spool of this process has or had: lets callers keep table numbers. */
 uint64_t dm_spool_id(const struct dm_spool *s);
-/* The number of a table's definition (copied when it is new); valid until the definition changes. */
+/* The number of a table's definition (copied when it is new); valid until the definition changes. It comes back with the rows. */
 enum dm_status dm_spool_table(struct dm_spool *s, struct dm_target *target, const struct dm_table *table,
                               size_t *number, struct dm_error *err) DM_MUST_USE;
 /* The batch for the next row of the table. */
 enum dm_status dm_spool_rows(struct dm_spool *s, size_t table, uint32_t txn, uint32_t subxid,
                              struct dm_batch **batch, struct dm_error *err) DM_MUST_USE;
+/* The definition itself takes effect here, rows or not. */
+enum dm_status dm_spool_define(struct dm_spool *s, size_t table, uint32_t txn,
+                               struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_spool_truncate(struct dm_spool *s, size_t table, uint32_t txn, uint32_t subxid,
                                  struct dm_error *err) DM_MUST_USE;
 void dm_spool_bad_row(struct dm_spool *s, struct dm_target *target, uint32_t txn, uint32_t subxid,
@@ -39,13 +42,13 @@ void dm_spool_abort(struct dm_spool *s, uint32_t subxid);
 struct dm_spool_replay {
     void *ctx;
     dm_position after; /* rows of transactions with visible_at < after are left out; 0: none */
-    /* The table's definition from here on. */
-    enum dm_status (*table)(void *ctx, struct dm_target *target, const struct dm_table *table,
-                            struct dm_error *err);
-    /* A batch, given away; its schema has the table's columns without ids, its txns are spool numbers. */
-    enum dm_status (*batch)(void *ctx, struct dm_target *target, struct dm_batch *take_batch,
-                            struct dm_error *err);
-    enum dm_status (*truncate)(void *ctx, struct dm_target *target, uint32_t txn, struct dm_error *err);
+    enum dm_status (*define)(void *ctx, struct dm_target *target, const struct dm_table *table,
+                             struct dm_error *err);
+    /* A batch of rows of that definition, given away; its schema has the table's columns without ids, its txns are spool numbers. */
+    enum dm_status (*batch)(void *ctx, struct dm_target *target, const struct dm_table *table,
+                            struct dm_batch *take_batch, struct dm_error *err);
+    enum dm_status (*truncate)(void *ctx, struct dm_target *target, const struct dm_table *table,
+                               uint32_t txn, struct dm_error *err);
     enum dm_status (*bad_row)(void *ctx, struct dm_target *target, uint32_t txn, const struct dm_bad_row *row,
                               struct dm_error *err);
 };

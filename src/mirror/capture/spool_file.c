@@ -8,8 +8,8 @@
 #include "base/memory.h"
 #include "column/batch_file.h"
 
-/* Each record is a mark (its kind, its table's number), then for BATCH the batch, for TRUNCATE a second mark with txn and subxid. */
-enum { MARK_TRUNCATE_AT = 100 };
+/* Each record is a mark (its kind, its table's number), then for BATCH the batch, else a second mark with txn and subxid. */
+enum { MARK_AT = 100 };
 
 struct dm_spool_file {
     char *path;
@@ -47,12 +47,11 @@ enum dm_status dm_spool_file_append(struct dm_spool_file *f, const struct dm_spo
                                     struct dm_error *err)
 {
     enum dm_status status = dm_batch_file_append_mark(f->writer, (uint32_t)r->kind, r->entry, err);
-    if (status == DM_OK && r->kind == DM_SPOOL_BATCH)
-        status = dm_batch_file_append(f->writer, r->batch, err);
-    if (status == DM_OK && r->kind == DM_SPOOL_TRUNCATE)
-        status =
-            dm_batch_file_append_mark(f->writer, MARK_TRUNCATE_AT, (uint64_t)r->txn << 32 | r->subxid, err);
-    return status;
+    if (status != DM_OK)
+        return status;
+    return r->kind == DM_SPOOL_BATCH
+               ? dm_batch_file_append(f->writer, r->batch, err)
+               : dm_batch_file_append_mark(f->writer, MARK_AT, (uint64_t)r->txn << 32 | r->subxid, err);
 }
 
 enum dm_status dm_spool_file_rewind(struct dm_spool_file *f, struct dm_error *err)
@@ -80,8 +79,6 @@ enum dm_status dm_spool_file_next(struct dm_spool_file *f, struct dm_spool_recor
         return damaged(f, err);
     r->kind = (enum dm_spool_record_kind)item.mark_kind;
     r->entry = (uint32_t)item.mark_value;
-    if (r->kind == DM_SPOOL_TABLE)
-        return DM_OK;
     status = dm_batch_file_next(f->reader, &item, err);
     if (status != DM_OK)
         return status == DM_END ? damaged(f, err) : status;
@@ -91,5 +88,5 @@ enum dm_status dm_spool_file_next(struct dm_spool_file *f, struct dm_spool_recor
     }
     r->txn = (uint32_t)(item.mark_value >> 32);
     r->subxid = (uint32_t)item.mark_value;
-    return item.batch == NULL && item.mark_kind == MARK_TRUNCATE_AT ? DM_OK : damaged(f, err);
+    return item.batch == NULL && item.mark_kind == MARK_AT ? DM_OK : damaged(f, err);
 }

@@ -9,8 +9,8 @@ enum dm_spool_record_kind { DM_SPOOL_TABLE = 1, DM_SPOOL_BATCH, DM_SPOOL_TRUNCAT
 struct dm_spool_record {
     enum dm_spool_record_kind kind;
     uint32_t entry;         /* the spool's number of the table definition */
-    uint32_t txn;           /* TRUNCATE */
-    uint32_t subxid;        /* TRUNCATE */
+    uint32_t txn;           /* not of a BATCH: each of its rows has its own */
+    uint32_t subxid;        /* likewise */
     struct dm_batch *batch; /* BATCH; owned */
 };
 

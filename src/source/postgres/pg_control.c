@@ -77,15 +77,15 @@ bool pg_members_rewritten(const char *before, const char *now, bool *refilled)
     struct member m, other;
     *refilled = false;
     for (const char *at = before; next_member(&at, &m);)
-        if (m.bytes > 0 && !find_member(now, m.oid, &other))
-            return true; /* its rows are gone */
+        if (!find_member(now, m.oid, &other))
+            return true; /* its rows are gone: empty when last seen, it may have been filled since */
     for (const char *at = now; next_member(&at, &m);) {
-        if (!find_member(before, m.oid, &other)) {
-            if (m.attached == 't' && m.bytes > 0)
-                return true; /* it brought rows along */
-        } else if (m.filenode != other.filenode && other.bytes > 0) {
+        bool known = find_member(before, m.oid, &other);
+        if (!known && m.attached == 't' && m.bytes > 0)
+            return true; /* it brought rows along */
+        /* The storage that a table is made with bears its oid. */
+        if (m.filenode != 0 && m.filenode != (known ? other.filenode : m.oid))
             *refilled = true;
-        }
     }
     return false;
 }
@@ -125,8 +125,8 @@ enum dm_status pg_control_end(struct pg_control *c, dm_position *out, struct dm_
 
 /* ---- the connection ---- */
 
-/* One row per table: the end of the log, and everything that would show as a change. xmin tells a partition
- * that was made as one from a table that became one later: its link is younger than itself. */
+/* One row per table: the end of the log, and everything that would show as a change. A partition that was made as one has columns as old
+ * as its system columns, to the command; when a table becomes one, ATTACH writes all its columns anew. */
 static char *watch_query(const struct pg_control *c)
 {
     struct dm_buffer oids;
@@ -145,10 +145,11 @@ static char *watch_query(const struct pg_control *c)
         "indexrelid)"
         " FROM pg_index WHERE indrelid = c.oid AND indisunique)),"
         " CASE WHEN c.relkind = 'p' THEN (SELECT string_agg(concat_ws(':', l.oid, l.relfilenode,"
-        " left((i.xmin <> a.xmin)::text, 1), CASE WHEN l.relkind = 'r' THEN pg_relation_size(l.oid) ELSE 1 "
+        " CASE WHEN EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = l.oid AND b.attnum > 0"
+        " AND b.xmin = a.xmin AND b.cmin = a.cmin) THEN 'f' ELSE 't' END, CASE WHEN l.relkind = 'r' THEN "
+        "pg_relation_size(l.oid) ELSE 1 "
         "END), ' '"
         " ORDER BY l.oid) FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid"
-        " JOIN pg_inherits i ON i.inhrelid = l.oid"
         " JOIN pg_attribute a ON a.attrelid = l.oid AND a.attnum = -1 WHERE l.oid <> c.oid) END"
         " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ('{%s}'::oid[])"
         " UNION ALL SELECT pg_current_wal_insert_lsn(), 0, NULL, NULL",
@@ -187,6 +188,7 @@ static enum dm_status first_look(struct pg_control *c, struct dm_error *err)
         struct pg_known *k = pg_control_known(c, (uint32_t)pg_cell_int(rows, i, 1));
         k->signature = dm_xstrdup(pg_cell(rows, i, 2));
         k->members = dm_xstrdup(pg_cell(rows, i, 3));
+        k->members_at = at;
     }
     PQclear(rows);
     for (size_t i = 0; i < tables.n; i++) {
@@ -244,7 +246,8 @@ static enum dm_status look_closer(struct pg_control *c, struct pg_known *k, cons
         bool refilled = false;
         k->rewritten = k->rewritten || (k->catalog != NULL && pg_table_rewritten(k->catalog, now)) ||
                        pg_members_rewritten(k->members, members, &refilled);
-        k->refilled = k->refilled || refilled;
+        if (refilled && k->refilled_since == 0)
+            k->refilled_since = k->members_at;
         pg_table_free(k->catalog);
         k->catalog = now;
     }
@@ -262,7 +265,8 @@ static enum dm_status look_at_new_signature(struct pg_control *c, struct pg_know
     return status;
 }
 
-static enum dm_status on_watch(struct pg_control *c, const PGresult *rows, struct dm_error *err)
+static enum dm_status on_watch(struct pg_control *c, const PGresult *rows, dm_position end,
+                               struct dm_error *err)
 {
     enum dm_status status = DM_OK;
     bool *seen = dm_xzalloc(c->n_known + 1, sizeof *seen);
@@ -280,6 +284,7 @@ static enum dm_status on_watch(struct pg_control *c, const PGresult *rows, struc
         if (status == DM_OK) {
             free(k->members);
             k->members = dm_xstrdup(members);
+            k->members_at = end;
         }
     }
     for (size_t i = 0; i < c->n_known && status == DM_OK; i++)
@@ -302,13 +307,13 @@ static enum dm_status on_answer(struct pg_control *c, const PGresult *rows, stru
         }
         return pg_fail(err, c->conn, rows, "asking the server");
     }
+    dm_position end = 0;
     if (PQntuples(rows) > 0 && state != PG_CONTROL_HEARTBEAT) {
-        dm_position end;
         if (pg_lsn_parse(PQgetvalue(rows, 0, 0), &end, err) != DM_OK)
             return DM_FAIL;
         atomic_store(&c->server_end, end);
     }
-    return state == PG_CONTROL_WATCH ? on_watch(c, rows, err) : DM_OK;
+    return state == PG_CONTROL_WATCH ? on_watch(c, rows, end, err) : DM_OK;
 }
 
 /* Takes the result that is there (all of it), then acts on it: a closer look needs the connection. */
@@ -385,9 +390,11 @@ static enum dm_status tell(struct pg_known *k, struct pg_decoder *d, const struc
         return DM_OK; /* one that never was mirrored is not published either */
     /* A root's partitions got new storage: by its own TRUNCATE, which was delivered, or by something that was
      * not. */
-    bool rewritten = k->rewritten || (k->refilled && (told == NULL || !told->truncated));
-    if (told != NULL)
-        told->truncated = false;
+    bool rewritten =
+        k->rewritten || (k->refilled_since != 0 && (told == NULL || told->truncated_at < k->refilled_since));
+    /* Dropped and added again as it was, a column looks the same in the stream: which of the rows that came meanwhile have their value in
+     * which of the two cannot be told. */
+    rewritten = rewritten || (told != NULL && pg_made_again(told->table, k->catalog->table));
     if (told != NULL && !rewritten && pg_same_table(told->table, k->catalog->table))
         return DM_OK;
     k->catalog->table->rewritten = rewritten;
@@ -426,7 +433,8 @@ enum dm_status pg_control_apply(struct pg_control *c, struct pg_decoder *d, cons
         enum dm_status status = tell(k, d, sink, err);
         if (status != DM_OK)
             return status;
-        k->pending = k->rewritten = k->refilled = false;
+        k->pending = k->rewritten = false;
+        k->refilled_since = 0;
     }
     c->any_pending = left;
     return DM_OK;

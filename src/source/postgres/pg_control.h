@@ -7,8 +7,8 @@
  * Schema watch: a column added, a table renamed or dropped shows in the stream only with the table's next row,
  * which may never come. So the catalog is compared regularly with what it was, and once the stream has passed
  * the position of the look, the sink is told. What changes rows without row events (ALTER TABLE that rewrites,
- * a partition with rows attached or detached, TRUNCATE of a single partition of a published root) is told as
- * `rewritten`.
+ * a partition attached with rows, detached or dropped, TRUNCATE of a single partition of a published root) is
+ * told as `rewritten`.
  *
  * Owned by the stream, used by its thread; only server_end may be read by others.
  */
@@ -29,7 +29,9 @@ struct pg_known {
     bool pending;             /* the sink is to be told when the stream has passed `at` */
     bool dropped;
     bool rewritten;
-    bool refilled; /* filenodes of partitions changed: rewritten, unless a truncate of the root did it */
+    dm_position members_at; /* where the log ended when `members` was read */
+    /* Filenodes of partitions changed after this position: rewritten, unless a truncate of the root did it; 0: they did not. */
+    dm_position refilled_since;
     dm_position at;
     uint64_t
         told_version; /* pg_told.version when the catalog was looked at: another one now means that the look is the older of the two */

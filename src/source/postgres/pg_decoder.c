@@ -240,6 +240,23 @@ static enum dm_status read_relation(struct reader *r, struct pg_relation_message
     return r->bad ? fail_protocol(err, "Relation") : DM_OK;
 }
 
+/* Takes `rel`, which has its message and nothing else yet. */
+static enum dm_status describe(struct pg_decoder *d, struct pg_relation *rel,
+                               const struct pg_relation *previous, struct dm_error *err)
+{
+    rel->n_message = rel->message.n;
+    make_room(d, rel->n_message + 1);
+    if (d->resolve(d->resolve_ctx, &rel->message, previous, rel, err) != DM_OK) {
+        pg_relation_free(rel);
+        return DM_FAIL;
+    }
+    /* What was not said of the relation yet (nothing but skipped changes since) is not forgotten with its old message. */
+    if (previous != NULL && previous->xid == rel->xid)
+        rel->table->rewritten = rel->table->rewritten || previous->table->rewritten;
+    add_relation(d, rel);
+    return DM_OK;
+}
+
 static enum dm_status on_relation(struct pg_decoder *d, struct reader *r, struct dm_error *err)
 {
     struct pg_relation *rel = dm_xzalloc(1, sizeof *rel);
@@ -257,17 +274,22 @@ static enum dm_status on_relation(struct pg_decoder *d, struct reader *r, struct
         pg_relation_free(rel); /* sent again after an invalidation that changed nothing */
         return DM_OK;
     }
-    rel->n_message = rel->message.n;
-    make_room(d, rel->n_message + 1);
-    if (d->resolve(d->resolve_ctx, &rel->message, previous, rel, err) != DM_OK) {
-        pg_relation_free(rel);
-        return DM_FAIL;
-    }
-    /* What was not said of the relation yet (nothing but skipped changes since) is not forgotten with its old message. */
-    if (previous != NULL && previous->xid == rel->xid)
-        rel->table->rewritten = rel->table->rewritten || previous->table->rewritten;
-    add_relation(d, rel);
-    return DM_OK;
+    return describe(d, rel, previous, err);
+}
+
+/* The message still holds in the transaction that is open now, and the catalog may tell more than when it came. */
+static enum dm_status describe_again(struct pg_decoder *d, struct pg_relation **rel, struct dm_error *err)
+{
+    struct pg_relation *old = *rel, *anew = dm_xzalloc(1, sizeof *anew);
+    anew->oid = old->oid;
+    anew->message = old->message;
+    anew->message.uncommitted = false;
+    anew->message.xid = (uint32_t)d->txn.xid;
+    old->message = (struct pg_relation_message){0};
+    old->table->uncertain = true; /* so the answer does not lean on it */
+    enum dm_status status = describe(d, anew, old, err);
+    *rel = status == DM_OK ? anew : NULL;
+    return status;
 }
 
 /* ---- what the sink knows ---- */
@@ -285,6 +307,16 @@ bool pg_same_table(const struct dm_table *a, const struct dm_table *b)
             !dm_type_equal(x->fields[i].type, y->fields[i].type))
             return false;
     return x->n_keys == 0 || memcmp(x->keys, y->keys, x->n_keys * sizeof *x->keys) == 0;
+}
+
+bool pg_made_again(const struct dm_table *before, const struct dm_table *now)
+{
+    for (size_t i = 0; i < now->columns->n_fields; i++) {
+        int old = dm_schema_find(before->columns, now->columns->fields[i].name);
+        if (old >= 0 && before->columns->fields[old].source_ref != now->columns->fields[i].source_ref)
+            return true;
+    }
+    return false;
 }
 
 struct pg_told *pg_decoder_told(const struct pg_decoder *d, uint32_t oid)
@@ -381,12 +413,24 @@ static enum dm_status open_transaction(struct pg_decoder *d, const struct dm_sin
     return status;
 }
 
-/* Relation, handle and open transaction for a change. *handle NULL: nobody wants it. */
-static enum dm_status approach(struct pg_decoder *d, const struct dm_sink *sink, struct pg_relation *rel,
-                               void **handle, struct dm_error *err)
+/* Nothing more may come to say which column is which, so once a transaction the catalog is asked. */
+static bool doubtful(const struct pg_decoder *d, const struct pg_relation *rel, const struct pg_told *told)
 {
-    struct pg_told *told = pg_decoder_told(d, rel->oid);
+    if (rel->xid != 0 || rel->message.xid == (uint32_t)d->txn.xid)
+        return false;
+    return rel->table->uncertain || (told != NULL && told->table->columns != rel->table->columns &&
+                                     pg_made_again(told->table, rel->table));
+}
+
+/* Relation, handle and open transaction for a change. *handle NULL: nobody wants it. */
+static enum dm_status approach(struct pg_decoder *d, const struct dm_sink *sink,
+                               struct pg_relation **relation, void **handle, struct dm_error *err)
+{
+    struct pg_told *told = pg_decoder_told(d, (*relation)->oid);
     d->last_told = told;
+    if (doubtful(d, *relation, told) && describe_again(d, relation, err) != DM_OK)
+        return DM_FAIL;
+    struct pg_relation *rel = *relation;
     bool same = told != NULL && told->table->columns == rel->table->columns;
     if (told != NULL && !same && pg_same_table(told->table, rel->table)) {
         dm_table_free(told->table); /* share the columns: the next comparison is one of pointers */
@@ -448,7 +492,7 @@ static enum dm_status on_change(struct pg_decoder *d, const struct dm_sink *sink
     if (rel == NULL)
         return fail_protocol(err, "a change of a relation that was not described");
     void *handle;
-    enum dm_status status = approach(d, sink, rel, &handle, err);
+    enum dm_status status = approach(d, sink, &rel, &handle, err);
     if (status != DM_OK || handle == NULL)
         return status;
     enum pg_old_kind old = PG_OLD_NONE;
@@ -477,10 +521,11 @@ static enum dm_status on_truncate(struct pg_decoder *d, const struct dm_sink *si
     for (uint32_t i = 0; i < n && !d->skipping; i++) {
         struct pg_relation *rel = current_relation(d, take32(r));
         void *handle = NULL;
-        enum dm_status status = rel != NULL ? approach(d, sink, rel, &handle, err) : DM_OK;
+        enum dm_status status = rel != NULL ? approach(d, sink, &rel, &handle, err) : DM_OK;
         if (status == DM_OK && handle != NULL) {
             status = sink->truncate(sink->ctx, handle, err);
-            pg_decoder_told(d, rel->oid)->truncated = true;
+            /* of one in progress the position is yet to come: no later than it is, so as not to excuse what comes after it */
+            pg_decoder_told(d, rel->oid)->truncated_at = d->in_block ? d->position : d->txn.visible_at;
             d->changes++;
         }
         if (status != DM_OK)

@@ -32,10 +32,10 @@ struct pg_relation_message {
 /* What the sink was told of a table last, and its answer. */
 struct pg_told {
     uint32_t oid;
-    struct dm_table *table; /* owned */
-    void *handle;           /* NULL: not mirrored */
-    bool truncated;         /* a truncate passed since the owner last looked */
-    uint64_t asked;         /* the transaction in which a NULL was answered last: the next one asks again */
+    struct dm_table *table;   /* owned */
+    void *handle;             /* NULL: not mirrored */
+    dm_position truncated_at; /* of the last truncate that passed; 0: none */
+    uint64_t asked;           /* the transaction in which a NULL was answered last: the next one asks again */
     uint64_t version; /* changes with every definition that is told, and when a streamed one takes effect */
 };
 
@@ -102,6 +102,8 @@ enum dm_status pg_decoder_drop(struct pg_decoder *d, const struct dm_sink *sink,
 struct pg_told *pg_decoder_told(const struct pg_decoder *d, uint32_t oid); /* NULL: never */
 /* Same name, columns (attnum, name, type, required) and key. */
 bool pg_same_table(const struct dm_table *a, const struct dm_table *b);
+/* A column of `now` is another one than that of its name before: it was dropped and added again, or two swapped their names. */
+bool pg_made_again(const struct dm_table *before, const struct dm_table *now);
 
 /* pg_change.c: a change of one row, values cut already. */
 enum pg_old_kind { PG_OLD_NONE = 0, PG_OLD_KEY = 'K', PG_OLD_ROW = 'O' };

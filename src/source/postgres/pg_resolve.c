@@ -209,6 +209,30 @@ static enum dm_status align(struct pg_control *c, const struct pg_relation_messa
     return status;
 }
 
+static bool as_in_catalog(const struct pg_relation_message *m, const struct pg_table *now)
+{
+    size_t n = 0;
+    for (size_t i = 0; now != NULL && i < now->n_columns; i++) {
+        const struct pg_column *c = &now->columns[i];
+        if (c->generated || (now->column_list && !c->mirrored))
+            continue; /* not in the stream */
+        if (n == m->n || strcmp(m->columns[n].name, c->name) != 0 || m->columns[n].type != c->type ||
+            m->columns[n].modifier != c->modifier)
+            return false;
+        n++;
+    }
+    return now != NULL && n == m->n;
+}
+
+/* What a transaction in progress changed itself the catalog does not show: which columns its own are, and what older rows hold in them.
+ * From its first difference on, every column may be another one than it seems. */
+static bool own_columns(const struct pg_relation_message *m, const struct pg_relation *previous,
+                        const struct pg_table *now)
+{
+    return m->uncommitted && (!as_in_catalog(m, now) || (previous != NULL && previous->message.uncommitted &&
+                                                         previous->table->uncertain));
+}
+
 enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m,
                                   const struct pg_relation *previous, struct pg_relation *out,
                                   struct dm_error *err)
@@ -229,7 +253,8 @@ enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m
         return status;
     }
     /* A wrong guess would come out with a later message, as a column that goes and another one that comes, without its values. */
-    out->table->uncertain = guessed;
+    out->table->uncertain =
+        guessed || own_columns(m, previous, now) || (now != NULL && pg_made_again(out->table, now->table));
     if (now == NULL || m->uncommitted) {
         pg_table_free(now);
         return DM_OK;

@@ -349,6 +349,82 @@ static void attach(struct fixture *f, dm_position at)
     assert_int_equal(dm_collector_close_unit(f->c, false, &err), DM_OK);
 }
 
+/* The table with a column more. */
+static struct dm_table *wider(const struct fixture *f)
+{
+    struct dm_table *t = dm_table_copy(f->table);
+    struct dm_schema *wide = dm_schema_copy(t->columns);
+    dm_schema_add(wide, "w", dm_type_of(DM_INT32))->source_ref = 3;
+    dm_schema_unref(t->columns);
+    t->columns = wide;
+    return t;
+}
+
+/* A row of `wider` in a block of the streamed transaction 100; handle NULL: the definition is told first. */
+static void *wide_row(struct fixture *f, const struct dm_table *wide, void *handle, int64_t id)
+{
+    assert_int_equal(f->sink->stream_start(f->sink->ctx, 100, 100, &err), DM_OK);
+    if (handle == NULL)
+        assert_int_equal(f->sink->table(f->sink->ctx, wide, &handle, &err), DM_OK);
+    struct dm_batch *b = NULL;
+    assert_int_equal(f->sink->rows(f->sink->ctx, handle, &b, &err), DM_OK);
+    assert_int_equal(b->n_columns, 3);
+    dm_column_append_fixed(&b->columns[0], &id);
+    dm_column_append_null(&b->columns[1]);
+    dm_column_append_null(&b->columns[2]);
+    dm_batch_end_row(b, DM_OP_INSERT);
+    assert_int_equal(f->sink->stream_stop(f->sink->ctx, &err), DM_OK);
+    return handle;
+}
+
+static size_t steps_of(const struct fixture *f, enum dm_step_kind kind)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->n_units; i++)
+        for (size_t k = 0; k < f->units[i]->n_steps; k++)
+            n += f->units[i]->steps[k].kind == kind;
+    return n;
+}
+
+static void what_was_told_during_the_copy_is_attached_when_it_was_committed_behind_the_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    struct dm_table *wide = wider(f);
+    void *h = NULL;
+    dm_collector_spool(f->c, f->target);
+    assert_int_equal(f->sink->idle(f->sink->ctx, 20, &err), DM_OK);
+    assert_int_equal(f->sink->table(f->sink->ctx, wide, &h, &err), DM_OK); /* and no row follows */
+    /* told later, in a transaction that is rolled back */
+    assert_int_equal(f->sink->stream_start(f->sink->ctx, 100, 100, &err), DM_OK);
+    assert_int_equal(f->sink->table(f->sink->ctx, f->table, &h, &err), DM_OK);
+    row(f, h, DM_OP_INSERT, 1, "narrow");
+    assert_int_equal(f->sink->stream_stop(f->sink->ctx, &err), DM_OK);
+    assert_int_equal(f->sink->stream_abort(f->sink->ctx, 100, 100, &err), DM_OK);
+    attach(f, 15);
+    assert_int_equal(steps_of(f, DM_STEP_SCHEMA), 1);
+    assert_int_equal(f->target->schema->n_fields, 3);
+    dm_table_free(wide);
+}
+
+static void the_shape_of_a_transaction_in_progress_is_its_own_when_a_copy_is_attached(void **state)
+{
+    struct fixture *f = *state;
+    struct dm_table *wide = wider(f);
+    (void)handle_of(f);
+    dm_collector_spool(f->c, f->target);
+    assert_int_equal(f->sink->idle(f->sink->ctx, 10, &err), DM_OK);
+    void *h = wide_row(f, wide, NULL, 1);
+    assert_int_equal(f->sink->idle(f->sink->ctx, 20, &err), DM_OK);
+    attach(f, 15);
+    assert_int_equal(steps_of(f, DM_STEP_SCHEMA), 0);
+    (void)wide_row(f, wide, h, 2); /* of that shape still */
+    commit(f, 100, 30);
+    assert_int_equal(dm_collector_close_unit(f->c, false, &err), DM_OK);
+    assert_int_equal(steps_of(f, DM_STEP_SCHEMA), 1);
+    assert_int_equal(rows_of(f), 2);
+    dm_table_free(wide);
+}
+
 /* As the sources do: the definition says so once. */
 static void *rewritten(struct fixture *f)
 {
@@ -475,6 +551,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_aborted_definition_leaves_no_trace, setup, teardown),
         cmocka_unit_test_setup_teardown(a_copy_is_attached_with_what_came_after_its_snapshot, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            what_was_told_during_the_copy_is_attached_when_it_was_committed_behind_the_snapshot, setup,
+            teardown),
+        cmocka_unit_test_setup_teardown(
+            the_shape_of_a_transaction_in_progress_is_its_own_when_a_copy_is_attached, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_left_out_for_a_copy_are_remembered_by_their_commit, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_rewrite_before_the_copy_asks_for_one_copy, setup, teardown),
