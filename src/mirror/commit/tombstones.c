@@ -21,22 +21,16 @@ char *dm_tombstones_name(const struct dm_target *t)
     return dm_xasprintf("%s__tombstones", t->state.name);
 }
 
-static void add_field(struct dm_schema *s, const struct dm_field *from)
-{
-    struct dm_field *to = dm_schema_add(s, from->name, from->type);
-    to->id = from->id;
-    to->element_id = from->element_id;
-    to->source_ref = from->source_ref;
-    to->source_type = dm_xstrdup(from->source_type);
-    to->required = true;
-}
-
 struct dm_schema *dm_tombstones_schema(const struct dm_schema *schema, int version)
 {
     struct dm_schema *s = dm_schema_new();
-    for (size_t k = 0; k < schema->n_keys; k++)
-        add_field(s, &schema->fields[schema->keys[k]]);
-    struct dm_field *f = dm_schema_add(s, "_version", schema->fields[version].type);
+    struct dm_field *f;
+    for (size_t k = 0; k < schema->n_keys; k++) {
+        f = dm_schema_add_copy(s, &schema->fields[schema->keys[k]]);
+        f->required = true;
+        dm_field_drop_default(f);
+    }
+    f = dm_schema_add(s, "_version", schema->fields[version].type);
     f->id = first_added_id;
     f->required = true;
     f = dm_schema_add(s, "_deleted_at", dm_type_of(DM_TIMESTAMPTZ));
