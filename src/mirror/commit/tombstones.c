@@ -160,12 +160,11 @@ static enum dm_status take_rows(void *ctx, const struct dm_batch *batch, const u
     return status;
 }
 
-/* The schema to read with: as it is stored, with the key columns as key. */
-static struct dm_schema *reading_schema(const struct dm_dataset *d, const struct dm_schema *dataset)
+struct dm_schema *dm_tombstones_keyed(const struct dm_dataset *tombstones, size_t n_keys)
 {
-    struct dm_schema *s = dm_schema_copy(d->schema);
+    struct dm_schema *s = dm_schema_copy(tombstones->schema);
     s->n_keys = 0;
-    for (size_t k = 0; k < dataset->n_keys; k++)
+    for (size_t k = 0; k < n_keys; k++)
         dm_schema_add_key(s, (uint32_t)k);
     return s;
 }
@@ -173,7 +172,7 @@ static struct dm_schema *reading_schema(const struct dm_dataset *d, const struct
 static enum dm_status read_files(struct reading *r, const struct dm_dataset *d,
                                  const struct dm_scan_file *files, size_t n, struct dm_error *err)
 {
-    struct dm_schema *schema = reading_schema(d, r->t->schema);
+    struct dm_schema *schema = dm_tombstones_keyed(d, r->t->schema->n_keys);
     struct dm_scan_options options = {.order_by_key = true};
     enum dm_status status = dm_parquet_scan(r->m->engine, files, n, schema, &options, take_rows, r, err);
     dm_schema_unref(schema);
