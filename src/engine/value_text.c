@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/calendar.h"
 
 enum { MICROS_PER_SECOND = 1000000, NANOS_PER_SECOND = 1000000000 };
 
@@ -89,21 +90,14 @@ static enum dm_status append_float(struct dm_buffer *out, double v, bool single,
     return append_duckdb(out, single ? duckdb_create_float((float)v) : duckdb_create_double(v), false, err);
 }
 
-/* Days since 1970 to a proleptic Gregorian date (in eras of 400 years that begin in March). */
 static enum dm_status append_iso_date(struct dm_buffer *out, int64_t days, struct dm_error *err)
 {
-    days += 719468;
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
-    int64_t day_of_era = days - era * 146097;
-    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t month = (5 * day_of_year + 2) / 153;
-    int64_t day = day_of_year - (153 * month + 2) / 5 + 1;
-    int64_t year = year_of_era + era * 400 + (month >= 10);
-    month = month < 10 ? month + 3 : month - 9;
+    int64_t year;
+    unsigned month, day;
+    dm_date_of(days, &year, &month, &day);
     const char *sign = year < 0 ? "-" : year > 9999 ? "+" : "";
-    return dm_buffer_printf(out, err, "%s%04lld-%02d-%02d", sign, (long long)(year < 0 ? -year : year),
-                            (int)month, (int)day);
+    return dm_buffer_printf(out, err, "%s%04lld-%02u-%02u", sign, (long long)(year < 0 ? -year : year), month,
+                            day);
 }
 
 /* `v` counts units of which `per_second` are a second. */
