@@ -21,17 +21,6 @@ static const char *verdict_text(enum dm_check_verdict verdict)
 
 /* ---- for people ---- */
 
-static char *joined(const struct dm_names *names)
-{
-    char *text = dm_xstrdup("");
-    for (size_t i = 0; i < names->n; i++) {
-        char *longer = dm_xasprintf("%s%s%s", text, i > 0 ? ", " : "", names->items[i]);
-        free(text);
-        text = longer;
-    }
-    return text;
-}
-
 static void print_table(const struct dm_check_report *report)
 {
     struct dm_report_table t = {.n_columns = 8};
@@ -42,7 +31,7 @@ static void print_table(const struct dm_check_report *report)
     for (size_t i = 0; i < report->n; i++) {
         const struct dm_check_result *r = &report->results[i];
         char n[4][32];
-        char *columns = joined(&r->columns), *targets = joined(&r->parent_columns);
+        char *columns = dm_names_joined(&r->columns), *targets = dm_names_joined(&r->parent_columns);
         char *child = dm_xasprintf("%s (%s)", r->child, columns);
         char *parent = dm_xasprintf("%s (%s)", r->parent, targets);
         bool known = r->verdict != DM_CHECK_UNKNOWN;

@@ -494,7 +494,7 @@ static int run(const struct dm_invocation *in)
         a.code = dm_command_fail(&err);
     (void)sqlite3_close(a.db);
     dm_dataset_states_release(&a.datasets);
-    dm_quarantine_dataset_release(&a.dataset);
+    dm_dataset_state_release(&a.dataset);
     free(a.ids);
     dm_config_free(config);
     return dm_command_finish(a.code);

@@ -8,18 +8,6 @@
 #include "cli/report_table.h"
 #include "registry/type_words.h"
 
-/* "a, b"; malloc'ed. */
-static char *joined(const struct dm_names *names)
-{
-    char *text = dm_xstrdup("");
-    for (size_t i = 0; i < names->n; i++) {
-        char *longer = dm_xasprintf("%s%s%s", text, i > 0 ? ", " : "", names->items[i]);
-        free(text);
-        text = longer;
-    }
-    return text;
-}
-
 /* A mirrored dataset's changes are ordered by where they stand in the source's log. */
 static const char *version_of(const struct dm_relational_schema *s)
 {
@@ -44,7 +32,7 @@ void dm_schema_report_list(const struct dm_relational_schemas *list, FILE *out)
         &t, (const char *[]){"SCHEMA", "ORIGIN", "BEHAVIOR", "COLUMNS", "KEY", "VERSION", "RELATIONSHIPS"});
     for (size_t i = 0; i < list->n; i++) {
         const struct dm_relational_schema *s = list->items[i];
-        char *key = joined(&s->key), *relationships = dm_xstrdup(""), columns[24];
+        char *key = dm_names_joined(&s->key), *relationships = dm_xstrdup(""), columns[24];
         (void)snprintf(columns, sizeof columns, "%zu", s->n_columns);
         for (size_t k = 0; k < s->n_relationships; k++) {
             char *longer = dm_xasprintf("%s%s%s %s", relationships, k > 0 ? ", " : "",
@@ -80,7 +68,7 @@ static const char *role_of(const struct dm_relational_schema *s, const struct dm
 static char *values_of(const struct dm_relational_column *c)
 {
     if (c->allowed.n > 0) {
-        char *values = joined(&c->allowed), *text = dm_xasprintf("one of: %s", values);
+        char *values = dm_names_joined(&c->allowed), *text = dm_xasprintf("one of: %s", values);
         free(values);
         return text;
     }
@@ -113,7 +101,7 @@ static void print_relationships(const struct dm_relational_schema *s, FILE *out)
     dm_report_table_row(&t, (const char *[]){"RELATIONSHIP", "COLUMNS", "KIND", "TO", "FOUND IN", "ORPHANS"});
     for (size_t i = 0; i < s->n_relationships; i++) {
         const struct dm_relationship *r = &s->relationships[i];
-        char *columns = joined(&r->columns), *target_columns = joined(&r->target_columns);
+        char *columns = dm_names_joined(&r->columns), *target_columns = dm_names_joined(&r->target_columns);
         char *to = dm_xasprintf("%s (%s)", r->target, target_columns);
         dm_report_table_row(&t,
                             (const char *[]){r->name, columns, dm_cardinality_text(r->cardinality), to,
@@ -147,7 +135,7 @@ static void print_settings(const struct dm_dataset_settings *s, FILE *out)
 
 void dm_schema_report_one(const struct dm_relational_schema *s, FILE *out)
 {
-    char *key = joined(&s->key);
+    char *key = dm_names_joined(&s->key);
     (void)fprintf(out, "%s\n", s->name);
     if (s->description != NULL)
         (void)fprintf(out, "  %s\n", s->description);

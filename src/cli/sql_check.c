@@ -94,9 +94,26 @@ static void hint_version(const struct dm_relational_schema *s, struct dm_error *
                   s->version, s->version, number ? "epoch_ms(now())" : "now()", s->version);
 }
 
+/* People who know INSERT from other systems expect columns to go by position. */
+static void hint_by_name(const char *dataset, struct dm_error *err)
+{
+    static const char begin[] = "column \"", end[] = "\" is not in the schema";
+    const size_t n = strlen(err->message), behind = sizeof end - 1;
+    if (strncmp(err->message, begin, sizeof begin - 1) != 0 || n < behind ||
+        strcmp(err->message + n - behind, end) != 0)
+        return;
+    char *columns = dm_xstrdup(err->hint); /* last, for it may be long */
+    dm_error_hint(err,
+                  "columns go by name: call it as the dataset does (… AS column), or list the columns, "
+                  "and they go by position: INSERT INTO %.100s (a, b) SELECT …; %s",
+                  dataset, columns);
+    free(columns);
+}
+
 /* What the reader of changes says of the header, without any rows. */
 static enum dm_status check_header(struct dm_sql *sql, const struct dm_relational_schema *declared,
-                                   const struct dm_schema *schema, const char *query, struct dm_error *err)
+                                   const struct dm_schema *schema, bool by_name, const char *query,
+                                   struct dm_error *err)
 {
     struct dm_change_options options = {
         .version_field = declared->version != NULL ? dm_schema_find(schema, declared->version) : -1,
@@ -114,6 +131,8 @@ static enum dm_status check_header(struct dm_sql *sql, const struct dm_relationa
     if (status != DM_OK && err->class == DM_ERROR_DATA) {
         err->class = DM_ERROR_CONFIG; /* the SQL can be mended, unlike a file */
         hint_version(declared, err);
+        if (by_name)
+            hint_by_name(declared->name, err);
     }
     free(head);
     return status;
@@ -138,7 +157,7 @@ enum dm_status dm_sql_check(struct dm_lake_session *session, const struct dm_sql
         }
     }
     if (status == DM_OK)
-        status = check_header(session->sql, declared, schema, text, err);
+        status = check_header(session->sql, declared, schema, s->n_columns == 0, text, err);
     dm_schema_unref(schema);
     dm_relational_schema_free(declared);
     if (status == DM_OK)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/calendar.h"
 #include "column/key.h"
 
 /* Fixed-size text that remembers whether something did not fit. */
@@ -79,20 +80,12 @@ static void add_decimal(struct text *t, dm_int128 v, unsigned scale)
     add_bytes(t, digits + at, sizeof digits - at);
 }
 
-/* Days since 1970 as year, month, day of the proleptic Gregorian calendar (years of 400 make 146097 days). */
 static void add_date(struct text *t, int64_t days)
 {
-    int64_t shifted = days + 719468; /* since 0000-03-01 */
-    int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
-    int64_t day_of_era = shifted - era * 146097;
-    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t month_from_march = (5 * day_of_year + 2) / 153;
-    int64_t day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    int64_t month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
-    int64_t year = year_of_era + era * 400 + (month <= 2);
-    add(t, "%s%04" PRId64 "-%02" PRId64 "-%02" PRId64, year < 0 ? "-" : "", year < 0 ? -year : year, month,
-        day);
+    int64_t year;
+    unsigned month, day;
+    dm_date_of(days, &year, &month, &day);
+    add(t, "%s%04" PRId64 "-%02u-%02u", year < 0 ? "-" : "", year < 0 ? -year : year, month, day);
 }
 
 enum { MICROS = 1000000, NANOS = 1000000000 };

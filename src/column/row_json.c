@@ -3,34 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_quote.h"
 #include "column/key.h"
 
 static enum dm_status put(struct dm_buffer *out, const char *text, struct dm_error *err)
 {
     return dm_buffer_append(out, text, strlen(text), err);
-}
-
-static enum dm_status put_string(struct dm_buffer *out, const uint8_t *bytes, size_t n, struct dm_error *err)
-{
-    if (put(out, "\"", err) != DM_OK)
-        return DM_FAIL;
-    size_t start = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint8_t b = bytes[i];
-        if (b >= 0x20 && b != '"' && b != '\\' && b != 0x7f)
-            continue;
-        char escape[8];
-        if (b == '"' || b == '\\')
-            (void)snprintf(escape, sizeof escape, "\\%c", b);
-        else
-            (void)snprintf(escape, sizeof escape, "\\u%04x", b);
-        if (dm_buffer_append(out, bytes + start, i - start, err) != DM_OK || put(out, escape, err) != DM_OK)
-            return DM_FAIL;
-        start = i + 1;
-    }
-    if (n > start && dm_buffer_append(out, bytes + start, n - start, err) != DM_OK)
-        return DM_FAIL;
-    return put(out, "\"", err);
 }
 
 static enum dm_status put_binary(struct dm_buffer *out, const uint8_t *bytes, size_t n, struct dm_error *err)
@@ -51,9 +29,9 @@ static enum dm_status put_date(struct dm_buffer *out, const char *text, size_t n
     char with_sign[80] = "+";
     size_t year = strspn(text, "0123456789");
     if (year <= 4 || text[year] != '-')
-        return put_string(out, (const uint8_t *)text, n, err);
+        return dm_json_quote(out, text, n, err);
     memcpy(with_sign + 1, text, n + 1);
-    return put_string(out, (const uint8_t *)with_sign, n + 1, err);
+    return dm_json_quote(out, with_sign, n + 1, err);
 }
 
 static enum dm_status put_fixed(struct dm_buffer *out, const struct dm_column *c, size_t row,
@@ -83,7 +61,7 @@ static enum dm_status put_fixed(struct dm_buffer *out, const struct dm_column *c
     case DM_BINARY:
     case DM_LIST: break;
     }
-    return put_string(out, (const uint8_t *)text, n, err);
+    return dm_json_quote(out, text, n, err);
 }
 
 static enum dm_status put_scalar(struct dm_buffer *out, const struct dm_column *c, size_t row,
@@ -95,7 +73,7 @@ static enum dm_status put_scalar(struct dm_buffer *out, const struct dm_column *
         return put_fixed(out, c, row, err);
     size_t n;
     const uint8_t *bytes = dm_column_bytes_at(c, row, &n);
-    return c->type.id == DM_BINARY ? put_binary(out, bytes, n, err) : put_string(out, bytes, n, err);
+    return c->type.id == DM_BINARY ? put_binary(out, bytes, n, err) : dm_json_quote(out, bytes, n, err);
 }
 
 static enum dm_status put_value(struct dm_buffer *out, const struct dm_column *c, size_t row,
@@ -132,7 +110,7 @@ enum dm_status dm_row_json(const struct dm_batch *b, size_t row, struct dm_buffe
         status = first ? DM_OK : put(out, ", ", err);
         first = false;
         if (status == DM_OK)
-            status = put_string(out, (const uint8_t *)name, strlen(name), err);
+            status = dm_json_quote(out, name, strlen(name), err);
         if (status == DM_OK)
             status = put(out, ": ", err);
         if (status == DM_OK)

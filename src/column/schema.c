@@ -39,17 +39,8 @@ struct dm_schema *dm_schema_copy(const struct dm_schema *s)
 {
     struct dm_schema *copy = dm_schema_new();
     copy->schema_id = s->schema_id;
-    for (size_t i = 0; i < s->n_fields; i++) {
-        const struct dm_field *from = &s->fields[i];
-        struct dm_field *to = dm_schema_add(copy, from->name, from->type);
-        to->id = from->id;
-        to->element_id = from->element_id;
-        to->required = from->required;
-        to->filled = from->filled;
-        to->source_ref = from->source_ref;
-        to->source_type = dm_xstrdup(from->source_type);
-        to->default_json = dm_xstrdup(from->default_json);
-    }
+    for (size_t i = 0; i < s->n_fields; i++)
+        dm_schema_add_copy(copy, &s->fields[i]);
     for (size_t i = 0; i < s->n_keys; i++)
         dm_schema_add_key(copy, s->keys[i]);
     return copy;
@@ -63,10 +54,39 @@ struct dm_field *dm_schema_add(struct dm_schema *s, const char *name, struct dm_
     return f;
 }
 
+struct dm_field *dm_schema_add_copy(struct dm_schema *s, const struct dm_field *from)
+{
+    struct dm_field *to = dm_schema_add(s, from->name, from->type);
+    to->id = from->id;
+    to->element_id = from->element_id;
+    to->required = from->required;
+    to->filled = from->filled;
+    to->source_ref = from->source_ref;
+    to->source_type = dm_xstrdup(from->source_type);
+    to->default_json = dm_xstrdup(from->default_json);
+    return to;
+}
+
 void dm_schema_add_key(struct dm_schema *s, uint32_t field_index)
 {
     s->keys = dm_xrealloc(s->keys, s->n_keys + 1, sizeof *s->keys);
     s->keys[s->n_keys++] = field_index;
+}
+
+struct dm_schema *dm_schema_keys(const struct dm_schema *s)
+{
+    struct dm_schema *keys = dm_schema_new();
+    for (size_t k = 0; k < s->n_keys; k++) {
+        dm_schema_add_copy(keys, &s->fields[s->keys[k]]);
+        dm_schema_add_key(keys, (uint32_t)k);
+    }
+    return keys;
+}
+
+void dm_field_drop_default(struct dm_field *f)
+{
+    free(f->default_json);
+    f->default_json = NULL;
 }
 
 int dm_schema_find(const struct dm_schema *s, const char *name)

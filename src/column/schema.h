@@ -48,7 +48,13 @@ struct dm_schema *dm_schema_copy(const struct dm_schema *s); /* deep, unshared *
 
 /* Only before the schema is shared. The returned pointer is valid until the next dm_schema_add. */
 struct dm_field *dm_schema_add(struct dm_schema *s, const char *name, struct dm_type type);
+/* A field as another schema has it, ids and default included; `from` must not be one of s, whose fields move. */
+struct dm_field *dm_schema_add_copy(struct dm_schema *s, const struct dm_field *from);
 void dm_schema_add_key(struct dm_schema *s, uint32_t field_index);
+/* The key's fields alone, in key order, and they are its key; the caller owns it. Without a key it has no fields. */
+struct dm_schema *dm_schema_keys(const struct dm_schema *s);
+/* For a field whose files all hold a value of it. Only before the schema is shared. */
+void dm_field_drop_default(struct dm_field *f);
 
 /* Index of the field, or -1. Names compare bytewise. */
 int dm_schema_find(const struct dm_schema *s, const char *name);

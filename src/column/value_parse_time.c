@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/calendar.h"
+
 #define SECOND_NS INT64_C(1000000000)
 #define DAY_NS (86400 * SECOND_NS)
 
@@ -38,32 +40,6 @@ static bool take_two(struct rest *r, unsigned *out)
     return true;
 }
 
-/* Days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that the leap day is the last. */
-static int64_t days_of(int64_t year, unsigned month, unsigned day)
-{
-    int64_t y = month > 2 ? year : year - 1;
-    int64_t era = (y >= 0 ? y : y - 399) / 400;
-    unsigned year_of_era = (unsigned)(y - era * 400);
-    unsigned month_from_march = month > 2 ? month - 3 : month + 9;
-    unsigned day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    unsigned day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + (int64_t)day_of_era - 719468;
-}
-
-void dm_date_of(int64_t days, int64_t *year, unsigned *month, unsigned *day)
-{
-    int64_t shifted = days + 719468;
-    int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
-    unsigned day_of_era = (unsigned)(shifted - era * 146097);
-    unsigned leap_days = day_of_era / 1460 - day_of_era / 36524 + day_of_era / 146096;
-    unsigned year_of_era = (day_of_era - leap_days) / 365;
-    unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    unsigned month_from_march = (5 * day_of_year + 2) / 153;
-    *day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    *month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
-    *year = (int64_t)year_of_era + era * 400 + (*month <= 2);
-}
-
 static unsigned month_length(int64_t year, unsigned month)
 {
     static const uint8_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -92,7 +68,7 @@ static enum dm_parsed take_date(struct rest *r, int64_t *days)
         return DM_PARSED_WRONG;
     if (month < 1 || month > 12 || day < 1 || day > month_length(year, month))
         return DM_PARSED_BEYOND;
-    *days = days_of(year, month, day);
+    *days = dm_days_of(year, month, day);
     return DM_PARSED;
 }
 

@@ -16,7 +16,4 @@ enum dm_parsed dm_parse_timestamp(const char *text, size_t n, bool zoned, int64_
 /* TIMESTAMP_NS, which has no zone: a text with one is converted to UTC. */
 enum dm_parsed dm_parse_timestamp_ns(const char *text, size_t n, int64_t *ns);
 
-/* The other way: days since 1970-01-01 as a date of the proleptic Gregorian calendar. */
-void dm_date_of(int64_t days, int64_t *year, unsigned *month, unsigned *day);
-
 #endif

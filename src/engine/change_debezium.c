@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/calendar.h"
 #include "base/memory.h"
-#include "column/value_parse_time.h"
+#include "column/value_parse_number.h"
 #include "engine/change_columns.h"
 
 enum encoding {

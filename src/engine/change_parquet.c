@@ -21,8 +21,8 @@ struct search {
     struct dm_change_parquet *p;
     const struct dm_schema *schema;
     struct dm_change_notes *notes;
-    size_t *flags; /* in the footer */
-    size_t n_flags;
+    struct dm_parquet_moment *moments; /* to be read in another way than the footer says */
+    size_t n_moments;
 };
 
 static enum dm_status take_moment(void *ctx, const struct dm_parquet_moment *m, struct dm_error *err)
@@ -33,22 +33,22 @@ static enum dm_status take_moment(void *ctx, const struct dm_parquet_moment *m, 
     (void)err;
     if (dm_change_column(s->schema, m->name, m->name_n, &control) < 0)
         return DM_OK;
-    if (m->int96) {
+    if (m->int96 && !m->raw) {
         dm_change_note(
             s->notes,
-            "column %.*s is INT96 in the file, which is read to the microsecond; finer digits, if there are "
-            "any, are lost (write it as TIMESTAMP)",
+            "column %.*s has INT96 inside, which is read to the microsecond; finer digits, if there "
+            "are any, are lost (write it as TIMESTAMP)",
             (int)(m->name_n < 100 ? m->name_n : 100), m->name);
         return DM_OK;
     }
     if (m->column >= p->n) {
-        p->zoned = dm_xrealloc(p->zoned, m->column + 1, sizeof *p->zoned);
-        memset(p->zoned + p->n, 0, (m->column + 1 - p->n) * sizeof *p->zoned);
-        p->n = m->column + 1;
+        p->readings = dm_xrealloc(p->readings, m->column + 1, sizeof *p->readings);
+        for (; p->n <= m->column; p->n++)
+            p->readings[p->n] = DM_PARQUET_PLAIN;
     }
-    p->zoned[m->column] = true;
-    s->flags = dm_xrealloc(s->flags, s->n_flags + 1, sizeof *s->flags);
-    s->flags[s->n_flags++] = m->at;
+    p->readings[m->column] = m->int96 ? DM_PARQUET_INT96 : DM_PARQUET_ZONED;
+    s->moments = dm_xrealloc(s->moments, s->n_moments + 1, sizeof *s->moments);
+    s->moments[s->n_moments++] = *m;
     return DM_OK;
 }
 
@@ -65,6 +65,17 @@ static bool read_at(int fd, void *out, size_t n, uint64_t at)
         if (got <= 0 && !(got < 0 && errno == EINTR))
             return false;
         done += got > 0 ? (size_t)got : 0;
+    }
+    return true;
+}
+
+static bool write_at(int fd, const void *bytes, size_t n, uint64_t at)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t put = pwrite(fd, (const uint8_t *)bytes + done, n - done, (off_t)(at + done));
+        if (put < 0 && errno != EINTR)
+            return false;
+        done += put > 0 ? (size_t)put : 0;
     }
     return true;
 }
@@ -100,8 +111,20 @@ static int open_unnamed(const char *folder)
     return fd;
 }
 
-static enum dm_status make_copy(const struct search *s, int from, uint64_t size, uint64_t footer_at,
-                                const uint8_t *footer, const char *temp_folder, struct dm_error *err)
+/* The footer of n bytes, as it is to be read, and what stands behind it: over the one that is there, which is no longer. */
+static bool write_footer(const struct search *s, const uint8_t *footer, size_t n, uint64_t at)
+{
+    uint8_t *out = dm_xalloc(n + s->n_moments * DM_PARQUET_MOMENT_GROWTH + TAIL);
+    n = dm_parquet_footer_exact(footer, n, s->moments, s->n_moments, out);
+    dm_put_le32(out + n, (uint32_t)n);
+    memcpy(out + n + 4, "PAR1", 4);
+    bool written = write_at(s->p->fd, out, n + TAIL, at);
+    free(out);
+    return written;
+}
+
+static enum dm_status make_copy(const struct search *s, int from, uint64_t size, const uint8_t *footer,
+                                size_t n, const char *temp_folder, struct dm_error *err)
 {
     struct dm_change_parquet *p = s->p;
     p->fd = open_unnamed(temp_folder);
@@ -109,11 +132,8 @@ static enum dm_status make_copy(const struct search *s, int from, uint64_t size,
         return failed("make a temporary file for", p->path, err);
     if (!copy(from, p->fd, size))
         return failed("copy", p->path, err);
-    for (size_t i = 0; i < s->n_flags; i++) {
-        uint8_t flag = dm_parquet_not_adjusted(footer[s->flags[i]]);
-        if (pwrite(p->fd, &flag, 1, (off_t)(footer_at + s->flags[i])) != 1)
-            return failed("write the copy of", p->path, err);
-    }
+    if (!write_footer(s, footer, n, size - TAIL - n))
+        return failed("write the copy of", p->path, err);
     free(p->path);
     p->path = dm_xasprintf("/proc/self/fd/%d", p->fd);
     return DM_OK;
@@ -130,13 +150,12 @@ static enum dm_status look(struct search *s, int fd, const char *temp_folder, st
     uint64_t size = (uint64_t)st.st_size, n = dm_get_le32(tail);
     if (n == 0 || n > FOOTER_MAX || n > size - TAIL)
         return DM_OK;
-    uint64_t footer_at = size - TAIL - n;
     uint8_t *footer = dm_xalloc(n);
     enum dm_status status = DM_OK;
-    if (read_at(fd, footer, n, footer_at)) {
+    if (read_at(fd, footer, n, size - TAIL - n)) {
         status = dm_parquet_footer_moments(footer, n, take_moment, s, err);
-        if (status == DM_OK && s->n_flags > 0)
-            status = make_copy(s, fd, size, footer_at, footer, temp_folder, err);
+        if (status == DM_OK && s->n_moments > 0)
+            status = make_copy(s, fd, size, footer, n, temp_folder, err);
     }
     free(footer);
     return status;
@@ -152,7 +171,7 @@ enum dm_status dm_change_parquet_init(struct dm_change_parquet *p, const char *p
     enum dm_status status = fd >= 0 ? look(&s, fd, temp_folder, err) : DM_OK; /* DuckDB says why not */
     if (fd >= 0)
         close(fd);
-    free(s.flags);
+    free(s.moments);
     if (status != DM_OK)
         dm_change_parquet_release(p);
     return status;
@@ -163,6 +182,6 @@ void dm_change_parquet_release(struct dm_change_parquet *p)
     if (p->fd >= 0)
         close(p->fd);
     free(p->path);
-    free(p->zoned);
+    free(p->readings);
     *p = (struct dm_change_parquet){.fd = -1};
 }

@@ -350,11 +350,12 @@ static enum dm_status table_next(struct dm_change_reader *r, struct dm_batch *ba
 
 /* ---- opening ---- */
 
-static void set_zoned(struct dm_value_type *type)
+static void set_reading(struct dm_value_type *type, enum dm_parquet_reading reading)
 {
-    type->zoned = type->id == DUCKDB_TYPE_TIMESTAMP_NS;
+    type->zoned = reading == DM_PARQUET_ZONED && type->id == DUCKDB_TYPE_TIMESTAMP_NS;
+    type->int96 = reading == DM_PARQUET_INT96 && type->id == DUCKDB_TYPE_BLOB;
     for (size_t i = 0; i < type->n; i++)
-        set_zoned(&type->children[i]);
+        set_reading(&type->children[i], reading);
 }
 
 static enum dm_status take_columns(struct dm_change_reader *r, struct dm_error *err)
@@ -375,8 +376,7 @@ static enum dm_status take_columns(struct dm_change_reader *r, struct dm_error *
         DM_OK)
         return DM_FAIL;
     for (size_t i = 0; i < n && i < t->file.n; i++)
-        if (t->file.zoned[i])
-            set_zoned(&t->types[i]);
+        set_reading(&t->types[i], t->file.readings[i]);
     t->control = t->deleted = -1;
     const struct dm_schema *schema = r->row.schema;
     t->sources = dm_xzalloc(schema->n_fields, sizeof *t->sources);

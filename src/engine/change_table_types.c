@@ -54,10 +54,12 @@ static const enum family our_families[] = {
     [DM_TIMESTAMP_NS] = MOMENTS, [DM_UUID] = UUIDS,          [DM_LIST] = LISTS,
 };
 
-static enum family family_of(duckdb_type id)
+static enum family family_of(const struct dm_value_type *type)
 {
+    if (type->int96)
+        return MOMENTS;
     for (size_t i = 0; i < sizeof duckdb_types / sizeof duckdb_types[0]; i++)
-        if (duckdb_types[i].id == id)
+        if (duckdb_types[i].id == type->id)
             return duckdb_types[i].family;
     return NO_FAMILY;
 }
@@ -66,6 +68,8 @@ const char *dm_table_type_name(const struct dm_value_type *type)
 {
     if (type->zoned)
         return "TIMESTAMP WITH TIME ZONE";
+    if (type->int96)
+        return "TIMESTAMP";
     for (size_t i = 0; i < sizeof duckdb_types / sizeof duckdb_types[0]; i++)
         if (duckdb_types[i].id == type->id)
             return duckdb_types[i].name;
@@ -104,7 +108,7 @@ static bool is_same(const struct dm_value_type *from, struct dm_type to)
         return from->id == DUCKDB_TYPE_TIMESTAMP_TZ || from->id == DUCKDB_TYPE_TIMESTAMP;
     case DM_TIMESTAMP_NS: return from->id == DUCKDB_TYPE_TIMESTAMP_NS;
     case DM_STRING: return from->id == DUCKDB_TYPE_VARCHAR;
-    case DM_BINARY: return from->id == DUCKDB_TYPE_BLOB;
+    case DM_BINARY: return from->id == DUCKDB_TYPE_BLOB && !from->int96;
     case DM_UUID: return from->id == DUCKDB_TYPE_UUID;
     case DM_LIST: return from->id == DUCKDB_TYPE_LIST && is_same(&from->children[0], dm_type_element(to));
     }
@@ -114,7 +118,7 @@ static bool is_same(const struct dm_value_type *from, struct dm_type to)
 /* Is the text of a value of the one type, where it fits, a value of the other? */
 static bool text_will_do(const struct dm_value_type *from, struct dm_type to)
 {
-    enum family a = family_of(from->id), b = our_families[to.id];
+    enum family a = family_of(from), b = our_families[to.id];
     if (a == TEXTS)
         return true;
     if (b == TEXTS)
@@ -140,7 +144,7 @@ enum dm_table_mode dm_table_mode(const struct dm_value_type *from, struct dm_typ
         return DM_TABLE_DECIMAL;
     if (!text_will_do(from, to))
         return DM_TABLE_NEVER;
-    enum family family = family_of(from->id);
+    enum family family = family_of(from);
     return family == LISTS || family == NESTED ? DM_TABLE_JSON : DM_TABLE_TEXT;
 }
 
@@ -177,10 +181,29 @@ static bool convert_moment(duckdb_type from, int64_t v, struct dm_column *column
     return true;
 }
 
+/* Into a column of microseconds or nanoseconds; other columns take the text. */
+static bool convert_int96(duckdb_string_t value, struct dm_column *column)
+{
+    bool nanos = column->type.id == DM_TIMESTAMP_NS;
+    if (!nanos && column->type.id != DM_TIMESTAMP && column->type.id != DM_TIMESTAMPTZ)
+        return false;
+    __int128 whole = dm_value_int96(value);
+    if (!nanos && whole % 1000 != 0)
+        return false;
+    whole /= nanos ? 1 : 1000;
+    if (whole <= DM_TIMESTAMP_NEG_INFINITY || whole >= DM_TIMESTAMP_INFINITY)
+        return false;
+    int64_t v = (int64_t)whole;
+    dm_column_append_fixed(column, &v);
+    return true;
+}
+
 bool dm_table_narrow(const struct dm_value_type *type, duckdb_vector vector, size_t row,
                      struct dm_column *column)
 {
-    if (family_of(type->id) == MOMENTS && type->id != DUCKDB_TYPE_DATE)
+    if (type->int96)
+        return convert_int96(((const duckdb_string_t *)duckdb_vector_get_data(vector))[row], column);
+    if (family_of(type) == MOMENTS && type->id != DUCKDB_TYPE_DATE)
         return convert_moment(type->id, ((const int64_t *)duckdb_vector_get_data(vector))[row], column);
     if (column->type.id != DM_INT32 || integer_rank(type->id) == 0)
         return false;

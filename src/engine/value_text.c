@@ -1,8 +1,12 @@
 #include "engine/value_text.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/bytes.h"
+#include "base/calendar.h"
 
 enum { MICROS_PER_SECOND = 1000000, NANOS_PER_SECOND = 1000000000 };
 
@@ -86,21 +90,14 @@ static enum dm_status append_float(struct dm_buffer *out, double v, bool single,
     return append_duckdb(out, single ? duckdb_create_float((float)v) : duckdb_create_double(v), false, err);
 }
 
-/* Days since 1970 to a proleptic Gregorian date (in eras of 400 years that begin in March). */
 static enum dm_status append_iso_date(struct dm_buffer *out, int64_t days, struct dm_error *err)
 {
-    days += 719468;
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
-    int64_t day_of_era = days - era * 146097;
-    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t month = (5 * day_of_year + 2) / 153;
-    int64_t day = day_of_year - (153 * month + 2) / 5 + 1;
-    int64_t year = year_of_era + era * 400 + (month >= 10);
-    month = month < 10 ? month + 3 : month - 9;
+    int64_t year;
+    unsigned month, day;
+    dm_date_of(days, &year, &month, &day);
     const char *sign = year < 0 ? "-" : year > 9999 ? "+" : "";
-    return dm_buffer_printf(out, err, "%s%04lld-%02d-%02d", sign, (long long)(year < 0 ? -year : year),
-                            (int)month, (int)day);
+    return dm_buffer_printf(out, err, "%s%04lld-%02u-%02u", sign, (long long)(year < 0 ? -year : year), month,
+                            day);
 }
 
 /* `v` counts units of which `per_second` are a second. */
@@ -134,10 +131,11 @@ static enum dm_status json_date(struct dm_buffer *out, int32_t days, struct dm_e
 }
 
 /* 2026-11-21, `between`, 10:05:59.123456789. DuckDB's own text fails for the first hours that 64 bits of nanoseconds hold. */
-static enum dm_status append_iso_timestamp(struct dm_buffer *out, int64_t v, int per_second, char between,
+static enum dm_status append_iso_timestamp(struct dm_buffer *out, __int128 v, int per_second, char between,
                                            struct dm_error *err)
 {
-    int64_t day = INT64_C(86400) * per_second, days = v / day, rest = v % day;
+    const int64_t day = INT64_C(86400) * per_second;
+    int64_t days = (int64_t)(v / day), rest = (int64_t)(v % day);
     if (rest < 0) {
         rest += day;
         days--;
@@ -169,6 +167,24 @@ static enum dm_status append_nanos(struct dm_buffer *out, int64_t ns, bool zoned
     if (append_iso_timestamp(out, ns, NANOS_PER_SECOND, ' ', err) != DM_OK)
         return DM_FAIL;
     return append(out, zoned ? "+00" : "", err);
+}
+
+__int128 dm_value_int96(duckdb_string_t v)
+{
+    enum { JULIAN_1970 = 2440588 };
+    const char *bytes = duckdb_string_t_data(&v);
+    assert(duckdb_string_t_length(v) == 12);
+    int64_t days = (int64_t)dm_get_le32(bytes + 8) - JULIAN_1970;
+    return (__int128)days * 86400 * NANOS_PER_SECOND + (int64_t)dm_get_le64(bytes);
+}
+
+/* No number of it is infinite. */
+static enum dm_status append_int96(struct dm_buffer *out, duckdb_string_t v, bool json, struct dm_error *err)
+{
+    if ((json && dm_buffer_append_byte(out, '"', err) != DM_OK) ||
+        append_iso_timestamp(out, dm_value_int96(v), NANOS_PER_SECOND, json ? 'T' : ' ', err) != DM_OK)
+        return DM_FAIL;
+    return json ? dm_buffer_append_byte(out, '"', err) : DM_OK;
 }
 
 static enum dm_status json_time(struct dm_buffer *out, int64_t us, struct dm_error *err)
@@ -347,7 +363,9 @@ static enum dm_status append_value(struct dm_buffer *out, const struct dm_value_
     switch (t->id) {
     case DUCKDB_TYPE_BOOLEAN: return append(out, VALUE(bool) ? "true" : "false", err);
     case DUCKDB_TYPE_VARCHAR:
-    case DUCKDB_TYPE_BLOB: return append_bytes(out, t, VALUE(duckdb_string_t), json, err);
+    case DUCKDB_TYPE_BLOB:
+        return t->int96 ? append_int96(out, VALUE(duckdb_string_t), json, err)
+                        : append_bytes(out, t, VALUE(duckdb_string_t), json, err);
     case DUCKDB_TYPE_ENUM: return append_enum(out, t, data, row, json, err);
     case DUCKDB_TYPE_UUID: { /* stored with the top bit flipped, see vector_fill.c */
         duckdb_hugeint v = VALUE(duckdb_hugeint);

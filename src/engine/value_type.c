@@ -44,18 +44,6 @@ enum dm_status dm_value_type_init(struct dm_value_type *t, duckdb_logical_type t
         return add_child(t, duckdb_map_type_value_type(t->type), err);
     case DUCKDB_TYPE_STRUCT: return init_struct(t, err);
     case DUCKDB_TYPE_BOOLEAN:
-    case DUCKDB_TYPE_TINYINT:
-    case DUCKDB_TYPE_SMALLINT:
-    case DUCKDB_TYPE_INTEGER:
-    case DUCKDB_TYPE_BIGINT:
-    case DUCKDB_TYPE_UTINYINT:
-    case DUCKDB_TYPE_USMALLINT:
-    case DUCKDB_TYPE_UINTEGER:
-    case DUCKDB_TYPE_UBIGINT:
-    case DUCKDB_TYPE_HUGEINT:
-    case DUCKDB_TYPE_UHUGEINT:
-    case DUCKDB_TYPE_FLOAT:
-    case DUCKDB_TYPE_DOUBLE:
     case DUCKDB_TYPE_DATE:
     case DUCKDB_TYPE_TIME:
     case DUCKDB_TYPE_TIME_TZ:
@@ -70,6 +58,8 @@ enum dm_status dm_value_type_init(struct dm_value_type *t, duckdb_logical_type t
     case DUCKDB_TYPE_BLOB:
     case DUCKDB_TYPE_SQLNULL: return DM_OK;
     default:
+        if (dm_value_type_is_number(t))
+            return DM_OK;
         return dm_fail(err, DM_ERROR_CONFIG, "cast the column to VARCHAR in the query",
                        "a column of a type that cannot be printed (DuckDB type %d)", (int)t->id);
     }

@@ -1,5 +1,7 @@
 #include "format/parquet_footer.h"
 
+#include <string.h>
+
 /* The types of the compact protocol. */
 enum {
     T_STOP = 0,
@@ -18,7 +20,7 @@ enum {
     T_UUID = 13,
 };
 
-enum { DEPTH_MAX = 64, INT96 = 3 };
+enum { DEPTH_MAX = 64, INT96 = 3, FIXED_LEN_BYTE_ARRAY = 7 };
 
 /* What is left; `bad` stays set once something did not fit. */
 struct thrift {
@@ -167,8 +169,8 @@ static const uint8_t *take_logical_type(struct thrift *t)
         int64_t member = 0;
         const uint8_t *header = t->at;
         for (unsigned kind; (kind = take_field(t, &member)) != T_STOP; header = t->at) {
-            if (member == ADJUSTED && kind == T_TRUE)
-                flag = header;
+            if (member == ADJUSTED) /* of two the last is taken */
+                flag = kind == T_TRUE ? header : NULL;
             if (member == UNIT && kind == T_STRUCT)
                 nanos = take_unit(t, NANOS);
             else
@@ -184,16 +186,19 @@ struct element {
     size_t name_n;
     int64_t type; /* physical; -1: a group */
     int64_t children;
-    const uint8_t *flag;
+    bool annotated;
+    const uint8_t *type_at, *flag, *end;
 };
 
 static void take_element(struct thrift *t, struct element *e)
 {
-    enum { TYPE = 1, NAME = 4, CHILDREN = 5, LOGICAL_TYPE = 10 };
+    enum { TYPE = 1, NAME = 4, CHILDREN = 5, CONVERTED_TYPE = 6, LOGICAL_TYPE = 10 };
     *e = (struct element){.type = -1};
     int64_t id = 0;
     for (unsigned type; (type = take_field(t, &id)) != T_STOP;) {
+        e->annotated |= id == CONVERTED_TYPE || id == LOGICAL_TYPE;
         if (id == TYPE && type == T_I32) {
+            e->type_at = t->at;
             e->type = take_integer(t);
         } else if (id == CHILDREN && type == T_I32) {
             e->children = take_integer(t);
@@ -208,6 +213,7 @@ static void take_element(struct thrift *t, struct element *e)
             skip(t, type, 0);
         }
     }
+    e->end = t->bad ? NULL : t->at - 1;
     if (e->children < 0 || e->children > UINT32_MAX)
         t->bad = true;
 }
@@ -226,6 +232,7 @@ static enum dm_status walk(struct thrift *t, const uint8_t *footer, uint64_t n, 
     struct element e;
     struct dm_parquet_moment m = {0};
     uint64_t open = 0;   /* elements below the present column that are still to come */
+    bool single = true;  /* the present column has one leaf, as far as is known */
     take_element(t, &e); /* the root */
     for (uint64_t i = 1; i < n && !t->bad; i++) {
         take_element(t, &e);
@@ -235,13 +242,18 @@ static enum dm_status walk(struct thrift *t, const uint8_t *footer, uint64_t n, 
             m.column += m.name != NULL;
             m.name = e.name != NULL ? e.name : "";
             m.name_n = e.name_n;
+            single = true;
         } else {
             open--;
         }
         open += (uint64_t)e.children;
+        single &= e.children <= 1;
         m.int96 = e.type == INT96 && e.children == 0;
-        m.at = e.flag != NULL ? (size_t)(e.flag - footer) : 0;
-        if ((m.int96 || e.flag != NULL) && fn(ctx, &m, err) != DM_OK)
+        m.raw = m.int96 && single && !e.annotated;
+        const uint8_t *at = m.int96 ? e.type_at : e.flag;
+        m.at = at != NULL ? (size_t)(at - footer) : 0;
+        m.end = m.int96 ? (size_t)(e.end - footer) : 0;
+        if (at != NULL && fn(ctx, &m, err) != DM_OK)
             return DM_FAIL;
     }
     return t->bad ? no_footer(err) : DM_OK;
@@ -262,4 +274,31 @@ enum dm_status dm_parquet_footer_moments(const uint8_t *footer, size_t n, dm_par
         skip(&t, type, 0);
     }
     return no_footer(err);
+}
+
+size_t dm_parquet_footer_exact(const uint8_t *footer, size_t n, const struct dm_parquet_moment *moments,
+                               size_t n_moments, uint8_t *out)
+{
+    /* type_length, field 2: 12. Fields may come in any order; behind the others, with its number written out, it leaves theirs as they are,
+     * for they count from the field before. Of two the last is taken. */
+    static const uint8_t length[DM_PARQUET_MOMENT_GROWTH] = {T_I32, 2 << 1, 12 << 1};
+    size_t from = 0, to = 0;
+    for (size_t i = 0; i < n_moments; i++) {
+        const struct dm_parquet_moment *m = &moments[i];
+        size_t end = m->int96 ? m->end : m->at + 1;
+        memcpy(out + to, footer + from, end - from);
+        uint8_t *changed = out + to + (m->at - from);
+        to += end - from;
+        from = end;
+        if (m->int96) {
+            *changed =
+                (uint8_t)((*changed & 0x80) | FIXED_LEN_BYTE_ARRAY << 1); /* whatever the varint's length */
+            memcpy(out + to, length, sizeof length);
+            to += sizeof length;
+        } else {
+            *changed = (uint8_t)((*changed & 0xf0) | T_FALSE);
+        }
+    }
+    memcpy(out + to, footer + from, n - from);
+    return to + n - from;
 }

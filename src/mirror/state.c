@@ -86,18 +86,22 @@ static char *column_text(sqlite3_stmt *st, int i)
     return dm_xstrdup((const char *)sqlite3_column_text(st, i));
 }
 
+void dm_dataset_state_release(struct dm_dataset_state *d)
+{
+    free(d->source);
+    free(d->namespace);
+    free(d->name);
+    free(d->source_schema);
+    free(d->source_table);
+    free(d->state);
+    free(d->reason);
+    *d = (struct dm_dataset_state){0};
+}
+
 void dm_dataset_states_release(struct dm_dataset_states *list)
 {
-    for (size_t i = 0; i < list->n; i++) {
-        struct dm_dataset_state *d = &list->items[i];
-        free(d->source);
-        free(d->namespace);
-        free(d->name);
-        free(d->source_schema);
-        free(d->source_table);
-        free(d->state);
-        free(d->reason);
-    }
+    for (size_t i = 0; i < list->n; i++)
+        dm_dataset_state_release(&list->items[i]);
     free(list->items);
     *list = (struct dm_dataset_states){0};
 }

@@ -34,6 +34,7 @@ struct dm_dataset_states {
     size_t n;
     struct dm_dataset_state *items;
 };
+void dm_dataset_state_release(struct dm_dataset_state *d); /* zeroed is fine */
 void dm_dataset_states_release(struct dm_dataset_states *list);
 
 enum dm_status dm_state_create_tables(struct sqlite3 *db, struct dm_error *err) DM_MUST_USE;

@@ -142,6 +142,17 @@ static void read_options(struct dm_ddl_parser *p, struct dm_relational_schema *s
 
 /* ---- keys ---- */
 
+/* To the end of an element of a list: a comma or the closing parenthesis. */
+static void skip_element(struct dm_ddl_parser *p)
+{
+    while (p->token.kind != DM_DDL_END && !dm_ddl_sign(p, ',') && !dm_ddl_sign(p, ')') &&
+           !dm_ddl_sign(p, ';'))
+        if (dm_ddl_sign(p, '('))
+            dm_ddl_skip_group(p);
+        else
+            dm_ddl_advance(p);
+}
+
 /* (a, b(10) DESC): names of columns; sizes and directions are passed over. */
 static enum dm_status read_columns(struct dm_ddl_parser *p, struct dm_names *out, struct dm_error *err)
 {
@@ -153,12 +164,7 @@ static enum dm_status read_columns(struct dm_ddl_parser *p, struct dm_names *out
             return DM_FAIL;
         dm_names_add(out, name);
         free(name);
-        while (p->token.kind != DM_DDL_END && !dm_ddl_sign(p, ',') && !dm_ddl_sign(p, ')') &&
-               !dm_ddl_sign(p, ';'))
-            if (dm_ddl_sign(p, '('))
-                dm_ddl_skip_group(p);
-            else
-                dm_ddl_advance(p);
+        skip_element(p);
         if (dm_ddl_accept_sign(p, ')'))
             return DM_OK;
         if (!dm_ddl_accept_sign(p, ','))
@@ -196,17 +202,6 @@ static enum dm_status read_references(struct dm_ddl_parser *p, struct dm_relatio
             name = NULL; /* constraint names need not be unique everywhere */
     r->name = dm_xstrdup(name);
     return dm_ddl_sign(p, '(') ? read_columns(p, &r->target_columns, err) : DM_OK;
-}
-
-/* To the end of a table element: a comma or the closing parenthesis. */
-static void skip_element(struct dm_ddl_parser *p)
-{
-    while (p->token.kind != DM_DDL_END && !dm_ddl_sign(p, ',') && !dm_ddl_sign(p, ')') &&
-           !dm_ddl_sign(p, ';'))
-        if (dm_ddl_sign(p, '('))
-            dm_ddl_skip_group(p);
-        else
-            dm_ddl_advance(p);
 }
 
 /* At PRIMARY, FOREIGN, UNIQUE, CHECK … of a table (behind CONSTRAINT name). */

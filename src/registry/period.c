@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/calendar.h"
+
 enum { months_max = 12000, day_seconds = 86400 };
 static const int64_t days_max = 366000;
 
@@ -62,33 +64,10 @@ bool dm_period_parse(const char *text, struct dm_period *out)
     return true;
 }
 
-/* Days since 1970-01-01 and back, proleptic Gregorian; the year is counted from March, so that the leap day is its last. */
-static int64_t days_of_civil(int64_t y, int m, int d)
+static unsigned days_in_month(int64_t y, unsigned m)
 {
-    y -= m <= 2;
-    int64_t era = (y >= 0 ? y : y - 399) / 400;
-    int64_t year_of_era = y - era * 400;
-    int64_t day_of_year = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
-}
-
-static void civil_of_days(int64_t days, int64_t *y, int *m, int *d)
-{
-    days += 719468;
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
-    int64_t day_of_era = days - era * 146097;
-    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t shifted = (5 * day_of_year + 2) / 153;
-    *d = (int)(day_of_year - (153 * shifted + 2) / 5 + 1);
-    *m = (int)(shifted < 10 ? shifted + 3 : shifted - 9);
-    *y = year_of_era + era * 400 + (*m <= 2);
-}
-
-static int days_in_month(int64_t y, int m)
-{
-    int64_t next = m == 12 ? days_of_civil(y + 1, 1, 1) : days_of_civil(y, m + 1, 1);
-    return (int)(next - days_of_civil(y, m, 1));
+    int64_t next = m == 12 ? dm_days_of(y + 1, 1, 1) : dm_days_of(y, m + 1, 1);
+    return (unsigned)(next - dm_days_of(y, m, 1));
 }
 
 int64_t dm_period_before(int64_t wall_us, struct dm_period p)
@@ -97,12 +76,12 @@ int64_t dm_period_before(int64_t wall_us, struct dm_period p)
     int64_t days = wall_us / day_us - (wall_us % day_us < 0);
     int64_t in_day = wall_us - days * day_us;
     int64_t y;
-    int m, d;
-    civil_of_days(days, &y, &m, &d);
-    int64_t month = y * 12 + (m - 1) - p.months;
+    unsigned m, d;
+    dm_date_of(days, &y, &m, &d);
+    int64_t month = y * 12 + (int64_t)m - 1 - p.months;
     y = month / 12 - (month % 12 < 0);
-    m = (int)(month - y * 12) + 1;
-    int last = days_in_month(y, m);
-    days = days_of_civil(y, m, d < last ? d : last) - p.days;
+    m = (unsigned)(month - y * 12) + 1;
+    unsigned last = days_in_month(y, m);
+    days = dm_days_of(y, m, d < last ? d : last) - p.days;
     return days * day_us + in_day - p.seconds * 1000000;
 }

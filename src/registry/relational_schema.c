@@ -32,6 +32,17 @@ int dm_names_find(const struct dm_names *names, const char *name)
     return -1;
 }
 
+char *dm_names_joined(const struct dm_names *names)
+{
+    char *text = dm_xstrdup("");
+    for (size_t i = 0; i < names->n; i++) {
+        char *longer = dm_xasprintf("%s%s%s", text, i > 0 ? ", " : "", names->items[i]);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 bool dm_names_equal(const struct dm_names *a, const struct dm_names *b)
 {
     if (a->n != b->n)

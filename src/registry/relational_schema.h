@@ -28,6 +28,7 @@ void dm_names_add(struct dm_names *names, const char *name);
 void dm_names_release(struct dm_names *names);
 int dm_names_find(const struct dm_names *names, const char *name); /* index or -1 */
 bool dm_names_equal(const struct dm_names *a, const struct dm_names *b);
+char *dm_names_joined(const struct dm_names *names); /* "a, b"; malloc'ed */
 
 enum dm_behavior { DM_BEHAVIOR_RECORD = 0, DM_BEHAVIOR_TIME_SERIES };
 

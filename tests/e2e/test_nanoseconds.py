@@ -348,9 +348,106 @@ schemas:
     report = nano.ingest("d.parquet", parquet({"other": pa.array([1], utc), "id": [1], "v": pa.array([BASE], pa.timestamp("ns")),
                                                "n": pa.array([{"t": 1}], pa.struct([("t", utc)]))}))
     assert report["stale"] + report["upserted"] == 1
-    # the older form of it, which nothing can be done about
-    report = nano.ingest("e.parquet", parquet({"id": [10**6], "v": pa.array([BASE], pa.timestamp("ns"))}, use_deprecated_int96_timestamps=True))
-    assert report["upserted"] == 1 and any("column v is INT96" in n for n in report["notes"])
+
+
+def int96(columns, **kwargs):
+    return parquet(columns, use_deprecated_int96_timestamps=True, **kwargs)
+
+
+@pytest.mark.parametrize("how", [{}, {"use_dictionary": False, "compression": "none"}, {"data_page_version": "2.0", "compression": "zstd", "data_page_size": 2000}])
+def test_int96_to_the_nanosecond(nano, seed, how):
+    """The old timestamps of Spark and Hive, by every encoding that they have; nulls, few values (dictionary) and many."""
+    nano.declare("""
+schemas:
+  - name: t.a
+    columns: {id: int64 key, v: timestamp_ns version, few: timestamp_ns, body: string, more: "list<timestamp_ns>", us: timestamp, tz: timestamptz, day: date}
+""")
+    r = random.Random(seed)
+    ns = pa.timestamp("ns")
+    values = [FIRST, LAST, -1, 0, BASE + 1, -10**9, 86_400 * 10**9 - 1] + [r.randrange(FIRST, LAST) for _ in range(5000)]
+    few = [r.choice([None, -1, BASE + 7, FIRST]) for _ in values]
+    columns = {"id": pa.array(range(len(values)), pa.int64()), "v": pa.array(values, ns), "few": pa.array(few, ns), "body": pa.array(values, ns),
+               "more": pa.array([[v, None] if f else None for v, f in zip(values, few)], pa.list_(ns)), "us": pa.array([v // 1000 for v in values], pa.timestamp("us")),
+               "tz": pa.array([f and f // 1000 for f in few], pa.timestamp("us")), "day": pa.array([v // 86_400_000_000_000 * 86_400_000_000 for v in values], pa.timestamp("us"))}
+    path = nano.put("a.parquet", int96(columns, row_group_size=1000, **how))
+    assert [c.physical_type for c in pq.ParquetFile(path).schema].count("INT96") == 7
+    before = path.read_bytes()
+    report = nano.ingest("a.parquet", before)
+    assert (report["upserted"], report["quarantined"], report["notes"]) == (len(values), 0, [])
+    assert path.read_bytes() == before and not [f for f in nano.lake.folder.rglob("*") if "datamirror-" in f.name]
+    found = sorted(nano.arrow().to_pylist(), key=lambda x: x["id"])
+    assert [x["v"] for x in found] == values and [x["few"] for x in found] == few
+    assert [x["us"] for x in found] == [v // 1000 for v in values] and [x["tz"] for x in found] == [f and f // 1000 for f in few]
+    assert [x["day"] for x in found] == [datetime.date(1970, 1, 1) + datetime.timedelta(v // 86_400_000_000_000) for v in values]
+    more = nano.table().scan().to_arrow().sort_by("id").column("more").cast(pa.list_(pa.int64())).to_pylist()
+    assert more == [[v, None] if f else None for v, f in zip(values, few)]
+    assert found[4]["body"] == "2023-11-14 22:13:20.123456001" and found[3]["body"] == "1970-01-01 00:00:00"
+    assert nano.ingest("b.parquet", int96({"id": [4], "v": pa.array([BASE], ns)}))["stale"] == 1      # one nanosecond
+
+
+def test_int96_out_of_range(nano):
+    """Years that 64 bits of nanoseconds do not hold: exact in microseconds, to quarantine in nanoseconds; and digits that microseconds do not hold."""
+    nano.declare("""
+schemas:
+  - {name: t.a, columns: {id: int64 key, v: int64 version, us: timestamp, tz: timestamptz, body: string, day: date, more: "list<timestamp>"}}
+  - {name: t.b, columns: {id: int64 key, v: int64 version, ns: timestamp_ns}}
+  - {name: t.c, columns: {id: int64 key, v: int64 version, us: int64}}
+""")
+    us = pa.timestamp("us")
+    first, last, bc = -62_135_596_800_000_000, 253_402_300_799_999_999, -63_549_360_000_000_000     # year 1, end of 9999; -0044-03-15
+    values = [first, last, bc, last + 1, None]
+    at = pa.array(values, us)
+    midnights = [v and v // 86_400_000_000 * 86_400_000_000 for v in values]
+    report = nano.ingest("a.parquet", int96({"id": pa.array(range(5), pa.int64()), "v": [1] * 5, "us": at, "tz": at, "body": at,
+                                             "day": pa.array(midnights, us), "more": pa.array([[v] for v in values], pa.list_(us))}))
+    assert (report["upserted"], report["quarantined"]) == (5, 0)
+    found = nano.arrow().sort_by("id")
+    assert found.column("us").to_pylist() == values and found.column("tz").to_pylist() == values
+    assert found.column("day").cast(pa.int32()).to_pylist() == [m and m // 86_400_000_000 for m in midnights]
+    assert found.column("more").cast(pa.list_(pa.int64())).to_pylist() == [[v] for v in values]
+    assert found.column("body").to_pylist() == ["0001-01-01 00:00:00", "9999-12-31 23:59:59.999999", "-0044-03-15 00:00:00", "+10000-01-01 00:00:00", None]
+    report = nano.ingest("b.parquet", int96({"id": pa.array(range(5), pa.int64()), "v": [1] * 5, "ns": at}), "t.b")
+    assert (report["upserted"], report["quarantined"]) == (1, 4)
+    bad = nano.quarantined("t.b")
+    assert {b["reason"] for b in bad} == {"value_out_of_range"} and json.loads(bad[1]["raw"])["ns"] == "9999-12-31T23:59:59.999999"
+    report = nano.ingest("c.parquet", int96({"id": [7, 8], "v": [1, 1], "us": pa.array([BASE + 1, BASE], pa.timestamp("ns"))}))
+    assert (report["upserted"], report["quarantined"]) == (1, 1)
+    bad = [b for b in nano.quarantined() if b["reason"] == "value_out_of_range"]
+    assert len(bad) == 1 and json.loads(bad[0]["raw"])["us"] == "2023-11-14T22:13:20.123456001"
+    # what has nothing in common refuses the file, in the words that people know
+    p = nano.with_config("ingest", "t.c", str(nano.put("d.parquet", int96({"id": [1], "v": [1], "us": pa.array([0], us)}))))
+    assert p.returncode != 0 and 'column "us" is TIMESTAMP; the dataset\'s is long' in p.stdout + p.stderr
+    # beside others in one column it is what DuckDB makes of it, and said so
+    both = pa.array([{"t": BASE + 1, "x": 1}], pa.struct([("t", pa.timestamp("ns")), ("x", pa.int64())]))
+    report = nano.ingest("e.parquet", int96({"id": [9], "v": [1], "body": both, "tz": pa.array([BASE], pa.timestamp("ns"))}))
+    assert report["upserted"] == 1 and [n for n in report["notes"] if "INT96" in n] == [n for n in report["notes"] if "column body has INT96 inside" in n] != []
+    assert [json.loads(x["body"]) for x in nano.arrow().select(["id", "body"]).to_pylist() if x["id"] == 9] == [{"t": "2023-11-14T22:13:20.123456", "x": 1}]
+
+
+def test_int96_of_any_bytes(nano):
+    """PyArrow writes no statistics of INT96, and no odd values: a file of 12 bytes each is made one of INT96."""
+    nano.declare("""
+schemas:
+  - {name: t.a, columns: {id: int64 key, v: int64 version, at: timestamp}}
+""")
+    day_us, day_1970 = 86_400_000_000, 2440588
+    good = {(day_1970, 0): 0, (0, 0): -day_1970 * day_us, (day_1970, 2 * day_us * 1000): 2 * day_us, (day_1970, -1000): -1, (day_1970 + 1, -day_us * 1000): 0,
+            (day_1970 + 100_000_000, 5000): 100_000_000 * day_us + 5}
+    bad = [(2**32 - 1, 0), (2**32 - 1, 2**63 - 1), (0, -2**63), (day_1970, 1)]
+    raw = [nanos.to_bytes(8, "little", signed=True) + day.to_bytes(4, "little") for day, nanos in [*good, *bad]]
+    content = parquet({"id": pa.array(range(len(raw)), pa.int64()), "v": [1] * len(raw), "at": pa.array(raw, pa.binary(12))})
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    old, new = b"\x15\x0e\x15\x18", b"\x15\x06\x15\x18"       # type and type_length of the schema's element
+    assert content[footer:].count(old) == 1
+    content = content[:footer] + content[footer:].replace(old, new)
+    file = pq.ParquetFile(pa.BufferReader(content))
+    assert file.schema.column(2).physical_type == "INT96" and content[footer:].count(max(raw)) > 0     # statistics, of bytes
+    report = nano.ingest("a.parquet", content)
+    assert (report["upserted"], report["quarantined"]) == (len(good), len(bad))
+    assert nano.arrow().sort_by("id").column("at").to_pylist() == list(good.values())
+    rows = nano.quarantined()
+    assert {b["reason"] for b in rows} <= {"value_out_of_range", "wrong_type"}, rows
+    assert json.loads(rows[-1]["raw"])["at"] == "1970-01-01T00:00:00.000000001", rows
 
 
 def test_moments_in_utc_pushed_and_dropped(nano):

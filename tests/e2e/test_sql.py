@@ -197,6 +197,18 @@ def test_missing_version_says_the_way_out(sales):
     assert "required columns are missing: version" in message and "max(…) AS version" in message and "epoch_ms(now()) AS version" in message
 
 
+def test_unknown_column_says_both_ways_out(sales):
+    ways = ("… AS column", "INSERT INTO sales.orders (a, b) SELECT …", "the dataset's columns are: id, status, total, version")
+    for arguments in (["insert into sales.orders select 1, 'open', 2.5, 1"], ["--into", "sales.orders", "select 1 as id, 1 as version, 2 as colour"]):
+        message = sales.fails(*arguments)
+        assert " is not in the schema" in message and all(w in message for w in ways), message
+    sales.sql("insert into sales.orders select 1 as id, 'open' as status, 2.5 as total, 1 as version")        # the one
+    sales.sql("insert into sales.orders (id, status, total, version) select 2, 'open', 2.5, 1")               # the other
+    assert sales.orders() == {1: ("open", 2.5, 1), 2: ("open", 2.5, 1)}
+    message = sales.fails("insert into sales.orders (id, version, colour) select 1, 1, 2")      # there is a list already
+    assert 'column "colour" is not in the schema' in message and "by position" not in message and "the dataset's columns are" in message
+
+
 REFUSED = [
     ("select 1", "writes nowhere"),
     ("update sales.orders set status = 'open'", "UPDATE"),

@@ -234,11 +234,7 @@ static struct dm_schema *without_incompatible(const struct dm_schema *current, c
         }
         if (!fits)
             continue;
-        struct dm_field *copy = dm_schema_add(kept, f->name, f->type);
-        copy->id = f->id;
-        copy->element_id = f->element_id;
-        copy->source_ref = f->source_ref;
-        copy->required = f->required;
+        dm_field_drop_default(dm_schema_add_copy(kept, f));
     }
     return kept;
 }
@@ -252,11 +248,8 @@ static enum dm_status plan_table(struct dm_copy_job *job, struct job_table *jt,
     if (table->problem != NULL)
         return dm_fail(err, DM_ERROR_DATA, table->hint, "%s", table->problem);
     jt->table = dm_table_copy(table);
-    for (size_t i = 0; i < jt->table->columns->n_fields;
-         i++) { /* copied rows hold the values: no defaults needed */
-        free(jt->table->columns->fields[i].default_json);
-        jt->table->columns->fields[i].default_json = NULL;
-    }
+    for (size_t i = 0; i < jt->table->columns->n_fields; i++) /* copied rows hold the values */
+        dm_field_drop_default(&jt->table->columns->fields[i]);
     struct dm_copied_table *c = dm_xzalloc(1, sizeof *c);
     jt->copied = c;
     jt->suppressed = dm_suppression_of(job->mirror->suppression, jt->want.target->state.id);

@@ -11,12 +11,9 @@ enum { first_added_id = DM_HISTORY_FIRST_ID, n_added = 4 };
 void dm_history_add_columns(struct dm_schema *s, const struct dm_schema *schema)
 {
     for (size_t i = 0; i < schema->n_fields; i++) {
-        const struct dm_field *from = &schema->fields[i];
-        struct dm_field *to = dm_schema_add(s, from->name, from->type);
-        to->id = from->id;
-        to->element_id = from->element_id;
-        to->source_ref = from->source_ref;
-        to->source_type = dm_xstrdup(from->source_type);
+        struct dm_field *f = dm_schema_add_copy(s, &schema->fields[i]);
+        f->required = false;      /* of a delete the key may be all that is known */
+        dm_field_drop_default(f); /* rows of before the column was there keep their null */
     }
 }
 
@@ -217,7 +214,7 @@ static struct dm_schema *applied_schema(const struct dm_schema *schema, int vers
 {
     struct dm_schema *mirrored = dm_history_schema(schema), *s = dm_schema_new();
     for (int i = 0; i < n_added; i++)
-        dm_schema_add(s, mirrored->fields[i].name, mirrored->fields[i].type)->id = mirrored->fields[i].id;
+        dm_schema_add_copy(s, &mirrored->fields[i]);
     dm_schema_add(s, "_version", schema->fields[version].type)->id = first_added_id + DM_HISTORY_VERSION;
     dm_history_add_columns(s, schema);
     dm_schema_unref(mirrored);

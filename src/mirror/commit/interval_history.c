@@ -264,13 +264,8 @@ static enum dm_status make_items(struct writing *w, struct dm_error *err)
 static struct dm_schema *data_schema(const struct dm_schema *history)
 {
     struct dm_schema *s = dm_schema_new();
-    for (size_t i = n_added; i < history->n_fields; i++) {
-        const struct dm_field *from = &history->fields[i];
-        struct dm_field *to = dm_schema_add(s, from->name, from->type);
-        to->id = from->id;
-        to->element_id = from->element_id;
-        to->default_json = dm_xstrdup(from->default_json);
-    }
+    for (size_t i = n_added; i < history->n_fields; i++)
+        dm_schema_add_copy(s, &history->fields[i]);
     return s;
 }
 
@@ -520,16 +515,8 @@ static enum dm_status load_rows(void *ctx, const struct dm_batch *batch, const u
 
 static struct dm_schema *loading_schema(const struct dm_schema *history)
 {
-    struct dm_schema *s = dm_schema_new();
-    for (size_t k = 0; k <= history->n_keys; k++) {
-        int op = dm_schema_find_id(history, DM_HISTORY_FIRST_ID + DM_HISTORY_OP);
-        const struct dm_field *from = &history->fields[k < history->n_keys ? history->keys[k] : (uint32_t)op];
-        struct dm_field *to = dm_schema_add(s, from->name, from->type);
-        to->id = from->id;
-        to->element_id = from->element_id;
-        if (k < history->n_keys)
-            dm_schema_add_key(s, (uint32_t)k);
-    }
+    struct dm_schema *s = dm_schema_keys(history);
+    dm_schema_add_copy(s, &history->fields[dm_schema_find_id(history, DM_HISTORY_FIRST_ID + DM_HISTORY_OP)]);
     return s;
 }
 

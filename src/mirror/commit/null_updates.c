@@ -28,11 +28,7 @@ static void choose_fields(struct chains *c)
         if (b->columns[i].nulls == 0 || dm_schema_is_key(b->schema, i) ||
             (int)i == c->p->t->rules->version_field)
             continue;
-        const struct dm_field *from = &b->schema->fields[i];
-        struct dm_field *to = dm_schema_add(c->schema, from->name, from->type);
-        to->id = from->id;
-        to->element_id = from->element_id;
-        to->default_json = dm_xstrdup(from->default_json);
+        dm_schema_add_copy(c->schema, &b->schema->fields[i]);
         c->fields[c->n_fields++] = i;
     }
 }

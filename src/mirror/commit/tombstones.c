@@ -21,22 +21,16 @@ char *dm_tombstones_name(const struct dm_target *t)
     return dm_xasprintf("%s__tombstones", t->state.name);
 }
 
-static void add_field(struct dm_schema *s, const struct dm_field *from)
-{
-    struct dm_field *to = dm_schema_add(s, from->name, from->type);
-    to->id = from->id;
-    to->element_id = from->element_id;
-    to->source_ref = from->source_ref;
-    to->source_type = dm_xstrdup(from->source_type);
-    to->required = true;
-}
-
 struct dm_schema *dm_tombstones_schema(const struct dm_schema *schema, int version)
 {
     struct dm_schema *s = dm_schema_new();
-    for (size_t k = 0; k < schema->n_keys; k++)
-        add_field(s, &schema->fields[schema->keys[k]]);
-    struct dm_field *f = dm_schema_add(s, "_version", schema->fields[version].type);
+    struct dm_field *f;
+    for (size_t k = 0; k < schema->n_keys; k++) {
+        f = dm_schema_add_copy(s, &schema->fields[schema->keys[k]]);
+        f->required = true;
+        dm_field_drop_default(f);
+    }
+    f = dm_schema_add(s, "_version", schema->fields[version].type);
     f->id = first_added_id;
     f->required = true;
     f = dm_schema_add(s, "_deleted_at", dm_type_of(DM_TIMESTAMPTZ));
@@ -166,12 +160,11 @@ static enum dm_status take_rows(void *ctx, const struct dm_batch *batch, const u
     return status;
 }
 
-/* The schema to read with: as it is stored, with the key columns as key. */
-static struct dm_schema *reading_schema(const struct dm_dataset *d, const struct dm_schema *dataset)
+struct dm_schema *dm_tombstones_keyed(const struct dm_dataset *tombstones, size_t n_keys)
 {
-    struct dm_schema *s = dm_schema_copy(d->schema);
+    struct dm_schema *s = dm_schema_copy(tombstones->schema);
     s->n_keys = 0;
-    for (size_t k = 0; k < dataset->n_keys; k++)
+    for (size_t k = 0; k < n_keys; k++)
         dm_schema_add_key(s, (uint32_t)k);
     return s;
 }
@@ -179,7 +172,7 @@ static struct dm_schema *reading_schema(const struct dm_dataset *d, const struct
 static enum dm_status read_files(struct reading *r, const struct dm_dataset *d,
                                  const struct dm_scan_file *files, size_t n, struct dm_error *err)
 {
-    struct dm_schema *schema = reading_schema(d, r->t->schema);
+    struct dm_schema *schema = dm_tombstones_keyed(d, r->t->schema->n_keys);
     struct dm_scan_options options = {.order_by_key = true};
     enum dm_status status = dm_parquet_scan(r->m->engine, files, n, schema, &options, take_rows, r, err);
     dm_schema_unref(schema);

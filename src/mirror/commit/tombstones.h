@@ -25,6 +25,8 @@ enum dm_status dm_tombstones_dataset(struct dm_mirror *m, const struct dm_target
                                      const struct dm_dataset **out, struct dm_error *err) DM_MUST_USE;
 /* Its schema; `version` is the version's field index in `schema`. One reference. */
 struct dm_schema *dm_tombstones_schema(const struct dm_schema *schema, int version);
+/* The schema to read tombstones with: as it is stored, with the key columns, which are the first n_keys, as key. One reference. */
+struct dm_schema *dm_tombstones_keyed(const struct dm_dataset *tombstones, size_t n_keys);
 
 /* In an open commit and index transaction: the rows `rows` of the batch (deletes) leave tombstones; the index itself is the caller's. */
 enum dm_status dm_tombstones_append(struct dm_apply_context *a, struct dm_target *t,

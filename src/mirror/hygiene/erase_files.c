@@ -14,11 +14,7 @@ struct dm_schema *dm_erase_key_schema(const struct dm_schema *dataset, const str
             dm_schema_unref(keys);
             return NULL;
         }
-        const struct dm_field *from = &stored->fields[at];
-        struct dm_field *to = dm_schema_add(keys, from->name, from->type);
-        to->id = from->id;
-        to->element_id = from->element_id;
-        to->default_json = dm_xstrdup(from->default_json);
+        dm_schema_add_copy(keys, &stored->fields[at]);
         dm_schema_add_key(keys, (uint32_t)k);
     }
     return keys;

@@ -72,14 +72,6 @@ static enum dm_status look(void *ctx, const struct dm_batch *batch, const uint32
     return DM_OK;
 }
 
-static void add_column(struct dm_schema *s, const struct dm_field *from)
-{
-    struct dm_field *to = dm_schema_add(s, from->name, from->type);
-    to->id = from->id;
-    to->element_id = from->element_id;
-    to->default_json = dm_xstrdup(from->default_json);
-}
-
 enum dm_status dm_expire_find(struct dm_engine *engine, const struct dm_scan_file *files, size_t n,
                               const struct dm_schema *schema, const struct dm_expiry *e, dm_expire_hit fn,
                               void *ctx, struct dm_error *err)
@@ -87,7 +79,7 @@ enum dm_status dm_expire_find(struct dm_engine *engine, const struct dm_scan_fil
     struct search s = {.e = e, .fn = fn, .ctx = ctx};
     struct dm_schema *time_only = dm_schema_new();
     struct dm_scan_options options = {0};
-    add_column(time_only, &schema->fields[e->field]);
+    dm_schema_add_copy(time_only, &schema->fields[e->field]);
     enum dm_status status =
         n > 0 ? dm_parquet_scan(engine, files, n, time_only, &options, look, &s, err) : DM_OK;
     dm_schema_unref(time_only);
@@ -231,14 +223,8 @@ static enum dm_status expire_dataset(struct expiring *x, bool dry_run, struct dm
     if (status == DM_OK)
         status = dm_index_catch_up(x->m, one, 1, err);
     const struct dm_schema *schema = x->d->schema;
-    struct dm_schema *keys = NULL;
-    if (schema->n_keys > 0 && !x->state->append_only) {
-        keys = dm_schema_new();
-        for (size_t k = 0; k < schema->n_keys; k++) {
-            add_column(keys, &schema->fields[schema->keys[k]]);
-            dm_schema_add_key(keys, (uint32_t)k);
-        }
-    }
+    bool keyed = schema->n_keys > 0 && !x->state->append_only;
+    struct dm_schema *keys = keyed ? dm_schema_keys(schema) : NULL;
     x->keys = keys != NULL ? dm_batch_new(keys) : NULL;
     if (status == DM_OK)
         status = remove_rows(x, err);

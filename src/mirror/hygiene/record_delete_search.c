@@ -41,20 +41,6 @@ void dm_delete_hits_release(struct dm_delete_hits *h)
 
 /* ---- datasets ---- */
 
-static struct dm_schema *keys_only(const struct dm_schema *schema)
-{
-    if (schema->n_keys == 0)
-        return NULL;
-    struct dm_schema *s = dm_schema_new();
-    for (size_t k = 0; k < schema->n_keys; k++) {
-        const struct dm_field *f = &schema->fields[schema->keys[k]];
-        struct dm_field *to = dm_schema_add(s, f->name, f->type);
-        to->id = f->id;
-        dm_schema_add_key(s, (uint32_t)k);
-    }
-    return s;
-}
-
 static enum dm_status load_nodes(struct dm_delete_search_state *s, struct dm_error *err)
 {
     struct sqlite3 *db = dm_lake_sqlite(s->m->lake);
@@ -68,8 +54,8 @@ static enum dm_status load_nodes(struct dm_delete_search_state *s, struct dm_err
         *n = (struct dm_delete_node){.name = dm_xasprintf("%s.%s", d->namespace, d->name), .state = d};
         if (dm_lake_dataset(s->m->lake, d->namespace, d->name, &n->dataset, err) != DM_OK)
             return DM_FAIL;
-        if (n->dataset != NULL && !d->append_only)
-            n->keys = keys_only(n->dataset->schema);
+        if (n->dataset != NULL && !d->append_only && n->dataset->schema->n_keys > 0)
+            n->keys = dm_schema_keys(n->dataset->schema);
     }
     return DM_OK;
 }

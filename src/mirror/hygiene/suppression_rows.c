@@ -186,17 +186,6 @@ static bool batch_is_suppressed(const struct dm_suppressed *set, struct dm_batch
     return is;
 }
 
-static struct dm_schema *keys_only(const struct dm_schema *schema)
-{
-    struct dm_schema *s = dm_schema_new();
-    for (size_t k = 0; k < schema->n_keys; k++) {
-        const struct dm_field *f = &schema->fields[schema->keys[k]];
-        dm_schema_add(s, f->name, f->type);
-        dm_schema_add_key(s, (uint32_t)k);
-    }
-    return s;
-}
-
 static bool raw_is_suppressed(const struct dm_suppressed *set, const struct dm_schema *keys, const char *raw)
 {
     struct dm_batch *b = dm_batch_new(keys);
@@ -231,7 +220,7 @@ bool dm_suppressed_bad_row(const struct dm_suppressed *set, const struct dm_sche
 {
     if (set == NULL || schema == NULL || schema->n_keys == 0)
         return false;
-    struct dm_schema *keys = keys_only(schema);
+    struct dm_schema *keys = dm_schema_keys(schema);
     bool is = raw != NULL && raw_is_suppressed(set, keys, raw);
     if (!is && key != NULL)
         is = raw_is_suppressed(set, keys, key); /* SQLite's keys are objects, too */

@@ -187,22 +187,12 @@ static enum dm_status take_tombstones(void *ctx, const struct dm_batch *batch, c
     return dm_tombstones_take(c->m, c->t, batch, c->out, err);
 }
 
-/* The dataset's key columns are the first of its tombstones'. */
-static struct dm_schema *tombstone_schema(const struct dm_dataset *d, size_t n_keys)
-{
-    struct dm_schema *s = dm_schema_copy(d->schema);
-    s->n_keys = 0;
-    for (size_t k = 0; k < n_keys; k++)
-        dm_schema_add_key(s, (uint32_t)k);
-    return s;
-}
-
 static enum dm_status read_tombstones(struct catch_up *c, const struct dm_dataset *d, uint64_t *rows,
                                       struct dm_error *err)
 {
     static const enum dm_diff_side order[] = {DM_DIFF_VANISHED, DM_DIFF_APPEARED};
     size_t n_keys = c->t->schema->n_keys;
-    struct dm_schema *schema = tombstone_schema(d, n_keys);
+    struct dm_schema *schema = dm_tombstones_keyed(d, n_keys);
     struct dm_index_rows columns;
     dm_index_rows_init(&columns, schema, (int)n_keys);
     enum dm_status status = DM_OK;

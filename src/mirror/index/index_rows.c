@@ -5,25 +5,12 @@
 #include "apply/version_list.h"
 #include "base/memory.h"
 
-static void add_column(struct dm_schema *s, const struct dm_field *from)
-{
-    struct dm_field *to = dm_schema_add(s, from->name, from->type);
-    to->id = from->id;
-    to->element_id = from->element_id;
-    to->required = from->required;
-    to->default_json = dm_xstrdup(from->default_json);
-}
-
 void dm_index_rows_init(struct dm_index_rows *r, const struct dm_schema *dataset, int version)
 {
-    *r = (struct dm_index_rows){.schema = dm_schema_new(), .version = -1, .version_most = UINT32_MAX};
-    for (size_t i = 0; i < dataset->n_keys; i++) {
-        add_column(r->schema, &dataset->fields[dataset->keys[i]]);
-        dm_schema_add_key(r->schema, (uint32_t)i);
-    }
+    *r = (struct dm_index_rows){.schema = dm_schema_keys(dataset), .version = -1, .version_most = UINT32_MAX};
     if (version >= 0) {
         r->version = (int)dataset->n_keys;
-        add_column(r->schema, &dataset->fields[version]);
+        dm_schema_add_copy(r->schema, &dataset->fields[version]);
     }
 }
 

@@ -10,18 +10,6 @@
 #include "mirror/relationship/orphan.h"
 #include "registry/relational_schema.h"
 
-void dm_quarantine_dataset_release(struct dm_dataset_state *d)
-{
-    free(d->source);
-    free(d->namespace);
-    free(d->name);
-    free(d->source_schema);
-    free(d->source_table);
-    free(d->state);
-    free(d->reason);
-    *d = (struct dm_dataset_state){0};
-}
-
 static enum dm_status unknown(const struct dm_dataset_states *all, const char *name, struct dm_error *err)
 {
     char **names = dm_xzalloc(all->n + 1, sizeof *names);
@@ -117,7 +105,7 @@ static enum dm_status discard(struct dm_mirror *m, const json_t *order, const st
     }
     if (status == DM_OK)
         *result = json_pack("{s:I}", "discarded", (json_int_t)n);
-    dm_quarantine_dataset_release(&dataset);
+    dm_dataset_state_release(&dataset);
     free(ids);
     return status;
 }
@@ -141,7 +129,7 @@ static enum dm_status replay(struct dm_mirror *m, const json_t *order, const str
         *result = json_pack("{s:I, s:I, s:I, s:I, s:I}", "replayed", (json_int_t)done.replayed, "applied",
                             (json_int_t)done.applied, "stale", (json_int_t)done.stale, "stayed",
                             (json_int_t)done.stayed, "cut", (json_int_t)done.cut);
-    dm_quarantine_dataset_release(&dataset);
+    dm_dataset_state_release(&dataset);
     free(ids);
     return status;
 }

@@ -19,10 +19,10 @@
 extern const struct dm_order_kind dm_order_quarantine_replay;
 extern const struct dm_order_kind dm_order_quarantine_discard;
 
-/* The dataset called "namespace.name" ("name": in namespace "default"); CONFIG error with the nearest name when there is none. */
+/* The dataset called "namespace.name" ("name": in namespace "default"); CONFIG error with the nearest name when there is none. The caller releases
+ * it (dm_dataset_state_release). */
 enum dm_status dm_quarantine_dataset(struct sqlite3 *db, const char *name, struct dm_dataset_state *out,
                                      struct dm_error *err) DM_MUST_USE;
-void dm_quarantine_dataset_release(struct dm_dataset_state *d);
 
 /* What became of a replay. */
 struct dm_replay_result {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_quote.h"
 #include "base/json_scan.h"
 #include "base/memory.h"
 #include "column/row_json.h"
@@ -12,20 +13,9 @@ static enum dm_status text(struct dm_buffer *out, const char *s, struct dm_error
     return dm_buffer_append(out, s, strlen(s), err);
 }
 
-/* A JSON string; bytes that are not ASCII stay as they are. */
 static enum dm_status json_text(struct dm_buffer *out, const char *s, struct dm_error *err)
 {
-    enum dm_status status = dm_buffer_append_byte(out, '"', err);
-    for (; *s != '\0' && status == DM_OK; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\')
-            status = dm_buffer_printf(out, err, "\\%c", c);
-        else if (c < 0x20)
-            status = dm_buffer_printf(out, err, "\\u%04x", c);
-        else
-            status = dm_buffer_append_byte(out, c, err);
-    }
-    return status == DM_OK ? dm_buffer_append_byte(out, '"', err) : status;
+    return dm_json_quote(out, s, strlen(s), err);
 }
 
 /* Is the whole text one JSON object, and does it have a member of this name? */

@@ -81,7 +81,7 @@ static enum dm_status load_parent(struct dm_mirror *m, struct dm_orphan_parent *
     if (status == DM_OK)
         parent->current = tag == d->snapshot_id || state.id == t->state.id || state.source[0] == '\0';
     parent->dataset = state.id;
-    dm_quarantine_dataset_release(&state);
+    dm_dataset_state_release(&state);
     return status;
 }
 

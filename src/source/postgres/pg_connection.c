@@ -271,18 +271,24 @@ static enum dm_status checked(PGconn *conn, PGresult *result, PGresult **out, co
     return DM_FAIL;
 }
 
+static enum dm_status DM_PRINTF(4, 0)
+    query_list(PGconn *conn, PGresult **out, struct dm_error *err, const char *fmt, va_list args)
+{
+    char *sql = NULL;
+    *out = NULL;
+    if (vasprintf(&sql, fmt, args) < 0)
+        return dm_fail_memory(err, 0);
+    enum dm_status status = checked(conn, PQexec(conn, sql), out, sql, err);
+    free(sql);
+    return status;
+}
+
 enum dm_status pg_query(PGconn *conn, PGresult **out, struct dm_error *err, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    char *sql = NULL;
-    int n = vasprintf(&sql, fmt, args);
+    enum dm_status status = query_list(conn, out, err, fmt, args);
     va_end(args);
-    *out = NULL;
-    if (n < 0)
-        return dm_fail_memory(err, 0);
-    enum dm_status status = checked(conn, PQexec(conn, sql), out, sql, err);
-    free(sql);
     return status;
 }
 
@@ -296,14 +302,9 @@ enum dm_status pg_execute(PGconn *conn, struct dm_error *err, const char *fmt, .
 {
     va_list args;
     va_start(args, fmt);
-    char *sql = NULL;
-    int n = vasprintf(&sql, fmt, args);
-    va_end(args);
-    if (n < 0)
-        return dm_fail_memory(err, 0);
     PGresult *result;
-    enum dm_status status = checked(conn, PQexec(conn, sql), &result, sql, err);
-    free(sql);
+    enum dm_status status = query_list(conn, &result, err, fmt, args);
+    va_end(args);
     PQclear(result);
     return status;
 }

@@ -4,20 +4,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/calendar.h"
 
 #define MICROS_PER_DAY INT64_C(86400000000)
-
-/* Days are counted in eras of 400 years (146097 days) that start on 1 March, so that the leap day comes last.
- * */
-int64_t pg_days_from_civil(int64_t year, unsigned month, unsigned day)
-{
-    year -= month <= 2;
-    int64_t era = (year >= 0 ? year : year - 399) / 400;
-    int64_t year_of_era = year - era * 400;
-    int64_t day_of_year = (153 * ((int64_t)month + (month > 2 ? -3 : 9)) + 2) / 5 + (int64_t)day - 1;
-    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + day_of_era - 719468;
-}
 
 struct cursor {
     const char *p;
@@ -113,7 +102,7 @@ enum pg_value_result pg_date_from_text(const char *s, size_t n, int32_t *out)
         *out = infinite > 0 ? DM_DATE_INFINITY : DM_DATE_NEG_INFINITY;
         return PG_VALUE_OK;
     }
-    int64_t days = pg_days_from_civil(year, (unsigned)month, (unsigned)day);
+    int64_t days = dm_days_of(year, (unsigned)month, (unsigned)day);
     if (days >= DM_DATE_INFINITY || days <= DM_DATE_NEG_INFINITY)
         return PG_VALUE_TIMESTAMP_RANGE;
     *out = (int32_t)days;
@@ -143,8 +132,8 @@ enum pg_value_result pg_timestamp_from_text(const char *s, size_t n, int64_t *ou
     int64_t year, month, day, micros, zone;
     if (take_date(&c, &year, &month, &day) && take_char(&c, ' ') && take_time(&c, &micros) &&
         take_zone(&c, &zone) && take_end(&c, &year))
-        return checked_timestamp(pg_days_from_civil(year, (unsigned)month, (unsigned)day),
-                                 micros - zone * 1000000, out);
+        return checked_timestamp(dm_days_of(year, (unsigned)month, (unsigned)day), micros - zone * 1000000,
+                                 out);
     int infinite = infinity_of(s, n);
     if (infinite == 0)
         return PG_VALUE_MALFORMED;
@@ -183,24 +172,11 @@ enum pg_value_result pg_timestamp_from_binary(const uint8_t *p, size_t n, int64_
     return PG_VALUE_OK;
 }
 
-static void civil_from_days(int64_t days, int64_t *year, unsigned *month, unsigned *day)
-{
-    days += 719468;
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
-    int64_t day_of_era = days - era * 146097;
-    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t shifted = (5 * day_of_year + 2) / 153;
-    *day = (unsigned)(day_of_year - (153 * shifted + 2) / 5 + 1);
-    *month = (unsigned)(shifted < 10 ? shifted + 3 : shifted - 9);
-    *year = year_of_era + era * 400 + (*month <= 2);
-}
-
 static int spell_days(int64_t days, char *out, size_t size, bool *bc)
 {
     int64_t year;
     unsigned month, day;
-    civil_from_days(days, &year, &month, &day);
+    dm_date_of(days, &year, &month, &day);
     *bc = year <= 0;
     return snprintf(out, size, "%04lld-%02u-%02u", (long long)(*bc ? 1 - year : year), month, day);
 }

@@ -9,8 +9,7 @@
 #define PG_EPOCH_DAYS 10957             /* 2000-01-01 in days since 1970-01-01 */
 #define PG_EPOCH_MICROS 946684800000000 /* the same in microseconds */
 
-/* Days since 1970-01-01. */
-int64_t pg_days_from_civil(int64_t year, unsigned month, unsigned day);
+/* Dates are days since 1970-01-01. */
 enum pg_value_result pg_date_from_text(const char *s, size_t n, int32_t *out) DM_MUST_USE;
 enum pg_value_result pg_time_from_text(const char *s, size_t n, int64_t *out) DM_MUST_USE;
 /* A zone offset, when there is one, is applied; the result is UTC. */

@@ -2,31 +2,15 @@
 
 #include <string.h>
 
-#define RAW_ROW_MAX (1u << 30)
+#include "base/json_quote.h"
 
-static enum dm_status append_json_text(struct dm_buffer *out, const uint8_t *p, size_t n,
-                                       struct dm_error *err)
-{
-    enum dm_status status = dm_buffer_append_byte(out, '"', err);
-    size_t start = 0;
-    for (size_t i = 0; n > 0 && i <= n && status == DM_OK; i++) {
-        if (i < n && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\')
-            continue;
-        status = dm_buffer_append(out, p + start, i - start, err);
-        start = i + 1;
-        if (i == n || status != DM_OK)
-            break;
-        status = p[i] < 0x20 ? dm_buffer_printf(out, err, "\\u%04x", p[i])
-                             : dm_buffer_printf(out, err, "\\%c", p[i]);
-    }
-    return status == DM_OK ? dm_buffer_append_byte(out, '"', err) : status;
-}
+#define RAW_ROW_MAX (1u << 30)
 
 /* Bytes that are not UTF-8 are spelled in hex: JSON could not carry them. */
 static enum dm_status append_spelled(struct dm_buffer *out, const uint8_t *p, size_t n, struct dm_error *err)
 {
     if (pg_utf8_valid(p, n))
-        return append_json_text(out, p, n, err);
+        return dm_json_quote(out, p, n, err);
     enum dm_status status = dm_buffer_append(out, "\"\\\\x", 4, err);
     for (size_t i = 0; i < n && status == DM_OK; i++)
         status = dm_buffer_printf(out, err, "%02x", p[i]);
@@ -58,7 +42,7 @@ static enum dm_status raw_json(const struct pg_row_shape *shape, const struct pg
         if (out->len > 1)
             status = dm_buffer_append(out, ", ", 2, err);
         if (status == DM_OK)
-            status = append_json_text(out, (const uint8_t *)name, strlen(name), err);
+            status = dm_json_quote(out, name, strlen(name), err);
         if (status == DM_OK)
             status = dm_buffer_append(out, ": ", 2, err);
         if (status != DM_OK)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/json_quote.h"
+
 /* ---- rules ---- */
 
 static bool contains(const char *text, const char *word)
@@ -366,22 +368,6 @@ bool dm_sqlite_same(struct dm_sqlite_rule r, sqlite3_stmt *a, int i, sqlite3_stm
 
 /* ---- JSON of a row that does not fit ---- */
 
-static enum dm_status json_string(struct dm_buffer *out, const unsigned char *bytes, size_t n,
-                                  struct dm_error *err)
-{
-    enum dm_status status = dm_buffer_append_byte(out, '"', err);
-    for (size_t k = 0; status == DM_OK && k < n; k++) {
-        unsigned char c = bytes[k];
-        if (c == '"' || c == '\\')
-            status = dm_buffer_printf(out, err, "\\%c", c);
-        else if (c < 0x20)
-            status = dm_buffer_printf(out, err, "\\u%04x", c);
-        else
-            status = dm_buffer_append_byte(out, c, err);
-    }
-    return status == DM_OK ? dm_buffer_append_byte(out, '"', err) : status;
-}
-
 static enum dm_status json_hex(struct dm_buffer *out, const char *kind, const unsigned char *bytes, size_t n,
                                struct dm_error *err)
 {
@@ -393,8 +379,7 @@ static enum dm_status json_hex(struct dm_buffer *out, const char *kind, const un
 enum dm_status dm_sqlite_json(struct dm_buffer *out, const char *name, sqlite3_stmt *row, int i,
                               struct dm_error *err)
 {
-    if (json_string(out, (const unsigned char *)name, strlen(name), err) != DM_OK ||
-        dm_buffer_append(out, ": ", 2, err) != DM_OK)
+    if (dm_json_quote(out, name, strlen(name), err) != DM_OK || dm_buffer_append(out, ": ", 2, err) != DM_OK)
         return DM_FAIL;
     char number[real_text_size];
     struct text t;
@@ -405,7 +390,8 @@ enum dm_status dm_sqlite_json(struct dm_buffer *out, const char *name, sqlite3_s
         return dm_buffer_append(out, number, strlen(number), err);
     case SQLITE_TEXT:
         t = text_of(row, i);
-        return t.intact ? json_string(out, t.bytes, t.n, err) : json_hex(out, "text_hex", t.bytes, t.n, err);
+        return t.intact ? dm_json_quote(out, t.bytes, t.n, err)
+                        : json_hex(out, "text_hex", t.bytes, t.n, err);
     case SQLITE_BLOB:
         return json_hex(out, "blob_hex", sqlite3_column_blob(row, i), (size_t)sqlite3_column_bytes(row, i),
                         err);

@@ -242,6 +242,65 @@ static void schemas(void **state)
     dm_schema_unref(NULL);
 }
 
+/* A field with everything that a field can have. */
+static struct dm_field *add_full(struct dm_schema *s, const char *name, int32_t id)
+{
+    struct dm_field *f = dm_schema_add(s, name, dm_type_list(dm_type_of(DM_INT32)));
+    f->id = id;
+    f->element_id = id + 100;
+    f->required = f->filled = true;
+    f->source_ref = id + 200;
+    f->source_type = dm_xstrdup("integer[]");
+    f->default_json = dm_xstrdup("[1]");
+    return f;
+}
+
+static void assert_full(const struct dm_field *f, const char *name, int32_t id)
+{
+    assert_string_equal(f->name, name);
+    assert_true(dm_type_equal(f->type, dm_type_list(dm_type_of(DM_INT32))));
+    assert_int_equal(f->id, id);
+    assert_int_equal(f->element_id, id + 100);
+    assert_true(f->required && f->filled);
+    assert_int_equal(f->source_ref, id + 200);
+    assert_string_equal(f->source_type, "integer[]");
+    assert_string_equal(f->default_json, "[1]");
+}
+
+static void schemas_of_others(void **state)
+{
+    (void)state;
+    struct dm_schema *s = dm_schema_new();
+    add_full(s, "a", 1);
+    add_full(s, "b", 2);
+    add_full(s, "c", 3);
+    dm_schema_add(s, "bare", dm_type_of(DM_DATE));
+    struct dm_schema *none = dm_schema_keys(s);
+    assert_int_equal(none->n_fields, 0);
+    assert_int_equal(none->n_keys, 0);
+    dm_schema_unref(none);
+    dm_schema_add_key(s, 2); /* in key order, which is not that of the columns */
+    dm_schema_add_key(s, 0);
+    struct dm_schema *keys = dm_schema_keys(s);
+    struct dm_field *more = dm_schema_add_copy(keys, &s->fields[1]);
+    assert_ptr_equal(more, &keys->fields[2]);
+    dm_schema_add_copy(keys, &s->fields[3]);
+    dm_schema_unref(s); /* what was copied is its own */
+    assert_int_equal(keys->n_fields, 4);
+    assert_full(&keys->fields[0], "c", 3);
+    assert_full(&keys->fields[1], "a", 1);
+    assert_full(&keys->fields[2], "b", 2);
+    assert_null(keys->fields[3].source_type);
+    assert_null(keys->fields[3].default_json);
+    assert_int_equal(keys->n_keys, 2);
+    assert_int_equal(keys->keys[0], 0);
+    assert_int_equal(keys->keys[1], 1);
+    dm_field_drop_default(&keys->fields[0]);
+    dm_field_drop_default(&keys->fields[3]); /* without one */
+    assert_null(keys->fields[0].default_json);
+    dm_schema_unref(keys);
+}
+
 static void type_names_and_widening(void **state)
 {
     (void)state;
@@ -267,6 +326,7 @@ int main(void)
         cmocka_unit_test(equality),
         cmocka_unit_test(undo_row),
         cmocka_unit_test(schemas),
+        cmocka_unit_test(schemas_of_others),
         cmocka_unit_test(type_names_and_widening),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <cmocka.h>
 
+#include "base/calendar.h"
 #include "base/memory.h"
 #include "column/key.h"
 #include "column/value_parse.h"

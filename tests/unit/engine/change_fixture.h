@@ -67,6 +67,25 @@ static inline void change_test_init(struct change_test *t, struct fixture *f, st
     t->found = dm_xstrdup("");
 }
 
+static inline struct change_test change_start(void **state)
+{
+    struct change_test t;
+    change_test_init(&t, *state, change_schema());
+    return t;
+}
+
+/* id (key), name */
+static inline struct change_test change_start_small(void **state)
+{
+    struct dm_schema *s = dm_schema_new();
+    dm_schema_add(s, "id", dm_type_of(DM_INT64))->required = true;
+    dm_schema_add(s, "name", dm_type_of(DM_STRING));
+    dm_schema_add_key(s, 0);
+    struct change_test t;
+    change_test_init(&t, *state, s);
+    return t;
+}
+
 static inline void change_test_release(struct change_test *t)
 {
     free(t->found);

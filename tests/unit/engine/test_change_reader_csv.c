@@ -5,27 +5,9 @@
 
 #define HEADER "id,version,name,amount,day,at,flag,tags\n"
 
-static struct change_test start(void **state)
-{
-    struct change_test t;
-    change_test_init(&t, *state, change_schema());
-    return t;
-}
-
-static struct change_test start_small(void **state)
-{
-    struct dm_schema *s = dm_schema_new();
-    dm_schema_add(s, "id", dm_type_of(DM_INT64))->required = true;
-    dm_schema_add(s, "name", dm_type_of(DM_STRING));
-    dm_schema_add_key(s, 0);
-    struct change_test t;
-    change_test_init(&t, *state, s);
-    return t;
-}
-
 static void values_of_every_kind(void **state)
 {
-    struct change_test t = start(state);
+    struct change_test t = change_start(state);
     change_gives(
         &t, "a.csv",
         HEADER "1,1,\"a, \"\"b\"\"\",1.5,2024-02-29,2024-01-01T10:00:00+02:00,true,\"[\"\"x\"\",null]\"\n"
@@ -40,7 +22,7 @@ static void values_of_every_kind(void **state)
 
 static void bad_rows_and_their_reasons(void **state)
 {
-    struct change_test t = start(state);
+    struct change_test t = change_start(state);
     change_gives(
         &t, "a.csv",
         HEADER "x,1,n,1,,,,\n"
@@ -88,7 +70,7 @@ static void bad_rows_and_their_reasons(void **state)
 /* Lines are those of an editor: after quoted line breaks of any kind, after empty lines, with any line break. */
 static void line_numbers(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     change_gives(&t, "a.csv",
                  "id,name\r\n1,\"a\nb\r\nc\rd\"\r\n\r\n\r\nx,bad\r\n2,\"\n\"\r\nx,bad\r3,mac\rx,bad\n4,"
                  "unix\n\n\nx,bad",
@@ -106,7 +88,7 @@ static void line_numbers(void **state)
 /* A quote that is never closed costs its own line, not the rest of the file. */
 static void unclosed_quote(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     change_gives(&t, "a.csv", "id,name\n1,a\n2,\"open\n3,c\n4,d\n",
                  "upsert 2 (1, \"a\")\n"
                  "bad 3 corrupt_row - \"2,\\\"open\"\n"
@@ -126,7 +108,7 @@ static void unclosed_quote(void **state)
 
 static void delimiters_are_found(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     static const char expected[] = "upsert 2 (1, \"a,b\")\n";
     change_gives(&t, "a.csv", "id;name\n1;a,b\n", expected);
     change_gives(&t, "a.tsv", "id\tname\n1\ta,b\n", expected);
@@ -148,7 +130,7 @@ static void delimiters_are_found(void **state)
 
 static void wrong_delimiter(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     static const char file[] = "id^name\n1^a\n";
     change_fails(&t, "a.csv", file, strlen(file), "line 1, \"id^name\", names none of the dataset's columns");
     assert_non_null(strstr(t.err.hint, "id, name"));
@@ -160,7 +142,7 @@ static void wrong_delimiter(void **state)
 
 static void header_found_out(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     change_gives(&t, "a.csv", "1,a\n2,b\n", "upsert 1 (1, \"a\")\nupsert 2 (2, \"b\")\n");
     assert_string_equal(t.notes,
                         "the file has no header line; its columns are taken in the schema's order\n");
@@ -173,7 +155,7 @@ static void header_found_out(void **state)
 
 static void header_without_what_is_needed(void **state)
 {
-    struct change_test t = start(state);
+    struct change_test t = change_start(state);
     static const char file[] = "id,version,name\n1,1,a\n";
     change_fails(&t, "a.csv", file, strlen(file),
                  "required columns are missing: amount; the columns there are: id, version, name");
@@ -197,7 +179,7 @@ static void header_without_what_is_needed(void **state)
 
 static void empty_files(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     change_fails(&t, "a.csv", "", 0, "the file is empty");
     change_fails(&t, "a.csv", "\n\r\n\n", 4, "the file is empty");
     change_fails(&t, "a.csv", "\xef\xbb\xbf", 3, "the file is empty");
@@ -208,7 +190,7 @@ static void empty_files(void **state)
 
 static void control_columns(void **state)
 {
-    struct change_test t = start(state);
+    struct change_test t = change_start(state);
     change_gives(&t, "a.csv",
                  "id,version,amount,day,_change_request_type\n"
                  "1,1,1,,u\n2,1,1,,U\n3,1,1,,\n4,1,,,d\n5,1,x,x,D\n6,1,1,,x\n7,,1,,d\n,1,1,,d\n8,1,,,u\n",
@@ -250,7 +232,7 @@ static void control_columns(void **state)
 /* Debezium's, flattened. */
 static void flattened(void **state)
 {
-    struct change_test t = start(state);
+    struct change_test t = change_start(state);
     t.options.strict_columns = true;
     change_gives(&t, "a.csv",
                  "id,version,amount,__op,__deleted,__source_ts_ms\n1,1,1,c,false,9\n2,1,1,d,true,9\n3,1,,d,,"
@@ -293,7 +275,7 @@ static void control_column_of_the_schema(void **state)
 
 static void null_text_and_rules(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     t.options.null_text = "NULL";
     change_gives(&t, "a.csv", "id,name\n1,NULL\n2,\"NULL\"\n3,\nNULL,a\n",
                  "upsert 2 (1, null)\n"
@@ -380,7 +362,7 @@ static void check_many(struct change_test *t, size_t rows)
 
 static void compressed(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     enum { ROWS = 150000 };
     size_t n;
     char *text = many_rows(ROWS, &n);
@@ -417,7 +399,7 @@ static void compressed(void **state)
 
 static void what_is_not_text(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     change_fails(&t, "a.csv.gz", "id,name\n", 8, "is not gzip, as its name says");
     change_fails(&t, "a.csv.gz", "", 0, "is not gzip");
     change_fails(&t, "a.csv", "BZh91AY", 7, "is compressed with bzip2");
@@ -448,7 +430,7 @@ static size_t resident_kib(void)
 /* 100 MB of one line, quoted or not: refused, never held, and the rows around it are there. */
 static void line_of_100_megabytes(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     for (int quoted = 0; quoted < 2; quoted++) {
         snprintf(t.path, sizeof t.path, "%s/long.csv", t.f->folder);
         FILE *out = fopen(t.path, "w");
@@ -486,7 +468,7 @@ static void line_of_100_megabytes(void **state)
 
 static void row_limit(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     t.options.max_row_bytes = 1024;
     char file[4096];
     memset(file, 'x', sizeof file);
@@ -504,7 +486,7 @@ static void row_limit(void **state)
 /* A quote that opens a value longer than a row may be, and never closes: what is behind it cannot be known. */
 static void unclosed_quote_in_a_large_file(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     t.options.max_row_bytes = 4096;
     size_t n;
     char *rest = many_rows(100000, &n);
@@ -522,7 +504,7 @@ static void unclosed_quote_in_a_large_file(void **state)
 /* The raw content of a bad row reads back as a row of the same meaning; mended, it is that row. */
 static void raw_content_reads_back(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     change_gives(
         &t, "a.csv", "id,name,_change_request_type\nx,\"a\"\"\n\xc3\xa9\",u\ny,,d\n",
         "bad 2 wrong_type - {\"id\":\"x\",\"name\":\"a\\\"\\n\xc3\xa9\",\"_change_request_type\":\"u\"}\n"
@@ -554,7 +536,7 @@ static void raw_content_reads_back(void **state)
 /* Small batches and small limits give the same rows. */
 static void limits_of_a_call(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     static const char file[] = "id,name\n1,a\nx,b\n3,c\n4,d\n";
     static const char expected[] = "upsert 2 (1, \"a\")\nbad 3 wrong_type - {\"id\":\"x\",\"name\":\"b\"}\n"
                                    "upsert 4 (3, \"c\")\nupsert 5 (4, \"d\")\n";

@@ -1,26 +1,8 @@
 #include "change_fixture.h"
 
-static struct change_test start(void **state)
-{
-    struct change_test t;
-    change_test_init(&t, *state, change_schema());
-    return t;
-}
-
-static struct change_test start_small(void **state)
-{
-    struct dm_schema *s = dm_schema_new();
-    dm_schema_add(s, "id", dm_type_of(DM_INT64))->required = true;
-    dm_schema_add(s, "name", dm_type_of(DM_STRING));
-    dm_schema_add_key(s, 0);
-    struct change_test t;
-    change_test_init(&t, *state, s);
-    return t;
-}
-
 static void values_of_every_kind(void **state)
 {
-    struct change_test t = start(state);
+    struct change_test t = change_start(state);
     change_gives(
         &t, "a.ndjson",
         "{\"id\":1,\"version\":1,\"name\":\"a\\u00e9\\n\\ud83d\\ude00\",\"amount\":1.5,\"day\":\"2024-02-"
@@ -59,7 +41,7 @@ static void numbers_are_exact(void **state)
 
 static void bad_rows_and_their_reasons(void **state)
 {
-    struct change_test t = start(state);
+    struct change_test t = change_start(state);
     change_gives(&t, "a.ndjson",
                  "{\"id\":\"x\",\"version\":1,\"amount\":1}\n"
                  "{\"id\":2,\"version\":true,\"amount\":1}\n"
@@ -105,7 +87,7 @@ static void bad_rows_and_their_reasons(void **state)
 
 static void shapes_of_a_file(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     change_gives(&t, "a.json", "[{\"id\":1,\"name\":\"a\"},{\"id\":2}]",
                  "upsert 1 (1, \"a\")\nupsert 1 (2, null)\n");
     change_gives(&t, "a.json",
@@ -128,7 +110,7 @@ static void shapes_of_a_file(void **state)
 
 static void shapes_that_are_damaged(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     static const struct {
         const char *file, *words;
     } cases[] = {
@@ -147,7 +129,7 @@ static void shapes_that_are_damaged(void **state)
 
 static void deep_nesting(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     char file[6000] = "{\"id\":1,\"x\":";
     size_t n = strlen(file);
     memset(file + n, '[', 2000);
@@ -163,7 +145,7 @@ static void deep_nesting(void **state)
 
 static void columns_and_control(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     change_gives(&t, "a.ndjson",
                  "{\"id\":1,\"ex\\u0074ra\":{\"a\":[1,{}]},\"NAME\":\"a\",\"_change_request_type\":\"u\"}\n"
                  "{\"_change_request_type\":\"d\",\"id\":2,\"name\":17,\"other\":\"\"}\n"
@@ -195,7 +177,7 @@ static void columns_and_control(void **state)
 /* Members in any order, any number of them. */
 static void many_members(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     char *text = NULL;
     size_t n;
     FILE *out = open_memstream(&text, &n);
@@ -215,7 +197,7 @@ static void many_members(void **state)
 
 static void events(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     change_gives(
         &t, "a.ndjson",
         "{\"before\":null,\"after\":{\"id\":1,\"name\":\"a\"},\"source\":{\"lsn\":5},\"op\":\"c\",\"ts_ms\":"
@@ -247,7 +229,7 @@ static void events(void **state)
 /* Rows that Debezium flattened (ExtractNewRecordState): deletes rewritten, metadata added. */
 static void flattened_events(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     t.options.strict_columns = true; /* metadata is no column of the row */
     change_gives(&t, "a.ndjson",
                  "{\"id\":1,\"name\":\"a\",\"__source_ts_ms\":5,\"__op\":\"c\",\"__deleted\":\"false\",\"__"
@@ -313,7 +295,7 @@ static void columns_called_like_an_envelope(void **state)
     change_gives(&t, "a.json", "{\"id\":1,\"op\":\"c\",\"after\":\"x\",\"payload\":{\"id\":2}}",
                  "upsert 1 (1, \"c\", \"x\", \"{\\\"id\\\":2}\")\n");
     change_test_release(&t);
-    t = start_small(state); /* and foreign ones that are no envelope are foreign columns */
+    t = change_start_small(state); /* and foreign ones that are no envelope are foreign columns */
     change_gives(&t, "a.json", "{\"id\":1,\"op\":\"c\",\"payload\":{\"id\":2},\"schema\":5}",
                  "upsert 1 (1, null)\n");
     assert_string_equal(t.notes, "columns not in the schema are left out: op, payload, schema\n");
@@ -414,7 +396,7 @@ static void write_large(struct change_test *t, const char *name, const char *bef
 
 static void value_of_100_megabytes(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     write_large(&t, "long.ndjson", "{\"id\":1}\n{\"id\":2,\"name\":\"", "\"}\n{\"id\":3}\n");
     assert_int_equal(change_read(&t), DM_END);
     assert_memory_equal(t.found,
@@ -433,7 +415,7 @@ static void value_of_100_megabytes(void **state)
 /* More than one window of rows in each shape: rows lie across its borders. */
 static void across_windows(void **state)
 {
-    struct change_test t = start_small(state);
+    struct change_test t = change_start_small(state);
     enum { ROWS = 60000 };
     for (int shape = 0; shape < 3; shape++) {
         char *text = NULL;

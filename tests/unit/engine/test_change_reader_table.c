@@ -4,8 +4,7 @@
 
 static struct change_test start(void **state)
 {
-    struct change_test t;
-    change_test_init(&t, *state, change_schema());
+    struct change_test t = change_start(state);
     snprintf(t.path, sizeof t.path, "%s/a.parquet", t.f->folder);
     return t;
 }

@@ -13,7 +13,7 @@ static struct dm_error err;
 
 struct found {
     char text[512];
-    size_t at[8];
+    struct dm_parquet_moment moments[12];
     size_t n;
     size_t fail_at; /* 0: never */
 };
@@ -23,8 +23,11 @@ static enum dm_status take(void *ctx, const struct dm_parquet_moment *m, struct 
     struct found *f = ctx;
     size_t len = strlen(f->text);
     (void)snprintf(f->text + len, sizeof f->text - len, "%s%zu:%.*s%s", len > 0 ? " " : "", m->column,
-                   (int)m->name_n, m->name, m->int96 ? ":int96" : "");
-    f->at[f->n++] = m->at;
+                   (int)m->name_n, m->name,
+                   m->raw     ? ":raw"
+                   : m->int96 ? ":int96"
+                              : "");
+    f->moments[f->n++] = *m;
     return f->fail_at == f->n ? dm_fail(e, DM_ERROR_FATAL, NULL, "enough") : DM_OK;
 }
 
@@ -83,7 +86,7 @@ static struct bytes footer_of(char n)
 static void what_is_found(void **state)
 {
     (void)state;
-    struct bytes b = footer_of(14);
+    struct bytes b = footer_of(14), exact = {0};
     group(&b, "root", 8);
     LEAF(&b, 2, "id", "");
     group(&b, "nested", 2);
@@ -100,20 +103,60 @@ static void what_is_found(void **state)
     LEAF(&b, 2, "e", STAMP(ADJUSTED, NANOS));
     struct found f = {0};
     assert_int_equal(dm_parquet_footer_moments(b.data, b.n, take, &f, &err), DM_OK);
-    assert_string_equal(f.text, "1:nested 2:zoned 5:long 6:old:int96 7:list");
-    static const uint8_t flags[] = {0x11, 0x11, 0x01, 0, 0x11};
-    for (size_t i = 0; i < f.n; i++) {
-        if (flags[i] == 0)
-            continue;
-        assert_int_equal(b.data[f.at[i]], flags[i]);
-        b.data[f.at[i]] = dm_parquet_not_adjusted(b.data[f.at[i]]);
-    }
+    assert_string_equal(f.text, "1:nested 2:zoned 5:long 6:old:raw 7:list");
+    static const uint8_t flags[] = {0x11, 0x11, 0x01, 0x06, 0x11};
+    for (size_t i = 0; i < f.n; i++)
+        assert_int_equal(b.data[f.moments[i].at], flags[i]);
+    exact.n = dm_parquet_footer_exact(b.data, b.n, f.moments, f.n, exact.data);
+    assert_int_equal(exact.n, b.n + DM_PARQUET_MOMENT_GROWTH);
     struct found again = {0};
-    assert_int_equal(dm_parquet_footer_moments(b.data, b.n, take, &again, &err), DM_OK);
-    assert_string_equal(again.text, "6:old:int96");
+    assert_int_equal(dm_parquet_footer_moments(exact.data, exact.n, take, &again, &err), DM_OK);
+    assert_string_equal(again.text, "");
     struct found stopped = {.fail_at = 1};
     assert_int_equal(dm_parquet_footer_moments(b.data, b.n, take, &stopped, &err), DM_FAIL);
     assert_string_equal(err.message, "enough");
+}
+
+/* INT96 becomes 12 bytes, byte by byte, where it is all that a column is. */
+static void bytes_instead_of_int96(void **state)
+{
+    (void)state;
+    struct bytes b = footer_of(12), exact = {0};
+    group(&b, "root", 6);
+    LEAF(&b, 3, "a", "");
+    group(&b, "list", 1);
+    group(&b, "more", 1);
+    LEAF(&b, 3, "element", "");
+    group(&b, "map", 1);
+    group(&b, "key_value", 2);
+    LEAF(&b, 3, "key", "");
+    LEAF(&b, 3, "value", "");
+    LEAF(&b, 3, "said", "\x25\x14"); /* with a converted type, TIMESTAMP_MICROS: DuckDB decides */
+    LEAF(&b, 3, "told", STAMP(ADJUSTED, NANOS));
+    const char two[] =
+        "\x15\x86\x00\x15\x02\x28\x01z\x00"; /* the type in two bytes, a length that is there already */
+    put(&b, two, sizeof two - 1);
+    put(&b, "behind", 6);
+    struct found f = {0};
+    assert_int_equal(dm_parquet_footer_moments(b.data, b.n, take, &f, &err), DM_OK);
+    assert_string_equal(f.text,
+                        "0:a:raw 1:list:raw 2:map:int96 2:map:int96 3:said:int96 4:told:int96 5:z:raw");
+    const struct dm_parquet_moment some[] = {f.moments[0], f.moments[1], f.moments[6]};
+    exact.n = dm_parquet_footer_exact(b.data, b.n, some, 3, exact.data);
+    assert_int_equal(exact.n, b.n + 9);
+    static const char a[] = "\x15\x0e\x25\x02\x18\x01"
+                            "a\x05\x04\x18\x00",
+                      z[] = "\x15\x8e\x00\x15\x02\x28\x01z\x05\x04\x18\x00"
+                            "behind";
+    size_t at = f.moments[0].at - 1;
+    assert_memory_equal(exact.data + at, a, sizeof a - 1);
+    assert_memory_equal(exact.data + exact.n - (sizeof z - 1), z, sizeof z - 1);
+    struct found again = {0};
+    assert_int_equal(dm_parquet_footer_moments(exact.data, exact.n, take, &again, &err), DM_OK);
+    assert_string_equal(again.text, "2:map:int96 2:map:int96 3:said:int96 4:told:int96");
+    /* none of them: as it is */
+    assert_int_equal(dm_parquet_footer_exact(b.data, b.n, NULL, 0, exact.data), b.n);
+    assert_memory_equal(exact.data, b.data, b.n);
 }
 
 /* Fields that are not known are passed over, whatever their type. */
@@ -170,6 +213,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_found),
+        cmocka_unit_test(bytes_instead_of_int96),
         cmocka_unit_test(what_is_passed_over),
         cmocka_unit_test(damage),
     };

@@ -1,20 +1,6 @@
 /* ignore_null_updates: what a null in an upsert keeps, and where it comes from. */
 #include "version_fixture.h"
 
-#define UP(r, n, v, note_, amount_) \
-    { \
-        .region = r, .name = n, .version = v, .note = note_, .amount = amount_ \
-    }
-#define DEL(r, n, v) \
-    { \
-        .region = r, .name = n, .version = v, .gone = true \
-    }
-#define COMMIT(...) \
-    do { \
-        const struct change list_[] = {__VA_ARGS__}; \
-        commit(w, list_, sizeof list_ / sizeof *list_); \
-    } while (0)
-
 static struct world *keeping_world(void)
 {
     struct world *w = new_world(dm_type_of(DM_INT64));

@@ -3,20 +3,6 @@
 
 #include "mirror/commit/history.h"
 
-#define UP(r, n, v, note_, amount_) \
-    { \
-        .region = r, .name = n, .version = v, .note = note_, .amount = amount_ \
-    }
-#define DEL(r, n, v) \
-    { \
-        .region = r, .name = n, .version = v, .gone = true \
-    }
-#define COMMIT(...) \
-    do { \
-        const struct change list_[] = {__VA_ARGS__}; \
-        commit(w, list_, sizeof list_ / sizeof *list_); \
-    } while (0)
-
 /* One visible row of a dataset as text: the named columns with blanks between. Integers and texts. */
 static void named_text(const struct dm_batch *b, size_t row, const char *const *columns, size_t n, char *out,
                        size_t size)

@@ -5,20 +5,6 @@
 
 #include "mirror/commit/versioned_rows.h"
 
-#define UP(r, n, v, note_, amount_) \
-    { \
-        .region = r, .name = n, .version = v, .note = note_, .amount = amount_ \
-    }
-#define DEL(r, n, v) \
-    { \
-        .region = r, .name = n, .version = v, .gone = true \
-    }
-#define COMMIT(...) \
-    do { \
-        const struct change list_[] = {__VA_ARGS__}; \
-        commit(w, list_, sizeof list_ / sizeof *list_); \
-    } while (0)
-
 static void test_order_within_a_batch(void **state)
 {
     (void)state;

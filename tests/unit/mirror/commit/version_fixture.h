@@ -56,6 +56,21 @@ struct change {
     int64_t amount; /* < 0: null */
 };
 
+/* Changes for COMMIT, which takes them to the world `w` as one commit. */
+#define UP(r, n, v, note_, amount_) \
+    { \
+        .region = r, .name = n, .version = v, .note = note_, .amount = amount_ \
+    }
+#define DEL(r, n, v) \
+    { \
+        .region = r, .name = n, .version = v, .gone = true \
+    }
+#define COMMIT(...) \
+    do { \
+        const struct change list_[] = {__VA_ARGS__}; \
+        commit(w, list_, sizeof list_ / sizeof *list_); \
+    } while (0)
+
 static inline void open_lake(struct world *w)
 {
     struct dm_lake_options o = {.folder = w->folder, .catalog_name = "datamirror", .metadata_versions = 10};
