@@ -242,3 +242,29 @@ def test_ddl_that_is_rolled_back_after_it_was_streamed(database, ddl, undo):
     database.execute("insert into late values (2, 'after')")
     marker.reached()
     database.check(mirror)
+
+
+def test_a_table_made_meanwhile_changes_before_its_first_row(database):
+    """Made while the mirror runs, and changed before the stream has told anything of it: seen by looking at the catalog all the same."""
+    database.execute("create table t (id int primary key); insert into t values (1)")
+    mirror = database.mirror("    heartbeat_interval: 1s\n", options="commit_interval: 50ms").start()
+    Marker(database.execute, mirror).reached()
+    database.execute("create table a (id int primary key, v text); insert into a select i, 'v' || i from generate_series(1, 50) i;"
+                     "create table b (id int primary key); create table c (id int primary key, v text); insert into c values (1, 'one')")
+
+    def streaming():
+        states = {d["dataset"]: d["state"] for d in mirror.status()["datasets"]}
+        return all(states.get(f"shop.{x}") == "streaming" for x in "abc")
+    mirror.until(streaming, "the new tables to be copied")
+    database.execute("alter table a rename to a2; alter table b add column w int default 7; drop table c")
+
+    def followed():
+        datasets = mirror.lake.pointers()
+        return (("shop", "a2") in datasets and ("shop", "a") not in datasets and mirror.lake.dataset("shop", "b").columns == ["id", "w"]
+                and ("shop", "c") in mirror.dropped())
+    mirror.until(followed, lambda: f"the changes to be seen: {sorted(mirror.lake.pointers())}, dropped {mirror.dropped()}", timeout=30)
+    with database.snapshot() as s:
+        tables = s.tables()
+        mirror.settled(tables)
+        compare(tables, mirror.live())
+    assert mirror.stop() == 0, mirror.log_tail()

@@ -152,8 +152,10 @@ static char *watch_query(const struct pg_control *c)
         " ORDER BY l.oid) FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid"
         " JOIN pg_attribute a ON a.attrelid = l.oid AND a.attnum = -1 WHERE l.oid <> c.oid) END"
         " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ('{%s}'::oid[])"
+        " OR c.oid IN (SELECT prrelid FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid"
+        " WHERE p.pubname IN ('%s', '%s'))"
         " UNION ALL SELECT pg_current_wal_insert_lsn(), 0, NULL, NULL",
-        oids.len > 0 ? dm_buffer_text(&oids) : "");
+        oids.len > 0 ? dm_buffer_text(&oids) : "", c->source->publication, c->source->inserts_publication);
     dm_buffer_release(&oids);
     return sql;
 }
@@ -203,10 +205,10 @@ static enum dm_status first_look(struct pg_control *c, struct dm_error *err)
     return status;
 }
 
-enum dm_status pg_control_open(struct pg_control *c, const struct dm_source_config *config,
-                               struct dm_error *err)
+enum dm_status pg_control_open(struct pg_control *c, const struct dm_source *source, struct dm_error *err)
 {
-    *c = (struct pg_control){.config = config};
+    const struct dm_source_config *config = source->config;
+    *c = (struct pg_control){.source = source, .config = config};
     if (pg_connect(config, PG_NORMAL, &c->conn, err) != DM_OK)
         return DM_FAIL;
     int64_t now = dm_clock_monotonic_us();
@@ -269,7 +271,7 @@ static enum dm_status on_watch(struct pg_control *c, const PGresult *rows, dm_po
                                struct dm_error *err)
 {
     enum dm_status status = DM_OK;
-    bool *seen = dm_xzalloc(c->n_known + 1, sizeof *seen);
+    bool *seen = dm_xzalloc(c->n_known + (size_t)PQntuples(rows), sizeof *seen); /* some may be new */
     for (int i = 0; i < PQntuples(rows) && status == DM_OK; i++) {
         uint32_t oid = (uint32_t)pg_cell_int(rows, i, 1);
         if (oid == 0)

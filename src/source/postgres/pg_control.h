@@ -5,7 +5,7 @@
  * messages wait for an answer.
  *
  * Schema watch: a column added, a table renamed or dropped shows in the stream only with the table's next row,
- * which may never come. So the catalog is compared regularly with what it was, and once the stream has passed
+ * which may never come. So the catalog (of all that was heard of or is published: tables are made while the stream runs) is compared regularly with what it was, and once the stream has passed
  * the position of the look, the sink is told. What changes rows without row events (ALTER TABLE that rewrites,
  * a partition attached with rows, detached or dropped, TRUNCATE of a single partition of a published root) is
  * told as `rewritten`.
@@ -19,6 +19,8 @@
 
 #include "source/postgres/pg_decoder.h"
 #include "source/postgres/pg_table.h"
+
+struct dm_source;
 
 /* What the catalog said of a table when last looked at. */
 struct pg_known {
@@ -40,7 +42,8 @@ struct pg_known {
 enum pg_control_state { PG_CONTROL_IDLE, PG_CONTROL_END, PG_CONTROL_WATCH, PG_CONTROL_HEARTBEAT };
 
 struct pg_control {
-    const struct dm_source_config *config; /* borrowed */
+    const struct dm_source *source;        /* borrowed */
+    const struct dm_source_config *config; /* the source's */
     const struct pg_decoder *decoder;      /* borrowed; NULL before the stream is open */
     PGconn *conn;
     struct pg_type_cache types;
@@ -53,7 +56,7 @@ struct pg_control {
     struct pg_known *known;
 };
 
-enum dm_status pg_control_open(struct pg_control *c, const struct dm_source_config *config,
+enum dm_status pg_control_open(struct pg_control *c, const struct dm_source *source,
                                struct dm_error *err) DM_MUST_USE;
 void pg_control_close(struct pg_control *c);
 /* Sends what is due and reads what has come; never waits, except to look closer at a table that changed. */

@@ -111,7 +111,7 @@ enum dm_status pg_stream_open(struct dm_source *s, dm_position from, struct dm_s
     *out = NULL;
     pg_decoder_init(&st->decoder, pg_control_resolve, &st->control, from);
     atomic_store(&st->acknowledged, from);
-    if (pg_control_open(&st->control, s->config, err) != DM_OK ||
+    if (pg_control_open(&st->control, s, err) != DM_OK ||
         check_slot(s, st->control.conn, from, err) != DM_OK ||
         wait_slot_free(s, st->control.conn, err) != DM_OK ||
         pg_connect(s->config, PG_REPLICATION, &st->conn, err) != DM_OK || start(st, s, from, err) != DM_OK) {
