@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
-faulthandler.register(signal.SIGUSR1)   # spark.py asks where we are when nothing has come for long
+faulthandler.register(signal.SIGUSR1)   # spark_run.py asks where we are when nothing has come for long
 jars = sys.argv[1]
 lakes = list(zip(sys.argv[2::3], sys.argv[3::3], sys.argv[4::3]))
 builder = (SparkSession.builder.master("local[1]").appName("interop")
