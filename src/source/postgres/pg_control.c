@@ -102,7 +102,7 @@ enum dm_status pg_control_look(struct pg_control *c, uint32_t oid, struct pg_tab
     struct pg_catalog catalog;
     struct pg_table_list found;
     *out = NULL;
-    if (pg_source_catalog(c->config, c->conn, &c->types, &catalog, err) != DM_OK ||
+    if (pg_source_catalog(c->source->config, c->conn, &c->types, &catalog, err) != DM_OK ||
         pg_discover(&catalog, oid, &found, err) != DM_OK)
         return DM_FAIL;
     if (found.n > 0) {
@@ -166,7 +166,7 @@ static enum dm_status first_look(struct pg_control *c, struct dm_error *err)
 {
     struct pg_catalog catalog;
     struct pg_table_list tables;
-    if (pg_source_catalog(c->config, c->conn, &c->types, &catalog, err) != DM_OK ||
+    if (pg_source_catalog(c->source->config, c->conn, &c->types, &catalog, err) != DM_OK ||
         pg_discover(&catalog, 0, &tables, err) != DM_OK)
         return DM_FAIL;
     for (size_t i = 0; i < tables.n; i++)
@@ -208,7 +208,7 @@ static enum dm_status first_look(struct pg_control *c, struct dm_error *err)
 enum dm_status pg_control_open(struct pg_control *c, const struct dm_source *source, struct dm_error *err)
 {
     const struct dm_source_config *config = source->config;
-    *c = (struct pg_control){.source = source, .config = config};
+    *c = (struct pg_control){.source = source};
     if (pg_connect(config, PG_NORMAL, &c->conn, err) != DM_OK)
         return DM_FAIL;
     int64_t now = dm_clock_monotonic_us();
@@ -348,7 +348,7 @@ static enum dm_status send(struct pg_control *c, enum pg_control_state state, co
 static enum dm_status send_due(struct pg_control *c, const struct pg_decoder *d, int64_t now,
                                struct dm_error *err)
 {
-    int64_t interval = c->config->heartbeat_interval_ms;
+    int64_t interval = c->source->config->heartbeat_interval_ms;
     if (now >= c->next_watch_us) {
         c->next_watch_us = now + (interval > 0 ? interval : DEFAULT_WATCH_MS) * 1000;
         char *sql = watch_query(c);

@@ -42,9 +42,8 @@ struct pg_known {
 enum pg_control_state { PG_CONTROL_IDLE, PG_CONTROL_END, PG_CONTROL_WATCH, PG_CONTROL_HEARTBEAT };
 
 struct pg_control {
-    const struct dm_source *source;        /* borrowed */
-    const struct dm_source_config *config; /* the source's */
-    const struct pg_decoder *decoder;      /* borrowed; NULL before the stream is open */
+    const struct dm_source *source;   /* borrowed */
+    const struct pg_decoder *decoder; /* borrowed; NULL before the stream is open */
     PGconn *conn;
     struct pg_type_cache types;
     enum pg_control_state state;

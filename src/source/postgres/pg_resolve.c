@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "source/postgres/pg_control.h"
+#include "source/postgres/pg_source.h"
 
 /* Transaction ids wrap around; the first three are older than everything. */
 static bool younger(uint32_t xid, uint32_t than)
@@ -161,7 +162,7 @@ static enum dm_status make_table(struct pg_control *c, const struct pg_relation_
                                  struct dm_error *err)
 {
     /* a table renamed out of its glob keeps the settings it had */
-    const struct dm_table_config *config = dm_config_table(c->config, m->schema, m->name);
+    const struct dm_table_config *config = dm_config_table(c->source->config, m->schema, m->name);
     if (config == NULL && now != NULL)
         config = now->config;
     out->table = dm_table_new(m->schema, m->name);
