@@ -18,6 +18,19 @@ static const char *result_name(enum dm_verify_result result)
     return names[result];
 }
 
+/* What the callbacks count for the last line. */
+struct tally {
+    size_t of[3]; /* by enum dm_verify_result */
+    uint64_t quarantined;
+};
+
+static void count(void *ctx, const struct dm_verify_dataset *d)
+{
+    struct tally *t = ctx;
+    t->of[d->result]++;
+    t->quarantined += d->quarantined;
+}
+
 static void difference_text(void *ctx, const struct dm_verify_difference *d)
 {
     (void)ctx;
@@ -30,7 +43,7 @@ static void difference_text(void *ctx, const struct dm_verify_difference *d)
 
 static void dataset_text(void *ctx, const struct dm_verify_dataset *d)
 {
-    (void)ctx;
+    count(ctx, d);
     char source[32], lake[32], n[32];
     if (d->result == DM_VERIFY_UNKNOWN) {
         (void)printf("%s: could not tell: %s\n", d->dataset,
@@ -72,7 +85,7 @@ static void difference_json(void *ctx, const struct dm_verify_difference *d)
 
 static void dataset_json(void *ctx, const struct dm_verify_dataset *d)
 {
-    (void)ctx;
+    count(ctx, d);
     json_t *o = json_object();
     dm_json_text(o, "kind", "dataset");
     dm_json_text(o, "dataset", d->dataset);
@@ -89,6 +102,38 @@ static void dataset_json(void *ctx, const struct dm_verify_dataset *d)
     (void)fflush(stdout);
 }
 
+static void result_text(enum dm_verify_result result, const struct tally *t)
+{
+    char n[32];
+    size_t all = t->of[DM_VERIFY_EQUAL] + t->of[DM_VERIFY_DIFFERENT] + t->of[DM_VERIFY_UNKNOWN];
+    if (all == 0)
+        (void)fputs("Nothing to compare: there is no dataset that a database fills.", stdout);
+    else if (result == DM_VERIFY_EQUAL)
+        (void)fputs("The lake equals the source", stdout);
+    else if (result == DM_VERIFY_DIFFERENT)
+        (void)fputs("The lake differs from the source.", stdout);
+    else
+        (void)fputs("Could not tell for every dataset.", stdout);
+    if (result == DM_VERIFY_EQUAL && t->quarantined > 0)
+        (void)printf(", but for %s row%s in quarantine (datamirror quarantine list)",
+                     dm_progress_count(t->quarantined, n, sizeof n), t->quarantined == 1 ? "" : "s");
+    if (result == DM_VERIFY_EQUAL)
+        (void)fputc('.', stdout);
+    if (t->of[DM_VERIFY_UNKNOWN] > 0)
+        (void)printf(" %zu of %zu datasets could not be compared.", t->of[DM_VERIFY_UNKNOWN], all);
+    (void)fputc('\n', stdout);
+}
+
+static void result_json(enum dm_verify_result result, const struct tally *t)
+{
+    json_t *o = json_object();
+    dm_json_text(o, "kind", "result");
+    dm_json_text(o, "result", result_name(result));
+    for (int i = DM_VERIFY_EQUAL; i <= DM_VERIFY_UNKNOWN; i++)
+        dm_json_count(o, result_name(i), t->of[i]);
+    dm_json_print(o, stdout);
+}
+
 static int run(const struct dm_invocation *in)
 {
     struct dm_config *config = NULL;
@@ -99,7 +144,9 @@ static int run(const struct dm_invocation *in)
         !dm_command_count(in, "differences", 20, &most, &code) || !dm_command_config(in, &config, &code))
         return code;
     bool json = dm_invocation_has(in, "json");
+    struct tally tally = {0};
     struct dm_verify_callbacks callbacks = {
+        .ctx = &tally,
         .difference = json ? difference_json : difference_text,
         .dataset = json ? dataset_json : dataset_text,
     };
@@ -112,16 +159,10 @@ static int run(const struct dm_invocation *in)
         (void)dm_command_fail(&err);
         return DM_EXIT_USAGE; /* whatever went wrong: nobody could tell */
     }
-    if (json) {
-        json_t *o = json_object();
-        dm_json_text(o, "kind", "result");
-        dm_json_text(o, "result", result_name(result));
-        dm_json_print(o, stdout);
-    } else {
-        (void)printf("%s\n", result == DM_VERIFY_EQUAL       ? "The lake equals the source."
-                             : result == DM_VERIFY_DIFFERENT ? "The lake differs from the source."
-                                                             : "Could not tell for every dataset.");
-    }
+    if (json)
+        result_json(result, &tally);
+    else
+        result_text(result, &tally);
     int written = dm_command_finish((int)result);
     return written == (int)result ? written : DM_EXIT_USAGE;
 }
@@ -130,14 +171,16 @@ static const struct dm_command_option options[] = {
     DM_OPTION_CONFIG,
     {"json", 0, NULL, "as JSON, one object a line: difference, dataset, result"},
     {"differences", 'n', "COUNT", "show at most so many differences of a dataset (default 20)"},
-    {"timeout", 0, "DURATION", "give up waiting for the mirror to catch up (default 5m)"},
+    {"timeout", 0, "DURATION", "for each source: give up waiting for the mirror to catch up (default 5m)"},
     DM_OPTION_VERBOSE,
     {NULL, 0, NULL, NULL},
 };
 static const struct dm_command_exit exits[] = {
     {DM_EXIT_OK, "equal"},
     {DM_EXIT_NEGATIVE, "different; the differing keys are printed"},
-    {DM_EXIT_USAGE, "could not tell: not caught up in time, source away, wrong configuration"},
+    {DM_EXIT_USAGE,
+     "could not tell for every dataset: refused, stopped, dropped, being copied, not caught up in time; its "
+     "source away; or nothing to compare at all; each is named with its reason"},
     {0, NULL},
 };
 
@@ -151,7 +194,9 @@ const struct dm_command dm_command_verify = {
         "values\n"
         "there, while the source and the mirror go on. Works beside a running mirror; without one it catches "
         "up by\n"
-        "itself first. Without names, all datasets. Rows in quarantine are counted and are not differences.",
+        "itself first. Without names, all datasets that a database fills; one that could not be compared is "
+        "never equal.\n"
+        "Rows in quarantine are counted apart and are no differences: source_rows = lake_rows + quarantined.",
     .options = options,
     .examples = "  datamirror verify\n"
                 "  datamirror verify shop.orders shop.customers\n"

@@ -84,10 +84,11 @@ struct dm_verify_difference {
 struct dm_verify_dataset {
     const char *dataset;
     enum dm_verify_result result;
-    uint64_t source_rows, lake_rows, differences, quarantined;
-    uint64_t suppressed, expired; /* rows of the source left out: deleted by order, past their expiry */
-    const char *position;
-    const char *reason; /* unknown: why */
+    uint64_t source_rows, lake_rows, differences; /* source_rows: with those in quarantine */
+    uint64_t quarantined;         /* rows of the source that the lake lacks since they are in quarantine */
+    uint64_t suppressed, expired; /* more rows of the source, left out: deleted by order, past their expiry */
+    const char *position;         /* NULL: none was pinned */
+    const char *reason;           /* unknown: why */
 };
 struct dm_verify_callbacks {
     void *ctx;
@@ -95,7 +96,8 @@ struct dm_verify_callbacks {
                        const struct dm_verify_difference *d); /* at most max_differences per dataset */
     void (*dataset)(void *ctx, const struct dm_verify_dataset *d);
 };
-/* datasets: names to verify, n 0: all. *result is the worst of all. */
+/* datasets: names to verify, n 0: all that a database fills. *result is the worst of all; what could not be compared, for whatever reason, is
+ * reported as unknown and makes the result unknown at best, and so does a lake in which there is nothing to compare. timeout_ms: for each source. */
 enum dm_status dm_mirror_verify(const struct dm_config *config, const char *const *datasets, size_t n,
                                 size_t max_differences, int64_t timeout_ms,
                                 const struct dm_verify_callbacks *callbacks, const atomic_int *stop,

@@ -185,6 +185,15 @@ enum dm_status dm_state_put_dataset(sqlite3 *db, struct dm_dataset_state *d, str
         d->ties, d->noop_deletes, d->suppressed);
 }
 
+enum dm_status dm_state_remove_dataset(sqlite3 *db, uint32_t dataset, struct dm_error *err)
+{
+    if (dm_sql_run(db, "emptying a quarantine", "DELETE FROM dm_quarantine WHERE dataset=?", err, "u",
+                   (uint64_t)dataset) != DM_OK)
+        return DM_FAIL;
+    return dm_sql_run(db, "removing a dataset", "DELETE FROM dm_dataset WHERE id=?", err, "u",
+                      (uint64_t)dataset);
+}
+
 enum dm_status dm_state_mark_waiting(sqlite3 *db, uint32_t dataset, struct dm_error *err)
 {
     return dm_sql_run(db, "asking for a copy",

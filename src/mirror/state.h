@@ -45,6 +45,10 @@ enum dm_status dm_state_datasets(struct sqlite3 *db, const char *source, struct 
 enum dm_status dm_state_put_dataset(struct sqlite3 *db, struct dm_dataset_state *d,
                                     struct dm_error *err) DM_MUST_USE;
 
+/* With its rows in quarantine. */
+enum dm_status dm_state_remove_dataset(struct sqlite3 *db, uint32_t dataset,
+                                       struct dm_error *err) DM_MUST_USE;
+
 /* The dataset needs a copy, whatever becomes of this process. */
 enum dm_status dm_state_mark_waiting(struct sqlite3 *db, uint32_t dataset, struct dm_error *err) DM_MUST_USE;
 

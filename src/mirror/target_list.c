@@ -320,6 +320,34 @@ static enum dm_status register_tables(struct dm_target_list *list, const struct 
     return many ? dm_registry_end(db, own, status, err) : status;
 }
 
+/* A table that was refused or stopped, and that the source no longer has or the configuration no longer names: nothing is expected of it any more. Without
+ * rows in the lake there is nothing left to tell of it. (What streams is followed to its end by the collector.) */
+static enum dm_status let_go(struct dm_target_list *list, struct dm_target *t, struct dm_error *err)
+{
+    bool has_rows = t->schema != NULL;
+    if (!has_rows && dm_state_remove_dataset(dm_lake_sqlite(list->mirror->lake), t->state.id, err) != DM_OK)
+        return DM_FAIL;
+    set_text(&t->state.state, "dropped");
+    set_text(&t->state.reason,
+             "the table is not in the source any more, or not selected; the dataset keeps its last state");
+    if (has_rows)
+        return store(list, t, err);
+    t->state.id = 0; /* a new one when it comes back */
+    return DM_OK;
+}
+
+static enum dm_status let_go_of_absent(struct dm_target_list *list, const struct dm_table_list *tables,
+                                       struct dm_error *err)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        struct dm_target *t = list->items[i];
+        if (t->phase == DM_PHASE_STOPPED && (state_is(t, "refused") || state_is(t, "stopped")) &&
+            dm_dataset_table(&t->state, tables) == NULL && let_go(list, t, err) != DM_OK)
+            return DM_FAIL;
+    }
+    return DM_OK;
+}
+
 enum dm_status dm_target_list_update(struct dm_target_list *list, const struct dm_table_list *tables,
                                      bool *changed, struct dm_error *err)
 {
@@ -327,7 +355,9 @@ enum dm_status dm_target_list_update(struct dm_target_list *list, const struct d
     for (size_t i = 0; i < tables->n; i++)
         if (update_one(list, tables->tables[i], changed, err) != DM_OK)
             return DM_FAIL;
-    enum dm_status status = register_tables(list, tables, *changed || !list->compared, err);
+    enum dm_status status = let_go_of_absent(list, tables, err);
+    if (status == DM_OK)
+        status = register_tables(list, tables, *changed || !list->compared, err);
     list->compared = true;
     return status;
 }

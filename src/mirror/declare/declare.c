@@ -318,12 +318,9 @@ static enum dm_status stage(struct declare *d, struct dm_commit *commit, struct 
 static enum dm_status remove_dataset(const struct dm_target *t, const char *name, struct sqlite3 *db,
                                      struct dm_error *err)
 {
-    char *sql =
-        sqlite3_mprintf("DELETE FROM dm_dataset WHERE id=%u; DELETE FROM dm_quarantine WHERE dataset=%u;"
-                        " DELETE FROM dm_receipt WHERE dataset=%Q",
-                        t->state.id, t->state.id, name);
-    enum dm_status status = DM_OK;
-    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+    char *sql = sqlite3_mprintf("DELETE FROM dm_receipt WHERE dataset=%Q", name);
+    enum dm_status status = dm_state_remove_dataset(db, t->state.id, err);
+    if (status == DM_OK && sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
         status =
             dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: removing %s: %s", name, sqlite3_errmsg(db));
     sqlite3_free(sql);

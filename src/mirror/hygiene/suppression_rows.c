@@ -1,11 +1,6 @@
 /* Where rows come in: those of suppressed keys are left out. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/json_scan.h"
-#include "base/memory.h"
-#include "column/value_parse.h"
 #include "mirror/hygiene/suppression.h"
+#include "mirror/quarantine/bad_row_key.h"
 #include "mirror/target.h"
 
 /* A batch on its way through the set. */
@@ -133,101 +128,19 @@ enum dm_status dm_suppress_select(const struct dm_suppressed *set, const struct 
 
 /* ---- bad rows ---- */
 
-/* The text of a JSON value into the column; false: it is none of its values. */
-static bool parse_slice(struct dm_column *c, const struct dm_json_slice *v)
+static bool is_in(void *ctx, const uint8_t *key, size_t len)
 {
-    struct dm_value_problem problem;
-    if (v->kind == DM_JSON_NULL || v->kind == DM_JSON_OBJECT)
-        return false;
-    if (v->kind != DM_JSON_STRING || !v->escaped)
-        return dm_value_parse(c, v->text, v->n, &problem);
-    char *plain = dm_xalloc(v->n + 1);
-    size_t len = 0;
-    bool ok = dm_json_unescape(v, plain, &len) && dm_value_parse(c, plain, len, &problem);
-    free(plain);
-    return ok;
-}
-
-static bool same_name(const struct dm_json_slice *key, const char *name)
-{
-    if (!key->escaped)
-        return key->n == strlen(name) && memcmp(key->text, name, key->n) == 0;
-    char *plain = dm_xalloc(key->n + 1);
-    size_t len = 0;
-    bool same = dm_json_unescape(key, plain, &len) && len == strlen(name) && memcmp(plain, name, len) == 0;
-    free(plain);
-    return same;
-}
-
-/* The value of a member of the object; false: it has none of that name. */
-static bool member_of(const char *json, const char *name, struct dm_json_slice *value)
-{
-    struct dm_json_scan s = dm_json_scan_of(json, strlen(json));
-    bool first = true, more = true, found = false;
-    if (!dm_json_scan_open(&s, '{'))
-        return false;
-    struct dm_json_slice key, v;
-    while (dm_json_scan_member(&s, &first, &more, &key, &v) && more)
-        if (same_name(&key, name)) {
-            *value = v;
-            found = true;
-        }
-    return found;
-}
-
-static bool batch_is_suppressed(const struct dm_suppressed *set, struct dm_batch *b)
-{
-    struct dm_error ignored = {0};
-    struct dm_buffer key;
-    dm_buffer_init(&key, DM_KEY_MAX_BYTES);
-    dm_batch_end_row(b, DM_OP_COPY);
-    bool is = dm_key_encode(b, 0, &key, &ignored) == DM_OK && dm_suppressed_has(set, key.data, key.len);
-    dm_buffer_release(&key);
-    return is;
-}
-
-static bool raw_is_suppressed(const struct dm_suppressed *set, const struct dm_schema *keys, const char *raw)
-{
-    struct dm_batch *b = dm_batch_new(keys);
-    bool whole = true;
-    for (size_t k = 0; k < keys->n_fields && whole; k++) {
-        struct dm_json_slice v;
-        whole = member_of(raw, keys->fields[k].name, &v) && parse_slice(&b->columns[k], &v);
-    }
-    bool is = whole && batch_is_suppressed(set, b);
-    dm_batch_free(b);
-    return is;
-}
-
-/* A key of one column as text: plain, or quoted like in JSON. */
-static bool text_is_suppressed(const struct dm_suppressed *set, const struct dm_schema *keys,
-                               const char *text)
-{
-    bool is = false;
-    for (int quoted = 0; quoted < 2 && !is; quoted++) {
-        struct dm_batch *b = dm_batch_new(keys);
-        struct dm_json_slice v = {.text = text, .n = strlen(text), .kind = DM_JSON_STRING};
-        struct dm_json_scan s = dm_json_scan_of(text, strlen(text));
-        bool ok = quoted == 0 || (dm_json_scan_value(&s, &v) && v.kind == DM_JSON_STRING);
-        is = ok && parse_slice(&b->columns[0], &v) && batch_is_suppressed(set, b);
-        dm_batch_free(b);
-    }
-    return is;
+    return dm_suppressed_has(ctx, key, len);
 }
 
 bool dm_suppressed_bad_row(const struct dm_suppressed *set, const struct dm_schema *schema, const char *raw,
                            const char *key)
 {
-    if (set == NULL || schema == NULL || schema->n_keys == 0)
-        return false;
-    struct dm_schema *keys = dm_schema_keys(schema);
-    bool is = raw != NULL && raw_is_suppressed(set, keys, raw);
-    if (!is && key != NULL)
-        is = raw_is_suppressed(set, keys, key); /* SQLite's keys are objects, too */
-    if (!is && key != NULL && keys->n_fields == 1)
-        is = text_is_suppressed(set, keys, key);
-    dm_schema_unref(keys);
-    return is;
+    union {
+        const struct dm_suppressed *set;
+        void *ctx;
+    } u = {.set = set};
+    return set != NULL && schema != NULL && dm_bad_row_keys(schema, raw, key, is_in, u.ctx);
 }
 
 bool dm_suppress_bad_row(struct dm_mirror *m, struct dm_target *t, const struct dm_bad_row *row)

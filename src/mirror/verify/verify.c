@@ -27,37 +27,37 @@
 #include "mirror/lake_lock.h"
 #include "mirror/mirror.h"
 #include "mirror/state.h"
-#include "mirror/verify/verify_left_out.h"
+#include "mirror/verify/verify_reason.h"
+#include "mirror/verify/verify_rows.h"
 #include "mirror/verify/verify_sql.h"
 #include "source/source.h"
 
-enum {
-    wait_step_ms = 20,
-    settle_steps = 10,
-    batch_rows = 16384,
-    batch_bytes = 4 << 20,
-    hold_writers_us = 2000000
-};
+enum { wait_step_ms = 20, settle_steps = 10, hold_writers_us = 2000000 };
 
 /* A mirror in this process, when no other runs. */
 struct own_mirror {
     const struct dm_config *config;
     atomic_int stop;
     struct dm_thread thread;
-    atomic_bool ended; /* by itself: something is wrong */
+    struct dm_error error; /* why it ended, when `ended` */
+    atomic_bool ended;     /* by itself: something is wrong */
 };
 
 struct verify {
     const struct dm_config *config;
-    struct own_mirror *own; /* NULL: another process mirrors */
+    struct own_mirror *own;       /* NULL: another process mirrors */
+    const struct own_mirror *was; /* that ended */
     const char *const *wanted;
     size_t n_wanted;
     size_t max_differences;
+    int64_t timeout_ms;  /* of each source */
     int64_t deadline_us; /* monotonic */
     const struct dm_verify_callbacks *callbacks;
     const atomic_int *stop;
     enum dm_verify_result worst;
     bool *seen; /* of wanted: reported */
+    size_t reported;
+    struct dm_error silent; /* class set: why a source without datasets could not be asked */
     sqlite3 *db;
     struct dm_lake *lake;
     struct dm_engine *engine;
@@ -80,13 +80,13 @@ static void worsen(struct verify *v, enum dm_verify_result r)
         v->worst = r;
 }
 
-static void report(struct verify *v, struct dm_verify_dataset *d, bool counts)
+static void report(struct verify *v, struct dm_verify_dataset *d)
 {
-    d->position = v->position;
+    d->position = v->position[0] != '\0' ? v->position : NULL;
     for (size_t i = 0; i < v->n_wanted; i++)
         v->seen[i] |= strcmp(v->wanted[i], d->dataset) == 0;
-    if (counts)
-        worsen(v, d->result);
+    v->reported++;
+    worsen(v, d->result);
     if (v->callbacks->dataset != NULL)
         v->callbacks->dataset(v->callbacks->ctx, d);
 }
@@ -97,15 +97,27 @@ static bool is_mirrored(struct verify *v)
     struct dm_lake_holder holder;
     if (v->own != NULL && !v->own->ended)
         return true;
+    if (v->own != NULL)
+        v->was = v->own;
     v->own = NULL;
     return dm_lake_lock_held(v->config->lake, &holder) && (holder.mirror || holder.pid == 0);
 }
 
+static bool stopped(const struct verify *v)
+{
+    return v->stop != NULL && *v->stop != 0;
+}
+
 static enum dm_status wait_step(struct verify *v, const char *what, struct dm_error *err)
 {
-    if (v->stop != NULL && *v->stop != 0)
+    if (stopped(v))
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "stopped while waiting for %s", what);
-    if (!is_mirrored(v))
+    bool mirrored = is_mirrored(v);
+    if (!mirrored && v->was != NULL && v->was->error.class != DM_ERROR_NONE) {
+        *err = v->was->error;
+        return DM_FAIL;
+    }
+    if (!mirrored)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the mirror ended while waiting for %s", what);
     if (dm_clock_monotonic_us() > v->deadline_us)
         return dm_fail(err, DM_ERROR_TRANSIENT, "look at `datamirror status`; give more time with --timeout",
@@ -140,129 +152,24 @@ static bool is_wanted(const struct verify *v, const struct dm_dataset_state *d)
 
 /* ---- one dataset ---- */
 
-struct source_files {
-    size_t n;
-    struct dm_scan_file *files;
-    char **paths;
-    uint64_t rows;
-    uint64_t quarantined;
-};
-
-static void source_files_release(struct source_files *f)
-{
-    for (size_t i = 0; i < f->n; i++) {
-        (void)unlink(f->paths[i]);
-        free(f->paths[i]);
-    }
-    free(f->paths);
-    free(f->files);
-}
-
-struct table_pull {
-    struct verify *v;
-    struct dm_copy_reader *reader;
-    struct dm_batch *batch;
-    uint64_t *quarantined;
-    struct dm_left_out *left_out;
-    uint32_t *selection; /* room for batch_rows, or what the batch has */
-    size_t selection_room;
-    bool ended;
-};
-
-static enum dm_status count_bad_row(void *ctx, const struct dm_bad_row *row, struct dm_error *err)
-{
-    struct table_pull *p = ctx;
-    (void)row;
-    (void)err;
-    ++*p->quarantined;
-    return DM_OK;
-}
-
-static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint32_t **selection, size_t *n,
-                           struct dm_error *err)
-{
-    struct table_pull *p = ctx;
-    *batch = p->batch;
-    *selection = NULL;
-    *n = 0;
-    if (p->ended)
-        return DM_END;
-    if (p->v->stop != NULL && *p->v->stop != 0)
-        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "stopped");
-    dm_batch_clear(p->batch);
-    enum dm_status status =
-        p->v->type->copy_next(p->reader, p->batch, batch_rows, batch_bytes, count_bad_row, p, err);
-    if (status == DM_FAIL)
-        return status;
-    p->ended = status == DM_END;
-    if (p->selection_room < p->batch->rows) {
-        p->selection_room = p->batch->rows;
-        p->selection = dm_xrealloc(p->selection, p->selection_room, sizeof *p->selection);
-    }
-    *selection = p->selection;
-    if (dm_left_out_select(p->left_out, p->batch, p->selection, n, err) != DM_OK)
-        return DM_FAIL;
-    return p->ended && p->batch->rows == 0 ? DM_END : DM_OK;
-}
-
-/* The table's rows under the pinned snapshot, as one temporary Parquet file with the columns of `plain`. */
-static enum dm_status copy_source(struct verify *v, const struct dm_table *table,
-                                  const struct dm_schema *schema, const struct dm_schema *plain,
-                                  struct dm_left_out *left_out, struct source_files *out,
-                                  struct dm_error *err)
-{
-    struct table_pull p = {.v = v, .quarantined = &out->quarantined, .left_out = left_out};
-    if (v->type->copy_read(v->copy, table, 0, 1, &p.reader, err) != DM_OK)
-        return DM_FAIL;
-    p.batch = dm_batch_new(schema);
-    char *path = dm_xasprintf("%s/source.parquet", v->folder);
-    struct dm_parquet_options options = {.compression = "snappy"};
-    struct dm_parquet_result result = {0};
-    enum dm_status status = dm_parquet_write(v->engine, path, plain, &options, pull, &p, &result, NULL, err);
-    v->type->copy_reader_close(p.reader);
-    free(p.selection);
-    dm_batch_free(p.batch);
-    if (status == DM_OK && result.rows > 0) {
-        out->rows = result.rows;
-        out->n = 1;
-        out->files = dm_xzalloc(1, sizeof *out->files);
-        out->paths = dm_xzalloc(1, sizeof(char *));
-        out->paths[0] = path;
-        out->files[0] = (struct dm_scan_file){.path = path, .number = 1, .rows = result.rows};
-        path = NULL;
-    }
-    dm_parquet_result_release(&result);
-    free(path);
-    return status;
-}
-
-/* The columns that both sides have, under the source's order; a column that only one side has is a difference in itself. */
-static char *column_difference(const struct dm_schema *lake, const struct dm_schema *source)
-{
-    for (size_t i = 0; i < source->n_fields; i++)
-        if (dm_schema_find_id(lake, source->fields[i].id) < 0)
-            return dm_xasprintf("the source has a column \"%s\" that the lake lacks at this position",
-                                source->fields[i].name);
-    for (size_t i = 0; i < lake->n_fields; i++)
-        if (dm_schema_find_id(source, lake->fields[i].id) < 0)
-            return dm_xasprintf("the lake has a column \"%s\" that the source lacks at this position",
-                                lake->fields[i].name);
-    return NULL;
-}
-
 static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d,
                               const struct dm_dataset *pinned, const struct dm_table *table,
                               const struct dm_schema *schema, struct dm_verify_dataset *result,
                               struct dm_error *err)
 {
-    struct source_files source = {0};
     struct dm_left_out left_out = {0};
+    struct dm_verify_rows source = {.type = v->type,
+                                    .copy = v->copy,
+                                    .engine = v->engine,
+                                    .folder = v->folder,
+                                    .left_out = &left_out,
+                                    .stop = v->stop};
     struct dm_scan_file *files = dm_dataset_scan(pinned);
     struct dm_sql *sql = NULL;
     struct dm_schema *plain = dm_verify_plain_schema(schema);
     enum dm_status status = dm_left_out_load(v->db, result->dataset, d->id, schema, &left_out, err);
     if (status == DM_OK)
-        status = copy_source(v, table, schema, plain, &left_out, &source, err);
+        status = dm_verify_rows_read(&source, v->db, d->id, table, schema, plain, err);
     if (status == DM_OK)
         status = dm_left_out_hide(&left_out, v->engine, files, pinned->n_files, schema, err);
     if (status == DM_OK)
@@ -270,14 +177,18 @@ static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d
     if (status == DM_OK)
         status = dm_sql_add_dataset(sql, "verify", "lake", plain, files, pinned->n_files, err);
     if (status == DM_OK)
-        status = dm_sql_add_dataset(sql, "verify", "source", plain, source.files, source.n, err);
+        status = dm_sql_add_dataset(sql, "verify", "source", plain, &source.all.file, source.all.n, err);
+    if (status == DM_OK && source.put_aside.n > 0)
+        status = dm_sql_add_dataset(sql, "verify", "put_aside", source.key_columns, &source.put_aside.file,
+                                    source.put_aside.n, err);
     if (status == DM_OK) {
-        result->source_rows = source.rows;
+        result->source_rows = source.rows + source.unfit;
         result->lake_rows = pinned->live_rows - left_out.hidden;
         result->suppressed = left_out.suppressed;
         result->expired = left_out.expired;
-        result->quarantined = source.quarantined;
+        result->quarantined = source.unfit;
         struct dm_verify_compare c = {.sql = sql,
+                                      .put_aside = source.put_aside.n > 0,
                                       .schema = schema,
                                       .dataset = result->dataset,
                                       .max_differences = v->max_differences,
@@ -292,7 +203,7 @@ static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d
     dm_sql_close(sql);
     dm_left_out_release(&left_out);
     dm_schema_unref(plain);
-    source_files_release(&source);
+    dm_verify_rows_release(&source);
     free(files);
     return status;
 }
@@ -307,28 +218,27 @@ static enum dm_status verify_dataset(struct verify *v, const struct dm_dataset_s
     struct dm_schema *schema = NULL;
     const struct dm_table *table = dm_dataset_table(d, &v->tables);
     enum dm_status status = dm_pin_location(v->db, v->request, d->namespace, d->name, &location, err);
-    if (status == DM_OK && location == NULL)
-        reason = dm_xasprintf("it is not being mirrored (%s%s%s)", d->state, d->reason != NULL ? ": " : "",
-                              d->reason != NULL ? d->reason : "");
-    else if (status == DM_OK && table == NULL)
-        reason = dm_xstrdup("the table is not in the source any more");
-    else if (status == DM_OK)
+    if (status == DM_OK && (reason = dm_verify_why_not(d, table, location)) == NULL)
         status = dm_lake_dataset_at(v->lake, location, &pinned, err);
     if (pinned != NULL) {
         int32_t last_id = pinned->last_column_id;
         struct dm_error why = {0};
         if (dm_schema_evolve(pinned->schema, table->columns, &last_id, &schema, &why) != DM_OK)
             reason = dm_xstrdup(why.message);
-        else if ((reason = column_difference(pinned->schema, schema)) != NULL)
+        else if ((reason = dm_verify_column_difference(pinned->schema, schema)) != NULL)
             result.result = DM_VERIFY_DIFFERENT;
         else
             status = compare(v, d, pinned, table, schema, &result, err);
     }
+    if (status == DM_FAIL && !stopped(v)) { /* it alone: a damaged file, a value that cannot be read */
+        result = (struct dm_verify_dataset){.dataset = name, .result = DM_VERIFY_UNKNOWN};
+        reason = dm_xasprintf("%s%s%s", err->message, err->hint[0] != '\0' ? "; " : "", err->hint);
+        status = DM_OK;
+    }
     if (status == DM_OK) {
         if (reason != NULL)
             result.reason = reason;
-        /* A table that was refused is no part of the mirror: it is mentioned, and counts when it was asked for by name. */
-        report(v, &result, v->n_wanted > 0 || strcmp(d->state, "refused") != 0);
+        report(v, &result);
     }
     dm_schema_unref(schema);
     dm_dataset_free(pinned);
@@ -367,9 +277,13 @@ static enum dm_status is_settled(struct verify *v, const char *source, bool *set
     return status;
 }
 
+/* For half of the time at most: a table that is not ready by then is named as not compared, and does not keep the others from it. */
 static enum dm_status wait_until_settled(struct verify *v, const char *source, struct dm_error *err)
 {
     bool settled = false;
+    int64_t deadline_us = v->deadline_us;
+    int64_t half_us = dm_clock_monotonic_us() + v->timeout_ms * 500;
+    v->deadline_us = half_us;
     enum dm_status status = is_settled(v, source, &settled, err);
     while (status == DM_OK && !settled) {
         for (int i = 0; i < settle_steps && status == DM_OK; i++)
@@ -377,7 +291,8 @@ static enum dm_status wait_until_settled(struct verify *v, const char *source, s
         if (status == DM_OK)
             status = is_settled(v, source, &settled, err);
     }
-    return status;
+    v->deadline_us = deadline_us;
+    return status == DM_FAIL && dm_clock_monotonic_us() > half_us && is_mirrored(v) ? DM_OK : status;
 }
 
 /* Where writers are held this waits for a moment only; DM_TIMEOUT: they were let go, try again. */
@@ -431,29 +346,86 @@ static enum dm_status pin(struct verify *v, const char *source, struct dm_error 
     return status;
 }
 
+/* Nobody could be asked about any dataset of the source; what is wanted of them is reported so. The other sources are compared all the same. */
+static enum dm_status source_failed(struct verify *v, const struct dm_source_config *config,
+                                    const struct dm_error *why, struct dm_error *err)
+{
+    struct dm_dataset_states states = {0};
+    if (dm_state_datasets(v->db, config->name, &states, err) != DM_OK)
+        return DM_FAIL;
+    char *reason = dm_xasprintf("%s%s%s", why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
+    size_t before = v->reported;
+    for (size_t i = 0; i < states.n; i++) {
+        if (!is_wanted(v, &states.items[i]))
+            continue;
+        char *name = dm_xasprintf("%s.%s", states.items[i].namespace, states.items[i].name);
+        struct dm_verify_dataset d = {.dataset = name, .result = DM_VERIFY_UNKNOWN, .reason = reason};
+        report(v, &d);
+        free(name);
+    }
+    if (v->reported == before && v->silent.class == DM_ERROR_NONE)
+        v->silent = *why;
+    free(reason);
+    dm_dataset_states_release(&states);
+    return DM_OK;
+}
+
+/* The table is there, and the mirror has not made a dataset of it in the time that it had. */
+static void report_unknown_tables(struct verify *v, const struct dm_source_config *config,
+                                  const struct dm_dataset_states *states)
+{
+    for (size_t i = 0; i < v->tables.n && v->n_wanted == 0; i++) {
+        const struct dm_table *t = v->tables.tables[i];
+        if (is_known(states, t))
+            continue;
+        char *name = t->default_namespace ? dm_xasprintf("%s.%s", config->name, t->name)
+                                          : dm_xasprintf("%s_%s.%s", config->name, t->schema, t->name);
+        struct dm_verify_dataset d = {.dataset = name,
+                                      .result = DM_VERIFY_UNKNOWN,
+                                      .reason = "the mirror has not taken the table up yet"};
+        report(v, &d);
+        free(name);
+    }
+}
+
+static enum dm_status compare_source(struct verify *v, const struct dm_source_config *config,
+                                     struct dm_error *err)
+{
+    struct dm_dataset_states states = {0};
+    struct dm_error why = {0};
+    enum dm_status status = v->type->open(config, &v->source, &why);
+    if (status == DM_OK)
+        status = wait_until_settled(v, config->name, &why);
+    if (status == DM_OK)
+        status = pin(v, config->name, &why);
+    if (status == DM_OK)
+        status = v->type->copy_tables(v->copy, &v->tables, &why);
+    if (status == DM_OK)
+        status = dm_state_datasets(v->db, config->name, &states, &why);
+    if (status != DM_OK && !stopped(v))
+        return source_failed(v, config, &why, err);
+    for (size_t i = 0; i < states.n && status == DM_OK; i++)
+        if (is_wanted(v, &states.items[i]))
+            status = verify_dataset(v, &states.items[i], &why);
+    if (status == DM_OK)
+        report_unknown_tables(v, config, &states);
+    dm_dataset_states_release(&states);
+    if (status != DM_OK)
+        *err = why;
+    return status;
+}
+
 static enum dm_status verify_source(struct verify *v, const struct dm_source_config *config,
                                     struct dm_error *err)
 {
     v->type = dm_source_type_find(config->type);
-    struct dm_dataset_states states = {0};
-    enum dm_status status = v->type->open(config, &v->source, err);
-    if (status == DM_OK)
-        status = wait_until_settled(v, config->name, err);
-    if (status == DM_OK)
-        status = pin(v, config->name, err);
-    if (status == DM_OK)
-        status = v->type->copy_tables(v->copy, &v->tables, err);
-    if (status == DM_OK)
-        status = dm_state_datasets(v->db, config->name, &states, err);
-    for (size_t i = 0; i < states.n && status == DM_OK; i++)
-        if (is_wanted(v, &states.items[i]) &&
-            (v->n_wanted > 0 || strcmp(states.items[i].state, "dropped") != 0))
-            status = verify_dataset(v, &states.items[i], err);
+    v->deadline_us = dm_clock_monotonic_us() + v->timeout_ms * 1000;
+    v->position[0] = '\0';
+    enum dm_status status = compare_source(v, config, err);
     struct dm_error ignored = {0};
     if (v->request != 0 && dm_request_remove(v->db, v->request, &ignored) != DM_OK)
         v->request = 0; /* the mirror removes it when it notices */
     v->request = 0;
-    dm_dataset_states_release(&states);
     dm_table_list_release(&v->tables);
     if (v->copy != NULL)
         v->type->copy_close(v->copy);
@@ -464,6 +436,57 @@ static enum dm_status verify_source(struct verify *v, const struct dm_source_con
     return status;
 }
 
+/* Could the source have a dataset that is wanted? Its namespaces are `shop` and `shop_<schema>`. */
+static bool is_asked(const struct verify *v, const struct dm_source_config *config)
+{
+    size_t n = strlen(config->name);
+    for (size_t i = 0; i < v->n_wanted; i++)
+        if (strncmp(v->wanted[i], config->name, n) == 0 && (v->wanted[i][n] == '.' || v->wanted[i][n] == '_'))
+            return true;
+    return v->n_wanted == 0;
+}
+
+static enum dm_status no_such(const struct verify *v, const char *dataset, struct dm_error *err)
+{
+    if (v->silent.class == DM_ERROR_NONE)
+        return dm_fail(err, DM_ERROR_CONFIG, "`datamirror status` lists the datasets, as <namespace>.<table>",
+                       "there is no dataset %s", dataset);
+    *err = v->silent;
+    return DM_FAIL;
+}
+
+/* Names that no source with rows has: what people declare, and what the mirror keeps beside a dataset. */
+static enum dm_status report_the_rest(struct verify *v, struct dm_error *err)
+{
+    struct dm_dataset_states states = {0};
+    enum dm_status status = dm_state_datasets(v->db, NULL, &states, err);
+    for (size_t i = 0; i < v->n_wanted && status == DM_OK; i++) {
+        const struct dm_dataset *kept = NULL;
+        struct dm_verify_dataset d = {.dataset = v->wanted[i], .result = DM_VERIFY_UNKNOWN};
+        if (v->seen[i])
+            continue;
+        for (size_t k = 0; k < states.n && d.reason == NULL; k++)
+            if (dm_dataset_is_named(&states.items[k], v->wanted[i]))
+                d.reason = states.items[k].source[0] == '\0'
+                               ? "it is declared: its changes come from files, programs and queries, and no "
+                                 "database has its rows"
+                               : "its source is not in the configuration";
+        const char *dot = strchr(v->wanted[i], '.');
+        char *namespace = dot != NULL ? dm_xasprintf("%.*s", (int)(dot - v->wanted[i]), v->wanted[i]) : NULL;
+        if (d.reason == NULL && dot != NULL)
+            status = dm_lake_dataset(v->lake, namespace, dot + 1, &kept, err);
+        free(namespace);
+        if (kept != NULL)
+            d.reason = "the mirror keeps it beside a dataset: the source has no rows to compare it with";
+        if (status == DM_OK && d.reason == NULL)
+            status = no_such(v, v->wanted[i], err);
+        if (status == DM_OK)
+            report(v, &d);
+    }
+    dm_dataset_states_release(&states);
+    return status;
+}
+
 /* ---- a mirror of our own when none runs ---- */
 
 static enum dm_status run_own(void *ctx, struct dm_error *err)
@@ -471,6 +494,8 @@ static enum dm_status run_own(void *ctx, struct dm_error *err)
     struct own_mirror *o = ctx;
     struct dm_mirror_options options = {.stop = &o->stop};
     enum dm_status status = dm_mirror_run(o->config, &options, err);
+    if (status != DM_OK)
+        o->error = *err;
     o->ended = true;
     return status;
 }
@@ -502,6 +527,26 @@ static enum dm_status open_sides(struct verify *v, struct dm_error *err)
     return dm_engine_open(&engine, &v->engine, err);
 }
 
+static enum dm_status verify_all(struct verify *v, struct dm_error *err)
+{
+    enum dm_status status = open_sides(v, err);
+    for (size_t i = 0; i < v->config->n_sources && status == DM_OK; i++)
+        if (dm_source_type_find(v->config->sources[i].type) != NULL && is_asked(v, &v->config->sources[i]))
+            status = verify_source(v, &v->config->sources[i], err); /* a watched folder has no rows */
+    if (status == DM_OK)
+        status = report_the_rest(v, err);
+    if (status == DM_OK && v->silent.class != DM_ERROR_NONE && v->n_wanted == 0) {
+        worsen(v, DM_VERIFY_UNKNOWN);
+        *err = v->silent;
+        status = v->reported == 0 ? DM_FAIL : DM_OK;
+        if (status == DM_OK)
+            dm_log_error(DM_LOG_WARN, "verify", &v->silent);
+    }
+    if (v->reported == 0)
+        worsen(v, DM_VERIFY_UNKNOWN);
+    return status;
+}
+
 enum dm_status dm_mirror_verify(const struct dm_config *config, const char *const *datasets, size_t n,
                                 size_t max_differences, int64_t timeout_ms,
                                 const struct dm_verify_callbacks *callbacks, const atomic_int *stop,
@@ -511,6 +556,7 @@ enum dm_status dm_mirror_verify(const struct dm_config *config, const char *cons
                        .wanted = datasets,
                        .n_wanted = n,
                        .max_differences = max_differences,
+                       .timeout_ms = timeout_ms,
                        .deadline_us = dm_clock_monotonic_us() + timeout_ms * 1000,
                        .callbacks = callbacks,
                        .stop = stop};
@@ -519,16 +565,7 @@ enum dm_status dm_mirror_verify(const struct dm_config *config, const char *cons
     struct own_mirror own = {.config = config};
     enum dm_status status = ensure_mirror(&v, &own, err);
     if (status == DM_OK)
-        status = open_sides(&v, err);
-    for (size_t i = 0; i < config->n_sources && status == DM_OK; i++)
-        if (dm_source_type_find(config->sources[i].type) !=
-            NULL) /* a watched folder has no rows to compare with */
-            status = verify_source(&v, &config->sources[i], err);
-    for (size_t i = 0; i < n && status == DM_OK; i++)
-        if (!v.seen[i])
-            status = dm_fail(err, DM_ERROR_CONFIG,
-                             "`datamirror status` lists the datasets, as <namespace>.<table>",
-                             "there is no dataset %s", datasets[i]);
+        status = verify_all(&v, err);
     free(v.seen);
     dm_lake_close(v.lake);
     dm_engine_close(v.engine);

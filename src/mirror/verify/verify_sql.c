@@ -58,8 +58,20 @@ static enum dm_status append_side(struct dm_buffer *sql, const struct dm_schema 
     return status == DM_OK ? dm_buffer_printf(sql, err, " FROM verify.%s)", relation) : status;
 }
 
-static enum dm_status append_join(struct dm_buffer *sql, const struct dm_schema *s, struct dm_error *err)
+/* The row of side s is among those that the stream put aside, and the lake does not have it. */
+static enum dm_status append_is_aside(struct dm_buffer *sql, const struct dm_schema *s, struct dm_error *err)
 {
+    enum dm_status status =
+        dm_buffer_printf(sql, err, "l.here IS NULL AND EXISTS (SELECT 1 FROM verify.put_aside a WHERE ");
+    for (size_t i = 0; i < s->n_keys && status == DM_OK; i++)
+        status = dm_buffer_printf(sql, err, "%sa.c%u = s.c%u", i > 0 ? " AND " : "", s->keys[i], s->keys[i]);
+    return status == DM_OK ? dm_buffer_printf(sql, err, ")") : status;
+}
+
+static enum dm_status append_join(struct dm_buffer *sql, const struct dm_verify_compare *c,
+                                  struct dm_error *err)
+{
+    const struct dm_schema *s = c->schema;
     enum dm_status status = dm_buffer_printf(sql, err, " FROM ");
     if (status == DM_OK)
         status = append_side(sql, s, "source", err);
@@ -72,11 +84,15 @@ static enum dm_status append_join(struct dm_buffer *sql, const struct dm_schema 
     for (size_t i = 0; i < s->n_keys && status == DM_OK; i++)
         status = dm_buffer_printf(sql, err, "%ss.c%u = l.c%u", i > 0 ? " AND " : "", s->keys[i], s->keys[i]);
     if (status == DM_OK)
-        status = dm_buffer_printf(sql, err, ") WHERE s.here IS NULL OR l.here IS NULL");
+        status = dm_buffer_printf(sql, err, ") WHERE (s.here IS NULL OR l.here IS NULL");
     for (size_t i = 0; i < s->n_fields && status == DM_OK; i++)
         if (!dm_schema_is_key(s, (uint32_t)i))
             status = dm_buffer_printf(sql, err, " OR s.c%zu IS DISTINCT FROM l.c%zu", i, i);
-    return status;
+    if (status == DM_OK)
+        status = dm_buffer_printf(sql, err, ")%s", c->put_aside ? " AND NOT (" : "");
+    if (status == DM_OK && c->put_aside)
+        status = append_is_aside(sql, s, err);
+    return status == DM_OK && c->put_aside ? dm_buffer_append_byte(sql, ')', err) : status;
 }
 
 /* {"id": 1, …} of the side that has the row. */
@@ -154,7 +170,7 @@ static enum dm_status count_differences(const struct dm_verify_compare *c, struc
     dm_buffer_init(&sql, max_sql);
     enum dm_status status = dm_buffer_printf(&sql, err, "SELECT count(*)");
     if (status == DM_OK)
-        status = append_join(&sql, c->schema, err);
+        status = append_join(&sql, c, err);
     if (status == DM_OK)
         status = dm_sql_each(c->sql, dm_buffer_text(&sql), on_count, f, err);
     dm_buffer_release(&sql);
@@ -184,12 +200,34 @@ static enum dm_status list_differences(const struct dm_verify_compare *c, struct
     if (status == DM_OK)
         status = append_differing(&sql, c->schema, "l", err);
     if (status == DM_OK)
-        status = append_join(&sql, c->schema, err);
+        status = append_join(&sql, c, err);
     if (status == DM_OK)
         status = dm_buffer_printf(&sql, err, " ORDER BY 1 LIMIT %zu", c->max_differences);
     if (status == DM_OK)
         status = dm_sql_each(c->sql, dm_buffer_text(&sql), on_difference, f, err);
     dm_buffer_release(&sql);
+    return status;
+}
+
+static enum dm_status count_aside(const struct dm_verify_compare *c, uint64_t *n, struct dm_error *err)
+{
+    struct dm_buffer sql;
+    struct found f = {.compare = c};
+    dm_buffer_init(&sql, max_sql);
+    enum dm_status status = dm_buffer_printf(
+        &sql, err,
+        "SELECT count(*) FROM verify.source s LEFT JOIN (SELECT true AS here, * FROM verify.lake) l ON (");
+    for (size_t i = 0; i < c->schema->n_keys && status == DM_OK; i++)
+        status = dm_buffer_printf(&sql, err, "%ss.c%u = l.c%u", i > 0 ? " AND " : "", c->schema->keys[i],
+                                  c->schema->keys[i]);
+    if (status == DM_OK)
+        status = dm_buffer_printf(&sql, err, ") WHERE ");
+    if (status == DM_OK)
+        status = append_is_aside(&sql, c->schema, err);
+    if (status == DM_OK)
+        status = dm_sql_each(c->sql, dm_buffer_text(&sql), on_count, &f, err);
+    dm_buffer_release(&sql);
+    *n += f.count;
     return status;
 }
 
@@ -226,9 +264,5 @@ enum dm_status dm_verify_compare(const struct dm_verify_compare *c, struct dm_ve
     result->result = f.count == 0 ? DM_VERIFY_EQUAL : DM_VERIFY_DIFFERENT;
     if (f.count > 0 && list_differences(c, &f, err) != DM_OK)
         return DM_FAIL;
-    if (result->quarantined > 0) {
-        result->result = DM_VERIFY_DIFFERENT;
-        result->reason = "some rows of the source do not fit and are in quarantine";
-    }
-    return DM_OK;
+    return c->put_aside ? count_aside(c, &result->quarantined, err) : DM_OK;
 }

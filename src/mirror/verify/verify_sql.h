@@ -10,14 +10,15 @@
 struct dm_schema *dm_verify_plain_schema(const struct dm_schema *schema);
 
 struct dm_verify_compare {
-    struct dm_sql *sql;             /* with verify.source and verify.lake */
+    struct dm_sql *sql; /* with verify.source and verify.lake */
+    bool put_aside;     /* and with verify.put_aside: the keys of rows whose absence from the lake is none */
     const struct dm_schema *schema; /* real names */
     const char *dataset;
     size_t max_differences;
     const struct dm_verify_callbacks *callbacks;
     bool append_only;
 };
-/* Fills differences, result and reason (a literal). */
+/* Fills differences, result and reason (a literal), and adds the absent rows of verify.put_aside to quarantined. */
 enum dm_status dm_verify_compare(const struct dm_verify_compare *c, struct dm_verify_dataset *result,
                                  struct dm_error *err) DM_MUST_USE;
 
