@@ -66,12 +66,12 @@ class Database:
 
     number = 0
 
-    def __init__(self, server, folder):
+    def __init__(self, server, folder, options=""):
         Database.number += 1
         self.server = server
         self.name = f"shop{Database.number}"
         self.folder = folder
-        server.create_database(self.name)
+        server.create_database(self.name, options)
         self.connection = server.connect(self.name)
         self.mirrors = []
 
@@ -119,6 +119,19 @@ def database(postgres, folder):
     d = Database(postgres, folder)
     yield d
     d.close()
+
+
+@pytest.fixture
+def database_in(postgres, folder):
+    """database_in("LATIN1"): like `database`, in another encoding."""
+    made = []
+
+    def make(encoding):
+        made.append(Database(postgres, folder, f"encoding '{encoding}' template template0 lc_collate 'C' lc_ctype 'C'"))
+        return made[-1]
+    yield make
+    for d in made:
+        d.close()
 
 
 @pytest.fixture

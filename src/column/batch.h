@@ -55,6 +55,7 @@ struct dm_bad_row {
     const char *message; /* for people: column, value, rule */
     const char *key;     /* the key as text when known, else NULL */
     const char *raw;     /* the whole row as JSON text (source spelling of the values) */
+    uint64_t raw_bytes;  /* 0: raw is whole; else what the row had, raw being only what is kept of it */
     const char *place;   /* "orders.csv:17"; NULL: the position of its transaction */
     enum dm_op op;
 };

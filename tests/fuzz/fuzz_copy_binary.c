@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "source/postgres/pg_charset.h"
 #include "source/postgres/pg_copy_binary.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,7 +42,7 @@ static struct dm_schema *make_schema(bool arrays, struct pg_codec *codecs)
         codecs[i] = (struct pg_codec){.id = (uint8_t)scalars[i].codec,
                                       .array = array,
                                       .as_text = array && i % 2 == 0,
-                                      .check_utf8 = true,
+                                      .charset = &pg_charset_ascii,
                                       .delimiter = ',',
                                       .type = array ? dm_type_list(type) : type};
         struct dm_field *f = dm_schema_add(schema, "c", codecs[i].type);

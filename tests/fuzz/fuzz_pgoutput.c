@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "source/postgres/pg_charset.h"
 #include "source/postgres/pg_decoder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -144,8 +145,9 @@ static enum dm_status resolve(void *ctx, const struct pg_relation_message *m,
     for (size_t i = 0; i < m->n; i++) {
         if (m->columns[i].modifier == 3)
             continue;
-        struct pg_codec codec = {
-            .id = (uint8_t)(1 + m->columns[i].type % PG_CODEC_JSONB), .delimiter = ',', .check_utf8 = true};
+        struct pg_codec codec = {.id = (uint8_t)(1 + m->columns[i].type % PG_CODEC_JSONB),
+                                 .delimiter = ',',
+                                 .charset = &pg_charset_ascii};
         struct dm_type type = codec.id == PG_CODEC_DECIMAL ? dm_type_decimal(20, 5)
                                                            : dm_type_of((enum dm_type_id)types[codec.id]);
         codec.array = m->columns[i].type % 5 == 0 && !m->columns[i].identity;

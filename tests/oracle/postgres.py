@@ -103,9 +103,9 @@ class Server:
     def connect(self, database, **kwargs):
         return psycopg.connect(self.dsn(database), autocommit=True, **kwargs)
 
-    def create_database(self, name):
+    def create_database(self, name, options=""):
         with self.connect("postgres") as c:
-            c.execute(f'create database "{name}"')
+            c.execute(f'create database "{name}" {options}')
 
     def drop_database(self, name):
         """With its slots, so that the next test has room."""

@@ -17,6 +17,7 @@ struct head {
     struct dm_target *target;
     struct dm_txn txn;
     enum dm_op op;
+    uint64_t raw_bytes;
     size_t bytes[texts_of_row]; /* with the NUL; 0: null */
     size_t all;                 /* of the texts */
 };
@@ -62,6 +63,7 @@ enum dm_status dm_bad_rows_add(struct dm_bad_rows *b, struct dm_target *target, 
     head.target = target;
     head.txn = *txn;
     head.op = row->op;
+    head.raw_bytes = row->raw_bytes;
     for (size_t i = 0; i < texts_of_row; i++) {
         head.bytes[i] = texts[i] != NULL ? strlen(texts[i]) + 1 : 0;
         head.all += head.bytes[i];
@@ -93,6 +95,7 @@ static enum dm_status hand_over(const struct head *head, const char *text, dm_ba
                                    .message = texts[1],
                                    .key = texts[2],
                                    .raw = texts[3],
+                                   .raw_bytes = head->raw_bytes,
                                    .place = texts[4],
                                    .op = head->op};
     return fn(ctx, head->target, &head->txn, &row, err);

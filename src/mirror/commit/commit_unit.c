@@ -72,6 +72,7 @@ void dm_kept_rows_add(struct dm_kept_row **rows, size_t *n, struct dm_target *ta
                 .message = dm_xstrdup(row->message),
                 .key = dm_xstrdup(row->key),
                 .raw = dm_xstrdup(row->raw),
+                .raw_bytes = row->raw_bytes,
                 .place = dm_xstrdup(row->place),
                 .op = row->op},
     };

@@ -96,8 +96,10 @@ enum dm_status dm_quarantine_add(struct dm_quarantine_writer *w, sqlite3 *db, ui
         return dm_sql_fail(db, "writing to quarantine", err);
     sqlite3_stmt *st = w->insert;
     size_t length = row->raw != NULL ? strlen(row->raw) : 0;
-    bool whole = length <= DM_QUARANTINE_RAW_MAX;
-    size_t kept = whole ? length : whole_characters(row->raw, DM_QUARANTINE_RAW_KEPT);
+    bool whole = row->raw_bytes == 0 && length <= DM_QUARANTINE_RAW_MAX;
+    size_t kept = whole || length <= DM_QUARANTINE_RAW_KEPT
+                      ? length
+                      : whole_characters(row->raw, DM_QUARANTINE_RAW_KEPT);
     sqlite3_bind_int64(st, 1, (sqlite3_int64)dataset);
     sqlite3_bind_text(st, 2, row->reason, -1, SQLITE_STATIC);
     sqlite3_bind_text(st, 3, row->message, -1, SQLITE_STATIC);
@@ -109,7 +111,7 @@ enum dm_status dm_quarantine_add(struct dm_quarantine_writer *w, sqlite3 *db, ui
     sqlite3_bind_int64(st, 8, dm_clock_wall_us());
     sqlite3_bind_text(st, 9, source, -1, SQLITE_STATIC);
     if (!whole)
-        sqlite3_bind_int64(st, 10, (sqlite3_int64)length);
+        sqlite3_bind_int64(st, 10, (sqlite3_int64)(row->raw_bytes != 0 ? row->raw_bytes : length));
     /* A file that is taken in again brings the same bad lines: they are there already. */
     sqlite3_bind_int(
         st, 16, row->place != NULL && waits == NULL && strcmp(source != NULL ? source : "", "replay") != 0);

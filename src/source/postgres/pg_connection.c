@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "source/postgres/pg_charset.h"
 
 #define CONNECT_TIMEOUT_MS 15000
 
@@ -243,6 +244,8 @@ enum dm_status pg_connect(const struct dm_source_config *config, enum pg_connect
     if (status == DM_OK && PQserverVersion(conn) < 140000)
         status = dm_fail(err, DM_ERROR_CONFIG, "PostgreSQL 14 or newer is needed",
                          "the server is PostgreSQL %d", PQserverVersion(conn) / 10000);
+    if (status == DM_OK && pg_charset_is_ascii(conn))
+        status = pg_execute(conn, err, "SET client_encoding = SQL_ASCII");
     if (status == DM_OK && PQserverVersion(conn) >= 170000 && kind == PG_NORMAL)
         status = pg_execute(conn, err, "SET transaction_timeout = 0");
     if (status != DM_OK) {

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "source/postgres/pg_charset.h"
 #include "source/postgres/pg_copy_binary.h"
 #include "source/postgres/pg_source.h"
 
@@ -380,9 +381,12 @@ static enum dm_status add_stretch(struct dm_copy_reader *r, const struct copy_le
         status = dm_buffer_printf(&sql, err, " %s ctid < '(%llu,0)'::tid", word, (unsigned long long)to);
     if (status == DM_OK)
         status = dm_buffer_printf(&sql, err, ") TO STDOUT (FORMAT binary)");
+    char *encoded = NULL;
+    if (status == DM_OK)
+        status = pg_charset_encode(r->copy->types.charset, dm_buffer_text(&sql), &encoded, err);
     if (status == DM_OK) {
         r->stretches = dm_xrealloc(r->stretches, r->n_stretches + 1, sizeof *r->stretches);
-        r->stretches[r->n_stretches++].sql = dm_xstrdup(dm_buffer_text(&sql));
+        r->stretches[r->n_stretches++].sql = encoded;
     }
     dm_buffer_release(&sql);
     return status;
@@ -431,7 +435,8 @@ enum dm_status pg_copy_read(struct dm_copy *c, const struct dm_table *t, size_t 
     r->codecs = pg_table_codecs(table);
     r->shape = (struct pg_row_shape){.schema = table->table->columns, .codecs = r->codecs, .binary = true};
     pg_copy_parser_init(&r->parser, &r->shape);
-    if (plan_part(r, table, &plan, part, parts, err) != DM_OK || take_connection(c, &r->conn, err) != DM_OK) {
+    if (plan_part(r, table, &plan, part, parts, err) != DM_OK || take_connection(c, &r->conn, err) != DM_OK ||
+        pg_charset_raw(r->conn, true, err) != DM_OK) {
         pg_copy_reader_close(r);
         return DM_FAIL;
     }
@@ -522,6 +527,11 @@ void pg_copy_reader_close(struct dm_copy_reader *r)
     if (r == NULL)
         return;
     if (r->copying && r->conn != NULL) { /* left in the middle: such a connection is of no further use */
+        PQfinish(r->conn);
+        r->conn = NULL;
+    }
+    struct dm_error ignored;
+    if (r->conn != NULL && pg_charset_raw(r->conn, false, &ignored) != DM_OK) {
         PQfinish(r->conn);
         r->conn = NULL;
     }

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "source/postgres/pg_charset.h"
 #include "source/postgres/pg_datetime.h"
 
 #define MAX_COLUMNS 1664 /* of a PostgreSQL tuple */
@@ -219,12 +220,14 @@ static bool same_message(const struct pg_relation_message *a, const struct pg_re
     return true;
 }
 
-static enum dm_status read_relation(struct reader *r, struct pg_relation_message *m, struct dm_error *err)
+static enum dm_status read_relation(const struct pg_decoder *d, struct reader *r,
+                                    struct pg_relation_message *m, struct dm_error *err)
 {
     m->oid = take32(r);
     const char *schema = take_text(r);
-    m->schema = dm_xstrdup(schema[0] != '\0' ? schema : "pg_catalog"); /* the protocol's short form */
-    m->name = dm_xstrdup(take_text(r));
+    m->schema = pg_charset_name(d->charset,
+                                schema[0] != '\0' ? schema : "pg_catalog"); /* the protocol's short form */
+    m->name = pg_charset_name(d->charset, take_text(r));
     m->identity = (char)take8(r);
     size_t n = take16(r);
     if (r->bad || n > MAX_COLUMNS)
@@ -233,7 +236,7 @@ static enum dm_status read_relation(struct reader *r, struct pg_relation_message
     for (; m->n < n && !r->bad; m->n++) {
         struct pg_message_column *c = &m->columns[m->n];
         c->identity = (take8(r) & 1) != 0;
-        c->name = dm_xstrdup(take_text(r));
+        c->name = pg_charset_name(d->charset, take_text(r));
         c->type = take32(r);
         c->modifier = (int32_t)take32(r);
     }
@@ -261,7 +264,7 @@ static enum dm_status on_relation(struct pg_decoder *d, struct reader *r, struct
 {
     struct pg_relation *rel = dm_xzalloc(1, sizeof *rel);
     rel->xid = d->in_block ? d->txn.xid : 0;
-    if (read_relation(r, &rel->message, err) != DM_OK) {
+    if (read_relation(d, r, &rel->message, err) != DM_OK) {
         pg_relation_free(rel);
         return DM_FAIL;
     }

@@ -60,13 +60,14 @@ typedef enum dm_status (*pg_resolve_fn)(void *ctx, const struct pg_relation_mess
 struct pg_decoder {
     pg_resolve_fn resolve;
     void *resolve_ctx;
-    dm_position from;       /* transactions before it are passed over */
-    dm_position position;   /* everything before it has been delivered */
-    int64_t commit_time_us; /* of the last transaction */
-    bool in_transaction;    /* between Begin and Commit */
-    bool in_block;          /* between Stream Start and Stream Stop */
-    bool skipping;          /* the transaction is before `from` */
-    bool open;              /* the sink knows the transaction or block */
+    const struct pg_charset *charset; /* of names; borrowed */
+    dm_position from;                 /* transactions before it are passed over */
+    dm_position position;             /* everything before it has been delivered */
+    int64_t commit_time_us;           /* of the last transaction */
+    bool in_transaction;              /* between Begin and Commit */
+    bool in_block;                    /* between Stream Start and Stream Stop */
+    bool skipping;                    /* the transaction is before `from` */
+    bool open;                        /* the sink knows the transaction or block */
     struct dm_txn txn;
     uint32_t subxid;      /* of the rows that follow, as the sink knows it */
     uint32_t message_xid; /* of the current message */

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
+#include "source/postgres/pg_charset.h"
 #include "source/postgres/pg_table.h"
 
 static bool exact_glob(const struct dm_table_config *config)
@@ -19,6 +21,18 @@ static bool selected(const struct pg_catalog *catalog, const struct pg_table *t)
     if (strchr("vmf", t->kind) != NULL)
         return exact_glob(t->config) && !t->partition;
     return catalog->config->publish_via_root ? !t->partition : t->kind != 'p';
+}
+
+/* A name as text, malloc: in a SQL_ASCII database it may be any bytes. */
+static char *name_cell(const PGresult *rows, int row, int column)
+{
+    const char *name = pg_cell(rows, row, column);
+    return name != NULL ? pg_charset_name(&pg_charset_ascii, name) : NULL;
+}
+
+static bool is_text(const char *name)
+{
+    return dm_utf8_valid((const uint8_t *)name, strlen(name));
 }
 
 static void judge_relation(struct pg_table *t, char persistence, bool may_select, bool row_security,
@@ -73,7 +87,12 @@ static enum dm_status read_relations(const struct pg_catalog *catalog, uint32_t 
         return DM_FAIL;
     for (int i = 0; i < PQntuples(rows); i++) {
         struct pg_table *t = dm_xzalloc(1, sizeof *t);
-        t->table = dm_table_new(pg_cell(rows, i, 1), pg_cell(rows, i, 2));
+        char *schema = name_cell(rows, i, 1), *name = name_cell(rows, i, 2);
+        t->table = dm_table_new(schema, name);
+        free(schema);
+        free(name);
+        if (!is_text(pg_cell(rows, i, 1)) || !is_text(pg_cell(rows, i, 2)))
+            pg_table_problem(t, "rename it, or leave it out with exclude:", "has a name that is not UTF-8");
         t->oid = (uint32_t)pg_cell_int(rows, i, 0);
         t->kind = PQgetvalue(rows, i, 3)[0];
         t->identity = PQgetvalue(rows, i, 5)[0];
@@ -117,7 +136,7 @@ static void add_column(struct pg_table *t, const PGresult *rows, int i)
     bool missing = pg_cell(rows, i, 8) != NULL;
     t->columns[t->n_columns++] = (struct pg_column){
         .attnum = (int32_t)pg_cell_int(rows, i, 1),
-        .name = dm_xstrdup(pg_cell(rows, i, 2)),
+        .name = name_cell(rows, i, 2),
         .type = (uint32_t)pg_cell_int(rows, i, 3),
         .modifier = (int32_t)pg_cell_int(rows, i, 4),
         .not_null = pg_cell_bool(rows, i, 6),
@@ -134,7 +153,10 @@ static void describe_fields(struct pg_table *t, const PGresult *rows, int first,
         int field = c != NULL && c->mirrored ? dm_schema_find(t->table->columns, c->name) : -1;
         if (field < 0)
             continue;
-        t->table->columns->fields[field].source_type = dm_xstrdup(pg_cell(rows, i, 5));
+        if (!is_text(pg_cell(rows, i, 2)))
+            pg_table_problem(t, "rename it (or leave it out: name the others in columns:)",
+                             "has a column whose name is not UTF-8: %s", c->name);
+        t->table->columns->fields[field].source_type = name_cell(rows, i, 5);
         const char *missing = pg_cell(rows, i, 8);
         if (missing != NULL) {
             t->table->columns->fields[field].default_json = pg_default_json(&c->codec, missing);
@@ -228,9 +250,9 @@ static struct dm_foreign_key *add_foreign_key(struct dm_table *t, const PGresult
 {
     t->foreign_keys = dm_xrealloc(t->foreign_keys, t->n_foreign_keys + 1, sizeof *t->foreign_keys);
     struct dm_foreign_key *fk = &t->foreign_keys[t->n_foreign_keys++];
-    *fk = (struct dm_foreign_key){.name = dm_xstrdup(pg_cell(rows, i, 1)),
-                                  .target_schema = dm_xstrdup(pg_cell(rows, i, 2)),
-                                  .target_table = dm_xstrdup(pg_cell(rows, i, 3)),
+    *fk = (struct dm_foreign_key){.name = name_cell(rows, i, 1),
+                                  .target_schema = name_cell(rows, i, 2),
+                                  .target_table = name_cell(rows, i, 3),
                                   .mandatory = true,
                                   .unique = pg_cell_bool(rows, i, 8)};
     return fk;
@@ -269,8 +291,8 @@ static enum dm_status read_foreign_keys(const struct pg_catalog *catalog, struct
         fk->mandatory = fk->mandatory && pg_cell_bool(rows, i, 7);
         fk->columns = dm_xrealloc(fk->columns, fk->n_columns + 1, sizeof *fk->columns);
         fk->target_columns = dm_xrealloc(fk->target_columns, fk->n_columns + 1, sizeof *fk->target_columns);
-        fk->columns[fk->n_columns] = dm_xstrdup(pg_cell(rows, i, 4));
-        fk->target_columns[fk->n_columns++] = dm_xstrdup(pg_cell(rows, i, 5));
+        fk->columns[fk->n_columns] = name_cell(rows, i, 4);
+        fk->target_columns[fk->n_columns++] = name_cell(rows, i, 5);
     }
     PQclear(rows);
     return DM_OK;

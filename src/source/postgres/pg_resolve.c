@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "source/postgres/pg_charset.h"
 #include "source/postgres/pg_control.h"
 #include "source/postgres/pg_source.h"
 
@@ -84,7 +85,7 @@ static enum dm_status spell_type(struct pg_control *c, const struct pg_message_c
     PGresult *rows;
     if (pg_query(c->conn, &rows, err, "SELECT format_type(%u, %d)", column->type, column->modifier) != DM_OK)
         return DM_FAIL;
-    *out = dm_xstrdup(pg_cell(rows, 0, 0));
+    *out = pg_charset_name(&pg_charset_ascii, pg_cell(rows, 0, 0));
     PQclear(rows);
     return DM_OK;
 }

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "source/postgres/pg_charset.h"
 #include "source/postgres/pg_control.h"
 #include "source/postgres/pg_datetime.h"
 #include "source/postgres/pg_source.h"
@@ -114,11 +115,13 @@ enum dm_status pg_stream_open(struct dm_source *s, dm_position from, struct dm_s
     if (pg_control_open(&st->control, s, err) != DM_OK ||
         check_slot(s, st->control.conn, from, err) != DM_OK ||
         wait_slot_free(s, st->control.conn, err) != DM_OK ||
-        pg_connect(s->config, PG_REPLICATION, &st->conn, err) != DM_OK || start(st, s, from, err) != DM_OK) {
+        pg_connect(s->config, PG_REPLICATION, &st->conn, err) != DM_OK ||
+        pg_charset_raw(st->conn, true, err) != DM_OK || start(st, s, from, err) != DM_OK) {
         pg_stream_close(st);
         return DM_FAIL;
     }
     st->control.decoder = &st->decoder;
+    st->decoder.charset = st->control.types.charset;
     st->feedback_us = dm_clock_monotonic_us();
     *out = st;
     return DM_OK;

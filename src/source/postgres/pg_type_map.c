@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "source/postgres/pg_charset.h"
 
 /* Oids of built-in types are part of the wire protocol and never change (catalog/pg_type.dat). */
 enum {
@@ -61,6 +62,7 @@ static const struct plain_type plain_types[] = {
 void pg_type_cache_release(struct pg_type_cache *cache)
 {
     free(cache->types);
+    pg_charset_close(cache->charset);
     *cache = (struct pg_type_cache){0};
 }
 
@@ -206,7 +208,7 @@ enum dm_status pg_type_map(struct pg_type_cache *cache, PGconn *conn, uint32_t o
 {
     if (pg_type_cache_load(cache, conn, &oid, 1, err) != DM_OK)
         return DM_FAIL;
-    *out = (struct pg_codec){.check_utf8 = cache->check_utf8, .delimiter = ','};
+    *out = (struct pg_codec){.charset = cache->charset, .delimiter = ','};
     const struct pg_type_info *info = resolve(cache, &oid, &modifier);
     if (info == NULL || info->element == 0) {
         map_scalar(cache, info, oid, modifier, decimal, out);

@@ -26,8 +26,8 @@ struct pg_type_info {
 struct pg_type_cache {
     size_t n;
     struct pg_type_info *types;
-    bool check_utf8;   /* set by the owner for SQL_ASCII databases */
-    bool time_as_text; /* set by the owner: time columns are mirrored as the server's text */
+    const struct pg_charset *charset; /* owned; set by the owner: pg_source_catalog */
+    bool time_as_text;                /* set by the owner: time columns are mirrored as the server's text */
 };
 void pg_type_cache_release(struct pg_type_cache *cache);
 

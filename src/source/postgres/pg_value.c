@@ -7,37 +7,20 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
-
-bool pg_utf8_valid(const uint8_t *p, size_t n)
-{
-    size_t i = 0;
-    while (i < n) {
-        uint8_t b = p[i];
-        if (b < 0x80) {
-            i++;
-            continue;
-        }
-        size_t more = b >= 0xF0 ? 3 : b >= 0xE0 ? 2 : 1;
-        if (b < 0xC2 || b > 0xF4 || more >= n - i)
-            return false;
-        uint8_t second = p[i + 1];
-        if ((b == 0xE0 && second < 0xA0) || (b == 0xED && second > 0x9F) || (b == 0xF0 && second < 0x90) ||
-            (b == 0xF4 && second > 0x8F))
-            return false;
-        for (size_t k = 1; k <= more; k++)
-            if ((p[i + k] & 0xC0) != 0x80)
-                return false;
-        i += 1 + more;
-    }
-    return true;
-}
+#include "source/postgres/pg_charset.h"
 
 static enum pg_value_result append_text(const struct pg_codec *codec, struct dm_column *c, const void *bytes,
                                         size_t n)
 {
-    if (codec->check_utf8 && !pg_utf8_valid(bytes, n))
-        return PG_VALUE_UTF8;
-    return dm_column_append_bytes(c, bytes, n, NULL) == DM_OK ? PG_VALUE_OK : PG_VALUE_TOO_LARGE;
+    dm_column_reserve(c, 1);
+    switch (pg_charset_append(codec->charset, &c->bytes, bytes, n)) {
+    case PG_CHARSET_NOT_TEXT: return PG_VALUE_UTF8;
+    case PG_CHARSET_NO_ROOM: return PG_VALUE_TOO_LARGE;
+    case PG_CHARSET_OK: break;
+    }
+    c->offsets[c->length + 1] = (uint32_t)c->bytes.len;
+    c->state[c->length++] = DM_VALID;
+    return PG_VALUE_OK;
 }
 
 /* A hex digit's value, 0xFF for anything else. */

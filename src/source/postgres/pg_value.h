@@ -35,14 +35,16 @@ enum pg_codec_id {
     PG_CODEC_JSONB, /* binary form: version byte 1, then the text */
 };
 
+struct pg_charset;
+
 struct pg_codec {
     uint8_t id;          /* enum pg_codec_id; for arrays: of the elements */
     bool array;          /* LIST of it */
     bool as_text;        /* COPY must ask for the server's text (and, for arrays, parse the array's text) */
     bool text_function;  /* as_text: a cast to text would not give the output function's text */
-    bool check_utf8;     /* the server's encoding guarantees nothing */
     char delimiter;      /* array: between elements, usually ',' */
     struct dm_type type; /* of the column: a LIST for arrays */
+    const struct pg_charset *charset; /* of texts; NULL: UTF-8. Borrowed */
 };
 
 enum pg_value_result {
@@ -53,7 +55,7 @@ enum pg_value_result {
     PG_VALUE_DECIMAL_RANGE,   /* more digits than the decimal column has */
     PG_VALUE_TIMESTAMP_RANGE, /* beyond what 64 bits of microseconds since 1970 hold */
     PG_VALUE_ARRAY_SHAPE,     /* more than one dimension, or a lower bound that is not 1 */
-    PG_VALUE_UTF8,            /* not UTF-8 */
+    PG_VALUE_UTF8,            /* a text that has no form in UTF-8 */
     PG_VALUE_NOT_SENT,  /* unchanged, so only the stored row has it; but there is none to be found by key */
     PG_VALUE_TOO_LARGE, /* the column has no room for it in this batch */
 };
@@ -78,9 +80,6 @@ enum pg_value_result pg_scalar_from_binary(const struct pg_codec *codec, const u
 typedef enum pg_value_result (*pg_element_fn)(void *ctx, const char *text, size_t n);
 enum pg_value_result pg_array_text_each(const char *text, size_t n, char delimiter, pg_element_fn fn,
                                         void *ctx) DM_MUST_USE;
-
-/* Rejects overlong forms, surrogates and code points above U+10FFFF. */
-bool pg_utf8_valid(const uint8_t *p, size_t n);
 
 /* A binary value in (nearly) the server's spelling, appended to `out` as plain text, for quarantine's raw
  * rows. */

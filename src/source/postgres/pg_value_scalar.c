@@ -34,7 +34,8 @@ const char *pg_value_rule(enum pg_value_result r)
     case PG_VALUE_DECIMAL_RANGE: return "the value has more digits than the decimal column";
     case PG_VALUE_TIMESTAMP_RANGE: return "the moment is beyond 64 bits of microseconds since 1970";
     case PG_VALUE_ARRAY_SHAPE: return "only arrays of one dimension that start at index 1 can be lists";
-    case PG_VALUE_UTF8: return "the text is not UTF-8 (the database's encoding does not guarantee it)";
+    case PG_VALUE_UTF8:
+        return "the text has no form in UTF-8 (the database's encoding does not guarantee one)";
     case PG_VALUE_NOT_SENT:
         return "the server did not send the unchanged value (REPLICA IDENTITY FULL makes it)";
     case PG_VALUE_TOO_LARGE: return "the value is too large";

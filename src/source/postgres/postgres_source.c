@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "source/postgres/pg_charset.h"
 #include "source/postgres/pg_source.h"
 
 /* Slot names allow small letters, digits and _; at most 63 bytes. */
@@ -66,12 +67,9 @@ enum dm_status pg_source_connection(struct dm_source *s, PGconn **out, struct dm
 enum dm_status pg_source_catalog(const struct dm_source_config *config, PGconn *conn,
                                  struct pg_type_cache *types, struct pg_catalog *out, struct dm_error *err)
 {
-    PGresult *rows;
-    if (pg_query(conn, &rows, err, "SHOW server_encoding") != DM_OK)
+    if (types->charset == NULL && pg_charset_open(conn, &types->charset, err) != DM_OK)
         return DM_FAIL;
-    types->check_utf8 = strcmp(PQgetvalue(rows, 0, 0), "SQL_ASCII") == 0;
     types->time_as_text = config->time_as != NULL && strcmp(config->time_as, "string") == 0;
-    PQclear(rows);
     *out = (struct pg_catalog){.conn = conn, .config = config, .types = types};
     return DM_OK;
 }

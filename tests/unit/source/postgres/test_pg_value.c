@@ -263,27 +263,13 @@ static void test_array_text(void **state)
     }
 }
 
-static void test_utf8(void **state)
-{
-    (void)state;
-    static const char *const good[] = {
-        "", "abc", "é", "日", "\xF0\x9F\x8E\x89", "\xF4\x8F\xBF\xBF", "\xEF\xBF\xBF"};
-    static const char *const bad[] = {"\x80",         "\xC3",         "\xC0\x80",
-                                      "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80",
-                                      "\xF0\x9F\x8E", "a\xFFz",       "\xE6\x97x"};
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        assert_true(pg_utf8_valid((const uint8_t *)good[i], strlen(good[i])));
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_false(pg_utf8_valid((const uint8_t *)bad[i], strlen(bad[i])));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decimal_text), cmocka_unit_test(test_decimal_binary),
         cmocka_unit_test(test_floats),       cmocka_unit_test(test_integers),
         cmocka_unit_test(test_calendar),     cmocka_unit_test(test_moments),
-        cmocka_unit_test(test_array_text),   cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_array_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
