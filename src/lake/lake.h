@@ -178,8 +178,8 @@ enum dm_status dm_commit_publish(struct dm_commit *c, dm_commit_extra extra, voi
  * Never called while a commit is open. *removed (may be NULL). */
 enum dm_status dm_lake_sweep(struct dm_lake *lake, int64_t min_age_ms, uint64_t *removed,
                              struct dm_error *err) DM_MUST_USE;
-/* The same for one dataset, at once: readers of older snapshots lose their files. Also the folders that dropped datasets of its name left. Both
- * counts may be NULL and are added to. */
+/* The same for one dataset, at once: readers of older snapshots lose their files. Also the folders that dropped datasets of its name left. What
+ * is gone from its folders, now or before, is gone durably. Both counts may be NULL and are added to. */
 enum dm_status dm_lake_sweep_dataset(struct dm_lake *lake, const char *namespace, const char *name,
                                      uint64_t *files, uint64_t *bytes, struct dm_error *err) DM_MUST_USE;
 /* Snapshots that the dataset has now; 0: there is no such dataset. */

@@ -22,6 +22,7 @@ struct sweep {
     struct dm_lake *lake;
     int64_t now_ms;
     int64_t min_age_ms;
+    bool durable; /* what is removed must not be back after a power cut */
     uint64_t removed;
     uint64_t removed_bytes;
     struct dm_path_set used;    /* of the dataset at hand */
@@ -151,6 +152,9 @@ static enum dm_status sweep_folder(struct sweep *w, const char *location, const 
         status = sweep_file(w, path, err);
         free(path);
     }
+    if (d != NULL && status == DM_OK && w->durable &&
+        fsync(dirfd(d)) != 0) /* also for what was removed before */
+        status = dm_fail_errno(err, "cannot sync %s", folder);
     if (d != NULL)
         closedir(d);
     free(folder);
@@ -224,6 +228,17 @@ static uint64_t count_files(const char *location, const char *part)
     return n;
 }
 
+/* The folder is empty or gone. */
+static enum dm_status sync_removal(const char *path, struct dm_error *err)
+{
+    if (dm_file_exists(path))
+        return dm_file_sync(path, err);
+    char *parent = dm_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+    enum dm_status status = dm_file_sync(parent, err);
+    free(parent);
+    return status;
+}
+
 static enum dm_status remove_dropped(struct sweep *w, const char *uri, struct dm_error *err)
 {
     char *path = dm_store_path(uri);
@@ -238,7 +253,9 @@ static enum dm_status remove_dropped(struct sweep *w, const char *uri, struct dm
             status = dm_file_remove_tree(part, err);
             free(part);
         }
-        (void)rmdir(path); /* not when somebody put files of their own there */
+        (void)rmdir(path);   /* not when somebody put files of their own there */
+        if (status == DM_OK) /* before the catalog forgets it: a folder that came back would stay for ever */
+            status = sync_removal(path, err);
     }
     const char *texts[] = {uri};
     if (status == DM_OK)
@@ -362,7 +379,7 @@ enum dm_status dm_lake_sweep(struct dm_lake *lake, int64_t min_age_ms, uint64_t 
 enum dm_status dm_lake_sweep_dataset(struct dm_lake *lake, const char *namespace, const char *name,
                                      uint64_t *files, uint64_t *bytes, struct dm_error *err)
 {
-    struct sweep w = {.lake = lake, .now_ms = dm_clock_wall_us() / 1000};
+    struct sweep w = {.lake = lake, .now_ms = dm_clock_wall_us() / 1000, .durable = true};
     if (lake->read_only || lake->open_commit != NULL)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "a sweep of a read-only lake or while a commit is open");
     lake_lock(lake);

@@ -10,10 +10,12 @@ power cut could have left it: of what was not synced, any part, chosen by a seed
     mirror.kill()                                              # an end is not needed: kill -9 leaves nothing out
     log = recording.finish()                                   # [Record], in order; log[i].op, .path, .offset
 
-    for moment, disk in cuts(recording, log, moments):         # ascending indexes into log: just after log[moment]
-        disk.cut(random.Random(seed), target_folder, mode)     # mode "ordered" or "strict"
-        ... the folder has to take the place of `root` (metadata names absolute paths): see in_place_of
-        mirror.start(env=recording.after_reboot())             # unrecorded, with another boot id
+    for cut in cut_states(recording, log, seed, count, folder):   # each in the place of `root`, since metadata names absolute paths
+        catalog_copy(lake, folder / "catalog").pointers()      # read before anything is mended
+        assert what cut.before says is there, …
+        mirror.catch_up(env=recording.after_reboot())          # unrecorded, with another boot id
+
+or by hand: for moment, disk in cuts(recording, log, moments), disk.cut(random.Random(seed), target_folder, "strict"), in_place_of.
 
 What a cut keeps
   content   each unit (512 bytes or 4 KiB) of a file holds what it held at the last fsync of the file, or after any later write; the
@@ -21,15 +23,18 @@ What a cut keeps
   names     "ordered": the file system keeps changes of folders in order, and any fsync makes all earlier ones durable (ext4): what is
             left is a beginning of them. "strict": only the fsync of a folder makes its entries durable, and of the others any may
             be missing, alone (only changes of the same name keep their order). A rename is there whole or not at all.
-  mappings  a shared mapping is seen when the file is synced (and at the end): until then each unit may have any of both contents.
+  mappings  a shared mapping is seen when the file or its folder is synced, when a name in its folder changes, and at the end: in between each unit
+            may have any of both contents.
 """
 import fcntl
 import os
+import random
 import shutil
 import struct
 import uuid
 from pathlib import Path
 
+from .lake import Lake
 from .mirror import ROOT
 
 BUILD = Path(os.environ.get("DM_BUILD", ROOT / "build/dev")).resolve()
@@ -422,3 +427,56 @@ class in_place_of:
     def __exit__(self, *_):
         shutil.rmtree(self.root)
         os.rename(self.aside, self.root)
+
+
+class Cut:
+    """One state of the lake, in its place while the body of the loop runs."""
+
+    def __init__(self, number, moment, mode, before, acknowledged):
+        self.number = number
+        self.moment = moment              # index in the log
+        self.mode = mode
+        self.before = before              # texts of the marks up to the cut
+        self.acknowledged = acknowledged  # the last position that PostgreSQL was told; 0: none
+
+    def __str__(self):
+        return f"cut {self.number} (mode {self.mode}, after record {self.moment}, {len(self.before)} marks before)"
+
+
+def cut_states(recording, log, seed, count, folder, after=0):
+    """`count` cuts at random moments behind log[after]; yields Cut with the state in the place of the root, and puts the root back. Half of the
+    moments are just behind a step that promises something (a sync, a rename, a removal, a mark)."""
+    r = random.Random(f"{seed} moments")
+    promises = [i for i, record in enumerate(log) if i >= after and record.op in (FSYNC, RENAME, UNLINK, MARK, ACK)]
+    moments = sorted(r.choice(promises) if promises and r.random() < 0.5 else r.randrange(after, len(log)) for _ in range(count))
+    target = Path(folder) / "cut"
+    for number, (moment, disk) in enumerate(cuts(recording, log, moments)):
+        mode = ("strict", "ordered")[number % 2]
+        before = [log[i].path for i in range(moment + 1) if log[i].op == MARK]
+        acknowledged = max((log[i].offset for i in range(moment + 1) if log[i].op == ACK), default=0)
+        disk.cut(random.Random(f"{seed} {number}"), target, mode)
+        cut = Cut(number, moment, mode, before, acknowledged)
+        with in_place_of(recording.root, target):
+            try:
+                yield cut
+            except BaseException:
+                print(f"{cut}, seed {seed}")
+                raise
+
+
+def catalog_copy(lake, folder):
+    """The lake's catalog in a folder of its own (its pointers name the lake's files): SQLite makes and removes files beside one that it only
+    reads, which would mend a state after a cut, and would be missing in a recording."""
+    def looks():
+        return {p.name: (p.stat().st_size, p.stat().st_mtime_ns) for p in lake.folder.glob("catalog.db*") if not p.name.endswith("-shm")}
+    while True:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        try:
+            before = looks()
+            for name in before:
+                shutil.copy(lake.folder / name, folder)
+            if looks() == before:   # else a writer was at it
+                return Lake(folder)
+        except FileNotFoundError:
+            continue

@@ -11,7 +11,8 @@
  *
  * Record: struct record, then path, second path, data. A file is named by its inode number; a CREATE gives a number to a new file
  * (numbers are used again). A mapping that is shared and writable cannot be followed store by store: MAPPED says that there is
- * one, and each fsync of such a file logs its WHOLE content first (its length, and the bytes up to the last that was written). What programs tell PostgreSQL of their progress (a standby status
+ * one, and each fsync of such a file, or of its folder, and each rename in that folder, logs its WHOLE content first (its length, and the bytes up
+ * to the last that was written). What programs tell PostgreSQL of their progress (a standby status
  * update) is an ACK with its flush position, for that is what must not run ahead of the disk.
  *
  * Calls go to the kernel directly: no table of the real functions is needed, and nothing recurses. Not seen: writes that the C library makes
@@ -72,9 +73,12 @@ static bool pass_sync;
 static size_t n_roots;
 static char *roots[MAX_ROOTS];
 static uint64_t inode_of[MAX_FDS]; /* of open files below the roots; 0: none */
-static bool mapped_fd[MAX_FDS];
 static size_t n_mapped;
-static uint64_t mapped[1024]; /* inodes */
+static struct {
+    uint64_t inode;
+    uint64_t folder; /* inode */
+    char *path;
+} mapped[256];
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -314,8 +318,6 @@ EXPORT int creat64(const char *path, mode_t mode)
 EXPORT int close(int fd)
 {
     set_inode(fd, 0);
-    if (fd >= 0 && fd < MAX_FDS)
-        mapped_fd[fd] = false;
     return (int)syscall(SYS_close, fd);
 }
 
@@ -496,9 +498,37 @@ EXPORT int posix_fallocate64(int fd, off64_t at, off64_t n)
 static bool is_mapped(uint64_t file)
 {
     for (size_t i = 0; i < n_mapped; i++)
-        if (mapped[i] == file)
+        if (mapped[i].inode == file)
             return true;
     return false;
+}
+
+static bool path_of(int fd, char *path)
+{
+    char link[64];
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = syscall(SYS_readlinkat, AT_FDCWD, link, path, PATH_MAX - 1);
+    path[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+static uint64_t folder_of(const char *path)
+{
+    char folder[PATH_MAX];
+    struct stat st;
+    (void)snprintf(folder, sizeof folder, "%s", path);
+    *strrchr(folder, '/') = '\0';
+    return fstatat(AT_FDCWD, folder, &st, 0) == 0 ? st.st_ino : 0;
+}
+
+static void remember_mapped(int fd, uint64_t file)
+{
+    char path[PATH_MAX];
+    if (is_mapped(file) || n_mapped == sizeof mapped / sizeof *mapped || !path_of(fd, path))
+        return;
+    mapped[n_mapped].inode = file;
+    mapped[n_mapped].folder = folder_of(path);
+    mapped[n_mapped++].path = strdup(path);
 }
 
 static void *map(void *at, size_t n, int protection, int flags, int fd, off_t offset)
@@ -507,8 +537,7 @@ static void *map(void *at, size_t n, int protection, int flags, int fd, off_t of
     uint64_t file = rc == -1 ? 0 : inode(fd);
     if (file != 0 && (flags & MAP_SHARED) != 0 && (protection & PROT_WRITE) != 0) {
         begin();
-        if (!is_mapped(file) && n_mapped < sizeof mapped / sizeof *mapped)
-            mapped[n_mapped++] = file;
+        remember_mapped(fd, file);
         note(OP_MAPPED, file, 0, NULL, NULL, NULL, 0);
         end();
     }
@@ -534,34 +563,50 @@ static uint64_t written_end(int fd)
     return (uint64_t)end;
 }
 
-static void note_whole(int fd, uint64_t file)
+static void note_whole(const char *path, uint64_t file)
 {
-    char link[64];
-    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    int in = (int)syscall(SYS_openat, AT_FDCWD, link, O_RDONLY | O_CLOEXEC, 0);
+    int in = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
     if (in < 0)
         return;
     uint64_t n = written_end(in), size = size_at(in);
     if (n > size)
         n = size;
     void *bytes = n == 0 ? NULL : mmap(NULL, n, PROT_READ, MAP_SHARED, in, 0);
-    if (bytes != MAP_FAILED)
+    if (bytes != MAP_FAILED && inode_at(in) == file)
         note(OP_WHOLE, file, size, NULL, NULL, bytes, n);
     if (n > 0 && bytes != MAP_FAILED)
         munmap(bytes, n);
     syscall(SYS_close, in);
 }
 
+/* Something becomes durable in the folder, or takes another name: what its mappings hold now is looked at, since files beside them (one that
+ * says whether they can be trusted) have an order that counts. */
+static void look_at_mapped(uint64_t folder)
+{
+    for (size_t i = 0; i < n_mapped; i++)
+        if (mapped[i].folder == folder)
+            note_whole(mapped[i].path, mapped[i].inode);
+}
+
+/* Of a descriptor that the C library opened by itself (opendir). */
+static uint64_t inode_by_path(int fd)
+{
+    char path[PATH_MAX], full[PATH_MAX];
+    return log_fd >= 0 && path_of(fd, path) && tracked(AT_FDCWD, path, full) ? inode_at(fd) : 0;
+}
+
 static int sync_file(long call, int fd)
 {
-    uint64_t file = inode(fd);
+    uint64_t file = inode(fd) != 0 ? inode(fd) : inode_by_path(fd);
     if (file == 0)
         return (int)syscall(call, fd);
     begin();
     int rc = pass_sync ? (int)syscall(call, fd) : 0;
     if (rc == 0) {
-        if (is_mapped(file))
-            note_whole(fd, file);
+        char path[PATH_MAX];
+        if (is_mapped(file) && path_of(fd, path))
+            note_whole(path, file);
+        look_at_mapped(file);
         note(OP_FSYNC, file, 0, NULL, NULL, NULL, 0);
     }
     end();
@@ -597,6 +642,7 @@ static int rename_file(int dir, const char *from, int dir2, const char *to, unsi
         return -1;
     }
     begin();
+    look_at_mapped(folder_of(b));
     return change(syscall(SYS_renameat2, dir, from, dir2, to, 0), OP_RENAME, a, b);
 }
 EXPORT int rename(const char *from, const char *to)

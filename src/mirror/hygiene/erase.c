@@ -524,6 +524,8 @@ static enum dm_status forget_rest(struct dm_mirror *m, struct dm_work_order *o, 
     dm_crash_point("erase-before-catalog");
     if (status == DM_OK)
         status = dm_erase_catalog(db, o->token, &done, err);
+    if (status == DM_OK)
+        status = dm_erase_sync_temporary(m->config->lake, err);
     if (status != DM_OK)
         return status;
     dm_crash_point("erase-before-end");

@@ -56,4 +56,7 @@ enum dm_status dm_quarantine_of_keys(struct dm_mirror *m, uint32_t dataset, cons
 enum dm_status dm_erase_catalog(struct sqlite3 *db, const char *token, bool *done,
                                 struct dm_error *err) DM_MUST_USE;
 
+/* erase_sync.c: files that were removed from the lake's temporary folders stay away, also after a power cut. */
+enum dm_status dm_erase_sync_temporary(const char *lake, struct dm_error *err) DM_MUST_USE;
+
 #endif
