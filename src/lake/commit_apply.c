@@ -1,12 +1,10 @@
 /* After the catalog transaction: the tables in memory take the change, readers without a catalog get their hint files, and metadata
  * files that left the log are removed. The commit stands whatever happens here, so failures are only logged. */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "lake/commit_internal.h"
@@ -103,49 +101,15 @@ static void set_name(char **text, const char *value)
     free(old);
 }
 
-/* ---- files for readers without a catalog ---- */
-
-static char *metadata_path(const struct table_commit *t, const char *what, unsigned version)
-{
-    return what != NULL ? dm_xasprintf("%s/metadata/%s", t->location, what)
-                        : dm_xasprintf("%s/metadata/v%u.metadata.json", t->location, version);
-}
-
-/* Not synced: after a crash an old hint names an old, complete state. Written in place, without truncation: the number never gets shorter,
- * so one small write replaces it whole, and ext4 does not wait for the disk as it does for a rename over a file. */
-static bool write_number(const char *path, unsigned version)
-{
-    char text[16];
-    int n = snprintf(text, sizeof text, "%u", version);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    bool done = fd >= 0 && pwrite(fd, text, (size_t)n, 0) == n;
-    if (fd >= 0)
-        done = close(fd) == 0 && done;
-    return done;
-}
-
-static void write_hint(const struct table_commit *t)
-{
-    char *target = dm_store_path(t->metadata_location);
-    char *link_path = metadata_path(t, NULL, t->version);
-    char *hint = metadata_path(t, "version-hint.text", 0);
-    (void)unlink(link_path);
-    if (link(target, link_path) != 0 || !write_number(hint, t->version))
-        dm_log(DM_LOG_WARN, "cannot update the hint for readers without a catalog, %s: %s", hint,
-               strerror(errno));
-    free(target);
-    free(link_path);
-    free(hint);
-}
-
 static void remove_pruned(const struct table_commit *t)
 {
     for (size_t i = 0; i < t->n_pruned; i++) {
         char *path = dm_store_path(t->pruned[i]);
-        char *link_path = metadata_path(t, NULL, lake_metadata_version(t->pruned[i]));
+        char *link_path = lake_hint_link_path(t->pruned[i]);
         if (path != NULL)
             (void)unlink(path);
-        (void)unlink(link_path);
+        if (link_path != NULL)
+            (void)unlink(link_path);
         free(link_path);
         free(path);
     }
@@ -186,6 +150,9 @@ void lake_table_apply(struct dm_commit *c, struct table_commit *t)
         apply_files(t, table->ds);
     lake_table_keep_meta(lake, table, t->meta);
     t->meta = NULL;
-    write_hint(t);
+    dm_crash_point("before-hint");
+    struct dm_error err;
+    if (lake_hint_write(table->metadata_location, &err) != DM_OK)
+        dm_log_error(DM_LOG_WARN, "the hint for readers without a catalog", &err);
     remove_pruned(t);
 }

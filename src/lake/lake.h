@@ -182,6 +182,9 @@ enum dm_status dm_lake_sweep(struct dm_lake *lake, int64_t min_age_ms, uint64_t 
  * is gone from its folders, now or before, is gone durably. Both counts may be NULL and are added to. */
 enum dm_status dm_lake_sweep_dataset(struct dm_lake *lake, const char *namespace, const char *name,
                                      uint64_t *files, uint64_t *bytes, struct dm_error *err) DM_MUST_USE;
+/* Hints for readers without the catalog (version-hint.text, vN.metadata.json) that a crash left behind the catalog are written again. Only the holder of
+ * the lake may call it; a read-only lake will do. */
+enum dm_status dm_lake_mend_hints(struct dm_lake *lake, size_t *mended, struct dm_error *err) DM_MUST_USE;
 /* Snapshots that the dataset has now; 0: there is no such dataset. */
 enum dm_status dm_lake_snapshots(struct dm_lake *lake, const char *namespace, const char *name, size_t *n,
                                  struct dm_error *err) DM_MUST_USE;

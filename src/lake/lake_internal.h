@@ -97,6 +97,10 @@ void lake_dataset_free(struct lake_dataset *ds);
 uint32_t lake_file_number(const char *path);
 /* N of ".../NNNNN-<uuid>.metadata.json"; 0 when it has none. */
 uint32_t lake_metadata_version(const char *uri);
+/* hint.c: version-hint.text and vN.metadata.json of the table whose current metadata file this is. */
+enum dm_status lake_hint_write(const char *metadata_location, struct dm_error *err) DM_MUST_USE;
+char *lake_hint_link_path(
+    const char *metadata_location); /* …/metadata/vN.metadata.json, malloc; NULL: not a path */
 struct dm_data_file *lake_dataset_find(struct lake_dataset *ds, uint32_t number);
 
 #endif

@@ -45,6 +45,17 @@ static void sweep(struct dm_mirror *m)
                (unsigned long long)removed);
 }
 
+/* Of a mirror that was killed between a commit and the hint for readers without the catalog. */
+static void mend_hints(struct dm_mirror *m)
+{
+    struct dm_error err = {0};
+    size_t mended = 0;
+    if (dm_lake_mend_hints(m->lake, &mended, &err) != DM_OK)
+        dm_log_error(DM_LOG_WARN, "the hints for readers without the catalog", &err);
+    if (mended > 0)
+        dm_log(DM_LOG_INFO, "hints for readers without the catalog: %zu were behind it, mended", mended);
+}
+
 static bool all_ended(struct source_thread *threads, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -160,6 +171,7 @@ enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mir
     if (status == DM_OK)
         status = dm_mirror_open_locked(config, options->stop, &lock, &opened, &m, err);
     if (status == DM_OK) {
+        mend_hints(m);
         sweep(m);
         status = options->opened != NULL ? options->opened(options->ctx, m, err) : DM_OK;
         if (status == DM_OK)
