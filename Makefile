@@ -3,7 +3,7 @@ BUILD ?= build/dev
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test unit nightly interop bench lint format fuzz asan tsan docs install clean
+.PHONY: help build run test unit nightly interop bench lint format fuzz asan sanitize coverage tsan docs install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -56,6 +56,15 @@ asan: ## the tests under AddressSanitizer and UBSan
 	@ninja -C build/asan -j $(JOBS)
 	@DM_SLOW=4 ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.supp \
 		UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 scripts/test build/asan $(TESTS)
+
+sanitize: ## the same with the unit tests and a short selection of the others
+	@$(MAKE) --no-print-directory asan TESTS="-m smoke"
+
+coverage: ## lines that the tests reach, by folder (TESTS chooses as in make test)
+	@scripts/setup coverage
+	@scripts/configure build/coverage -Db_coverage=true
+	@ninja -C build/coverage -j $(JOBS)
+	@scripts/coverage build/coverage $(TESTS)
 
 tsan: ## the unit and end-to-end tests under ThreadSanitizer
 	@scripts/setup test

@@ -14,11 +14,16 @@ from oracle import mirror as mirror_module  # noqa: E402
 from oracle.postgres import Server  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "smoke: one of the few that reach furthest; `make sanitize` runs these under sanitizers")
+
+
 def pytest_report_header():
     return f"binary: {mirror_module.BINARY}, seed: {SEED} (repeat with DM_SEED={SEED})"
 
 
-SEED = int(os.environ.get("DM_SEED", random.SystemRandom().randrange(10**6)))
+# In the environment, so that workers beside each other draw the same.
+SEED = int(os.environ.setdefault("DM_SEED", str(random.SystemRandom().randrange(10**6))))
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def snapshot(mirror):  # noqa: F811
     return found.table.metadata.current_snapshot_id
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", list(CASES))
 def test_bad_file_twice(mirror, name):  # noqa: F811
     file, data, code, ids, said = CASES[name]

@@ -14,6 +14,7 @@ import random
 import socket
 import subprocess
 
+import pytest
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -303,6 +304,7 @@ class World:
             f"missing {missing}\nextra {extra}\nchanges {case.changes}")
 
 
+@pytest.mark.smoke
 def test_convergence(folder, seed):
     r = random.Random(seed)
     done = 0

@@ -81,7 +81,7 @@ def test_ddl(database, case, running):
     """The statements of each case in quick succession, while the mirror runs and while it is stopped."""
     database.execute("create table t (id int primary key, a text, n int not null default 0)")
     database.execute("insert into t select i, 'a' || i, i from generate_series(1, 20) i")
-    mirror = database.mirror().start()
+    mirror = database.mirror("    heartbeat_interval: 2s\n").start()   # what only a look at the catalog shows is waited for
     marker = Marker(database.execute, mirror)
     marker.reached()
     statements = list(CASES[case])

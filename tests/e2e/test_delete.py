@@ -112,6 +112,7 @@ def check_gone(mirror):
     assert people(mirror) == OTHERS
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize("history", ["true", "scd2", "false"])
 def test_declared_until_erased(declared, history, running):

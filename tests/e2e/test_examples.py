@@ -73,11 +73,13 @@ def matches(shown, printed):
     return re.fullmatch(".*".join(re.escape(part) for part in shown.rstrip().split("…")), printed.rstrip()) is not None
 
 
+@pytest.mark.smoke
 def test_there_are_examples_and_each_is_listed():
     listed = set(re.findall(r"\]\((\w+)/README\.md\)", (EXAMPLES / "README.md").read_text()))
     assert set(NAMES) == listed and len(NAMES) >= 4
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", NAMES)
 def test_example(name, folder):
     place = folder / name

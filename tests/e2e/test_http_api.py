@@ -370,6 +370,7 @@ def test_requests_side_by_side_lose_nothing(api, seed):
     assert api.ok("GET", DESCRIPTORS)["_page"]["count"] == 2 + 12
 
 
+@pytest.mark.smoke
 def test_answered_requests_outlive_kill_9(api, seed):
     """Whatever was answered is there after a kill, and what was not is there wholly or not at all."""
     r, known = random.Random(seed), set()

@@ -124,6 +124,7 @@ def test_resent_request_changes_nothing(pushed):
     assert other[0] == 409 and other[1]["error"]["code"] == "conflict" and 7 not in pushed.orders()
 
 
+@pytest.mark.smoke
 def test_many_clients_share_commits(pushed):
     """Every request is answered with its own counts, though many share one commit."""
     answers, errors = [], []

@@ -9,6 +9,8 @@ import os
 import random
 from datetime import datetime, timedelta, timezone
 
+import pytest
+
 from oracle.mirror import Mirror
 
 CASES = int(os.environ.get("DM_CASES", "6"))
@@ -108,6 +110,7 @@ def describe(log, worlds):
     return "\n".join(log) + f"\nkeeps: {worlds[0].rows('states')}\nloses: {worlds[1].rows('states')}"
 
 
+@pytest.mark.smoke
 def test_a_lost_index_changes_nothing(folder, seed):
     r = random.Random(seed)
     for case in range(CASES):

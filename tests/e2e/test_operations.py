@@ -88,6 +88,7 @@ def test_second_signal_ends_at_once(database):
     database.check(mirror)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("how", ["fast", "crash"])
 def test_server_restart(own_postgres, database_on, how):
     server = own_postgres(durable=how == "crash")

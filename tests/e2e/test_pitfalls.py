@@ -25,6 +25,7 @@ def checked(database, mirror, marker, **kwargs):
     return database.check(mirror, **kwargs)
 
 
+@pytest.mark.smoke
 def test_p01_insert_then_update_in_one_commit(table):
     """In one transaction, and in two transactions of one commit."""
     mirror, marker = run(table, options="commit_interval: 3s")
@@ -128,6 +129,7 @@ def test_p06_order_is_kept_for_composite_keys(database):
     checked(database, mirror, marker)
 
 
+@pytest.mark.smoke
 def test_p08_truncate(table):
     mirror, marker = run(table)
     table.execute("truncate t")
@@ -186,7 +188,7 @@ def test_p08_truncate_of_one_leaf_via_root(database, running):
     database.execute(PARTITIONED)
     database.execute("insert into p select i, (array['north','south','west'])[1 + i % 3], date '2024-06-01' + i, 'x' || i "
                      "from generate_series(1, 300) i")
-    mirror, marker = run(database)
+    mirror, marker = run(database, extra="    heartbeat_interval: 3s\n")
     if not running:
         assert mirror.stop() == 0
     database.execute("truncate p_rest")
@@ -213,7 +215,7 @@ def test_p08_partitions_change_between_two_looks(database):
     for p in roots:
         database.execute(f"create table {p} (id int, r int, primary key (id, r)) partition by list (r); create table {p}_1 partition of {p} for values in (1); "
                          f"create table {p}_2 partition of {p} for values in (2); insert into {p} values (1, 1)")
-    mirror, marker = run(database)
+    mirror, marker = run(database, extra="    heartbeat_interval: 3s\n")
     for p, statements in zip(roots, UNSEEN.values()):
         for statement in statements:
             database.execute(statement.format(p=p))
@@ -240,6 +242,7 @@ def test_p08_partitions_as_leaves(database):
         assert sorted((r["id"], r["region"], r["v"]) for r in rows) == sorted(database.execute(f"select id, region, v from {leaf}"))
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("identity", ["default", "full", "index"])
 def test_p09_key_value_updated(table, identity):
     table.execute("create unique index t_id on t (id)")

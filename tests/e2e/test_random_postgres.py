@@ -9,6 +9,8 @@ import os
 import random
 import time
 
+import pytest
+
 from oracle import traffic
 from oracle.compare import compare
 from oracle.mirror import Marker
@@ -21,6 +23,7 @@ STEADY = ["accounts_a", "accounts_b", "ledger", "orders", "order_lines", "contac
           "full_identity", "generated"]
 
 
+@pytest.mark.smoke
 def test_random_postgres(database, seed):
     r = random.Random(seed)
     traffic.create(database.execute)

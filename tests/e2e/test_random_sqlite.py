@@ -197,6 +197,7 @@ class Traffic:
         return done
 
 
+@pytest.mark.smoke
 def test_random_sqlite(base, seed):
     r = random.Random(seed)
     base.db.executescript(SCHEMA)

@@ -493,6 +493,7 @@ def test_on_orphan_survives_a_crash(declared, point):
     assert len(declared.rows("crm.children")) == 1 and declared.quarantine("crm.children") == []
 
 
+@pytest.mark.smoke
 def test_on_orphan_any_order_ends_alike(declared, seed):
     """Three levels, one version a row: whatever the order and the split, in the end all rows are there that have a line of parents."""
     r = random.Random(seed)

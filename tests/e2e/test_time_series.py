@@ -3,6 +3,7 @@ import random
 from collections import defaultdict
 from datetime import date, datetime, timedelta, timezone
 
+import pytest
 import duckdb
 import pyarrow.parquet as pq
 from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
@@ -122,6 +123,7 @@ def test_late_corrections_and_deletes_of_past_events(declared, seed):  # noqa: F
     assert 0 < gone < len(rows)
 
 
+@pytest.mark.smoke
 def test_small_files_are_merged_day_by_day(declared):  # noqa: F811
     apply(declared)
     start = datetime(2026, 3, 1, tzinfo=UTC)

@@ -154,6 +154,7 @@ def both(request, postgres, tmp_path_factory):
     return tables, datasets, mirror
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("table", ["copied", "streamed", "updated"])
 @pytest.mark.parametrize("name", TYPES)
 def test_type(both, table, name):
@@ -197,6 +198,7 @@ MISFITS = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", MISFITS)
 def test_what_does_not_fit_goes_to_quarantine(database, name):
     sql, literal = MISFITS[name]
