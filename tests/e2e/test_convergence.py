@@ -14,10 +14,10 @@ import random
 import socket
 import subprocess
 
-import pytest
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from oracle import process
 from oracle.mirror import Mirror

@@ -3,9 +3,9 @@ import random
 from collections import defaultdict
 from datetime import date, datetime, timedelta, timezone
 
-import pytest
 import duckdb
 import pyarrow.parquet as pq
+import pytest
 from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
 from pyiceberg.transforms import DayTransform
 
