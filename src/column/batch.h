@@ -26,12 +26,17 @@ enum dm_op {
 /* A position in a source's log; totally ordered per source; 0 is "before everything". */
 typedef uint64_t dm_position;
 
-/* One source transaction. */
+struct dm_row_counts; /* mirror/commit/row_counts.h */
+
+/* One source transaction, or one input of an intake (a file, a request). */
 struct dm_txn {
     uint64_t xid;           /* the source's transaction id; 0 unknown */
     dm_position visible_at; /* a snapshot at X contains the transaction exactly when visible_at < X */
     dm_position position;   /* the log position after it: what is acknowledged; 0 until its commit is seen */
     int64_t commit_time_us; /* source commit time, microseconds since 1970 UTC; 0 until its commit is seen */
+    const char *
+        origin; /* of an intake: what it is ("orders.csv"); bad rows get the place "<origin>:<line>"; borrowed */
+    struct dm_row_counts *counts; /* of an intake: where its rows are counted; borrowed; NULL: nobody asks */
 };
 
 struct dm_batch {

@@ -100,7 +100,7 @@ static bool fill_options(const struct dm_http_request *r, struct dm_intake_job *
 
 static json_t *counts_json(const struct dm_intake_job *job)
 {
-    const struct dm_intake_counts *c = &job->counts;
+    const struct dm_row_counts *c = &job->counts;
     json_t *notes = json_array();
     for (size_t i = 0; i < job->n_notes; i++)
         (void)json_array_append_new(notes, json_string(job->notes[i]));

@@ -382,7 +382,7 @@ enum dm_status dm_apply_rows(struct dm_apply_context *a, struct dm_target *t, st
                              struct dm_error *err)
 {
     struct dm_batch *kept = NULL;
-    enum dm_status status = dm_suppress_rows(a->mirror, t, *batch, &kept, err);
+    enum dm_status status = dm_suppress_rows(a->mirror, t, a->txns, *batch, &kept, err);
     if (status == DM_OK)
         status = apply_rows(a, t, kept != NULL ? &kept : batch, err);
     dm_batch_free(kept);

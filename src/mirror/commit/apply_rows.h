@@ -21,8 +21,6 @@ struct dm_apply_context {
         *orphans; /* children that wait for their parent, of this commit (orphan.h); NULL: none */
     struct dm_file_writes
         *writing; /* data files of the batch before, that threads still write (file_writes.h); NULL: none */
-    const char *
-        origin; /* what the unit's rows come from ("orders.csv"): bad rows get the place "<origin>:<line>"; NULL: a source's log */
 };
 
 /* Counts into the target's state. Takes the batch (*batch becomes NULL) if its data files are still being written at the end: a->writing. */

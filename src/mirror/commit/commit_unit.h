@@ -73,8 +73,7 @@ struct dm_unit {
     bool closes;
     const char *source; /* of an intake: who brings it, and … */
     const char *
-        origin; /* … what it is ("orders.csv"): in the snapshot summary and the places of bad rows; borrowed; NULL: a
-                               source's log, the position says it */
+        origin; /* … what closes with it ("orders.csv"), for the snapshot summary; borrowed; NULL: a source's log, the position says it */
     dm_position
         position; /* of the last complete transaction, or idle position; 0: no source's position moves */
     int64_t commit_time_us; /* of the last complete transaction; 0: none in this unit */

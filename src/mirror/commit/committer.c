@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "mirror/commit/apply_rows.h"
+#include "mirror/commit/row_counts.h"
 #include "base/crash_point.h"
 #include "mirror/commit/compact.h"
 #include "mirror/commit/file_writes.h"
@@ -122,9 +123,21 @@ static enum dm_status keep_bad(void *ctx, struct dm_target *target, const struct
 {
     struct dm_committer *c = ctx;
     touch(c, target);
-    if (dm_suppress_bad_row(c->options.mirror, target, row))
+    if (dm_suppress_bad_row(c->options.mirror, target, row)) {
+        DM_ROW_COUNT(txn, suppressed, 1);
         return DM_OK;
+    }
+    DM_ROW_COUNT(txn, quarantined, 1);
     return dm_bad_rows_add(&c->bad, target, txn, row, err);
+}
+
+/* A row that nobody could even read. */
+static enum dm_status keep_unread(void *ctx, struct dm_target *target, const struct dm_txn *txn,
+                                  const struct dm_bad_row *row, struct dm_error *err)
+{
+    target->state.received++;
+    DM_ROW_COUNT(txn, received, 1);
+    return keep_bad(ctx, target, txn, row, err);
 }
 
 /* ---- steps ---- */
@@ -305,7 +318,6 @@ static enum dm_status settle(struct dm_committer *c, struct dm_error *err)
 static enum dm_status apply_steps(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
 {
     c->apply.txns = unit->txns;
-    c->apply.origin = unit->origin;
     for (size_t i = 0; i < unit->n_steps; i++) {
         struct dm_step *step = &unit->steps[i];
         /* Only more rows of the same dataset go on beside data files that are still being written. */
@@ -321,7 +333,7 @@ static enum dm_status apply_steps(struct dm_committer *c, struct dm_unit *unit, 
     if (status == DM_OK)
         status = keep_rows(c, unit, c->apply.bad, c->apply.n_bad, err);
     if (status == DM_OK)
-        status = dm_bad_rows_each(&unit->unread, keep_bad, c, err);
+        status = dm_bad_rows_each(&unit->unread, keep_unread, c, err);
     forget_applied_bad(c);
     return status;
 }
@@ -456,16 +468,6 @@ enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit, 
 bool dm_committer_published(const struct dm_committer *c)
 {
     return c->published;
-}
-
-size_t dm_committer_bad_rows(const struct dm_committer *c)
-{
-    return c->bad.n + dm_orphans_count(c->apply.orphans);
-}
-
-size_t dm_committer_waiting_rows(const struct dm_committer *c)
-{
-    return dm_orphans_waiting(c->apply.orphans);
 }
 
 uint32_t dm_committer_failed_dataset(const struct dm_committer *c)

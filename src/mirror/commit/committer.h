@@ -39,10 +39,6 @@ enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit,
                                   struct dm_error *err) DM_MUST_USE;
 /* The last dm_committer_apply published its commit, whatever went wrong after that (the key index is then behind, and caught up when it is looked at). */
 bool dm_committer_published(const struct dm_committer *c);
-/* Rows that the commit in progress has for quarantine so far. */
-size_t dm_committer_bad_rows(const struct dm_committer *c);
-/* Of these: children that wait for their parent. */
-size_t dm_committer_waiting_rows(const struct dm_committer *c);
 /* The dataset whose step made the last dm_committer_apply fail; 0: the failure was not one dataset's. */
 uint32_t dm_committer_failed_dataset(const struct dm_committer *c);
 

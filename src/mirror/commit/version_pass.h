@@ -6,7 +6,9 @@
 #define DM_MIRROR_VERSION_PASS_H
 
 #include "apply/version_list.h"
+#include "base/memory.h"
 #include "mirror/commit/apply_rows.h"
+#include "mirror/commit/row_counts.h"
 #include "mirror/declare/declared.h"
 
 #define DM_NO_ROW UINT32_MAX
@@ -52,6 +54,17 @@ static inline void dm_version_pass_group(const struct dm_version_pass *p, size_t
 {
     *first = p->stored[k].row;
     *end = k + 1 < p->n_keys ? p->stored[k + 1].row : p->n_rows;
+}
+/* The file or request that the row came with. */
+static inline const struct dm_txn *dm_version_pass_txn(const struct dm_version_pass *p, uint32_t row)
+{
+    return &p->a->txns[p->batch->txns[row]];
+}
+/* "orders.csv:17", malloc'ed; NULL: it came with a source's log. */
+static inline char *dm_version_pass_place(const struct dm_version_pass *p, uint32_t row)
+{
+    const char *origin = dm_version_pass_txn(p, row)->origin;
+    return origin == NULL ? NULL : dm_xasprintf("%s:%u", origin, p->batch->subxids[row]);
 }
 static inline bool dm_version_pass_deletes(const struct dm_version_pass *p, uint32_t row)
 {

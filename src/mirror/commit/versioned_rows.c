@@ -34,7 +34,7 @@ static void keep_bad(struct dm_version_pass *p, uint32_t row, const char *reason
     (void)dm_key_text(p->batch, row, key, sizeof key);
     bool whole = dm_row_json(p->batch, row, &raw, &ignored) == DM_OK &&
                  dm_buffer_append_byte(&raw, 0, &ignored) == DM_OK;
-    char *place = p->a->origin == NULL ? NULL : dm_xasprintf("%s:%u", p->a->origin, p->batch->subxids[row]);
+    char *place = dm_version_pass_place(p, row);
     const struct dm_bad_row bad = {.reason = reason,
                                    .message = message,
                                    .key = key,
@@ -166,10 +166,28 @@ static bool says_the_same(const struct dm_version_pass *p, uint32_t now, uint32_
     return now == DM_NO_ROW ? p->equal != NULL && p->equal[row] : dm_equal_rows(p->batch, now, row);
 }
 
+static void count_outcome(const struct dm_version_pass *p, uint32_t row, bool tie)
+{
+    enum dm_row_outcome o = (enum dm_row_outcome)p->outcome[row];
+    const struct dm_txn *txn = dm_version_pass_txn(p, row);
+    struct dm_dataset_state *all = &p->t->state;
+    all->ties += tie;
+    all->stale += o == DM_ROW_STALE;
+    all->inserted += o == DM_ROW_INSERTED;
+    all->updated += o == DM_ROW_UPDATED;
+    all->deleted += o == DM_ROW_DELETED;
+    all->noop_deletes += o == DM_ROW_NOOP_DELETE;
+    DM_ROW_COUNT(txn, ties, tie);
+    DM_ROW_COUNT(txn, stale, o == DM_ROW_STALE);
+    DM_ROW_COUNT(txn, inserted, o == DM_ROW_INSERTED);
+    DM_ROW_COUNT(txn, upserted, o == DM_ROW_INSERTED || o == DM_ROW_UPDATED);
+    DM_ROW_COUNT(txn, deleted, o == DM_ROW_DELETED);
+    DM_ROW_COUNT(txn, noop_deletes, o == DM_ROW_NOOP_DELETE);
+}
+
 static void judge_key(struct dm_version_pass *p, size_t k)
 {
     const struct dm_index_change *stored = &p->stored[k];
-    struct dm_dataset_state *count = &p->t->state;
     struct dm_version_state state = {
         .version = stored->old_version, .len = stored->old_version_len, .live = dm_place_known(stored->old)};
     size_t first, end;
@@ -182,23 +200,18 @@ static void judge_key(struct dm_version_pass *p, size_t k)
         const uint8_t *version = dm_version_at(&p->versions, row, &len);
         bool gone = dm_version_pass_deletes(p, row);
         enum dm_verdict verdict = dm_version_decide(&state, version, len);
-        count->ties += verdict == DM_VERDICT_TIE_APPLY || verdict == DM_VERDICT_TIE_DROP;
+        bool tie = verdict == DM_VERDICT_TIE_APPLY || verdict == DM_VERDICT_TIE_DROP;
         if (verdict == DM_VERDICT_TIE_APPLY && !gone && says_the_same(p, p->winner[k], row))
             verdict = DM_VERDICT_TIE_DROP;
-        if (!dm_verdict_applies(verdict)) {
-            count->stale += verdict == DM_VERDICT_STALE;
+        if (!dm_verdict_applies(verdict))
             p->outcome[row] = verdict == DM_VERDICT_STALE ? DM_ROW_STALE : DM_ROW_TIE_DROPPED;
-            continue;
-        }
-        if (gone) {
-            count->deleted += state.live;
-            count->noop_deletes += !state.live;
+        else if (gone)
             p->outcome[row] = state.live ? DM_ROW_DELETED : DM_ROW_NOOP_DELETE;
-        } else {
-            count->updated += state.live;
-            count->inserted += !state.live;
+        else
             p->outcome[row] = state.live ? DM_ROW_UPDATED : DM_ROW_INSERTED;
-        }
+        count_outcome(p, row, tie);
+        if (!dm_verdict_applies(verdict))
+            continue;
         state = (struct dm_version_state){.version = version, .len = len, .live = !gone};
         p->winner[k] = row;
     }
@@ -304,8 +317,9 @@ enum dm_status dm_apply_versioned(struct dm_apply_context *a, struct dm_target *
 {
     struct dm_version_pass p = {.a = a, .t = t, .batch = batch};
     enum dm_status status = pass(&p, files, err);
-    if (status == DM_OK)
-        t->state.received += batch->rows;
+    t->state.received += status == DM_OK ? batch->rows : 0;
+    for (uint32_t i = 0; i < batch->rows && status == DM_OK; i++)
+        DM_ROW_COUNT(dm_version_pass_txn(&p, i), received, 1);
     dm_key_list_release(&p.versions);
     free(p.outcome);
     free(p.waits);

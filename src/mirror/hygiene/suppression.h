@@ -68,9 +68,10 @@ enum dm_status dm_suppression_of_order(struct sqlite3 *db, int64_t order, uint32
 
 /* Takes the rows of suppressed keys out of a batch of changes; *kept: a new batch without them, or NULL when there are none (the usual case). Counts them
  * as received and suppressed in the target's state. A suppressed row that takes on another key takes its suppression along. Under the lake mutex, in a
- * commit whose owner calls save and settle. */
-enum dm_status dm_suppress_rows(struct dm_mirror *m, struct dm_target *t, const struct dm_batch *batch,
-                                struct dm_batch **kept, struct dm_error *err) DM_MUST_USE;
+ * commit whose owner calls save and settle. `txns`: of the batch's unit. */
+enum dm_status dm_suppress_rows(struct dm_mirror *m, struct dm_target *t, const struct dm_txn *txns,
+                                const struct dm_batch *batch, struct dm_batch **kept,
+                                struct dm_error *err) DM_MUST_USE;
 /* Chooses the rows of a batch (of a copy) that are not suppressed: `selection` has room for all. *n: how many. *suppressed is added to. */
 enum dm_status dm_suppress_select(const struct dm_suppressed *set, const struct dm_batch *batch,
                                   uint32_t *selection, size_t *n, uint64_t *suppressed,

@@ -1,4 +1,5 @@
 /* Where rows come in: those of suppressed keys are left out. */
+#include "mirror/commit/row_counts.h"
 #include "mirror/hygiene/suppression.h"
 #include "mirror/quarantine/bad_row_key.h"
 #include "mirror/target.h"
@@ -8,6 +9,7 @@ struct filter {
     struct dm_mirror *m;
     struct dm_target *t;
     struct dm_suppressed *set;
+    const struct dm_txn *txns;
     const struct dm_batch *batch;
     struct dm_key_list keys;
     struct dm_batch *kept;
@@ -76,21 +78,25 @@ static enum dm_status take_rows(struct filter *f, struct dm_error *err)
         } else if (!is_suppressed(f, i)) {
             status = dm_batch_append_row(f->kept, f->batch, i, err);
         } else {
+            bool noop = op == DM_OP_DELETE && f->t->rules != NULL;
             count->received++;
-            if (op != DM_OP_DELETE)
-                count->suppressed++;
-            else if (f->t->rules != NULL)
-                count->noop_deletes++;
+            count->suppressed += op != DM_OP_DELETE;
+            count->noop_deletes += noop;
+            const struct dm_txn *txn = &f->txns[f->batch->txns[i]];
+            DM_ROW_COUNT(txn, received, 1);
+            DM_ROW_COUNT(txn, suppressed, op != DM_OP_DELETE);
+            DM_ROW_COUNT(txn, noop_deletes, noop);
         }
     }
     return status;
 }
 
-enum dm_status dm_suppress_rows(struct dm_mirror *m, struct dm_target *t, const struct dm_batch *batch,
-                                struct dm_batch **kept, struct dm_error *err)
+enum dm_status dm_suppress_rows(struct dm_mirror *m, struct dm_target *t, const struct dm_txn *txns,
+                                const struct dm_batch *batch, struct dm_batch **kept, struct dm_error *err)
 {
     *kept = NULL;
-    struct filter f = {.m = m, .t = t, .batch = batch, .set = dm_suppression_of(m->suppression, t->state.id)};
+    struct filter f = {
+        .m = m, .t = t, .txns = txns, .batch = batch, .set = dm_suppression_of(m->suppression, t->state.id)};
     if (f.set == NULL || batch->schema->n_keys == 0) {
         dm_suppressed_unref(f.set);
         return DM_OK;

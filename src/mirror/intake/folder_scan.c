@@ -12,9 +12,15 @@
 static bool wanted_name(const char *name, const char *pattern)
 {
     size_t n = strlen(name);
-    if (name[0] == '.' || (n >= 4 && strcmp(name + n - 4, ".tmp") == 0))
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || (n >= 4 && strcmp(name + n - 4, ".tmp") == 0))
         return false;
     return dm_glob_match(pattern, name);
+}
+
+/* Unless the pattern asks for such names. */
+static bool is_marker(const char *name, const char *pattern)
+{
+    return (name[0] == '_' || name[0] == '.') && pattern[0] != name[0];
 }
 
 static int by_name(const void *a, const void *b)
@@ -50,8 +56,11 @@ static enum dm_status list(struct dm_folder_scan *out, const char *folder, const
         struct stat st;
         /* A file that has just gone is as good as none. */
         if (wanted_name(e->d_name, pattern) && fstatat(dirfd(dir), e->d_name, &st, 0) == 0 &&
-            S_ISREG(st.st_mode))
+            S_ISREG(st.st_mode)) {
             add(out, &room, e->d_name, &st);
+            if (is_marker(e->d_name, pattern))
+                out->files[out->n - 1].state = DM_WATCHED_MARKER;
+        }
     }
     (void)closedir(dir);
     if (out->n > 0)
@@ -68,6 +77,7 @@ static void carry_over(struct dm_watched_file *now, struct dm_watched_file *befo
     now->state = before->state;
     now->problem = before->problem;
     now->tried_us = before->tried_us;
+    now->told = before->told;
     before->problem = NULL;
 }
 

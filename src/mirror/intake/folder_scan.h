@@ -1,7 +1,7 @@
 /* folder_scan.h — the files of a watched folder, by name, and what is known of each.
  *
- * A scan lists the folder again and carries over what is known of files that did not change since the last one. Names that begin with a dot or end in
- * .tmp, and what is no regular file, are left out. Embedded; zeroed is empty. One thread.
+ * A scan lists the folder again and carries over what is known of files that did not change since the last one. Names that end in .tmp, and what is no regular
+ * file, are left out. Names that begin with _ or . are markers ("_SUCCESS"): listed so that they can be told once, never to be taken. Embedded; zeroed is empty. One thread.
  */
 #ifndef DM_MIRROR_FOLDER_SCAN_H
 #define DM_MIRROR_FOLDER_SCAN_H
@@ -16,6 +16,7 @@ enum dm_watched_state {
     DM_WATCHED_NEW = 0, /* not looked at yet, or it changed */
     DM_WATCHED_TAKEN,
     DM_WATCHED_BAD,
+    DM_WATCHED_MARKER, /* no file of changes */
 };
 
 struct dm_watched_file {
@@ -26,6 +27,7 @@ struct dm_watched_file {
     enum dm_watched_state state;
     char *problem;    /* BAD */
     int64_t tried_us; /* BAD: when, monotonic */
+    bool told;        /* MARKER: people know */
 };
 
 struct dm_folder_scan {

@@ -203,14 +203,15 @@ static struct dm_change_options change_options(const struct dm_source_config *c)
 
 static void tell_taken(struct watch *w, const struct dm_watched_file *f, const struct dm_intake_job *job)
 {
-    const struct dm_intake_counts *c = &job->counts;
+    const struct dm_row_counts *c = &job->counts;
     dm_log(c->quarantined > 0 ? DM_LOG_WARN : DM_LOG_INFO,
            "%s: %s taken into %s: %" PRIu64 " rows, %" PRIu64 " upserted, %" PRIu64 " deleted, %" PRIu64
            " stale, %" PRIu64 " quarantined",
            w->config->name, f->name, job->dataset, c->received, c->upserted, c->deleted, c->stale,
            c->quarantined);
     for (size_t i = 0; i < job->n_notes; i++)
-        dm_log(DM_LOG_DEBUG, "%s: %s: %s", w->config->name, f->name, job->notes[i]);
+        dm_log(c->received == 0 ? DM_LOG_INFO : DM_LOG_DEBUG, "%s: %s: %s", w->config->name, f->name,
+               job->notes[i]);
 }
 
 static void mark_bad(struct watch *w, struct dm_watched_file *f, const struct dm_error *why)
@@ -225,8 +226,37 @@ static void mark_bad(struct watch *w, struct dm_watched_file *f, const struct dm
         dm_log(DM_LOG_ERROR, "%s: %s", w->config->name, f->problem);
 }
 
-/* DM_FAIL: nothing can be taken now. A bad file is no failure. */
-static enum dm_status take(struct watch *w, struct dm_watched_file *f, struct dm_error *err)
+/* ---- files that are taken together ---- */
+
+enum { files_at_once = 1000 };
+
+struct taking {
+    struct dm_watched_file *file;
+    struct position position;
+    char *path, *key;
+};
+
+struct group {
+    size_t n;
+    uint64_t bytes;
+    struct taking files[files_at_once];
+    struct dm_intake_job jobs[files_at_once];
+};
+
+static void clear_group(struct group *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        dm_intake_job_release(&g->jobs[i]);
+        free(g->files[i].path);
+        free(g->files[i].key);
+    }
+    g->n = 0;
+    g->bytes = 0;
+}
+
+/* Puts the file into the group, unless it was taken before. */
+static enum dm_status add_to_group(struct watch *w, struct group *g, struct dm_watched_file *f,
+                                   struct dm_error *err)
 {
     char hash[33];
     char *path = dm_xasprintf("%s/%s", w->config->path, f->name);
@@ -242,34 +272,51 @@ static enum dm_status take(struct watch *w, struct dm_watched_file *f, struct dm
         free(path);
         return status;
     }
-    struct position position = {.watch = w, .file = f};
-    char *key = dm_xasprintf("%s/%s/%" PRIu64 "/%" PRId64 "/%s", w->config->name, f->name, f->bytes,
-                             f->changed_ns, hash);
-    struct dm_intake_job job = {.dataset = w->config->dataset,
-                                .source = w->config->name,
-                                .origin = f->name,
-                                .path = path,
-                                .options = change_options(w->config),
-                                .receipt_kind = "file",
-                                .receipt_key = key,
-                                .extra = put_position,
-                                .extra_ctx = &position,
-                                .stop = &w->stop};
-    status = dm_intake(w->m, &job, 1, progress, w, err);
-    if (status == DM_OK && job.error.class != DM_ERROR_NONE) {
-        mark_bad(w, f, &job.error);
-        if (job.unknown_dataset) /* it may be declared at any time */
+    struct taking *t = &g->files[g->n];
+    *t = (struct taking){.file = f, .position = {.watch = w, .file = f}, .path = path};
+    t->key = dm_xasprintf("%s/%s/%" PRIu64 "/%" PRId64 "/%s", w->config->name, f->name, f->bytes,
+                          f->changed_ns, hash);
+    g->jobs[g->n++] = (struct dm_intake_job){.dataset = w->config->dataset,
+                                             .source = w->config->name,
+                                             .origin = f->name,
+                                             .path = path,
+                                             .options = change_options(w->config),
+                                             .receipt_kind = "file",
+                                             .receipt_key = t->key,
+                                             .halts = !skips(w),
+                                             .extra = put_position,
+                                             .extra_ctx = &t->position,
+                                             .stop = &w->stop};
+    g->bytes += f->bytes;
+    return DM_OK;
+}
+
+static void settle_file(struct watch *w, struct dm_watched_file *f, const struct dm_intake_job *job)
+{
+    if (!job->done)
+        return;
+    if (job->error.class != DM_ERROR_NONE) {
+        mark_bad(w, f, &job->error);
+        if (job->unknown_dataset) /* it may be declared at any time */
             f->tried_us = 0;
-    } else if (status == DM_OK) {
-        f->state = DM_WATCHED_TAKEN;
-        free(f->problem);
-        f->problem = NULL;
-        w->taken++;
-        tell_taken(w, f, &job);
+        return;
     }
-    dm_intake_job_release(&job);
-    free(key);
-    free(path);
+    f->state = DM_WATCHED_TAKEN;
+    free(f->problem);
+    f->problem = NULL;
+    w->taken++;
+    tell_taken(w, f, job);
+}
+
+/* DM_FAIL: the rest cannot be taken now. A bad file is no failure. */
+static enum dm_status take_group(struct watch *w, struct group *g, struct dm_error *err)
+{
+    if (g->n == 0)
+        return DM_OK;
+    enum dm_status status = dm_intake(w->m, g->jobs, g->n, progress, w, err);
+    for (size_t i = 0; i < g->n; i++)
+        settle_file(w, g->files[i].file, &g->jobs[i]);
+    clear_group(g);
     return status;
 }
 
@@ -280,31 +327,85 @@ static bool due_again(const struct watch *w, const struct dm_watched_file *f)
     return f->tried_us == 0 || dm_clock_monotonic_us() - f->tried_us >= w->m->config->retry_max_ms * 1000;
 }
 
+static bool wants_a_try(const struct watch *w, const struct dm_watched_file *f)
+{
+    return f->state == DM_WATCHED_NEW || (f->state == DM_WATCHED_BAD && due_again(w, f));
+}
+
+/* The files from *at on that may share a commit: up to one that must be waited for. *at: behind the last that was looked at. */
+static enum dm_status fill_group(struct watch *w, struct group *g, size_t *at, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    for (; *at < w->scan.n && status == DM_OK && !stopping(w); (*at)++) {
+        struct dm_watched_file *f = &w->scan.files[*at];
+        if (g->n == files_at_once || g->bytes >= w->m->config->commit_bytes)
+            break;
+        if (f->state == DM_WATCHED_TAKEN || f->state == DM_WATCHED_MARKER)
+            continue;
+        if (!f->settled || (f->state == DM_WATCHED_BAD && !skips(w) && !due_again(w, f)))
+            break;
+        if (!wants_a_try(w, f))
+            continue;
+        status = add_to_group(w, g, f, err);
+        if (status != DM_OK && dm_intake_own_failure(err)) { /* it cannot even be opened, or has gone */
+            mark_bad(w, f, err);
+            status = DM_OK;
+            if (!skips(w))
+                break;
+        }
+    }
+    return status;
+}
+
+/* A hidden file is no news. */
+static void tell_markers(struct watch *w)
+{
+    for (size_t i = 0; i < w->scan.n; i++) {
+        struct dm_watched_file *f = &w->scan.files[i];
+        if (f->state != DM_WATCHED_MARKER || f->told)
+            continue;
+        dm_log(f->name[0] == '_' ? DM_LOG_INFO : DM_LOG_DEBUG,
+               "%s: %s is passed over: names that begin with _ or . are markers", w->config->name, f->name);
+        f->told = true;
+    }
+}
+
+/* The file that the others wait for, if there is one. */
+static void find_halt(struct watch *w, size_t *left)
+{
+    for (size_t i = 0; i < w->scan.n; i++) {
+        const struct dm_watched_file *f = &w->scan.files[i];
+        bool bad = f->state == DM_WATCHED_BAD && !skips(w);
+        if (!bad && f->state != DM_WATCHED_NEW)
+            continue;
+        if (!bad && f->settled)
+            return; /* it can be taken */
+        w->halted = bad ? f : NULL;
+        w->growing = bad ? NULL : f;
+        *left = w->scan.n - i;
+        return;
+    }
+}
+
 /* Takes what is ready, in order. *left: files that are not taken yet (bad ones that are skipped do not count). */
 static enum dm_status take_all(struct watch *w, size_t *left, struct dm_error *err)
 {
     enum dm_status status = DM_OK;
-    w->halted = NULL;
-    w->growing = NULL;
+    struct group *g = dm_xzalloc(1, sizeof *g);
     *left = 0;
-    for (size_t i = 0; i < w->scan.n && status == DM_OK && !stopping(w); i++) {
-        struct dm_watched_file *f = &w->scan.files[i];
-        if (f->state == DM_WATCHED_TAKEN)
-            continue;
-        if (!f->settled) {
-            w->growing = f;
-            *left = w->scan.n - i;
+    for (size_t at = 0, before = SIZE_MAX;
+         at < w->scan.n && at != before && status == DM_OK && !stopping(w);) {
+        before = at;
+        status = fill_group(w, g, &at, err);
+        if (status == DM_OK)
+            status = take_group(w, g, err);
+        clear_group(g);
+        find_halt(w, left);
+        if (*left > 0)
             break;
-        }
-        if (f->state == DM_WATCHED_NEW || due_again(w, f))
-            status = take(w, f, err);
-        if (f->state == DM_WATCHED_BAD && !skips(w)) {
-            w->halted = f;
-            *left = w->scan.n - i;
-            break;
-        }
         tell_present_health(w, false);
     }
+    free(g);
     return status;
 }
 
@@ -322,6 +423,7 @@ static enum dm_status one_round(struct watch *w, bool *done, struct dm_error *er
         dm_folder_scan(&w->scan, w->config->path, w->config->pattern, w->config->poll_interval_ms, err);
     w->halted = NULL; /* what they point to is gone */
     w->growing = NULL;
+    tell_markers(w);
     if (status == DM_OK)
         status = take_all(w, &left, err);
     if (status != DM_OK || stopping(w))

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "mirror/commit/committer.h"
@@ -12,18 +14,28 @@
 #include "mirror/intake/receipt.h"
 #include "mirror/commit/tombstones.h"
 
-enum { tell_every_ms = 100 };
+enum { tell_every_ms = 100, jobs_at_once = 1000 };
 
-/* One attempt may have to begin again: a job failed half way, a schema or the index was not what it seemed. Then nothing of it stays. */
+/* What people are told, over all commits of a call. */
+struct telling {
+    dm_intake_progress fn;
+    void *ctx;
+    uint64_t rows, done; /* of the commits before */
+    uint64_t total;      /* bytes of the files; 0: not only files */
+};
+
+/* One commit. One attempt may have to begin again: a job failed half way, a schema or the index was not what it seemed. Then nothing of it stays. */
 struct intake {
     struct dm_mirror *m;
-    struct dm_intake_job *jobs; /* of the whole call */
+    struct dm_intake_job *jobs;
     size_t n;
+    size_t limit; /* jobs from here on take no part: one failed, and they must not overtake it */
     bool dry_run; /* this pass is for the dry runs, or for the others */
-    dm_intake_progress told;
-    void *told_ctx;
+    bool apart;   /* jobs in units of their own, to find out whose trouble it is */
+    struct telling *telling;
     bool *out;                         /* per job: takes no part (failed, repeated, of the other pass) */
     bool *applied;                     /* per job: something of it is in the open commit */
+    bool *ended;                       /* per job: all of it was read, and is in */
     struct dm_intake_target **targets; /* per job; shared between jobs of one dataset */
     size_t n_targets;
     struct dm_intake_target *distinct;
@@ -46,7 +58,7 @@ void dm_intake_job_release(struct dm_intake_job *job)
 
 /* ---- before ---- */
 
-static bool own_failure(const struct dm_error *err)
+bool dm_intake_own_failure(const struct dm_error *err)
 {
     return err->class == DM_ERROR_DATA || err->class == DM_ERROR_CONFIG || err->class == DM_ERROR_CONFLICT;
 }
@@ -54,8 +66,10 @@ static bool own_failure(const struct dm_error *err)
 static void fail_job(struct intake *in, size_t i, const struct dm_error *why)
 {
     in->jobs[i].error = *why;
-    in->jobs[i].counts = (struct dm_intake_counts){0};
+    in->jobs[i].counts = (struct dm_row_counts){0};
     in->out[i] = true;
+    if (in->jobs[i].halts && i < in->limit)
+        in->limit = i;
     if (in->applied[i])
         in->again = true;
 }
@@ -115,12 +129,13 @@ static enum dm_status find_target(struct intake *in, size_t i, struct dm_error *
 
 static void add_input(struct intake *in, size_t i)
 {
-    const struct dm_intake_job *job = &in->jobs[i];
+    struct dm_intake_job *job = &in->jobs[i];
     const struct dm_intake_target *t = in->targets[i];
     const struct dm_dataset_settings *settings = &t->target->rules->schema->settings;
     struct dm_intake_input *input = &in->inputs[in->n_inputs++];
     *input = (struct dm_intake_input){.job = i,
                                       .what = job,
+                                      .counts = &in->jobs[i].counts,
                                       .target = t->target,
                                       .schema = t->schema,
                                       .options = job->options,
@@ -135,14 +150,14 @@ static enum dm_status prepare(struct intake *in, struct dm_error *err)
 {
     (void)pthread_mutex_lock(&in->m->lake_mutex);
     enum dm_status status = look_at_receipts(in, err);
-    for (size_t i = 0; i < in->n && status == DM_OK; i++) {
+    for (size_t i = 0; i < in->limit && status == DM_OK; i++) {
         if (in->out[i] || twin(in, i) != NULL)
             continue;
         struct dm_error why = {0};
-        in->jobs[i].counts = (struct dm_intake_counts){0};
+        in->jobs[i].counts = (struct dm_row_counts){0};
         if (find_target(in, i, &why) == DM_OK) {
             add_input(in, i);
-        } else if (own_failure(&why)) {
+        } else if (dm_intake_own_failure(&why)) {
             fail_job(in, i, &why);
         } else {
             *err = why;
@@ -168,7 +183,8 @@ static enum dm_status begin(struct intake *in, struct dm_error *err)
         bool changed = false;
         status = dm_intake_target_refresh(in->m, &in->distinct[i], &changed, err);
         in->again |= changed;
-        if (status != DM_OK && own_failure(err)) { /* it is gone: the next attempt says so to its jobs */
+        if (status != DM_OK &&
+            dm_intake_own_failure(err)) { /* it is gone: the next attempt says so to its jobs */
             in->again = true;
             status = DM_OK;
         }
@@ -176,25 +192,10 @@ static enum dm_status begin(struct intake *in, struct dm_error *err)
     return status;
 }
 
-static void count(struct dm_intake_counts *c, const struct dm_dataset_state *before,
-                  const struct dm_dataset_state *now, size_t bad, size_t waiting)
-{
-    c->received += now->received - before->received;
-    c->upserted += now->inserted - before->inserted + (now->updated - before->updated);
-    c->inserted += now->inserted - before->inserted;
-    c->deleted += now->deleted - before->deleted;
-    c->stale += now->stale - before->stale;
-    c->ties += now->ties - before->ties;
-    c->noop_deletes += now->noop_deletes - before->noop_deletes;
-    c->suppressed += now->suppressed - before->suppressed;
-    c->quarantined += bad;
-    c->waiting += waiting;
-}
-
 static enum dm_status check_limits(const struct intake *in, size_t i, struct dm_error *err)
 {
     const struct dm_dataset_settings *s = &in->targets[i]->target->rules->schema->settings;
-    const struct dm_intake_counts *c = &in->jobs[i].counts;
+    const struct dm_row_counts *c = &in->jobs[i].counts;
     if (in->jobs[i].no_limits)
         return DM_OK;
     uint64_t bad = c->quarantined - c->waiting;
@@ -207,66 +208,89 @@ static enum dm_status check_limits(const struct intake *in, size_t i, struct dm_
                    (unsigned long long)bad, (unsigned long long)c->received);
 }
 
-static enum dm_status apply_part(struct intake *in, struct dm_intake_part *part, struct dm_error *err)
+static enum dm_status apply_unit(struct intake *in, struct dm_intake_part *part, struct dm_error *err)
 {
-    struct dm_intake_job *job = &in->jobs[part->job];
     if (begin(in, err) != DM_OK)
         return DM_FAIL;
     if (in->again)
         return DM_OK;
-    struct dm_target *t = in->targets[part->job]->target;
-    struct dm_unit *unit = part->unit;
-    struct dm_dataset_state before = t->state;
-    size_t bad = dm_committer_bad_rows(in->committer), waiting = dm_committer_waiting_rows(in->committer);
-    in->applied[part->job] = true;
-    t->state.received += unit->unread.n;
-    if (dm_committer_apply(in->committer, unit, err) != DM_OK) {
+    for (size_t i = 0; i < part->n_jobs; i++)
+        in->applied[part->jobs[i]] = true;
+    if (dm_committer_apply(in->committer, part->unit, err) != DM_OK) {
         in->begun = false; /* it has abandoned the commit */
         return DM_FAIL;
     }
-    count(&job->counts, &before, &t->state, dm_committer_bad_rows(in->committer) - bad,
-          dm_committer_waiting_rows(in->committer) - waiting);
     return DM_OK;
 }
 
-static void take_notes(struct dm_intake_job *job, struct dm_intake_part *part)
+/* Rows of several jobs do not say whose fault it is. */
+static enum dm_status take_unit(struct intake *in, struct dm_intake_part *part, struct dm_error *err)
 {
+    struct dm_error why = {0};
+    if (apply_unit(in, part, &why) == DM_OK)
+        return DM_OK;
+    if (!dm_intake_own_failure(&why)) {
+        *err = why;
+        return DM_FAIL;
+    }
+    if (part->n_jobs == 1)
+        fail_job(in, part->jobs[0], &why);
+    else
+        in->apart = true;
+    in->again = true;
+    return DM_OK;
+}
+
+/* Trouble that is nobody's own ends the commit in front of the job that met it. */
+static enum dm_status end_in_front(struct intake *in, size_t i, const struct dm_error *why,
+                                   struct dm_error *err)
+{
+    bool any = false;
+    for (size_t k = 0; k < i; k++)
+        any |= in->ended[k];
+    if (!any) {
+        *err = *why;
+        return DM_FAIL;
+    }
+    in->limit = i < in->limit ? i : in->limit;
+    in->again |= in->applied[i];
+    return DM_OK;
+}
+
+static enum dm_status take_end(struct intake *in, struct dm_intake_end *end, struct dm_error *err)
+{
+    struct dm_intake_job *job = &in->jobs[end->job];
     dm_intake_job_release(job);
-    job->notes = part->notes;
-    job->n_notes = part->n_notes;
-    part->notes = NULL;
-    part->n_notes = 0;
+    job->notes = end->notes;
+    job->n_notes = end->n_notes;
+    end->notes = NULL;
+    end->n_notes = 0;
+    struct dm_error why = end->error;
+    if (end->status == DM_OK && check_limits(in, end->job, &why) == DM_OK) {
+        in->ended[end->job] = true;
+        return DM_OK;
+    }
+    if (!dm_intake_own_failure(&why))
+        return end_in_front(in, end->job, &why, err);
+    fail_job(in, end->job, &why);
+    return DM_OK;
 }
 
 static enum dm_status take_part(struct intake *in, struct dm_intake_part *part, struct dm_error *err)
 {
-    struct dm_error why = {0};
-    enum dm_status status = DM_OK;
-    if (in->out[part->job])
-        return DM_OK;
-    if (part->unit != NULL) {
-        status = apply_part(in, part, &why);
-    } else {
-        take_notes(&in->jobs[part->job], part);
-        why = part->error;
-        status = part->status == DM_OK ? check_limits(in, part->job, &why) : DM_FAIL;
-    }
-    if (status == DM_OK)
-        return DM_OK;
-    if (own_failure(&why)) {
-        fail_job(in, part->job, &why);
-        return DM_OK;
-    }
-    *err = why;
-    return DM_FAIL;
+    enum dm_status status = part->unit != NULL ? take_unit(in, part, err) : DM_OK;
+    for (size_t i = 0; i < part->n_ends && status == DM_OK && !in->again; i++)
+        status = take_end(in, &part->ends[i], err);
+    return status;
 }
 
 static enum dm_status look_up(const struct intake *in, struct dm_error *err)
 {
-    if (in->told != NULL) {
+    const struct telling *t = in->telling;
+    if (t->fn != NULL) {
         uint64_t rows, done, total;
         dm_intake_reader_progress(in->reader, &rows, &done, &total);
-        in->told(in->told_ctx, rows, done, total);
+        t->fn(t->ctx, t->rows + rows, t->done + done, t->total > 0 ? t->total : total);
     }
     bool stop = *in->m->stop > 1;
     for (size_t i = 0; i < in->n; i++)
@@ -301,7 +325,7 @@ static enum dm_status put_receipts(void *ctx, struct sqlite3 *db, struct dm_erro
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < in->n && status == DM_OK; i++) {
         const struct dm_intake_job *job = &in->jobs[i];
-        if (in->out[i] || in->targets[i] == NULL)
+        if (in->out[i] || !in->ended[i])
             continue;
         if (job->receipt_kind != NULL)
             status = dm_receipt_put(db, job, err);
@@ -317,7 +341,7 @@ static char *summary_origin(const struct intake *in, const struct dm_intake_job 
     size_t others = 0;
     *last = NULL;
     for (size_t i = 0; i < in->n; i++) {
-        if (in->out[i] || in->targets[i] == NULL)
+        if (in->out[i] || !in->ended[i])
             continue;
         others += *last != NULL;
         *last = &in->jobs[i];
@@ -371,10 +395,10 @@ static void answer_twins(struct intake *in)
 {
     for (size_t i = 0; i < in->n; i++) {
         const struct dm_intake_job *first = in->out[i] ? NULL : twin(in, i);
-        if (first == NULL)
+        if (first == NULL || !in->ended[first - in->jobs])
             continue;
         in->jobs[i].counts = first->counts;
-        in->jobs[i].repeated = true;
+        in->jobs[i].repeated = in->ended[i] = true;
     }
 }
 
@@ -390,6 +414,7 @@ static void clear_attempt(struct intake *in)
     in->n_inputs = 0;
     memset(in->targets, 0, in->n * sizeof(struct dm_intake_target *));
     memset(in->applied, 0, in->n * sizeof *in->applied);
+    memset(in->ended, 0, in->n * sizeof *in->ended);
     in->again = false;
 }
 
@@ -398,7 +423,12 @@ static enum dm_status attempt(struct intake *in, struct dm_error *err)
     enum dm_status status = prepare(in, err);
     if (status != DM_OK || in->n_inputs == 0)
         return status;
-    status = dm_intake_reader_start(in->m, in->inputs, in->n_inputs, &in->reader, err);
+    struct dm_intake_reader_options options = {.apart = in->apart};
+    if (!in->dry_run) {
+        options.close_age_us = in->m->config->commit_interval_ms * 1000;
+        options.close_bytes = in->m->config->commit_bytes;
+    }
+    status = dm_intake_reader_start(in->m, in->inputs, in->n_inputs, &options, &in->reader, err);
     if (status == DM_OK)
         status = take_parts(in, err);
     if (status == DM_OK && !in->again && !in->dry_run)
@@ -420,47 +450,85 @@ static enum dm_status catch_up(struct intake *in, struct dm_error *err)
     return status;
 }
 
+/* What is final now. */
+static void settle_jobs(struct intake *in, int64_t started_us)
+{
+    double seconds = (double)(dm_clock_monotonic_us() - started_us) / 1e6;
+    uint64_t rows = 0;
+    for (size_t i = 0; i < in->n; i++)
+        rows += in->ended[i] ? in->jobs[i].counts.received : 0;
+    for (size_t i = 0; i < in->n; i++) {
+        struct dm_intake_job *job = &in->jobs[i];
+        if (job->dry_run != in->dry_run || !(in->ended[i] || in->out[i]))
+            continue;
+        job->done = true;
+        job->seconds = rows > 0 ? seconds * (double)job->counts.received / (double)rows : seconds;
+    }
+}
+
 static enum dm_status run(struct intake *in, struct dm_error *err)
 {
     enum dm_status status = DM_OK;
     bool again = true;
+    int64_t started_us = dm_clock_monotonic_us();
     while (again && status == DM_OK) {
         status = attempt(in, err);
         again = in->again;
         if (status == DM_OK && again) {
             dm_committer_abandon(in->committer);
             status = catch_up(in, err);
+        } else if (status == DM_OK) {
+            settle_jobs(in, started_us);
+            if (in->reader != NULL) {
+                uint64_t rows, done, total;
+                dm_intake_reader_progress(in->reader, &rows, &done, &total);
+                in->telling->rows += rows;
+                in->telling->done += done;
+            }
         }
         clear_attempt(in);
     }
     return status;
 }
 
-/* All jobs that are dry runs, or all that are not. */
+/* One commit with the first of those that are not done, as many as it may hold: of the jobs that are dry runs, or of the others. */
 static enum dm_status pass(struct dm_mirror *m, struct dm_intake_job *jobs, size_t n, bool dry_run,
-                           dm_intake_progress told, void *ctx, struct dm_error *err)
+                           struct telling *telling, struct dm_error *err)
 {
-    struct intake in = {.m = m, .jobs = jobs, .n = n, .dry_run = dry_run, .told = told, .told_ctx = ctx};
+    struct intake in = {.m = m, .jobs = jobs, .n = n, .limit = n, .dry_run = dry_run, .telling = telling};
     in.out = dm_xzalloc(n, sizeof *in.out);
     in.applied = dm_xzalloc(n, sizeof *in.applied);
+    in.ended = dm_xzalloc(n, sizeof *in.ended);
     in.targets = dm_xzalloc(n, sizeof(struct dm_intake_target *));
     in.distinct = dm_xzalloc(n, sizeof *in.distinct);
     in.inputs = dm_xzalloc(n, sizeof *in.inputs);
-    bool any = false;
-    for (size_t i = 0; i < n; i++) {
-        in.out[i] = jobs[i].dry_run != dry_run;
-        any |= !in.out[i];
-    }
+    for (size_t i = 0; i < n; i++)
+        in.out[i] = jobs[i].dry_run != dry_run || jobs[i].done;
     struct dm_committer_options options = {.mirror = m, .extra = put_receipts, .extra_ctx = &in};
     in.committer = dm_committer_new(&options);
-    enum dm_status status = any ? run(&in, err) : DM_OK;
+    enum dm_status status = run(&in, err);
     dm_committer_free(in.committer);
     free(in.out);
     free(in.applied);
+    free(in.ended);
     free(in.targets);
     free(in.distinct);
     free(in.inputs);
     return status;
+}
+
+/* The first that is still to be done; n: none. */
+static size_t next_job(const struct dm_intake_job *jobs, size_t n, bool dry_run)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (jobs[i].dry_run != dry_run)
+            continue;
+        if (!jobs[i].done)
+            return i;
+        if (jobs[i].halts && jobs[i].error.class != DM_ERROR_NONE)
+            return n;
+    }
+    return n;
 }
 
 /* Somebody may have waited for what has come. What is committed stays so when this fails; a later intake looks again. */
@@ -474,17 +542,33 @@ static void release_children(struct dm_mirror *m, const struct dm_intake_job *jo
         dm_log_error(DM_LOG_WARN, "children that wait for their parent", &why);
 }
 
+static uint64_t bytes_of(const struct dm_intake_job *jobs, size_t n)
+{
+    uint64_t all = 0, bytes = 0;
+    struct dm_error ignored = {0};
+    for (size_t i = 0; i < n; i++) {
+        if (jobs[i].path == NULL)
+            return 0;
+        all += dm_file_size(jobs[i].path, &bytes, &ignored) == DM_OK ? bytes : 0;
+    }
+    return all;
+}
+
 enum dm_status dm_intake(struct dm_mirror *m, struct dm_intake_job *jobs, size_t n, dm_intake_progress told,
                          void *ctx, struct dm_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         jobs[i].error = (struct dm_error){0};
-        jobs[i].counts = (struct dm_intake_counts){0};
-        jobs[i].repeated = false;
-        jobs[i].unknown_dataset = false;
+        jobs[i].counts = (struct dm_row_counts){0};
+        jobs[i].repeated = jobs[i].unknown_dataset = jobs[i].done = false;
     }
-    enum dm_status status = pass(m, jobs, n, false, told, ctx, err);
+    struct telling telling = {.fn = told, .ctx = ctx, .total = told != NULL ? bytes_of(jobs, n) : 0};
+    enum dm_status status = DM_OK;
+    for (size_t i; status == DM_OK && (i = next_job(jobs, n, false)) < n;)
+        status = pass(m, jobs + i, n - i < jobs_at_once ? n - i : jobs_at_once, false, &telling, err);
     if (status == DM_OK)
         release_children(m, jobs, n);
-    return status == DM_OK ? pass(m, jobs, n, true, told, ctx, err) : status;
+    if (status == DM_OK && next_job(jobs, n, true) < n)
+        status = pass(m, jobs, n, true, &telling, err);
+    return status;
 }

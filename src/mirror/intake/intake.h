@@ -1,10 +1,12 @@
 /* intake.h — changes that do not come from a source's log: files, requests, queries, replays. Reads them and commits them; the one way in for all of these.
  *
- * One call is one commit: all its jobs, all their rows, all or nothing; large ones go through the committer in parts. When it returns DM_OK
+ * A commit costs some milliseconds whatever its size, so jobs that wait together share commits: in their order, until a commit is as old as
+ * commit_interval or as large as commit_bytes; a job is never divided. A large one goes through the committer in parts. When it returns DM_OK
  * the changes are durable, and so are the receipts, in the same catalog transaction:
  *   - a job with a `receipt` leaves (kind, key) → result in dm_receipt. A later job with the same receipt is not applied again: it gets the stored
  *     result (exactly once for files and resent requests).
- * Bad rows go to quarantine in the same commit, with their place; a job whose bad rows pass the dataset's limit (max_quarantined) fails as a whole.
+ * Bad rows go to quarantine in the same commit, with their place; a job whose bad rows pass the dataset's limit (max_quarantined) fails as a whole,
+ * by itself: the commit is made again without it.
  * Threads: any; commits follow each other by the mirror's lake mutex, which the caller must not hold.
  */
 #ifndef DM_MIRROR_INTAKE_H
@@ -13,22 +15,8 @@
 #include <stdatomic.h>
 
 #include "engine/change_reader.h"
+#include "mirror/commit/row_counts.h"
 #include "mirror/declare/declared.h"
-
-/* Outcome counts of one job, by the version rule. */
-struct dm_intake_counts {
-    uint64_t received; /* rows, bad ones included */
-    uint64_t upserted, deleted;
-    uint64_t
-        inserted; /* of the upserted: their keys had no row yet; the others replace one, be it of the same input */
-    uint64_t stale;        /* lower version than what is there */
-    uint64_t ties;         /* equal version, applied or not */
-    uint64_t noop_deletes; /* deletes of keys that were not there */
-    uint64_t suppressed;   /* upserts of keys whose deletion a person ordered */
-    uint64_t quarantined;
-    uint64_t
-        waiting; /* of the quarantined: children that wait for their parent (orphan.h); no limit counts them */
-};
 
 struct dm_intake_job {
     const char *dataset; /* "sales.orders" */
@@ -44,26 +32,32 @@ struct dm_intake_job {
     const char *
         receipt_check; /* hash of the content, kept with the receipt: a receipt with another one is a CONFLICT error; NULL: not compared */
     bool dry_run;      /* counts only; nothing is committed */
+    bool halts;        /* when it fails, the jobs behind it are not tried */
     bool no_limits;    /* the dataset's max_quarantined does not count: the rows are in quarantine already */
     dm_commit_extra
         extra; /* runs in the commit's catalog transaction, when its bad rows are in quarantine; NULL: nothing */
     void *extra_ctx;
     const atomic_int *stop; /* > 0: give up (TRANSIENT); NULL: nobody asks */
     /* out */
+    bool done;            /* it is durable, was repeated, or failed by itself */
     bool unknown_dataset; /* with `error`: there is no declared dataset of that name */
     bool repeated;        /* the receipt was there already; counts are those of the first time */
-    struct dm_intake_counts counts;
+    struct dm_row_counts counts;
+    double seconds; /* its share, by rows, of the time that its commit took */
     size_t n_notes; /* owned texts; dm_intake_job_release */
     char **notes;
     struct dm_error error; /* this job's own failure (bad file, limit passed); class NONE when fine */
 };
 void dm_intake_job_release(struct dm_intake_job *job);
 
-/* Progress for people, called now and then: rows so far, bytes done and total (0 unknown). NULL is fine. */
+/* Progress for people, called now and then: rows so far, bytes done and total (0 unknown), of all jobs. NULL is fine. */
 typedef void (*dm_intake_progress)(void *ctx, uint64_t rows, uint64_t done, uint64_t total);
 
-/* A job that fails by itself (DATA or CONFIG) has its error in job->error and takes no part; the others are committed. DM_FAIL: nothing was. */
+/* A job that fails by itself (DATA, CONFIG, CONFLICT) has its error in job->error and takes no part; the others are committed. DM_FAIL: those that are not
+ * done left nothing. Dry runs are read as one commit that nobody makes, so each sees what those before it would have done. */
 enum dm_status dm_intake(struct dm_mirror *m, struct dm_intake_job *jobs, size_t n, dm_intake_progress told,
                          void *ctx, struct dm_error *err) DM_MUST_USE;
+/* Is it the failure of one input, and not of the lake or the machine? */
+bool dm_intake_own_failure(const struct dm_error *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "engine/change_reader.h"
@@ -20,10 +21,15 @@ struct dm_intake_reader {
     struct dm_mirror *m;
     const struct dm_intake_input *inputs;
     size_t n;
+    struct dm_intake_reader_options options;
     size_t part_bytes;
     struct dm_queue queue;
     struct dm_thread thread;
     atomic_uint_fast64_t rows, done, total;
+    /* the reading thread's own */
+    int64_t started_us;
+    uint64_t bytes;                 /* of rows, of all inputs */
+    struct dm_intake_part gathered; /* what is to be handed over next */
 };
 
 /* What one job needs while it is read. */
@@ -34,6 +40,8 @@ struct reading {
     struct dm_sql *sql;
     struct dm_change_reader *changes;
     struct dm_unit *unit;
+    uint64_t file_bytes;  /* 0: it is no file */
+    uint64_t done_before; /* progress of the inputs before */
     uint64_t rows;
     uint64_t bad;
 };
@@ -41,9 +49,13 @@ struct reading {
 void dm_intake_part_release(struct dm_intake_part *part)
 {
     dm_unit_free(part->unit);
-    for (size_t i = 0; i < part->n_notes; i++)
-        free(part->notes[i]);
-    free(part->notes);
+    for (size_t i = 0; i < part->n_ends; i++) {
+        for (size_t k = 0; k < part->ends[i].n_notes; k++)
+            free(part->ends[i].notes[k]);
+        free(part->ends[i].notes);
+    }
+    free(part->ends);
+    free(part->jobs);
     *part = (struct dm_intake_part){0};
 }
 
@@ -90,19 +102,24 @@ static void new_unit(struct reading *g)
     g->unit = dm_unit_new();
     g->unit->txns = dm_xzalloc(1, sizeof *g->unit->txns);
     g->unit->n_txns = 1;
-    g->unit->txns[0].commit_time_us = dm_clock_wall_us();
+    g->unit->txns[0] = (struct dm_txn){
+        .commit_time_us = dm_clock_wall_us(), .origin = g->input->what->origin, .counts = g->input->counts};
     g->unit->source = g->input->what->source;
-    g->unit->origin = g->input->what->origin;
     g->unit->unread.folder = g->r->m->config->lake;
     struct dm_step *step = dm_unit_add(g->unit, DM_STEP_ROWS, g->input->target);
     step->batch = dm_batch_new(g->input->schema);
 }
 
-/* DM_END: nobody wants it any more. */
-static enum dm_status push(struct dm_intake_reader *r, struct dm_intake_part *part)
+/* Hands over what has gathered. DM_END: nobody wants it any more. */
+static enum dm_status flush(struct dm_intake_reader *r)
 {
+    if (r->gathered.unit == NULL && r->gathered.n_ends == 0)
+        return DM_OK;
+    if (r->gathered.unit != NULL)
+        r->gathered.unit->rows = r->gathered.unit->steps[0].batch->rows;
     struct dm_intake_part *item = dm_xalloc(sizeof *item);
-    *item = *part;
+    *item = r->gathered;
+    r->gathered = (struct dm_intake_part){0};
     if (dm_queue_push(&r->queue, item) == DM_OK)
         return DM_OK;
     dm_intake_part_release(item);
@@ -110,17 +127,68 @@ static enum dm_status push(struct dm_intake_reader *r, struct dm_intake_part *pa
     return DM_END;
 }
 
-static enum dm_status push_unit(struct reading *g)
+static void add_job(struct dm_intake_part *part, size_t job)
 {
+    part->jobs = dm_xrealloc(part->jobs, part->n_jobs + 1, sizeof *part->jobs);
+    part->jobs[part->n_jobs++] = job;
+}
+
+static bool fits(const struct dm_intake_reader *r, const struct dm_unit *u)
+{
+    const struct dm_unit *there = r->gathered.unit;
+    const struct dm_batch *a = there->steps[0].batch, *b = u->steps[0].batch;
+    return !r->options.apart && there->steps[0].target == u->steps[0].target &&
+           dm_batch_bytes(a) + dm_batch_bytes(b) < r->part_bytes && a->rows + b->rows < unit_rows_most &&
+           there->unread.n + u->unread.n < bad_rows_per_part;
+}
+
+static enum dm_status move_unread(void *ctx, struct dm_target *target, const struct dm_txn *txn,
+                                  const struct dm_bad_row *row, struct dm_error *err)
+{
+    struct dm_unit *to = ctx;
+    return dm_bad_rows_add(&to->unread, target, txn, row, err);
+}
+
+/* The unit's rows behind those that have gathered, as another transaction. */
+static enum dm_status join(struct dm_intake_reader *r, struct dm_unit *u, struct dm_error *err)
+{
+    struct dm_unit *to = r->gathered.unit;
+    struct dm_batch *batch = to->steps[0].batch;
+    size_t first = batch->rows;
+    if (dm_batch_append_rows(batch, u->steps[0].batch, 0, u->steps[0].batch->rows, err) != DM_OK ||
+        dm_bad_rows_each(&u->unread, move_unread, to, err) != DM_OK)
+        return DM_FAIL;
+    for (size_t i = first; i < batch->rows; i++)
+        batch->txns[i] = (uint32_t)to->n_txns;
+    to->txns = dm_xrealloc(to->txns, to->n_txns + 1, sizeof *to->txns);
+    to->txns[to->n_txns++] = u->txns[0];
+    return DM_OK;
+}
+
+/* What was read so far of the input joins what gathers. DM_END: nobody wants it any more. */
+static enum dm_status gather(struct reading *g, struct dm_error *err)
+{
+    struct dm_intake_reader *r = g->r;
     struct dm_unit *u = g->unit;
     g->unit = NULL;
-    u->rows = u->steps[0].batch->rows;
-    if (u->rows == 0 && u->unread.n == 0) {
+    enum dm_status status = DM_OK;
+    if (u->steps[0].batch->rows == 0 && u->unread.n == 0) {
         dm_unit_free(u);
         return DM_OK;
     }
-    struct dm_intake_part part = {.job = g->input->job, .unit = u};
-    return push(g->r, &part);
+    r->bytes += dm_batch_bytes(u->steps[0].batch);
+    if (r->gathered.unit != NULL && !fits(r, u))
+        status = flush(r);
+    if (status == DM_OK)
+        add_job(&r->gathered, g->input->job);
+    if (status == DM_OK && r->gathered.unit == NULL) {
+        r->gathered.unit = u;
+        return DM_OK;
+    }
+    if (status == DM_OK)
+        status = join(r, u, err);
+    dm_unit_free(u);
+    return status;
 }
 
 static enum dm_status over_limit(const struct reading *g, struct dm_error *err)
@@ -146,18 +214,20 @@ static enum dm_status keep_bad(void *ctx, uint64_t line, const struct dm_bad_row
     return status == DM_OK ? over_limit(g, err) : status;
 }
 
-static void tell(struct reading *g, uint64_t done_before)
+static void tell(struct reading *g)
 {
     uint64_t done = 0, total = 0;
     dm_change_reader_progress(g->changes, &done, &total);
-    g->r->done = done_before + done;
-    g->r->total = total > 0 && g->r->n == 1 ? total : 0;
+    if (g->file_bytes > 0) /* formats may count other things than bytes */
+        done = total > 0 ? (uint64_t)((double)done / (double)total * (double)g->file_bytes) : 0;
+    else if (g->r->n == 1)
+        g->r->total = total;
+    g->r->done = g->done_before + done;
 }
 
 /* Fills units and hands on the full ones; the last stays in g->unit. */
 static enum dm_status read_all(struct reading *g, struct dm_error *err)
 {
-    uint64_t done_before = g->r->done;
     new_unit(g);
     for (;;) {
         struct dm_batch *batch = g->unit->steps[0].batch;
@@ -168,14 +238,17 @@ static enum dm_status read_all(struct reading *g, struct dm_error *err)
             return status;
         g->rows += batch->rows - before;
         g->r->rows += batch->rows - before;
-        tell(g, done_before);
+        tell(g);
         if (status == DM_END)
             return DM_OK;
         if (dm_batch_bytes(batch) < g->r->part_bytes && batch->rows < unit_rows_most &&
             g->unit->unread.n < bad_rows_per_part)
             continue;
-        if (push_unit(g) != DM_OK)
-            return DM_END;
+        status = gather(g, err);
+        if (status == DM_OK)
+            status = flush(g->r);
+        if (status != DM_OK)
+            return status;
         new_unit(g);
     }
 }
@@ -191,35 +264,56 @@ static enum dm_status check_share(const struct reading *g, struct dm_error *err)
                    g->input->what->origin, (unsigned long long)g->bad, (unsigned long long)all, share * 100);
 }
 
-static void copy_notes(const struct reading *g, struct dm_intake_part *part)
+static void copy_notes(const struct reading *g, struct dm_intake_end *end)
 {
     if (g->changes == NULL)
         return;
-    const char *const *notes = dm_change_reader_notes(g->changes, &part->n_notes);
-    part->notes = dm_xzalloc(part->n_notes + 1, sizeof *part->notes);
-    for (size_t i = 0; i < part->n_notes; i++)
-        part->notes[i] = dm_xstrdup(notes[i]);
+    const char *const *notes = dm_change_reader_notes(g->changes, &end->n_notes);
+    end->notes = dm_xzalloc(end->n_notes + 1, sizeof *end->notes);
+    for (size_t i = 0; i < end->n_notes; i++)
+        end->notes[i] = dm_xstrdup(notes[i]);
 }
 
-/* DM_END: the caller has gone. */
+static void add_end(struct dm_intake_part *part, const struct dm_intake_end *end)
+{
+    part->ends = dm_xrealloc(part->ends, part->n_ends + 1, sizeof *part->ends);
+    part->ends[part->n_ends++] = *end;
+}
+
+/* Nothing may be begun behind it. */
+static bool is_last(const struct dm_intake_reader *r, const struct dm_intake_input *input,
+                    const struct dm_intake_end *end)
+{
+    if (end->status != DM_OK && (input->what->halts || !dm_intake_own_failure(&end->error)))
+        return true;
+    return (r->options.close_age_us > 0 &&
+            dm_clock_monotonic_us() - r->started_us >= r->options.close_age_us) ||
+           (r->options.close_bytes > 0 && r->bytes >= r->options.close_bytes);
+}
+
+/* DM_END: reading is over. */
 static enum dm_status read_job(struct dm_intake_reader *r, const struct dm_intake_input *input)
 {
-    struct reading g = {.r = r, .input = input};
-    struct dm_intake_part end = {.job = input->job};
+    struct reading g = {.r = r, .input = input, .done_before = r->done};
+    struct dm_intake_end end = {.job = input->job};
+    struct dm_error ignored = {0};
+    if (input->what->path != NULL && dm_file_size(input->what->path, &g.file_bytes, &ignored) != DM_OK)
+        g.file_bytes = 0;
     end.status = open_input(&g, &end.error);
     if (end.status == DM_OK)
         end.status = read_all(&g, &end.error);
     if (end.status == DM_OK)
         end.status = check_share(&g, &end.error);
     if (end.status == DM_OK)
-        end.status = push_unit(&g);
-    end.bad = g.bad;
+        end.status = gather(&g, &end.error);
     enum dm_status status = DM_END;
     if (end.status != DM_END) {
         copy_notes(&g, &end);
-        status = push(r, &end);
+        add_end(&r->gathered, &end);
+        status = is_last(r, input, &end) ? DM_END : DM_OK;
     }
     close_input(&g);
+    r->done = g.done_before + g.file_bytes;
     return status;
 }
 
@@ -227,9 +321,15 @@ static enum dm_status read_jobs(void *ctx, struct dm_error *err)
 {
     struct dm_intake_reader *r = ctx;
     (void)err;
+    r->started_us = dm_clock_monotonic_us();
     enum dm_status status = DM_OK;
-    for (size_t i = 0; i < r->n && status == DM_OK; i++)
+    for (size_t i = 0; i < r->n && status == DM_OK; i++) {
         status = read_job(r, &r->inputs[i]);
+        if (status == DM_OK && r->options.apart)
+            status = flush(r);
+    }
+    if (flush(r) != DM_OK)
+        dm_intake_part_release(&r->gathered); /* the caller has gone */
     dm_queue_close(&r->queue);
     return DM_OK;
 }
@@ -237,12 +337,14 @@ static enum dm_status read_jobs(void *ctx, struct dm_error *err)
 /* ---- the caller's side ---- */
 
 enum dm_status dm_intake_reader_start(struct dm_mirror *m, const struct dm_intake_input *inputs, size_t n,
+                                      const struct dm_intake_reader_options *options,
                                       struct dm_intake_reader **out, struct dm_error *err)
 {
     struct dm_intake_reader *r = dm_xzalloc(1, sizeof *r);
     r->m = m;
     r->inputs = inputs;
     r->n = n;
+    r->options = *options;
     r->part_bytes = m->config->commit_bytes / 2; /* one is filled, one waits, one is applied */
     dm_queue_init(&r->queue, parts_waiting);
     if (dm_thread_start(&r->thread, "intake", read_jobs, r, err) != DM_OK) {
@@ -286,7 +388,7 @@ void dm_intake_reader_stop(struct dm_intake_reader *r)
     dm_queue_close(&r->queue);
     struct dm_error ignored = {0};
     if (dm_thread_join(&r->thread, &ignored) != DM_OK)
-        r->n = 0; /* it never fails: each job's end carries its own error */
+        r->n = 0; /* it never fails: each input's end carries its own error */
     dm_queue_release(&r->queue, drop_part);
     free(r);
 }

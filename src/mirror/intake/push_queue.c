@@ -40,12 +40,13 @@ static bool has_twin(struct waiter *const *batch, size_t n, const struct waiter 
     return false;
 }
 
+/* When the lake failed half way, some may be in already. */
 static void answer(struct dm_push_queue *q, struct waiter **batch, size_t n, enum dm_status status,
                    const struct dm_error *err)
 {
     (void)pthread_mutex_lock(&q->lock);
     for (size_t i = 0; i < n; i++) {
-        batch[i]->status = status;
+        batch[i]->status = batch[i]->job->done ? DM_OK : status;
         batch[i]->error = *err;
         batch[i]->done = true;
     }

@@ -1,6 +1,6 @@
-/* push_queue.h — many small pieces of change input into few commits: whoever pushes waits, one thread commits what is waiting together.
+/* push_queue.h — where requests wait for their commit: whoever pushes waits, one thread hands what is waiting to the intake together.
  *
- * A commit costs some milliseconds whatever its size, so while one is under way the next requests gather and share the next one. Each
+ * While a commit is under way the next requests gather; how many of them share the next one is the intake's matter (intake.h). Each
  * job keeps its own outcome (its counts, its receipt, its error).
  * Threads: dm_push from any number; start and stop from one. When dm_push returns DM_OK the job is durable or job->error says why not.
  *

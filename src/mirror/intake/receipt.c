@@ -23,7 +23,7 @@ enum dm_status dm_receipt_create_table(sqlite3 *db, struct dm_error *err)
     X(upserted) \
     X(inserted) X(deleted) X(stale) X(ties) X(noop_deletes) X(suppressed) X(quarantined) X(waiting)
 
-static char *counts_text(const struct dm_intake_counts *c)
+static char *counts_text(const struct dm_row_counts *c)
 {
     json_t *o = json_object();
 #define PUT(name) json_object_set_new(o, #name, json_integer((json_int_t)c->name));
@@ -34,7 +34,7 @@ static char *counts_text(const struct dm_intake_counts *c)
     return text;
 }
 
-static void counts_read(const char *text, struct dm_intake_counts *c)
+static void counts_read(const char *text, struct dm_row_counts *c)
 {
     json_t *o = json_loads(text, 0, NULL);
 #define GET(name) c->name = (uint64_t)json_integer_value(json_object_get(o, #name));

@@ -1,4 +1,4 @@
-/* The order "ingest": files into one declared dataset, each a commit of its own, in the order given.
+/* The order "ingest": files into one declared dataset, in the order given; each is in whole or not at all, and small ones share commits (intake.h).
  *
  *   {"dataset": "sales.orders", "id": "<unique>", "files": [{"path": "/abs/orders.csv", "origin": "orders.csv"}, …],
  *    "format": "csv", "delimiter": ";", "null": "NULL", "strict_columns": true, "dry_run": true}        (all but dataset, id, files optional)
@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "mirror/intake/intake.h"
 #include "mirror/order/order_kinds.h"
@@ -60,7 +58,7 @@ static void put_count(json_t *o, const char *name, uint64_t n)
 
 json_t *dm_order_intake_json(const struct dm_intake_job *job)
 {
-    const struct dm_intake_counts *c = &job->counts;
+    const struct dm_row_counts *c = &job->counts;
     json_t *o = json_object();
     put_count(o, "received", c->received);
     put_count(o, "upserted", c->upserted);
@@ -81,49 +79,28 @@ json_t *dm_order_intake_json(const struct dm_intake_job *job)
     return o;
 }
 
-static json_t *file_json(const struct dm_intake_job *job, double seconds)
+static json_t *file_json(const struct dm_intake_job *job)
 {
     json_t *o = json_object(), *rest = dm_order_intake_json(job);
     json_object_set_new(o, "file", json_string(job->origin));
     json_object_update(o, rest);
-    json_object_set_new(o, "seconds", json_real(seconds));
+    json_object_set_new(o, "seconds", json_real(job->seconds));
     json_decref(rest);
     return o;
 }
 
-/* Progress over all files: of bytes, which are known beforehand. */
-struct overall {
-    const struct dm_order_hooks *hooks;
-    uint64_t all;    /* bytes */
-    uint64_t before; /* of the files that are done */
-    uint64_t size;   /* of the file in hand */
-    uint64_t rows_before, rows;
-};
-
-static uint64_t size_of(const json_t *file)
+/* The files that were tried: all up to the first that the lake could not take. */
+static json_t *tried(struct dm_intake_job *jobs, size_t n, enum dm_status status, const struct dm_error *err)
 {
-    struct dm_error ignored = {0};
-    uint64_t bytes = 0;
-    const char *path = json_string_value(json_object_get(file, "path"));
-    return path != NULL && dm_file_size(path, &bytes, &ignored) == DM_OK ? bytes : 0;
-}
-
-static void told(void *ctx, uint64_t rows, uint64_t done, uint64_t total)
-{
-    struct overall *o = ctx;
-    double share = total > 0 && done <= total ? (double)done / (double)total : 0;
-    o->rows = rows;
-    if (o->hooks->progress != NULL)
-        o->hooks->progress(o->hooks->ctx, o->rows_before + rows,
-                           o->before + (uint64_t)(share * (double)o->size), o->all);
-}
-
-static void begin_file(struct overall *o, const json_t *file)
-{
-    o->before += o->size;
-    o->rows_before += o->rows;
-    o->rows = 0;
-    o->size = size_of(file);
+    json_t *files = json_array();
+    bool failed = false;
+    for (size_t i = 0; i < n && !failed; i++) {
+        failed = status != DM_OK && !jobs[i].done;
+        if (failed)
+            jobs[i].error = *err;
+        json_array_append_new(files, file_json(&jobs[i]));
+    }
+    return files;
 }
 
 static enum dm_status ingest(struct dm_mirror *m, const json_t *order, const struct dm_order_hooks *hooks,
@@ -132,36 +109,36 @@ static enum dm_status ingest(struct dm_mirror *m, const json_t *order, const str
     const char *dataset = json_string_value(json_object_get(order, "dataset"));
     const char *id = json_string_value(json_object_get(order, "id"));
     const json_t *files = json_object_get(order, "files");
+    size_t n = json_array_size(files);
     struct dm_change_options options;
     if (dataset == NULL || id == NULL)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "an order to ingest without dataset or id");
     if (read_options(order, &options, err) != DM_OK)
         return DM_FAIL;
-    json_t *done = json_array();
-    struct overall overall = {.hooks = hooks};
-    for (size_t i = 0; i < json_array_size(files); i++)
-        overall.all += size_of(json_array_get(files, i));
-    enum dm_status status = DM_OK;
-    for (size_t i = 0; i < json_array_size(files) && status == DM_OK; i++) {
+    struct dm_intake_job *jobs = dm_xzalloc(n + 1, sizeof *jobs);
+    char **keys = dm_xzalloc(n + 1, sizeof *keys);
+    for (size_t i = 0; i < n; i++) {
         const json_t *file = json_array_get(files, i);
-        char *key = dm_xasprintf("%s/%zu", id, i);
-        struct dm_intake_job job = {.dataset = dataset,
-                                    .source = "ingest",
-                                    .origin = json_string_value(json_object_get(file, "origin")),
-                                    .path = json_string_value(json_object_get(file, "path")),
-                                    .options = options,
-                                    .receipt_kind = "order",
-                                    .receipt_key = key,
-                                    .dry_run = json_is_true(json_object_get(order, "dry_run")),
-                                    .stop = hooks->stop};
-        int64_t started = dm_clock_monotonic_us();
-        begin_file(&overall, file);
-        status = dm_intake(m, &job, 1, told, &overall, &job.error);
-        json_array_append_new(done, file_json(&job, (double)(dm_clock_monotonic_us() - started) / 1e6));
-        dm_intake_job_release(&job);
-        free(key);
+        keys[i] = dm_xasprintf("%s/%zu", id, i);
+        jobs[i] = (struct dm_intake_job){.dataset = dataset,
+                                         .source = "ingest",
+                                         .origin = json_string_value(json_object_get(file, "origin")),
+                                         .path = json_string_value(json_object_get(file, "path")),
+                                         .options = options,
+                                         .receipt_kind = "order",
+                                         .receipt_key = keys[i],
+                                         .dry_run = json_is_true(json_object_get(order, "dry_run")),
+                                         .stop = hooks->stop};
     }
-    *result = json_pack("{s:s, s:o}", "dataset", dataset, "files", done);
+    struct dm_error why = {0};
+    enum dm_status status = dm_intake(m, jobs, n, hooks->progress, hooks->ctx, &why);
+    *result = json_pack("{s:s, s:o}", "dataset", dataset, "files", tried(jobs, n, status, &why));
+    for (size_t i = 0; i < n; i++) {
+        dm_intake_job_release(&jobs[i]);
+        free(keys[i]);
+    }
+    free(keys);
+    free(jobs);
     return DM_OK;
 }
 

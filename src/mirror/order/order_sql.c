@@ -10,7 +10,6 @@
  */
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/memory.h"
 #include "mirror/intake/intake.h"
 #include "mirror/order/order_kinds.h"
@@ -63,11 +62,10 @@ static enum dm_status run_sql(struct dm_mirror *m, const json_t *order, const st
     job.receipt_key = json_string_value(json_object_get(order, "id"));
     if (job.dataset == NULL || job.origin == NULL || job.receipt_key == NULL || path == NULL)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "an order of SQL without dataset, origin, path or id");
-    int64_t started = dm_clock_monotonic_us();
     enum dm_status status = dm_intake(m, &job, 1, hooks->progress, hooks->ctx, err);
     if (status == DM_OK) {
         *result = dm_order_intake_json(&job);
-        json_object_set_new(*result, "seconds", json_real((double)(dm_clock_monotonic_us() - started) / 1e6));
+        json_object_set_new(*result, "seconds", json_real(job.seconds));
         if (job.dry_run)
             status = try_samples(m, order, hooks, *result, err);
     }

@@ -330,8 +330,8 @@ static void describe(struct search *s, uint32_t row, struct dm_orphan_event *e, 
                  ? dm_xstrdup((const char *)raw.data)
                  : dm_xstrdup(key);
     e->message = dm_xstrdup(message);
-    if (p->a->origin != NULL)
-        e->place = dm_xasprintf("%s:%u", p->a->origin, p->batch->subxids[row]);
+    e->place = dm_version_pass_place(p, row);
+    DM_ROW_COUNT(dm_version_pass_txn(p, row), quarantined, 1);
     dm_buffer_release(&raw);
 }
 
@@ -351,6 +351,7 @@ static void add_waiting(struct search *s, uint32_t row)
     struct dm_orphan_event *e = add_event(s, row);
     describe(s, row, e, message);
     e->reason = "orphan";
+    DM_ROW_COUNT(dm_version_pass_txn(s->p, row), waiting, 1);
     e->parent = parent->dataset;
     e->relationship = dm_xstrdup(parent->relationship->name);
     e->parent_key_len = keys->offsets[row + 1] - keys->offsets[row];
@@ -399,6 +400,7 @@ static enum dm_status sort_out(struct search *s, struct dm_error *err)
             e->reason = "null_reference";
         } else if (waits && overtaken_in_batch(s, i)) {
             p->t->state.stale++;
+            DM_ROW_COUNT(dm_version_pass_txn(p, i), stale, 1);
         } else if (waits) {
             add_waiting(s, i);
         } else {

@@ -25,9 +25,7 @@ enum dm_status dm_orphans_find(struct dm_version_pass *p, struct dm_error *err) 
 /* In the commit's catalog transaction; NULL is fine. Counts into the targets' states. */
 enum dm_status dm_orphans_save(struct dm_orphans *o, struct sqlite3 *db, const char *source,
                                struct dm_error *err) DM_MUST_USE;
-size_t dm_orphans_count(const struct dm_orphans *o);   /* rows for quarantine; NULL: 0 */
-size_t dm_orphans_waiting(const struct dm_orphans *o); /* of these: that wait */
-void dm_orphans_free(struct dm_orphans *o);            /* NULL is fine */
+void dm_orphans_free(struct dm_orphans *o); /* NULL is fine */
 
 /* Applies children whose parent has come, in commits of their own, until there is none. Cheap when nothing waits, or no parent dataset has changed since
  * the last call. Lake mutex not held, no commit open. */

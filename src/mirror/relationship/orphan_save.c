@@ -85,22 +85,6 @@ void dm_orphans_free(struct dm_orphans *o)
     free(o);
 }
 
-size_t dm_orphans_count(const struct dm_orphans *o)
-{
-    size_t n = 0;
-    for (size_t i = 0; o != NULL && i < o->n_events; i++)
-        n += o->events[i].reason != NULL;
-    return n;
-}
-
-size_t dm_orphans_waiting(const struct dm_orphans *o)
-{
-    size_t n = 0;
-    for (size_t i = 0; o != NULL && i < o->n_events; i++)
-        n += o->events[i].relationship != NULL;
-    return n;
-}
-
 struct saving {
     sqlite3 *db;
     sqlite3_stmt *newer, *remove, *remove_older;

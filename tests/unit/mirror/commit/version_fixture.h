@@ -142,8 +142,9 @@ static inline struct world *new_world(struct dm_type version)
     w->t->rules->version_field = VER;
     w->t->rules->timestamp_field = -1;
     w->t->rules->schema = dm_xzalloc(1, sizeof *w->t->rules->schema);
-    w->a = (struct dm_apply_context){.mirror = &w->m, .txns = &w->txn, .origin = "test.csv"};
-    w->txn = (struct dm_txn){.xid = 1, .position = 1, .commit_time_us = 1700000000000000};
+    w->a = (struct dm_apply_context){.mirror = &w->m, .txns = &w->txn};
+    w->txn =
+        (struct dm_txn){.xid = 1, .position = 1, .commit_time_us = 1700000000000000, .origin = "test.csv"};
     w->summary = (struct dm_commit_summary){.source = "test", .position = "1"};
     begin(w);
     must(dm_commit_create(w->a.commit, "test", "t", schema, &w->err));

@@ -137,6 +137,7 @@ static void test_many_keys_and_generations(void **state)
 /* ---- rows ---- */
 
 struct rows {
+    struct dm_txn txn;
     struct dm_mirror m;
     struct dm_target t;
     struct dm_schema *schema;
@@ -209,10 +210,10 @@ static void test_changes(void **state)
     open_rows(&r);
     add_row(&r, 1, DM_OP_INSERT);
     add_row(&r, 2, DM_OP_UPDATE);
-    must(dm_suppress_rows(&r.m, &r.t, r.batch, &kept, &err));
+    must(dm_suppress_rows(&r.m, &r.t, &r.txn, r.batch, &kept, &err));
     assert_null(kept); /* no keys */
     suppress(&r, 7);
-    must(dm_suppress_rows(&r.m, &r.t, r.batch, &kept, &err));
+    must(dm_suppress_rows(&r.m, &r.t, &r.txn, r.batch, &kept, &err));
     assert_null(kept); /* none of these */
     assert_int_equal(r.t.state.received, 0);
     add_row(&r, 7, DM_OP_INSERT);
@@ -225,7 +226,7 @@ static void test_changes(void **state)
     add_row(&r, 7, DM_OP_UPDATE);
     add_row(&r, 5, DM_OP_REKEY); /* … and others are as they were */
     add_row(&r, 6, DM_OP_UPDATE);
-    must(dm_suppress_rows(&r.m, &r.t, r.batch, &kept, &err));
+    must(dm_suppress_rows(&r.m, &r.t, &r.txn, r.batch, &kept, &err));
     assert_non_null(kept);
     assert_int_equal(kept->rows, 6);
     check_row(kept, 0, 1, DM_OP_INSERT);
@@ -241,7 +242,7 @@ static void test_changes(void **state)
     dm_suppression_settle(r.m.suppression, false);
     dm_batch_clear(r.batch);
     add_row(&r, 8, DM_OP_INSERT);
-    must(dm_suppress_rows(&r.m, &r.t, r.batch, &kept, &err));
+    must(dm_suppress_rows(&r.m, &r.t, &r.txn, r.batch, &kept, &err));
     assert_null(kept);
     close_rows(&r);
 }
