@@ -1,6 +1,9 @@
 #include "base/utf8.h"
 
+#include <locale.h>
+#include <pthread.h>
 #include <string.h>
+#include <wctype.h>
 
 /* Length of the well-formed sequence at `p`, 0 when there is none. */
 static size_t sequence(const uint8_t *p, size_t n)
@@ -46,4 +49,44 @@ bool dm_utf8_valid(const uint8_t *bytes, size_t n)
         i += len;
     }
     return true;
+}
+
+/* The tables of letters; (locale_t)0: they are not installed, then only ASCII has cases. */
+static locale_t letters;
+static pthread_once_t letters_once = PTHREAD_ONCE_INIT;
+
+static void open_letters(void)
+{
+    letters = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+}
+
+/* The character at `p` without its case. *len: its bytes. */
+static wint_t folded(const char *p, size_t n, size_t *len)
+{
+    const uint8_t *b = (const uint8_t *)p;
+    *len = sequence(b, n);
+    if (*len <= 1) {
+        *len = 1;
+        return b[0] >= 'A' && b[0] <= 'Z' ? (wint_t)(b[0] + 'a' - 'A')
+               : b[0] < 0x80              ? b[0]
+                                          : 0x110000 + (wint_t)b[0];
+    }
+    wint_t c = *len == 2 ? b[0] & 0x1f : *len == 3 ? b[0] & 0x0f : b[0] & 0x07;
+    for (size_t i = 1; i < *len; i++)
+        c = c << 6 | (b[i] & 0x3f);
+    /* By the capital: two small letters may share one (the two forms of sigma). */
+    return letters != (locale_t)0 ? towlower_l(towupper_l(c, letters), letters) : c;
+}
+
+bool dm_utf8_same_letters(const char *a, size_t a_n, const char *b, size_t b_n)
+{
+    (void)pthread_once(&letters_once, open_letters);
+    size_t i = 0, k = 0, a_len, b_len;
+    while (i < a_n && k < b_n) {
+        if (folded(a + i, a_n - i, &a_len) != folded(b + k, b_n - k, &b_len))
+            return false;
+        i += a_len;
+        k += b_len;
+    }
+    return i == a_n && k == b_n;
 }

@@ -3,9 +3,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 
 enum { LEFT_OUT_MAX = 20 };
 
@@ -72,10 +72,11 @@ int dm_change_column(const struct dm_schema *schema, const char *name, size_t n,
     int similar = -1, count = 0;
     for (size_t i = 0; i < schema->n_fields; i++) {
         const char *field = schema->fields[i].name;
-        if (strlen(field) != n || strncasecmp(field, name, n) != 0)
-            continue;
-        if (memcmp(field, name, n) == 0)
+        size_t length = strlen(field);
+        if (length == n && memcmp(field, name, n) == 0)
             return (int)i;
+        if (!dm_utf8_same_letters(field, length, name, n))
+            continue;
         similar = (int)i;
         count++;
     }
@@ -176,6 +177,17 @@ static enum dm_status match(struct dm_change_columns *c, const struct dm_schema 
     return DM_OK;
 }
 
+/* A comma too many in the header, or an index that a program wrote without a heading. */
+static enum dm_status nameless(const struct dm_change_row *row, size_t column, struct dm_change_notes *notes,
+                               struct dm_error *err)
+{
+    if (row->options->strict_columns)
+        return dm_fail(err, DM_ERROR_DATA, "give it a name in the header, or take it out",
+                       "column %zu has no name", column + 1);
+    dm_change_note(notes, "column %zu has no name; it is left out", column + 1);
+    return DM_OK;
+}
+
 enum dm_status dm_change_columns_init(struct dm_change_columns *c, const struct dm_change_row *row, size_t n,
                                       const char *const *names, struct dm_change_notes *notes,
                                       struct dm_error *err)
@@ -191,9 +203,11 @@ enum dm_status dm_change_columns_init(struct dm_change_columns *c, const struct 
     for (size_t i = 0; i < n && status == DM_OK; i++) {
         if (c->targets[i] >= 0)
             there[c->targets[i]] = true;
-        if (c->targets[i] != DM_COLUMN_LEFT_OUT || names[i][0] == '\0')
+        if (c->targets[i] != DM_COLUMN_LEFT_OUT)
             continue;
-        if (flattened && dm_change_is_metadata(names[i], strlen(names[i]))) {
+        if (names[i][0] == '\0') {
+            status = nameless(row, i, notes, err);
+        } else if (flattened && dm_change_is_metadata(names[i], strlen(names[i]))) {
             dm_change_note_metadata(notes);
         } else if (row->options->strict_columns) {
             status = dm_fail(err, DM_ERROR_DATA, NULL, "column \"%.200s\" is not in the schema", names[i]);

@@ -1,7 +1,7 @@
 /* change_columns.h — inside engine/ only: which column of a file is which field of the schema; and the notes for people.
  *
  * Names are compared as they are; a name that no field has is taken for the field that differs in the case of letters only (warehouses
- * unload in capitals), unless two would. A control column (see change_reader.h) is not a field, unless the schema has one of its name.
+ * unload in capitals; letters of any alphabet), unless two would. A control column (see change_reader.h) is not a field, unless the schema has one of its name.
  */
 #ifndef DM_ENGINE_CHANGE_COLUMNS_H
 #define DM_ENGINE_CHANGE_COLUMNS_H

@@ -43,6 +43,14 @@ static enum dm_status read_file(struct dm_change_input *in, void *out, size_t si
 }
 
 /* What is not read, by its first bytes. */
+static bool looks_binary(const uint8_t *head, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (head[i] < '\t')
+            return true;
+    return false;
+}
+
 static enum dm_status check_head(const struct dm_change_input *in, const uint8_t *head, size_t n,
                                  struct dm_error *err)
 {
@@ -50,15 +58,26 @@ static enum dm_status check_head(const struct dm_change_input *in, const uint8_t
         const char *bytes;
         size_t n;
         const char *what;
+        bool
+            binary; /* a header of CSV may begin so ("PARENT_ID", "ORCID"): only with bytes that no text has */
     } foreign[] = {{"BZh", 3, "compressed with bzip2"},
                    {"\xfd"
                     "7zXZ",
                     5, "compressed with xz"},
                    {"PK\x03\x04", 4, "a zip archive"},
                    {"\xff\xfe", 2, "text in UTF-16"},
-                   {"\xfe\xff", 2, "text in UTF-16"}};
+                   {"\xfe\xff", 2, "text in UTF-16"},
+                   {"PARE", 4, "an encrypted Parquet file", true},
+                   {"ORC", 3, "an ORC file", true},
+                   {"Obj\x01", 4, "an Avro file"},
+                   {"ARROW1", 6, "an Arrow file", true},
+                   {"FEA1", 4, "a Feather file", true},
+                   {"SQLite format 3", 16, "a SQLite database"},
+                   {"\x04\x22\x4d\x18", 4, "compressed with LZ4"},
+                   {"\xff\x06\x00\x00sNaP", 8, "compressed with Snappy"}};
     for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
-        if (n >= foreign[i].n && memcmp(head, foreign[i].bytes, foreign[i].n) == 0)
+        if (n >= foreign[i].n && memcmp(head, foreign[i].bytes, foreign[i].n) == 0 &&
+            (!foreign[i].binary || looks_binary(head, n)))
             return dm_fail(err, DM_ERROR_DATA,
                            "text must be UTF-8, plain or compressed with gzip or zstd; or Parquet",
                            "%s is %s", in->name, foreign[i].what);
@@ -87,7 +106,8 @@ static enum dm_status check_name(const struct dm_change_input *in, struct dm_err
     const char *named = has_suffix(in->name, ".gz") || has_suffix(in->name, ".gzip")    ? "gzip"
                         : has_suffix(in->name, ".zst") || has_suffix(in->name, ".zstd") ? "zstd"
                                                                                         : NULL;
-    if (named == NULL || in->packing != DM_PACKED_NOT)
+    bool empty = in->end == 0;
+    if (named == NULL || in->packing != DM_PACKED_NOT || empty)
         return DM_OK;
     return dm_fail(err, DM_ERROR_DATA, "give the file the name that fits its content, or write it again",
                    "%s is not %s, as its name says", in->name, named);

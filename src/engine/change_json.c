@@ -331,6 +331,7 @@ static enum dm_status json_next(struct dm_change_reader *r, struct dm_batch *bat
     while (batch->rows < end && bytes < limits.bytes) {
         enum dm_json_result result = dm_json_split_next(&j->split, err);
         r->row.line = j->split.line;
+        r->row.nth = j->split.nth;
         enum dm_status status = DM_OK;
         switch (result) {
         case DM_JSON_VALUE: status = take_value(r, batch, err); break;

@@ -36,6 +36,22 @@ static bool is_genuine(const struct dm_json_scan *scan, const struct dm_change_i
 
 /* ---- shape ---- */
 
+/* The first line begins with a value. Others may follow there, and the last of them go on beyond the line. */
+static enum dm_json_shape first_line_shape(const struct dm_json_split *s, struct dm_json_scan line)
+{
+    struct dm_json_slice v;
+    const char *begin = line.at;
+    for (bool good = true; good; good = dm_json_scan_value(&line, &v)) {
+        dm_json_scan_space(&line);
+        begin = line.at;
+        if (line.at == line.end)
+            return DM_JSON_LINES;
+    }
+    struct dm_json_scan whole = scan_window(s);
+    whole.at = begin;
+    return dm_json_scan_value(&whole, &v) ? DM_JSON_VALUES : DM_JSON_LINES;
+}
+
 static enum dm_json_shape find_shape(const struct dm_json_split *s)
 {
     const char *at = dm_change_input_at(s->in);
@@ -47,7 +63,7 @@ static enum dm_json_shape find_shape(const struct dm_json_split *s)
     struct dm_json_scan line = dm_json_scan_of(at, (size_t)(line_end - at)), whole = scan_window(s);
     struct dm_json_slice v;
     if (dm_json_scan_value(&line, &v))
-        return DM_JSON_LINES;
+        return first_line_shape(s, line);
     if (dm_json_scan_value(&whole, &v) || !is_genuine(&whole, s->in))
         return DM_JSON_VALUES;
     const char *next =
@@ -147,11 +163,56 @@ static enum dm_json_result skip_value(struct dm_json_split *s, struct dm_error *
             n += skip_byte(&k, at[n]);
         consume(s, n);
     }
-    s->pending = 0;
+    s->pending = s->line_seen = 0;
     return DM_JSON_TOO_LARGE;
 }
 
 /* ---- lines ---- */
+
+/* Another value may begin on the line behind one: it is then looked at more closely. */
+static bool may_hold_several(const char *at, size_t n)
+{
+    const char *end = at + n;
+    for (const char *p = at; (p = memchr(p, '}', (size_t)(end - p))) != NULL; p++) {
+        const char *next = p + 1;
+        while (next < end && (*next == ' ' || *next == '\t'))
+            next++;
+        if (next < end && *next == '{')
+            return true;
+    }
+    return false;
+}
+
+/* Takes the value at `begin` when there is something behind it on its line. The line's end need not have been seen. */
+static bool take_one_of_several(struct dm_json_split *s, const char *at, size_t n)
+{
+    struct dm_json_scan scan = dm_json_scan_of(at, n);
+    struct dm_json_slice v;
+    if (!dm_json_scan_value(&scan, &v) || v.kind != DM_JSON_OBJECT)
+        return false;
+    size_t used = (size_t)(scan.at - at);
+    while (scan.at < scan.end && (*scan.at == ' ' || *scan.at == '\t' || *scan.at == '\r'))
+        scan.at++;
+    if (scan.at == scan.end || *scan.at != '{' || used > s->max_row)
+        return false;
+    s->text = at;
+    s->n = s->pending = used;
+    s->line_seen = s->line_seen > used ? s->line_seen - used : 0;
+    s->nth++;
+    s->line_done = false;
+    return true;
+}
+
+/* Bytes of the line at `begin`, without its end; *ended: its end is in the window. */
+static size_t line_length(struct dm_json_split *s, bool *ended)
+{
+    const char *at = dm_change_input_at(s->in);
+    size_t left = dm_change_input_left(s->in);
+    const char *line_end = memchr(at + s->line_seen, '\n', left - s->line_seen);
+    *ended = line_end != NULL;
+    s->line_seen = line_end != NULL ? (size_t)(line_end - at) : left;
+    return s->line_seen;
+}
 
 static enum dm_json_result next_line(struct dm_json_split *s, struct dm_error *err)
 {
@@ -159,9 +220,12 @@ static enum dm_json_result next_line(struct dm_json_split *s, struct dm_error *e
     for (;;) {
         const char *at = dm_change_input_at(in);
         size_t left = dm_change_input_left(in);
-        const char *line_end = memchr(at, '\n', left);
+        bool ended;
+        size_t n = line_length(s, &ended);
         s->line = s->next_line;
-        if (line_end == NULL && !in->eof) {
+        if (!ended && !in->eof) {
+            if ((s->nth > 0 || left >= SNIFF_BYTES) && take_one_of_several(s, at, left))
+                return DM_JSON_VALUE;
             if (left > s->max_row)
                 return skip_value(s, err);
             if (dm_change_input_fill(in, err) != DM_OK)
@@ -170,18 +234,22 @@ static enum dm_json_result next_line(struct dm_json_split *s, struct dm_error *e
         }
         if (left == 0)
             return DM_JSON_END;
-        size_t n = line_end != NULL ? (size_t)(line_end - at) : left;
+        if ((s->nth > 0 || may_hold_several(at, n)) && take_one_of_several(s, at, n))
+            return DM_JSON_VALUE;
         if (n > s->max_row)
             return skip_value(s, err);
         struct dm_json_scan space = dm_json_scan_of(at, n);
         dm_json_scan_space(&space);
         if (space.at == space.end) { /* an empty line */
-            consume(s, n + (line_end != NULL));
+            consume(s, n + ended);
+            s->nth = s->line_seen = 0;
             continue;
         }
         s->text = at;
         s->n = n;
-        s->pending = n + (line_end != NULL);
+        s->pending = n + ended;
+        s->nth += s->nth > 0;
+        s->line_done = true;
         return DM_JSON_VALUE;
     }
 }
@@ -261,9 +329,15 @@ static enum dm_json_result next_value(struct dm_json_split *s, struct dm_error *
 enum dm_json_result dm_json_split_next(struct dm_json_split *s, struct dm_error *err)
 {
     if (s->shape == DM_JSON_LINES) {
+        if (s->pending == 0) /* behind one that was thrown away with the rest of its line */
+            s->nth = 0;
         s->in->begin += s->pending;
-        s->next_line += s->pending != 0;
         s->pending = 0;
+        if (s->line_done) {
+            s->next_line++;
+            s->nth = s->line_seen = 0;
+            s->line_done = false;
+        }
         return next_line(s, err);
     }
     consume(s, s->pending);

@@ -7,7 +7,12 @@
 #include "base/memory.h"
 #include "engine/change_format.h"
 
-enum { MAX_ROW_DEFAULT = 16 << 20, MAX_ROW_LEAST = 1 << 10, MAX_ROW_MOST = 256 << 20 };
+enum {
+    MAX_ROW_DEFAULT = 16 << 20,
+    MAX_ROW_LEAST = 1 << 10,
+    MAX_ROW_MOST = 256 << 20,
+    EMPTY_LOOK_BYTES = 4096
+};
 
 static bool ends_in(const char *name, size_t n, const char *suffix)
 {
@@ -69,6 +74,51 @@ static struct dm_change_reader *reader_new(const char *name, const struct dm_sch
     return r;
 }
 
+/* ---- nothing at all ---- */
+
+static enum dm_status nothing_next(struct dm_change_reader *r, struct dm_batch *batch,
+                                   struct dm_change_limits limits, struct dm_error *err)
+{
+    (void)r;
+    (void)batch;
+    (void)limits;
+    (void)err;
+    return DM_END;
+}
+
+static void nothing_close(struct dm_change_reader *r)
+{
+    (void)r;
+}
+
+/* Empty, or space only (and the mark that some programs put in front). The window is filled up to the first that is not space. */
+static enum dm_status is_empty(struct dm_change_reader *r, bool *empty, struct dm_error *err)
+{
+    struct dm_change_input *in = &r->input;
+    for (;;) {
+        const char *p = dm_change_input_at(in);
+        size_t n = dm_change_input_left(in), i = 0;
+        if (n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
+            i = 3;
+        while (i < n && (p[i] == ' ' || p[i] == '\t' || p[i] == '\n' || p[i] == '\r'))
+            i++;
+        *empty = i == n && in->eof;
+        if (i < n || in->eof || n >= EMPTY_LOOK_BYTES)
+            return DM_OK;
+        if (dm_change_input_fill(in, err) != DM_OK)
+            return DM_FAIL;
+    }
+}
+
+/* A program had nothing to say that day, or it marks with the file that the others are complete. */
+static enum dm_status open_nothing(struct dm_change_reader *r)
+{
+    static const struct dm_change_format_type type = {.next = nothing_next, .close = nothing_close};
+    r->format = &type;
+    dm_change_note(&r->notes, "the file is empty");
+    return DM_OK;
+}
+
 /* Errors name the file, once. */
 static enum dm_status named(const struct dm_change_reader *r, struct dm_error *err)
 {
@@ -87,12 +137,13 @@ static enum dm_status open_format(struct dm_change_reader *r, struct dm_engine *
                                   struct dm_error *err)
 {
     enum dm_change_format format = r->options.format;
+    bool empty = false;
     if (format == DM_CHANGES_AUTO)
         format = format_of_name(path);
-    /* A few bytes may be all that a stream gave at once; the format needs the first that is not space. */
-    while (format == DM_CHANGES_AUTO && dm_change_input_left(&r->input) < 4096 && !r->input.eof)
-        if (dm_change_input_fill(&r->input, err) != DM_OK)
-            return DM_FAIL;
+    if (is_empty(r, &empty, err) != DM_OK)
+        return DM_FAIL;
+    if (empty)
+        return open_nothing(r);
     if (format == DM_CHANGES_AUTO)
         format = format_of_content(&r->input);
     bool parquet = is_parquet(&r->input);
@@ -134,9 +185,13 @@ enum dm_status dm_change_reader_open_memory(const char *name, const void *bytes,
     enum dm_change_format format = r->options.format;
     if (format == DM_CHANGES_AUTO)
         format = format_of_content(&r->input);
-    enum dm_status status = format == DM_CHANGES_PARQUET ? dm_fail(err, DM_ERROR_DATA, "send CSV or JSON",
-                                                                   "Parquet is not read from memory")
-                                                         : open_text(r, format, err);
+    bool empty = false;
+    if (is_empty(r, &empty, err) == DM_OK && empty)
+        format = DM_CHANGES_AUTO;
+    enum dm_status status = empty                          ? open_nothing(r)
+                            : format == DM_CHANGES_PARQUET ? dm_fail(err, DM_ERROR_DATA, "send CSV or JSON",
+                                                                     "Parquet is not read from memory")
+                                                           : open_text(r, format, err);
     if (status != DM_OK) {
         (void)named(r, err);
         dm_change_reader_close(r);
@@ -170,6 +225,9 @@ enum dm_status dm_change_reader_next(struct dm_change_reader *r, struct dm_batch
     struct dm_change_limits limits = {.rows = max_rows, .bytes = max_bytes};
     enum dm_status status = r->format->next(r, batch, limits, err);
     r->ended = status == DM_END;
+    if (r->ended && r->row.preimages > 0)
+        dm_change_note(&r->notes, "%llu rows say how a row was before an update, and were passed over",
+                       (unsigned long long)r->row.preimages);
     return status == DM_FAIL ? named(r, err) : status;
 }
 

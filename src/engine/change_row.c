@@ -34,16 +34,20 @@ static enum dm_op op_of_word(const char *text, size_t n)
     static const struct {
         const char *word;
         enum dm_op op;
-    } words[] = {
-        {"insert", DM_OP_UPDATE},
-        {"update", DM_OP_UPDATE},
-        {"upsert", DM_OP_UPDATE},
-        {"update_postimage", DM_OP_UPDATE}, /* Delta's change feed; its update_preimage is no change */
-        {"delete", DM_OP_DELETE}};
+    } words[] = {{"insert", DM_OP_UPDATE},
+                 {"update", DM_OP_UPDATE},
+                 {"upsert", DM_OP_UPDATE},
+                 {"update_postimage", DM_OP_UPDATE}, /* Delta's change feed */
+                 {"delete", DM_OP_DELETE}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (n == strlen(words[i].word) && strncasecmp(text, words[i].word, n) == 0)
             return words[i].op;
     return 0;
+}
+
+bool dm_change_is_preimage(enum dm_change_control control, const char *text, size_t n)
+{
+    return control == DM_CONTROL_TYPE && n == 15 && strncasecmp(text, "update_preimage", 15) == 0;
 }
 
 enum dm_op dm_change_op(enum dm_change_control control, const char *text, size_t n)
@@ -144,6 +148,12 @@ enum dm_status dm_change_row_report(struct dm_change_row *r, const char *reason,
     const char *raw = dm_buffer_text(&r->raw);
     if (raw == NULL)
         return dm_fail_memory(err, RAW_MAX);
+    char placed[1100];
+    if (r->nth > 0) {
+        (void)snprintf(placed, sizeof placed, "value %llu of the line: %s", (unsigned long long)r->nth,
+                       message);
+        message = placed;
+    }
     struct dm_bad_row row = {
         .reason = reason, .message = message, .key = key, .raw = raw, .op = op != 0 ? op : DM_OP_UPDATE};
     return r->bad(r->bad_ctx, r->line, &row, err);
@@ -242,6 +252,11 @@ static enum dm_status bad_null(struct dm_change_row *r, size_t field, enum dm_op
 enum dm_status dm_change_row_add(struct dm_change_row *r, struct dm_batch *batch, struct dm_error *err)
 {
     enum dm_op op = DM_OP_UPDATE;
+    if (r->control.kind == DM_CELL_TEXT &&
+        dm_change_is_preimage(r->control_kind, r->control.text, r->control.n)) {
+        r->preimages++;
+        return DM_OK;
+    }
     if (r->control.kind == DM_CELL_TEXT) {
         op = dm_change_op(r->control_kind, r->control.text, r->control.n);
         char shown[128];

@@ -36,6 +36,9 @@ enum dm_op dm_change_op(enum dm_change_control control, const char *text, size_t
 /* What "__deleted" makes of it; `told`: another column said `op`. 0: it is neither true nor false, or says otherwise. */
 enum dm_op dm_change_deleted(enum dm_op op, bool told, const char *text, size_t n);
 
+/* What Delta's change feed says of a row before an update: nothing that the row behind it does not say. */
+bool dm_change_is_preimage(enum dm_change_control control, const char *text, size_t n);
+
 /* What a field asks of its values; several at once. */
 enum { DM_FIELD_KEY = 1, DM_FIELD_VERSION = 2, DM_FIELD_REQUIRED = 4, DM_FIELD_RULE = 8 };
 
@@ -48,6 +51,7 @@ struct dm_change_row {
     struct dm_change_cell control;
     struct dm_change_cell deleted; /* "__deleted" */
     uint64_t line;
+    uint64_t nth; /* the row is the n-th of several on its line; 0: it is alone there */
     /* Appends the row as JSON text, for the quarantine. */
     enum dm_status (*write_raw)(void *ctx, struct dm_buffer *out, struct dm_error *err);
     void *raw_ctx;
@@ -55,6 +59,7 @@ struct dm_change_row {
     void *bad_ctx;
     struct dm_buffer raw;
     struct dm_batch *key_row; /* to spell the key of a bad row */
+    uint64_t preimages;       /* passed over */
 };
 
 void dm_change_row_init(struct dm_change_row *r, const struct dm_schema *schema,

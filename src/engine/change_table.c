@@ -22,6 +22,8 @@ struct trouble {
     char *message;      /* owned */
 };
 
+static const char no_trouble[] = "update_preimage"; /* the row is no change, and goes without a report */
+
 struct table {
     struct dm_sql *own; /* Parquet: a session that keeps the order of the rows, which the engine's does not */
     struct dm_change_parquet file; /* Parquet */
@@ -132,6 +134,10 @@ static enum dm_status find_ops(struct dm_change_reader *r, size_t from, size_t n
                             : dm_change_op(t->columns.control, text, t->text.len);
         if (op != 0) {
             t->ops[i] = (uint8_t)op;
+            continue;
+        }
+        if (column == t->control && dm_change_is_preimage(t->columns.control, text, t->text.len)) {
+            add_trouble(t, i, no_trouble, NULL, "");
             continue;
         }
         char shown[128], message[192];
@@ -269,6 +275,10 @@ static enum dm_status sort_out(struct dm_change_reader *r, struct dm_batch *batc
     for (size_t i = 0; i < n && status == DM_OK; i++) {
         if (t->troubles[i].reason == NULL) {
             status = dm_batch_append_row(t->kept, batch, base + i, err);
+            continue;
+        }
+        if (t->troubles[i].reason == no_trouble) {
+            r->row.preimages++;
             continue;
         }
         char key[256];
@@ -442,8 +452,20 @@ static enum dm_status damaged(struct dm_error *err)
     bool memory = err->class == DM_ERROR_TRANSIENT && strstr(err->message, "emory") != NULL;
     if (err->class == DM_ERROR_CONFIG || (err->class == DM_ERROR_TRANSIENT && !memory))
         err->class = DM_ERROR_DATA;
-    if (err->class == DM_ERROR_DATA)
-        dm_error_hint(err, "is the file cut off? write or fetch it again; nothing of it was taken");
+    if (err->class != DM_ERROR_DATA)
+        return DM_FAIL;
+    /* Whole files in a form that DuckDB does not read: it says so in one of these ways. */
+    static const char *const foreign[] = {"nsupported",     "not supported", "only supported",
+                                          "ot implemented", "codec",         "ncrypt"};
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (strstr(err->message, foreign[i]) != NULL) {
+            dm_error_hint(
+                err, "the engine does not read this encoding, compression or encryption (or the data is "
+                     "damaged): write the file "
+                     "again with the encoding PLAIN or DICTIONARY and compressed with zstd, gzip or snappy");
+            return DM_FAIL;
+        }
+    dm_error_hint(err, "is the file cut off? write or fetch it again; nothing of it was taken");
     return DM_FAIL;
 }
 

@@ -180,9 +180,16 @@ static void header_without_what_is_needed(void **state)
 static void empty_files(void **state)
 {
     struct change_test t = change_start_small(state);
-    change_fails(&t, "a.csv", "", 0, "the file is empty");
-    change_fails(&t, "a.csv", "\n\r\n\n", 4, "the file is empty");
-    change_fails(&t, "a.csv", "\xef\xbb\xbf", 3, "the file is empty");
+    const char *const empty[] = {"", "\n\r\n\n", "\xef\xbb\xbf", " \t\n"};
+    const char *const names[] = {"a.csv", "a.csv.gz", "a.parquet", "a.ndjson", "a"};
+    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
+        change_gives(&t, "a.csv", empty[i], "");
+        assert_string_equal(t.notes, "the file is empty\n");
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        change_gives(&t, names[i], "", "");
+        assert_string_equal(t.notes, "the file is empty\n");
+    }
     change_gives(&t, "a.csv", "id,name\n", "");
     change_gives(&t, "a.csv", "id,name", "");
     change_test_release(&t);
@@ -397,14 +404,34 @@ static void compressed(void **state)
     change_test_release(&t);
 }
 
+static void names_that_begin_like_a_format(void **state)
+{
+    const char *const names[] = {"PARENT", "ORCID", "ORC", "ARROW1", "FEA1", "PARE"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct dm_schema *s = dm_schema_new();
+        dm_schema_add(s, names[i], dm_type_of(DM_INT64))->required = true;
+        dm_schema_add_key(s, 0);
+        struct change_test t;
+        char bytes[64];
+        change_test_init(&t, *state, s);
+        snprintf(bytes, sizeof bytes, "%s,other\n7,x\n", names[i]);
+        change_gives(&t, "a.csv", bytes, "upsert 2 7\n");
+        change_test_release(&t);
+    }
+}
+
 static void what_is_not_text(void **state)
 {
     struct change_test t = change_start_small(state);
     change_fails(&t, "a.csv.gz", "id,name\n", 8, "is not gzip, as its name says");
-    change_fails(&t, "a.csv.gz", "", 0, "is not gzip");
     change_fails(&t, "a.csv", "BZh91AY", 7, "is compressed with bzip2");
     change_fails(&t, "a.csv", "PK\x03\x04zzzz", 8, "is a zip archive");
     change_fails(&t, "a.csv", "\xff\xfei\0d\0", 6, "is text in UTF-16");
+    change_fails(&t, "a.csv", "PARE\x15\x04\0\0zzzz", 12, "is an encrypted Parquet file");
+    change_fails(&t, "a.csv", "ORC\x08\x01zzz", 8, "is an ORC file");
+    change_fails(&t, "a", "Obj\x01\x04\x14", 6, "is an Avro file");
+    change_fails(&t, "a.csv", "ARROW1\0\0", 8, "is an Arrow file");
+    change_fails(&t, "a.csv", "\x04\x22\x4d\x18zzzz", 8, "is compressed with LZ4");
     change_fails(&t, "a.csv", "PAR1zzzzPAR1", 12, "is a Parquet file");
     snprintf(t.path, sizeof t.path, "%s/none.csv", t.f->folder);
     assert_int_equal(change_read(&t), DM_FAIL);
@@ -566,6 +593,7 @@ int main(void)
         cmocka_unit_test(control_column_of_the_schema),
         cmocka_unit_test(null_text_and_rules),
         cmocka_unit_test(compressed),
+        cmocka_unit_test(names_that_begin_like_a_format),
         cmocka_unit_test(what_is_not_text),
         cmocka_unit_test(line_of_100_megabytes),
         cmocka_unit_test(row_limit),

@@ -108,6 +108,60 @@ static void shapes_of_a_file(void **state)
     change_test_release(&t);
 }
 
+/* A delivery stream puts objects one behind the other, many on a line, or the whole file on one. */
+static void several_on_a_line(void **state)
+{
+    struct change_test t = change_start_small(state);
+    change_gives(&t, "a.json", "{\"id\":1}{\"id\":2,\"name\":\"}{\"} {\"id\":3}",
+                 "upsert 1 (1, null)\nupsert 1 (2, \"}{\")\nupsert 1 (3, null)\n");
+    change_gives(&t, "a.json",
+                 "{\"id\":1,\"name\":\"}{\"}\n{\"id\":2}{\"id\":\"x\"}{\"id\":3} "
+                 "\n\n{\"id\":4}\r\n{\"id\":5}{\"id\":6,\n"
+                 "{\"id\":7}{\"id\":8,\"id\":9}{\"id\":10}\n{\"id\":11}",
+                 "upsert 1 (1, \"}{\")\n"
+                 "bad 2 wrong_type - {\"id\":\"x\"}\nupsert 2 (2, null)\nupsert 2 (3, null)\n"
+                 "upsert 4 (4, null)\n"
+                 "bad 5 corrupt_row - \"{\\\"id\\\":6,\"\nupsert 5 (5, null)\n"
+                 "bad 6 corrupt_row - {\"id\":8,\"id\":9}\nupsert 6 (7, null)\nupsert 6 (10, null)\n"
+                 "upsert 7 (11, null)\n");
+    assert_string_equal(t.message, "value 2 of the line: a column stands there twice");
+    change_gives(
+        &t, "a.json", "{\"id\":1}{\"id\":2}\n{\"id\":3}\n{\"id\":\"x\"}\n",
+        "upsert 1 (1, null)\nupsert 1 (2, null)\nupsert 2 (3, null)\nbad 3 wrong_type - {\"id\":\"x\"}\n");
+    assert_null(strstr(t.message, "of the line"));
+    change_gives(&t, "a.json", "{\"id\":1}{\n\"id\":2}{\"id\":3}",
+                 "upsert 1 (1, null)\nupsert 1 (2, null)\nupsert 2 (3, null)\n");
+    change_test_release(&t);
+}
+
+/* A line of several MiB, longer than a row may be, of objects each of which is short. */
+static void a_file_on_one_line(void **state)
+{
+    enum { ROWS = 60000 };
+    struct change_test t = change_start_small(state);
+    t.options.max_row_bytes = 64 << 10;
+    char *bytes = NULL;
+    size_t n, upserts = 0, bad = 0;
+    FILE *out = open_memstream(&bytes, &n);
+    for (int i = 0; i < ROWS; i++)
+        fprintf(out,
+                i % 1000 == 999 ? "{\"id\":\"x%d\",\"name\":\"%060d\"}" : "{\"id\":%d,\"name\":\"%060d\"}", i,
+                i);
+    fprintf(out, "{\"id\":-1,\"name\":\"%0100000d\"}\n{\"id\":-2}\n",
+            0); /* too large, and the line with it */
+    fclose(out);
+    change_file(&t, "a.json", bytes, n);
+    assert_int_equal(change_read(&t), DM_END);
+    for (const char *p = t.found; (p = strchr(p, '\n')) != NULL; p++)
+        upserts += p[1] == 'u', bad += p[1] == 'b';
+    assert_int_equal(upserts, ROWS / 1000 * 999 + 1);
+    assert_int_equal(bad + 1, ROWS / 1000 + 1); /* the first entry has no line break before it */
+    assert_non_null(strstr(t.found, "bad 1 row_too_large"));
+    assert_non_null(strstr(t.found, "upsert 2 (-2, null)"));
+    free(bytes);
+    change_test_release(&t);
+}
+
 static void shapes_that_are_damaged(void **state)
 {
     struct change_test t = change_start_small(state);
@@ -468,6 +522,8 @@ int main(void)
         cmocka_unit_test(numbers_are_exact),
         cmocka_unit_test(bad_rows_and_their_reasons),
         cmocka_unit_test(shapes_of_a_file),
+        cmocka_unit_test(several_on_a_line),
+        cmocka_unit_test(a_file_on_one_line),
         cmocka_unit_test(shapes_that_are_damaged),
         cmocka_unit_test(deep_nesting),
         cmocka_unit_test(columns_and_control),
