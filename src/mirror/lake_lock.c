@@ -20,24 +20,26 @@ static struct dm_lake_holder read_holder(int fd)
     char *end = text;
     holder.pid = (int)strtol(text, &end, 10);
     holder.mirror = strncmp(end, " run", 4) == 0;
+    holder.stays = holder.mirror && strncmp(end, " run and end", 12) != 0;
     return holder;
 }
 
-static enum dm_status write_holder(int fd, const char *path, bool mirror, struct dm_error *err)
+static enum dm_status write_holder(int fd, const char *path, enum dm_lake_use use, struct dm_error *err)
 {
+    static const char *const words[] = {"command", "run", "run and end"};
     char text[64];
-    int n = snprintf(text, sizeof text, "%d %s\n", (int)getpid(), mirror ? "run" : "command");
+    int n = snprintf(text, sizeof text, "%d %s\n", (int)getpid(), words[use]);
     if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n)
         return dm_fail_errno(err, "cannot write %s", path);
     return DM_OK;
 }
 
-static enum dm_status lock_file(int fd, const char *path, bool mirror, struct dm_lake_holder *holder,
+static enum dm_status lock_file(int fd, const char *path, enum dm_lake_use use, struct dm_lake_holder *holder,
                                 struct dm_error *err)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(fd, F_OFD_SETLK, &whole) == 0)
-        return write_holder(fd, path, mirror, err);
+        return write_holder(fd, path, use, err);
     if (errno != EAGAIN && errno != EACCES)
         return dm_fail_errno(err, "cannot lock %s", path);
     if (holder != NULL)
@@ -45,7 +47,7 @@ static enum dm_status lock_file(int fd, const char *path, bool mirror, struct dm
     return DM_TIMEOUT;
 }
 
-enum dm_status dm_lake_lock_try(const char *lake, bool mirror, struct dm_lake_lock *lock,
+enum dm_status dm_lake_lock_try(const char *lake, enum dm_lake_use use, struct dm_lake_lock *lock,
                                 struct dm_lake_holder *holder, struct dm_error *err)
 {
     lock->fd = -1;
@@ -54,7 +56,7 @@ enum dm_status dm_lake_lock_try(const char *lake, bool mirror, struct dm_lake_lo
     char *path = dm_xasprintf("%s/.lock", lake);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     enum dm_status status =
-        fd >= 0 ? lock_file(fd, path, mirror, holder, err) : dm_fail_errno(err, "cannot open %s", path);
+        fd >= 0 ? lock_file(fd, path, use, holder, err) : dm_fail_errno(err, "cannot open %s", path);
     if (status == DM_OK)
         lock->fd = fd;
     else if (fd >= 0)

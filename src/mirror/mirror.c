@@ -12,7 +12,7 @@
 #include "mirror/order/order.h"
 #include "mirror/pipeline.h"
 
-enum { sweep_every_ms = 600 * 1000, sweep_min_age_ms = 3600 * 1000, wait_for_command_ms = 10000 };
+enum { sweep_every_ms = 600 * 1000, sweep_min_age_ms = 3600 * 1000, wait_for_command_ms = 15000 };
 
 /* One source's thread. */
 struct source_thread {
@@ -135,18 +135,20 @@ static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_op
     return status;
 }
 
-/* Another mirror is refused at once. A command that writes is done soon, so it is waited for. */
+/* Beside another mirror that stays this one is refused at once. A command that writes, or a verify that mirrors for itself, ends soon and is waited for. */
 static enum dm_status take_lock(const struct dm_config *config, const struct dm_mirror_options *options,
                                 struct dm_lake_lock *lock, struct dm_error *err)
 {
     struct dm_lake_holder holder;
     int64_t until = dm_clock_monotonic_us() + (int64_t)wait_for_command_ms * 1000;
     bool told = false;
+    enum dm_lake_use use =
+        options->passing || options->until_caught_up ? DM_LAKE_PASSING_MIRROR : DM_LAKE_MIRROR;
     int mirrors =
         0; /* looks in a row that saw one: whoever has just locked the file writes its name a moment later */
     enum dm_status status;
-    while ((status = dm_lake_lock_try(config->lake, true, lock, &holder, err)) == DM_TIMEOUT) {
-        mirrors = holder.mirror ? mirrors + 1 : 0;
+    while ((status = dm_lake_lock_try(config->lake, use, lock, &holder, err)) == DM_TIMEOUT) {
+        mirrors = holder.stays ? mirrors + 1 : 0;
         if (mirrors == 2 || dm_clock_monotonic_us() > until || *options->stop > 0)
             return dm_lake_lock_refuse(config->lake, &holder, err);
         if (mirrors > 0) {
@@ -154,7 +156,10 @@ static enum dm_status take_lock(const struct dm_config *config, const struct dm_
             continue;
         }
         if (!told && holder.pid != 0)
-            dm_log(DM_LOG_INFO, "waiting for a command that writes to the lake (pid %d)", holder.pid);
+            dm_log(DM_LOG_INFO, "waiting for a %s that writes to the lake (pid %d)",
+                   holder.mirror ? "mirror that ends by itself (a verify, or run --until-caught-up)"
+                                 : "command",
+                   holder.pid);
         told = told || holder.pid != 0;
         dm_clock_sleep_ms(50);
     }

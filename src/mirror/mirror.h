@@ -19,6 +19,7 @@ struct dm_mirror;
 struct dm_mirror_options {
     const atomic_int *stop;
     bool until_caught_up; /* end once every source's position at the start of the call is in the lake */
+    bool passing;         /* of a command that mirrors for itself: others wait for its end */
     bool progress;        /* stderr is a terminal: progress line instead of periodic log lines */
     int64_t run_for_ms;   /* end cleanly after this long; 0: never (for the sample) */
     /* Called when the lake is open, and before it is closed (even if `opened` failed): what else lives in a running mirror, such as

@@ -110,7 +110,7 @@ enum dm_status dm_mirror_open(const struct dm_config *config, const atomic_int *
 {
     struct dm_lake_lock lock;
     struct dm_lake_holder holder;
-    enum dm_status status = dm_lake_lock_try(config->lake, false, &lock, &holder, err);
+    enum dm_status status = dm_lake_lock_try(config->lake, DM_LAKE_COMMAND, &lock, &holder, err);
     if (status == DM_TIMEOUT)
         return dm_lake_lock_refuse(config->lake, &holder, err);
     return status == DM_OK ? dm_mirror_open_locked(config, stop, &lock, out, mirror, err) : status;

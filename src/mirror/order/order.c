@@ -117,7 +117,7 @@ static enum dm_status give_up(struct ask *a, struct dm_error *err)
 static enum dm_status wait_or_do(struct ask *a, json_t **result, bool *done, struct dm_error *err)
 {
     struct dm_lake_lock lock;
-    enum dm_status status = dm_lake_lock_try(a->config->lake, false, &lock, &a->holder, err);
+    enum dm_status status = dm_lake_lock_try(a->config->lake, DM_LAKE_COMMAND, &lock, &a->holder, err);
     if (status == DM_OK) {
         *done = true;
         status =

@@ -492,7 +492,7 @@ static enum dm_status report_the_rest(struct verify *v, struct dm_error *err)
 static enum dm_status run_own(void *ctx, struct dm_error *err)
 {
     struct own_mirror *o = ctx;
-    struct dm_mirror_options options = {.stop = &o->stop};
+    struct dm_mirror_options options = {.stop = &o->stop, .passing = true};
     enum dm_status status = dm_mirror_run(o->config, &options, err);
     if (status != DM_OK)
         o->error = *err;
