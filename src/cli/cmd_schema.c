@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json_shorten.h"
 #include "base/memory.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
@@ -304,7 +305,7 @@ static enum dm_status show(struct work *w, int *code, struct dm_error *err)
     if (dm_invocation_has(w->in, "json")) {
         json_t *all = dm_schemas_to_json(&w->wanted);
         char *text = json_dumps(all, JSON_INDENT(2));
-        (void)puts(text != NULL ? text : "[]");
+        (void)puts(text != NULL ? dm_json_shorten(text) : "[]");
         free(text);
         json_decref(all);
         return DM_OK;

@@ -44,13 +44,17 @@ static const char *bytes_text(uint64_t bytes, char *out, size_t size)
 /* SQLite has no log to measure: its lag is counted in changes. */
 static const char *lag_text(const struct dm_source_status *s, char *out, size_t size)
 {
-    char amount[32];
+    char amount[32] = "", age[32];
     bool changes = strcmp(s->type, "sqlite") == 0;
-    if (changes)
-        dm_progress_count(s->lag_bytes, amount, sizeof amount);
-    else
-        bytes_text(s->lag_bytes, amount, sizeof amount);
-    if (s->lag_us <= 0 && s->lag_bytes == 0)
+    if (changes && s->lag_bytes >= 0)
+        dm_progress_count((uint64_t)s->lag_bytes, amount, sizeof amount);
+    else if (s->lag_bytes >= 0)
+        bytes_text((uint64_t)s->lag_bytes, amount, sizeof amount);
+    if (s->lag_us < 0)
+        (void)snprintf(out, size, "unknown");
+    else if (!s->followed)
+        (void)snprintf(out, size, "up to %s", dm_progress_duration(s->lag_us / 1000000, age, sizeof age));
+    else if (s->lag_us == 0 && s->lag_bytes == 0)
         (void)snprintf(out, size, "none");
     else
         (void)snprintf(out, size, "%.1f s, %s%s", (double)s->lag_us / 1e6, amount, changes ? " changes" : "");
@@ -191,8 +195,8 @@ static json_t *source_json(const struct dm_source_status *s)
     dm_json_text(o, "position", s->position);
     dm_json_time(o, "commit_time", s->commit_time_us);
     dm_json_time(o, "updated", s->updated_us);
-    dm_json_count(o, "lag_bytes", s->lag_bytes);
-    json_object_set_new(o, "lag_seconds", json_real((double)s->lag_us / 1e6));
+    json_object_set_new(o, "lag_bytes", s->lag_bytes >= 0 ? json_integer(s->lag_bytes) : json_null());
+    dm_json_seconds(o, "lag_seconds", s->lag_us);
     dm_json_text(o, "error", s->error);
     return o;
 }
@@ -222,7 +226,7 @@ static json_t *dataset_json(const struct dm_dataset_status *d)
     dm_json_count(o, "files", d->files);
     dm_json_count(o, "deleted_in_files", d->deleted_in_files);
     dm_json_count(o, "bytes", d->bytes);
-    json_object_set_new(o, "lag_seconds", d->lag_us >= 0 ? json_real((double)d->lag_us / 1e6) : json_null());
+    dm_json_seconds(o, "lag_seconds", d->lag_us);
     return o;
 }
 
@@ -309,9 +313,14 @@ const struct dm_command dm_command_status = {
         "stopped or refused\n"
         "says why and what to do. Declared datasets (datamirror schema) stand in a table of their own; "
         "one whose schema lacks\n"
-        "a descriptor is incomplete. The lag is how old the oldest change is that the source has and the "
-        "lake has not;\n"
-        "--json tells it for each dataset (lag_seconds; null: nobody knows).",
+        "a descriptor is incomplete.\n"
+        "A source is starting, running, retrying, stopped (after an error, which is shown) or ended "
+        "(cleanly). The lag is how old\n"
+        "the oldest change is that the source has and the lake has not; of a source that is not running it "
+        "is at most as old\n"
+        "as shown: it grows from when the mirror last heard where the source stood. --json tells it for each "
+        "source and dataset\n"
+        "(lag_seconds; null: nobody knows).",
     .options = options,
     .examples = "  datamirror status\n"
                 "  datamirror status --watch\n"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json_shorten.h"
 #include "base/memory.h"
 
 /* Length of the UTF-8 sequence that begins here by its first byte and continuation bytes; 0: not one. */
@@ -61,6 +62,11 @@ void dm_json_count(json_t *object, const char *key, uint64_t n)
     json_object_set_new(object, key, json_integer((json_int_t)n));
 }
 
+void dm_json_seconds(json_t *object, const char *key, int64_t us)
+{
+    json_object_set_new(object, key, us >= 0 ? json_real((double)us / 1e6) : json_null());
+}
+
 void dm_json_time(json_t *object, const char *key, int64_t wall_us)
 {
     char when[40];
@@ -69,7 +75,8 @@ void dm_json_time(json_t *object, const char *key, int64_t wall_us)
 
 void dm_json_print(json_t *take_object, FILE *out)
 {
-    (void)json_dumpf(take_object, out, JSON_COMPACT);
-    (void)fputc('\n', out);
+    char *text = json_dumps(take_object, JSON_COMPACT);
+    (void)fprintf(out, "%s\n", text != NULL ? dm_json_shorten(text) : "{}");
+    free(text);
     json_decref(take_object);
 }

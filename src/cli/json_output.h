@@ -9,6 +9,7 @@
 
 void dm_json_text(json_t *object, const char *key, const char *text);
 void dm_json_count(json_t *object, const char *key, uint64_t n);
+void dm_json_seconds(json_t *object, const char *key, int64_t us);   /* negative: null */
 void dm_json_time(json_t *object, const char *key, int64_t wall_us); /* 0: null */
 /* Prints the object and a newline, and releases it. */
 void dm_json_print(json_t *take_object, FILE *out);

@@ -24,6 +24,12 @@ const char *dm_http_query(const struct dm_http_request *r, const char *name)
     return value != NULL ? value : "";
 }
 
+bool dm_http_is_flag(const char *value)
+{
+    return strcmp(value, "1") == 0 || strcmp(value, "0") == 0 || strcasecmp(value, "true") == 0 ||
+           strcasecmp(value, "false") == 0;
+}
+
 bool dm_http_query_is(const struct dm_http_request *r, const char *name)
 {
     const char *value = dm_http_query(r, name);

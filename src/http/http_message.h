@@ -38,7 +38,9 @@ const char *dm_http_query(const struct dm_http_request *r,
 /* The body as JSON, a new reference; NULL: it is none, and the reply says why. At most DM_HTTP_JSON_MAX bytes. */
 #define DM_HTTP_JSON_MAX ((size_t)64 << 20)
 json_t *dm_http_json(const struct dm_http_request *r, struct dm_http_reply *reply);
-/* "?name", "?name=1", "?name=true". */
+/* A value of a flag: 1, 0, true, false. */
+bool dm_http_is_flag(const char *value);
+/* "?name", "?name=1", "?name=true"; others are false, or were refused (http_parameters.h). */
 bool dm_http_query_is(const struct dm_http_request *r, const char *name);
 
 /* Fills in {"title", "status", "detail", "hint", "error": {"code", "message", "hint"}}: the documented form of a problem, and the push API's. `hint` may be

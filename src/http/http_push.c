@@ -77,11 +77,6 @@ static bool fill_options(const struct dm_http_request *r, struct dm_intake_job *
                          struct dm_http_reply *reply)
 {
     const char *delimiter = dm_http_query(r, "delimiter");
-    if (delimiter != NULL && strlen(delimiter) != 1) {
-        dm_http_refuse(reply, MHD_HTTP_BAD_REQUEST, "bad_request", "as in ?delimiter=%3B",
-                       "delimiter wants one character");
-        return false;
-    }
     job->options.delimiter = delimiter != NULL ? delimiter[0] : '\0';
     job->options.null_text = dm_http_query(r, "null");
     job->options.strict_columns = dm_http_query_is(r, "strict_columns");

@@ -4,27 +4,30 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "http/http_parameters.h"
 
 #define SCHEMAS "/data/foundation/schemaregistry/tenant/schemas"
 #define DESCRIPTORS "/data/foundation/schemaregistry/tenant/descriptors"
 #define WORK_ORDERS "/data/core/hygiene/workorder"
 
 static const struct dm_http_route routes[] = {
-    {"POST", "/v1/datasets/{}/changes", true, false, dm_http_push},
-    {"GET", "/v1/health", false, true, dm_http_health},
-    {"GET", SCHEMAS, false, false, dm_http_schemas},
-    {"POST", SCHEMAS, true, false, dm_http_schema_create},
-    {"GET", SCHEMAS "/{}", false, false, dm_http_schema},
-    {"PUT", SCHEMAS "/{}", true, false, dm_http_schema_replace},
-    {"DELETE", SCHEMAS "/{}", false, false, dm_http_schema_delete},
-    {"GET", DESCRIPTORS, false, false, dm_http_descriptors},
-    {"POST", DESCRIPTORS, true, false, dm_http_descriptor_create},
-    {"GET", DESCRIPTORS "/{}", false, false, dm_http_descriptor},
-    {"PUT", DESCRIPTORS "/{}", true, false, dm_http_descriptor_replace},
-    {"DELETE", DESCRIPTORS "/{}", false, false, dm_http_descriptor_delete},
-    {"GET", WORK_ORDERS, false, false, dm_http_work_orders},
-    {"POST", WORK_ORDERS, true, false, dm_http_work_order_create},
-    {"GET", WORK_ORDERS "/{}", false, false, dm_http_work_order},
+    {"POST", "/v1/datasets/{}/changes", true, false,
+     DM_HTTP_DRY_RUN | DM_HTTP_DELIMITER | DM_HTTP_NULL | DM_HTTP_STRICT_COLUMNS, dm_http_push},
+    {"GET", "/v1/health", false, true, DM_HTTP_LIVE, dm_http_health},
+    {"GET", SCHEMAS, false, false, 0, dm_http_schemas},
+    {"POST", SCHEMAS, true, false, DM_HTTP_DRY_RUN, dm_http_schema_create},
+    {"GET", SCHEMAS "/{}", false, false, 0, dm_http_schema},
+    {"PUT", SCHEMAS "/{}", true, false, DM_HTTP_DRY_RUN | DM_HTTP_DROP_COLUMNS, dm_http_schema_replace},
+    {"DELETE", SCHEMAS "/{}", false, false, DM_HTTP_DROP_ROWS, dm_http_schema_delete},
+    {"GET", DESCRIPTORS, false, false, DM_HTTP_SCHEMA, dm_http_descriptors},
+    {"POST", DESCRIPTORS, true, false, DM_HTTP_DRY_RUN, dm_http_descriptor_create},
+    {"GET", DESCRIPTORS "/{}", false, false, 0, dm_http_descriptor},
+    {"PUT", DESCRIPTORS "/{}", true, false, DM_HTTP_DRY_RUN, dm_http_descriptor_replace},
+    {"DELETE", DESCRIPTORS "/{}", false, false, 0, dm_http_descriptor_delete},
+    {"GET", WORK_ORDERS, false, false, 0, dm_http_work_orders},
+    {"POST", WORK_ORDERS, true, false, DM_HTTP_DRY_RUN, dm_http_work_order_create},
+    {"GET", WORK_ORDERS "/{}", false, false, 0, dm_http_work_order},
+    {"PUT", WORK_ORDERS "/{}", true, false, 0, dm_http_work_order_rename},
 };
 
 static bool matches(const char *pattern, const char *path, char **parameter)

@@ -9,6 +9,7 @@ struct dm_http_route {
     const char *pattern; /* "/v1/datasets/{}/changes": {} stands for one path segment */
     bool body;           /* takes one */
     bool open;           /* without a token */
+    unsigned parameters; /* those it takes (http_parameters.h); 0: none */
     void (*answer)(struct dm_http_request *r, struct dm_http_reply *reply);
 };
 
@@ -39,6 +40,7 @@ bool dm_http_registry(const struct dm_http_request *r, struct dm_relational_sche
 /* http_work_orders.c: record deletes. */
 void dm_http_work_orders(struct dm_http_request *r, struct dm_http_reply *reply);
 void dm_http_work_order(struct dm_http_request *r, struct dm_http_reply *reply);
+void dm_http_work_order_rename(struct dm_http_request *r, struct dm_http_reply *reply);
 void dm_http_work_order_create(struct dm_http_request *r, struct dm_http_reply *reply);
 
 #endif

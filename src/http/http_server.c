@@ -13,8 +13,10 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json_shorten.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "http/http_parameters.h"
 #include "http/http_routes.h"
 
 enum { most_connections = 128, idle_seconds = 60, end_wait_ms = 30000 };
@@ -142,6 +144,8 @@ static void begin(struct dm_http_server *s, struct exchange *x)
                            "there is nothing at %s", x->request.path);
         return;
     }
+    if (!dm_http_parameters_check(&x->request, x->route->parameters, &x->reply))
+        return;
     const char *length = dm_http_header(&x->request, MHD_HTTP_HEADER_CONTENT_LENGTH);
     if (length != NULL && strtoull(length, NULL, 10) > s->mirror->config->http_max_body)
         too_large(s, x);
@@ -155,7 +159,7 @@ static char *reply_text(const struct exchange *x)
     if (x->reply.body == NULL)
         return dm_xstrdup("");
     char *text = json_dumps(x->reply.body, JSON_COMPACT);
-    char *line = dm_xasprintf("%s\n", text != NULL ? text : "{}");
+    char *line = dm_xasprintf("%s\n", text != NULL ? dm_json_shorten(text) : "{}");
     free(text);
     return line;
 }

@@ -15,6 +15,7 @@
 #include "mirror/hygiene/identity.h"
 #include "mirror/hygiene/work_order.h"
 #include "mirror/order/order.h"
+#include "mirror/target.h"
 #include "registry/registry.h"
 #include "registry/schema_json.h"
 
@@ -106,11 +107,17 @@ static void answer_one(const struct dm_http_request *r, int64_t id, unsigned sta
     dm_work_orders_release(&list);
 }
 
-void dm_http_work_order(struct dm_http_request *r, struct dm_http_reply *reply)
+/* -1: it is none. */
+static int64_t id_of(const struct dm_http_request *r)
 {
     char *end = NULL;
     long long id = strtoll(r->parameter, &end, 10);
-    answer_one(r, *end == '\0' && id > 0 ? id : -1, MHD_HTTP_OK, reply);
+    return *end == '\0' && id > 0 ? id : -1;
+}
+
+void dm_http_work_order(struct dm_http_request *r, struct dm_http_reply *reply)
+{
+    answer_one(r, id_of(r), MHD_HTTP_OK, reply);
 }
 
 /* ---- a new one ---- */
@@ -134,6 +141,28 @@ static bool check_action(const json_t *body, struct dm_http_reply *reply)
            refuse_body(reply,
                        "it can be: delete_identity, identity-delete, delete, delete_record, record-delete",
                        "action: there is no such action");
+}
+
+static const char order_members[] =
+    "displayName description action datasetId identities namespacesIdentities keys "
+    "where related untilErased dryRun ";
+static const char text_members[] = "displayName description ";
+
+/* A member that is misspelled, or means something elsewhere only, must not pass for one that is left out. */
+static bool check_members(const json_t *body, const char *known, struct dm_http_reply *reply)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)body, key, value)
+    {
+        const char *at = strstr(known, key);
+        size_t n = strlen(key);
+        if (n > 0 && at != NULL && at[n] == ' ' && (at == known || at[-1] == ' '))
+            continue;
+        dm_http_refuse(reply, MHD_HTTP_BAD_REQUEST, "unknown_field", known, "unknown field \"%.100s\"", key);
+        return false;
+    }
+    return true;
 }
 
 static bool check_texts(const json_t *body, struct dm_http_reply *reply)
@@ -283,8 +312,8 @@ static bool make_order(const struct dm_http_request *r, const json_t *body, json
     struct dm_relational_schemas all = {0};
     if (!json_is_object(body))
         return refuse_body(reply, NULL, "the body must be a JSON object");
-    if (!check_action(body, reply) || !check_texts(body, reply) || !put_token(r, order, reply) ||
-        !check_key_is_free(r, order, reply))
+    if (!check_members(body, order_members, reply) || !check_action(body, reply) ||
+        !check_texts(body, reply) || !put_token(r, order, reply) || !check_key_is_free(r, order, reply))
         return false;
     bool good = dm_http_registry(r, &all, reply) && read_what(&all, body, order, notes, reply);
     dm_relational_schemas_release(&all);
@@ -349,5 +378,35 @@ void dm_http_work_order_create(struct dm_http_request *r, struct dm_http_reply *
         run(r, order, notes, reply);
     json_decref(notes);
     json_decref(order);
+    json_decref(body);
+}
+
+/* PUT: the texts that people gave it; what it did stays. */
+static void rename_order(const struct dm_http_request *r, const json_t *body, struct dm_http_reply *reply)
+{
+    const char *name = text_of(body, "displayName"), *description = text_of(body, "description");
+    struct dm_error err = {0};
+    int64_t id = id_of(r);
+    if (name == NULL && description == NULL) {
+        (void)refuse_body(reply, "give displayName, description, or both", "the body changes nothing");
+        return;
+    }
+    (void)pthread_mutex_lock(&r->mirror->lake_mutex);
+    enum dm_status status =
+        dm_work_order_rename(dm_lake_sqlite(r->mirror->lake), id, name, description, &err);
+    (void)pthread_mutex_unlock(&r->mirror->lake_mutex);
+    if (status == DM_FAIL)
+        dm_http_refuse_error(reply, &err);
+    else
+        answer_one(r, id, MHD_HTTP_OK, reply);
+}
+
+void dm_http_work_order_rename(struct dm_http_request *r, struct dm_http_reply *reply)
+{
+    json_t *body = dm_http_json(r, reply);
+    if (body != NULL && !json_is_object(body))
+        (void)refuse_body(reply, NULL, "the body must be a JSON object");
+    else if (body != NULL && check_members(body, text_members, reply) && check_texts(body, reply))
+        rename_order(r, body, reply);
     json_decref(body);
 }

@@ -52,13 +52,16 @@ struct dm_dataset_status {
 struct dm_source_status {
     char *name;
     char *type;
-    char *state;            /* running, retrying, stopped, never run */
+    char *
+        state; /* starting, running, retrying; stopped (after an error), ended (cleanly), never run, not configured */
     char *position;         /* "" when none */
     int64_t commit_time_us; /* source commit time of the last applied transaction; 0 unknown */
     int64_t updated_us;     /* when the mirror last said so */
-    uint64_t lag_bytes;
-    int64_t lag_us; /* source end → lake, 0 when caught up */
-    char *error;    /* last error while retrying, with since when; NULL */
+    bool followed;          /* it runs, and tells where it stands */
+    int64_t lag_bytes;      /* source end → lake; -1: unknown, for it is not followed */
+    int64_t
+        lag_us; /* how old the oldest change is that the lake lacks, 0 when caught up; not followed: at most so old; -1: unknown */
+    char *error; /* why it is retrying or stopped, with since when; NULL */
 };
 struct dm_status_report {
     bool running;
@@ -70,6 +73,9 @@ struct dm_status_report {
 };
 enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status_report *out,
                                 struct dm_error *err) DM_MUST_USE;
+/* Its sources alone: cheap, and never waiting for a commit. */
+enum dm_status dm_mirror_status_sources(const struct dm_config *config, struct dm_status_report *out,
+                                        struct dm_error *err) DM_MUST_USE;
 void dm_status_report_release(struct dm_status_report *r);
 
 /* ---- verify ---- */

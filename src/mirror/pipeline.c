@@ -444,8 +444,7 @@ static enum dm_status look_at_requests(struct pipeline *p, struct dm_error *err)
 
 /* ---- health ---- */
 
-static enum dm_status write_health(struct pipeline *p, const char *state, const char *error,
-                                   struct dm_error *err)
+static enum dm_status write_health(struct pipeline *p, struct dm_error *err)
 {
     uint64_t lag_bytes = p->stream != NULL ? p->type->stream_lag(p->stream, p->committed) : 0;
     /* The age of the oldest change that is known and not in the lake: time without changes is no lag. */
@@ -453,7 +452,7 @@ static enum dm_status write_health(struct pipeline *p, const char *state, const 
                     : p->collector != NULL ? dm_collector_waiting_since(p->collector)
                                            : 0;
     int64_t lag_us = since != 0 ? dm_clock_wall_us() - since : 0;
-    return dm_state_put_health(dm_lake_sqlite(p->m->lake), p->config->name, p->type->name, state, error,
+    return dm_state_put_health(dm_lake_sqlite(p->m->lake), p->config->name, p->type->name, "running", NULL,
                                lag_bytes, lag_us, err);
 }
 
@@ -465,7 +464,7 @@ static enum dm_status tell_health(struct pipeline *p, struct dm_error *err)
         p->health_us = 0;
         return DM_OK;
     }
-    enum dm_status status = write_health(p, "running", NULL, err);
+    enum dm_status status = write_health(p, err);
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
     return status;
 }
@@ -733,7 +732,8 @@ static void tell_trouble(struct pipeline *p, const char *state, const struct dm_
                      ? NULL
                      : dm_xasprintf("%s%s%s", why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
     (void)pthread_mutex_lock(&p->m->lake_mutex);
-    if (write_health(p, state, text, &ignored) != DM_OK)
+    if (dm_state_put_trouble(dm_lake_sqlite(p->m->lake), p->config->name, p->type->name, state, text,
+                             &ignored) != DM_OK)
         dm_log_error(DM_LOG_WARN, p->config->name, &ignored);
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
     free(text);
@@ -757,6 +757,7 @@ enum dm_status dm_pipeline_run(const struct dm_pipeline_options *options, struct
     (void)pthread_mutex_init(&p->failure_mutex, NULL);
     int64_t wait_ms = 500;
     enum dm_status status;
+    tell_trouble(p, "starting", NULL);
     for (;;) {
         struct dm_error why = {0};
         int64_t started = dm_clock_monotonic_us();
@@ -795,7 +796,7 @@ enum dm_status dm_pipeline_run(const struct dm_pipeline_options *options, struct
         }
     }
     if (status == DM_OK)
-        tell_trouble(p, "stopped", NULL);
+        tell_trouble(p, "ended", NULL);
     (void)pthread_mutex_destroy(&p->failure_mutex);
     free(p);
     return status;

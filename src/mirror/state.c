@@ -243,6 +243,17 @@ enum dm_status dm_state_put_health(sqlite3 *db, const char *source, const char *
         err, "ttttuii", source, type, state, error, lag_bytes, lag_us, dm_clock_wall_us());
 }
 
+enum dm_status dm_state_put_trouble(sqlite3 *db, const char *source, const char *type, const char *state,
+                                    const char *error, struct dm_error *err)
+{
+    return dm_sql_run(db, "writing the source's health",
+                      "INSERT INTO dm_source(name, type, state, error, error_since_us)"
+                      " VALUES(?1,?2,?3,?4, iif(?4 IS NULL, NULL, ?5))"
+                      " ON CONFLICT(name) DO UPDATE SET state=?3, error=?4,"
+                      " error_since_us=iif(?4 IS NULL, NULL, coalesce(error_since_us, ?5))",
+                      err, "tttti", source, type, state, error, dm_clock_wall_us());
+}
+
 enum dm_status dm_request_add(sqlite3 *db, enum dm_request_kind kind, const char *source, const char *dataset,
                               int64_t *id, struct dm_error *err)
 {

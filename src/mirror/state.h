@@ -64,10 +64,13 @@ enum dm_status dm_state_source(struct sqlite3 *db, const char *source, struct dm
 enum dm_status dm_state_put_position(struct sqlite3 *db, const char *source, const char *type,
                                      dm_position position, const char *position_text, int64_t commit_time_us,
                                      struct dm_error *err) DM_MUST_USE;
-/* What status shows; error NULL: none. Keeps error_since while an error stays. */
+/* What status and health show. Told while the source is followed: where it stands. `error` NULL: none; error_since stays while an error stays. */
 enum dm_status dm_state_put_health(struct sqlite3 *db, const char *source, const char *type,
                                    const char *state, const char *error, uint64_t lag_bytes, int64_t lag_us,
                                    struct dm_error *err) DM_MUST_USE;
+/* Told when it is not followed (starting, retrying, stopped, ended): where it stood when it last was stays, and ages. */
+enum dm_status dm_state_put_trouble(struct sqlite3 *db, const char *source, const char *type,
+                                    const char *state, const char *error, struct dm_error *err) DM_MUST_USE;
 
 /* ---- requests: how other processes ask a running mirror for something ---- */
 

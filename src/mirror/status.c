@@ -17,7 +17,52 @@ static char *text(sqlite3_stmt *st, int i)
     return dm_xstrdup((const char *)sqlite3_column_text(st, i));
 }
 
-static enum dm_status read_sources(sqlite3 *db, bool running, struct dm_status_report *out,
+/* A source tells where it stands every second, unless a long commit or a full queue keeps it from that: then what it said last may have changed at once.
+ * One that is not followed may have changed at once, too. */
+static int64_t lag_now(const struct dm_source_status *s, int64_t lag_us)
+{
+    enum { fresh_us = 3 * 1000 * 1000 };
+    int64_t age = dm_clock_wall_us() - s->updated_us;
+    if (s->updated_us == 0)
+        return -1;
+    return lag_us + (!s->followed || age > fresh_us ? age : 0);
+}
+
+static bool is_configured(const struct dm_config *config, const char *source)
+{
+    for (size_t i = 0; i < config->n_sources; i++)
+        if (strcmp(config->sources[i].name, source) == 0)
+            return true;
+    return false;
+}
+
+static struct dm_source_status source_status(sqlite3_stmt *st, const struct dm_config *config, bool running)
+{
+    const char *state = (const char *)sqlite3_column_text(st, 2);
+    if (!is_configured(config, (const char *)sqlite3_column_text(st, 0)))
+        state = "not configured"; /* any more: its datasets stay */
+    bool cut_off = !running && (strcmp(state, "running") == 0 || strcmp(state, "starting") == 0 ||
+                                strcmp(state, "retrying") == 0);
+    struct dm_source_status s = {
+        .name = text(st, 0),
+        .type = text(st, 1),
+        .state = dm_xstrdup(cut_off ? "stopped" : state),
+        .position = text(st, 3),
+        .commit_time_us = sqlite3_column_int64(st, 4),
+        .updated_us = sqlite3_column_int64(st, 5),
+        .followed = running && strcmp(state, "running") == 0,
+        .lag_bytes = -1,
+        .error = text(st, 8),
+    };
+    if (cut_off && s.error == NULL)
+        s.error = dm_xstrdup("its process ended without a clean end (killed, or the machine went down)");
+    if (s.followed)
+        s.lag_bytes = sqlite3_column_int64(st, 6);
+    s.lag_us = lag_now(&s, sqlite3_column_int64(st, 7));
+    return s;
+}
+
+static enum dm_status read_sources(sqlite3 *db, const struct dm_config *config, struct dm_status_report *out,
                                    struct dm_error *err)
 {
     sqlite3_stmt *st;
@@ -31,19 +76,7 @@ static enum dm_status read_sources(sqlite3 *db, bool running, struct dm_status_r
         return dm_fail(err, DM_ERROR_FATAL, NULL, "catalog.db: %s", sqlite3_errmsg(db));
     while (sqlite3_step(st) == SQLITE_ROW) {
         out->sources = dm_xrealloc(out->sources, out->n_sources + 1, sizeof *out->sources);
-        const char *state = (const char *)sqlite3_column_text(st, 2);
-        bool dead = !running && strcmp(state, "never run") != 0;
-        out->sources[out->n_sources++] = (struct dm_source_status){
-            .name = text(st, 0),
-            .type = text(st, 1),
-            .state = dead ? dm_xstrdup("stopped") : text(st, 2),
-            .position = text(st, 3),
-            .commit_time_us = sqlite3_column_int64(st, 4),
-            .updated_us = sqlite3_column_int64(st, 5),
-            .lag_bytes = (uint64_t)sqlite3_column_int64(st, 6),
-            .lag_us = sqlite3_column_int64(st, 7),
-            .error = text(st, 8),
-        };
+        out->sources[out->n_sources++] = source_status(st, config, out->running);
     }
     sqlite3_finalize(st);
     return DM_OK;
@@ -64,14 +97,6 @@ static enum dm_status read_files(struct dm_lake *lake, struct dm_dataset_status 
         d->deleted_in_files += dataset->files[i].deleted_rows;
     }
     return DM_OK;
-}
-
-/* A source tells where it stands every second, unless a long commit or a full queue keeps it from that: then what it said last may have changed at once. */
-static int64_t lag_now(const struct dm_source_status *s)
-{
-    enum { fresh_us = 3 * 1000 * 1000 };
-    int64_t age = dm_clock_wall_us() - s->updated_us;
-    return s->lag_us + (age > fresh_us ? age : 0);
 }
 
 /* A source that fills the dataset; `name` is "sales.orders". */
@@ -103,10 +128,9 @@ static int64_t dataset_lag(const struct dm_config *config, const struct dm_statu
         const struct dm_source_status *s = &report->sources[i];
         if (!fills(config, s, d, name))
             continue;
-        if (!report->running || !follows || strcmp(s->state, "running") != 0)
+        if (!follows || s->lag_us < 0)
             return -1;
-        int64_t now = lag_now(s);
-        lag = now > lag ? now : lag;
+        lag = s->lag_us > lag ? s->lag_us : lag;
     }
     return lag;
 }
@@ -180,8 +204,8 @@ static enum dm_status read_incomplete(sqlite3 *db, struct dm_status_report *out,
     return DM_OK;
 }
 
-enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status_report *out,
-                                struct dm_error *err)
+static enum dm_status read_all(const struct dm_config *config, bool datasets, struct dm_status_report *out,
+                               struct dm_error *err)
 {
     *out = (struct dm_status_report){0};
     struct dm_lake_holder holder;
@@ -190,15 +214,27 @@ enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status
     sqlite3 *db = NULL;
     enum dm_status status = dm_catalog_side_open(config->lake, &db, err);
     if (status == DM_OK)
-        status = read_sources(db, out->running, out, err);
-    if (status == DM_OK)
+        status = read_sources(db, config, out, err);
+    if (status == DM_OK && datasets)
         status = read_datasets(config, db, out, err);
-    if (status == DM_OK)
+    if (status == DM_OK && datasets)
         status = read_incomplete(db, out, err);
     (void)sqlite3_close(db);
     if (status != DM_OK)
         dm_status_report_release(out);
     return status;
+}
+
+enum dm_status dm_mirror_status(const struct dm_config *config, struct dm_status_report *out,
+                                struct dm_error *err)
+{
+    return read_all(config, true, out, err);
+}
+
+enum dm_status dm_mirror_status_sources(const struct dm_config *config, struct dm_status_report *out,
+                                        struct dm_error *err)
+{
+    return read_all(config, false, out, err);
 }
 
 void dm_status_report_release(struct dm_status_report *r)

@@ -173,9 +173,6 @@ static enum dm_status find_name(struct dm_mirror *m, struct dm_schema_request *r
 enum dm_status dm_schema_delete(struct dm_mirror *m, struct dm_schema_request *r, struct dm_error *err)
 {
     char *name = NULL;
-    if (r->dry_run)
-        return dm_fail(err, DM_ERROR_CONFIG, "without drop_rows it is refused when there are rows",
-                       "dry_run: deleting a schema has no preview");
     enum dm_status status = find_name(m, r, &name, err);
     if (status == DM_OK)
         status = dm_undeclare(m, name, !r->drop_rows, err);

@@ -99,6 +99,19 @@ static enum dm_status tables_there(struct sqlite3 *db, bool *there, struct dm_er
     return code == SQLITE_ROW ? DM_OK : dm_sql_fail(db, what, err);
 }
 
+enum dm_status dm_work_order_rename(struct sqlite3 *db, int64_t id, const char *name, const char *description,
+                                    struct dm_error *err)
+{
+    bool there = false;
+    enum dm_status status = tables_there(db, &there, err);
+    if (status == DM_OK && there)
+        status = dm_sql_run(db, what,
+                            "UPDATE dm_work_order SET name=coalesce(?2, name),"
+                            " description=coalesce(?3, description) WHERE id=?1",
+                            err, "itt", id, name, description);
+    return status != DM_OK || (there && sqlite3_changes(db) > 0) ? status : DM_END;
+}
+
 static char *text_at(sqlite3_stmt *st, int i)
 {
     return dm_xstrdup((const char *)sqlite3_column_text(st, i));

@@ -43,6 +43,9 @@ enum dm_status dm_work_order_insert(struct sqlite3 *db, const struct dm_work_ord
 /* Status, detail, times and report. */
 enum dm_status dm_work_order_update(struct sqlite3 *db, const struct dm_work_order *o,
                                     struct dm_error *err) DM_MUST_USE;
+/* Its texts; NULL: as it is. DM_END: there is no such order. */
+enum dm_status dm_work_order_rename(struct sqlite3 *db, int64_t id, const char *name, const char *description,
+                                    struct dm_error *err) DM_MUST_USE;
 /* By id, or by token, or (id 0, token NULL, status given) all of a status; all three none: all. Newest first. A catalog without the tables gives none. */
 enum dm_status dm_work_order_list(struct sqlite3 *db, int64_t id, const char *token, const char *status,
                                   struct dm_work_orders *out, struct dm_error *err) DM_MUST_USE;

@@ -472,7 +472,7 @@ enum dm_status dm_folder_watch_run(const struct dm_pipeline_options *options, st
         status = DM_OK;
     }
     if (status == DM_OK)
-        tell_health(w, "stopped", NULL, true);
+        tell_health(w, "ended", NULL, true);
     dm_folder_scan_release(&w->scan);
     free(w);
     return status;
