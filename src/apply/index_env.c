@@ -12,10 +12,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "apply/index_sum.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 
-#define FORMAT 1
+#define FORMAT 2
 #define MAP_WANTED (UINT64_C(1) << 40) /* 1 TiB: 25 thousand million keys */
 #define MAP_LEAST (UINT64_C(8) << 20)
 #define MAX_DATASETS 65536
@@ -23,6 +25,25 @@
     (UINT64_C(1) << 30) /* sparse length behind the granted blocks, in case an estimate is short */
 #define FREE_DISK_KEPT (UINT64_C(16) << 20) /* or a sixteenth of a small file system */
 #define ENV_FLAGS (MDB_NOSYNC | MDB_NOMETASYNC | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD)
+
+static char *path_of(const struct dm_index_env *e, const char *name)
+{
+    return dm_xasprintf("%s/%s", e->folder, name);
+}
+
+/* The next opening makes a new index. */
+static void forget_state(const struct dm_index_env *e)
+{
+    char *path = path_of(e, "state");
+    (void)unlink(path);
+    free(path);
+}
+
+static bool damage(int code)
+{
+    return code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND || code == MDB_PANIC || code == MDB_INVALID ||
+           code == MDB_VERSION_MISMATCH;
+}
 
 enum dm_status dm_index_env_fail(const struct dm_index_env *e, int code, const char *what,
                                  struct dm_error *err)
@@ -35,23 +56,22 @@ enum dm_status dm_index_env_fail(const struct dm_index_env *e, int code, const c
         errno = code;
         return dm_fail_errno(err, "the key index %s: %s", e->folder, what);
     }
-    return dm_fail(err, DM_ERROR_FATAL,
-                   "stop, delete the folder, start again: the index is rebuilt from the lake",
+    if (damage(code))
+        forget_state(e);
+    return dm_fail(err, DM_ERROR_FATAL, "start again: the index is rebuilt from the lake",
                    "the key index %s: %s: %s", e->folder, what, mdb_strerror(code));
-}
-
-static char *path_of(const struct dm_index_env *e, const char *name)
-{
-    return dm_xasprintf("%s/%s", e->folder, name);
 }
 
 /* ---- state ---- */
 
+/* As the file `state` has it. */
 struct state {
     int format;
     int clean;
     char boot[64];
     uint64_t inode;
+    uint64_t length; /* clean: of data.mdb … */
+    char sum[20];    /* … and its checksum, or "none": too large for one */
 };
 
 static void read_boot(char *boot, size_t size)
@@ -76,40 +96,72 @@ static bool read_state(const struct dm_index_env *e, struct state *s)
     bool ok =
         dm_file_exists(path) && dm_file_read(path, &text, NULL) == DM_OK && dm_buffer_text(&text) != NULL;
     if (ok)
-        ok = sscanf((const char *)text.data, "format %d\nclean %d\ninode %" SCNu64 "\nboot %63s", &s->format,
-                    &s->clean, &s->inode, s->boot) >= 3;
+        ok = sscanf((const char *)text.data,
+                    "format %d\nclean %d\ninode %" SCNu64 "\nlength %" SCNu64 "\nsum %19s\nboot %63s",
+                    &s->format, &s->clean, &s->inode, &s->length, s->sum, s->boot) >= 5;
     dm_buffer_release(&text);
     free(path);
     return ok;
 }
 
+static enum dm_status sum_text(int fd, uint64_t length, char *text, size_t size, struct dm_error *err)
+{
+    uint64_t sum = 0;
+    (void)snprintf(text, size, "none");
+    if (length > DM_INDEX_SUM_MOST)
+        return DM_OK;
+    if (dm_index_sum(fd, length, &sum, err) != DM_OK)
+        return DM_FAIL;
+    (void)snprintf(text, size, "%016" PRIx64, sum);
+    return DM_OK;
+}
+
 static enum dm_status write_state(struct dm_index_env *e, bool clean, struct dm_error *err)
 {
     struct stat st;
+    char sum[20] = "unknown";
     if (fstat(e->data_fd, &st) != 0)
         return dm_fail_errno(err, "cannot look at the key index %s", e->folder);
+    if (clean && sum_text(e->data_fd, (uint64_t)st.st_size, sum, sizeof sum, err) != DM_OK)
+        return DM_FAIL;
     char text[256];
-    int n = snprintf(text, sizeof text, "format %d\nclean %d\ninode %" PRIu64 "\nboot %s\n", FORMAT, clean,
-                     (uint64_t)st.st_ino, e->boot);
+    int n = snprintf(text, sizeof text,
+                     "format %d\nclean %d\ninode %" PRIu64 "\nlength %" PRIu64 "\nsum %s\nboot %s\n", FORMAT,
+                     clean, (uint64_t)st.st_ino, (uint64_t)st.st_size, sum, e->boot);
     char *path = path_of(e, "state");
     enum dm_status status = dm_file_replace(path, text, (size_t)n, err);
     free(path);
     return status;
 }
 
-static bool state_trusted(const struct dm_index_env *e, const struct state *s)
+/* Is data.mdb what it was when it was closed? It may have become longer: an opening does that before it says that it writes. */
+static bool unchanged(const struct state *s, int fd, uint64_t length)
 {
-    if (s->format != FORMAT)
-        return false;
-    char *path = path_of(e, "data.mdb");
+    char sum[20];
+    struct dm_error err;
+    return length >= s->length && sum_text(fd, s->length, sum, sizeof sum, &err) == DM_OK &&
+           strcmp(sum, s->sum) == 0;
+}
+
+enum dm_index_trust dm_index_env_trust(const struct dm_index_env *e)
+{
+    struct state s;
     struct stat st;
-    bool there = stat(path, &st) == 0 && st.st_size > 0;
+    if (!read_state(e, &s) || s.format != FORMAT)
+        return DM_INDEX_UNKNOWN;
+    char *path = path_of(e, "data.mdb");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     free(path);
-    if (!there)
-        return false;
-    if (s->clean == 1)
-        return true;
-    return e->boot[0] != '\0' && strcmp(e->boot, s->boot) == 0 && s->inode == (uint64_t)st.st_ino;
+    enum dm_index_trust trust = DM_INDEX_UNKNOWN;
+    if (fd < 0 || fstat(fd, &st) != 0 || st.st_size == 0)
+        trust = s.clean == 1 ? DM_INDEX_DAMAGED : DM_INDEX_UNKNOWN;
+    else if (s.clean == 1)
+        trust = unchanged(&s, fd, (uint64_t)st.st_size) ? DM_INDEX_TRUSTED : DM_INDEX_DAMAGED;
+    else if (e->boot[0] != '\0' && strcmp(e->boot, s.boot) == 0 && s.inode == (uint64_t)st.st_ino)
+        trust = DM_INDEX_TRUSTED;
+    if (fd >= 0)
+        close(fd);
+    return trust;
 }
 
 enum dm_status dm_index_env_mark_dirty(struct dm_index_env *e, struct dm_error *err)
@@ -211,16 +263,37 @@ static enum dm_status set_length(struct dm_index_env *e, uint64_t bytes, struct 
     return DM_OK;
 }
 
+/* The pages that are in use are in the file, also after it was cut: a look behind its end would kill the process. (LMDB has made it as long as its map.) */
+static bool long_enough(const struct dm_index_env *e, uint64_t bytes)
+{
+    return bytes >= dm_index_env_used_pages(e) * e->page_size;
+}
+
+static int close_again(struct dm_index_env *e, int code)
+{
+    mdb_env_close(e->env);
+    e->env = NULL;
+    e->data_fd = -1;
+    return code;
+}
+
+static void tell_damage(const struct dm_index_env *e)
+{
+    dm_log(DM_LOG_WARN, "the key index %s is damaged: it is rebuilt from the lake", e->folder);
+}
+
 static enum dm_status open_data(struct dm_index_env *e, bool *trusted, struct dm_error *err)
 {
     char *path = path_of(e, "data.mdb");
-    enum dm_status status = DM_OK;
-    if (!*trusted)
-        status = dm_file_remove_tree(path, err);
+    uint64_t bytes = 0;
+    enum dm_status status = *trusted ? dm_file_size(path, &bytes, err) : dm_file_remove_tree(path, err);
     if (status == DM_OK) {
         int rc = open_env(e, path);
-        if (*trusted && (rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED)) {
+        if (rc == 0 && *trusted && !long_enough(e, bytes))
+            rc = close_again(e, MDB_CORRUPTED);
+        if (*trusted && damage(rc)) {
             *trusted = false; /* not what we wrote: start anew */
+            tell_damage(e);
             status = dm_file_remove_tree(path, err);
             if (status == DM_OK)
                 rc = open_env(e, path);
@@ -236,14 +309,16 @@ enum dm_status dm_index_env_open(struct dm_index_env *e, const char *folder, boo
                                  struct dm_error *err)
 {
     *e = (struct dm_index_env){.lock_fd = -1, .data_fd = -1, .folder = dm_xstrdup(folder)};
-    struct state s;
     if (dm_file_make_folders(folder, err) != DM_OK || take_lock(e, err) != DM_OK)
         goto fail;
     char *unfinished = path_of(e, "data.mdb.new"); /* of a rewrite that was killed */
     (void)unlink(unfinished);
     free(unfinished);
     read_boot(e->boot, sizeof e->boot);
-    *trusted = read_state(e, &s) && state_trusted(e, &s);
+    enum dm_index_trust trust = dm_index_env_trust(e);
+    if (trust == DM_INDEX_DAMAGED)
+        tell_damage(e);
+    *trusted = trust == DM_INDEX_TRUSTED;
     if (open_data(e, trusted, err) != DM_OK)
         goto fail;
     if (set_length(e, dm_index_env_used_pages(e) * e->page_size + FILE_SLACK, err) != DM_OK)
@@ -260,9 +335,12 @@ void dm_index_env_close(struct dm_index_env *e, bool clean)
         uint64_t used = dm_index_env_used_pages(e) * e->page_size;
         bool synced = used == 0 || used >= e->file_bytes || set_length(e, used, NULL) == DM_OK;
         synced = fsync(e->data_fd) == 0 && synced; /* the pages of the map, too */
-        if (clean && synced && e->dirty)
+        struct dm_error err;
+        char *state = path_of(e, "state"); /* gone: damage was found meanwhile */
+        if (clean && synced && e->dirty && dm_file_exists(state))
             (void)!write_state(e, true,
-                               NULL); /* it stays dirty then: rebuilt after a reboot, nothing worse */
+                               &err); /* it stays dirty then: rebuilt after a reboot, nothing worse */
+        free(state);
         mdb_env_close(e->env);
     }
     if (e->lock_fd >= 0)

@@ -1,12 +1,14 @@
 /* index_env.h — the LMDB environment under the key index: opening, trust, room, closing. Private to apply/.
  *
- * Files in the folder: `data.mdb` (LMDB), `state` (text, durable: format, boot id, clean or dirty, inode of data.mdb),
+ * Files in the folder: `data.mdb` (LMDB), `state` (text, durable: format, boot id, clean or dirty, inode, length and checksum of data.mdb),
  * `lock` (flock: one opener at a time; LMDB's own lock file is not used).
  *
  * Trust. LMDB runs without sync, so data.mdb is what the page cache holds: right after a killed process, unknown after a killed
  * machine. `state` is made dirty, durably, before the first write, and clean only after the data was synced. The index is
- * trusted when it is clean, or dirty in this very boot and still the same file (inode). Otherwise data.mdb is removed
- * unread, since LMDB must not be shown a torn file.
+ * trusted when it is clean and its bytes are those it was closed with (index_sum.h), or dirty in this very boot and still the same file (inode). Otherwise
+ * data.mdb is removed unread, since LMDB must not be shown a torn file. After a process that was killed in this boot the page cache
+ * has what was committed, but no checksum is there: of such a file only the length is looked at, and what LMDB itself notices. An error of LMDB that
+ * means damage removes `state`, so that the next opening makes a new index.
  *
  * Room. With MDB_WRITEMAP the map cannot grow inside a transaction, so a large one is reserved at the start (address space
  * only; halved until the system grants it). A store into a page that the disk has no room for would kill the process (SIGBUS), so
@@ -37,6 +39,13 @@ struct dm_index_env {
     bool dirty;             /* `state` says so already */
 };
 
+enum dm_index_trust {
+    DM_INDEX_TRUSTED,
+    DM_INDEX_UNKNOWN, /* there is none, or nobody knows: it is made anew */
+    DM_INDEX_DAMAGED, /* not the bytes that it was closed with: said, and made anew */
+};
+/* What an opening would think of it; reads the whole file. Of `e` only folder and boot are used. */
+enum dm_index_trust dm_index_env_trust(const struct dm_index_env *e);
 /* Opens or creates. *trusted false: it is empty now. */
 enum dm_status dm_index_env_open(struct dm_index_env *e, const char *folder, bool *trusted,
                                  struct dm_error *err) DM_MUST_USE;

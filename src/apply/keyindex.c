@@ -13,6 +13,8 @@
 #include "apply/index_inside.h"
 #include "apply/key_sort.h"
 #include "base/bytes.h"
+#include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 _Static_assert(offsetof(struct dm_index_change, key) == offsetof(struct dm_keyed, key) &&
@@ -46,7 +48,7 @@ static enum dm_status load_secret(struct dm_keyindex *ix, struct dm_error *err)
     return rc == 0 ? DM_OK : dm_index_fail(ix, rc, "cannot store its secret", err);
 }
 
-enum dm_status dm_keyindex_open(const char *folder, struct dm_keyindex **out, bool *trusted,
+static enum dm_status open_once(const char *folder, struct dm_keyindex **out, bool *trusted,
                                 struct dm_error *err)
 {
     struct dm_keyindex *ix = dm_xzalloc(1, sizeof *ix);
@@ -65,6 +67,29 @@ enum dm_status dm_keyindex_open(const char *folder, struct dm_keyindex **out, bo
     }
     *out = ix;
     return DM_OK;
+}
+
+enum dm_status dm_keyindex_open(const char *folder, struct dm_keyindex **out, bool *trusted,
+                                struct dm_error *err)
+{
+    enum dm_status status = open_once(folder, out, trusted, err);
+    if (status == DM_OK || !*trusted)
+        return status;
+    char *state = dm_xasprintf("%s/state", folder);
+    bool damaged = !dm_file_exists(state); /* found in its first pages: it is made anew now */
+    free(state);
+    if (!damaged)
+        return status;
+    dm_log_error(DM_LOG_WARN, "damaged, it is rebuilt from the lake", err);
+    return open_once(folder, out, trusted, err);
+}
+
+bool dm_keyindex_damaged(const char *folder)
+{
+    struct dm_index_env e = {.folder = dm_xstrdup(folder)};
+    bool damaged = dm_index_env_trust(&e) == DM_INDEX_DAMAGED;
+    free(e.folder);
+    return damaged;
 }
 
 void dm_keyindex_close(struct dm_keyindex *ix)

@@ -59,6 +59,8 @@ struct dm_index_change {
 enum dm_status dm_keyindex_open(const char *folder, struct dm_keyindex **out, bool *trusted,
                                 struct dm_error *err) DM_MUST_USE;
 /* Marks it cleanly closed; an open write transaction is aborted. NULL is fine. */
+/* Is it not what it was closed with? Reads the whole file, changes nothing; only for who holds the lake. The next opening makes it anew. */
+bool dm_keyindex_damaged(const char *folder);
 void dm_keyindex_close(struct dm_keyindex *ix);
 
 enum dm_status dm_keyindex_begin(struct dm_keyindex *ix, struct dm_error *err) DM_MUST_USE;

@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "apply/keyindex.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "cli/commands.h"
@@ -125,20 +126,33 @@ static void on_finding(void *ctx, const char *path, const char *what)
               "%s: %s", path, what);
 }
 
-/* The one thing that doctor mends by itself; beside a running mirror, which did so when it started, hints may be a moment behind. */
-static void check_hints(struct doctor *d, const struct dm_config *config, struct dm_lake *lake)
+/* The one thing that doctor mends by itself. */
+static void check_hints(struct doctor *d, struct dm_lake *lake)
 {
-    struct dm_lake_lock lock = {.fd = -1};
     struct dm_error err = {0};
     size_t mended = 0;
-    if (dm_lake_lock_try(config->lake, false, &lock, NULL, &err) != DM_OK)
-        return;
     if (dm_lake_mend_hints(lake, &mended, &err) != DM_OK)
         show(d, "lake", DM_CHECK_WARN, err.message, err.hint);
     else if (mended > 0)
         showf(d, "lake", DM_CHECK_OK, NULL,
               "%zu hint%s for readers without the catalog (version-hint.text) %s behind it: mended", mended,
               mended == 1 ? "" : "s", mended == 1 ? "was" : "were");
+}
+
+/* What follows from the datasets. A running mirror looked after it when it started, and is at it now. */
+static void check_derived(struct doctor *d, const struct dm_config *config, struct dm_lake *lake)
+{
+    struct dm_lake_lock lock = {.fd = -1};
+    struct dm_error err = {0};
+    if (dm_lake_lock_try(config->lake, false, &lock, NULL, &err) != DM_OK)
+        return;
+    check_hints(d, lake);
+    char *index = dm_xasprintf("%s/.index", config->lake);
+    if (dm_keyindex_damaged(index))
+        showf(d, "lake", DM_CHECK_WARN,
+              "nothing to do: the next start notices it, too, and rebuilds it from the lake",
+              "the key index %s is damaged", index);
+    free(index);
     dm_lake_lock_release(&lock);
 }
 
@@ -175,7 +189,7 @@ static void check_files(struct doctor *d, const struct dm_config *config)
     }
     dm_dataset_names_free(names, n);
     if (lake != NULL)
-        check_hints(d, config, lake);
+        check_derived(d, config, lake);
     dm_lake_close(lake);
 }
 

@@ -233,7 +233,7 @@ static void trust_after_death(void **state)
     assert_int_equal(get_tag(ix), 0);
     put_tag(ix, 7);
     dm_keyindex_close(ix);
-    edit_state(folder, "format 1", "format 99");
+    edit_state(folder, "format 2", "format 99");
     ix = open_index(folder, false);
     assert_int_equal(get_tag(ix), 0);
     dm_keyindex_close(ix);
