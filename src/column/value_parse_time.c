@@ -8,7 +8,7 @@
 #define SECOND_NS INT64_C(1000000000)
 #define DAY_NS (86400 * SECOND_NS)
 
-enum { YEAR_DIGITS_MAX = 7 };
+enum { YEAR_DIGITS_MAX = 12 };
 
 /* What is left of a text. */
 struct rest {

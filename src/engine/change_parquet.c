@@ -10,47 +10,12 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
-#include "format/parquet_footer.h"
+#include "engine/parquet_pages.h"
 
 enum {
     TAIL = 8,
     FOOTER_MAX = 256 << 20
 }; /* a file ends in its footer, the footer's length (LE32) and "PAR1" */
-
-struct search {
-    struct dm_change_parquet *p;
-    const struct dm_schema *schema;
-    struct dm_change_notes *notes;
-    struct dm_parquet_moment *moments; /* to be read in another way than the footer says */
-    size_t n_moments;
-};
-
-static enum dm_status take_moment(void *ctx, const struct dm_parquet_moment *m, struct dm_error *err)
-{
-    struct search *s = ctx;
-    struct dm_change_parquet *p = s->p;
-    enum dm_change_control control;
-    (void)err;
-    if (dm_change_column(s->schema, m->name, m->name_n, &control) < 0)
-        return DM_OK;
-    if (m->int96 && !m->raw) {
-        dm_change_note(
-            s->notes,
-            "column %.*s has INT96 inside, which is read to the microsecond; finer digits, if there "
-            "are any, are lost (write it as TIMESTAMP)",
-            (int)(m->name_n < 100 ? m->name_n : 100), m->name);
-        return DM_OK;
-    }
-    if (m->column >= p->n) {
-        p->readings = dm_xrealloc(p->readings, m->column + 1, sizeof *p->readings);
-        for (; p->n <= m->column; p->n++)
-            p->readings[p->n] = DM_PARQUET_PLAIN;
-    }
-    p->readings[m->column] = m->int96 ? DM_PARQUET_INT96 : DM_PARQUET_ZONED;
-    s->moments = dm_xrealloc(s->moments, s->n_moments + 1, sizeof *s->moments);
-    s->moments[s->n_moments++] = *m;
-    return DM_OK;
-}
 
 static enum dm_status failed(const char *what, const char *path, struct dm_error *err)
 {
@@ -111,36 +76,66 @@ static int open_unnamed(const char *folder)
     return fd;
 }
 
-/* The footer of n bytes, as it is to be read, and what stands behind it: over the one that is there, which is no longer. */
-static bool write_footer(const struct search *s, const uint8_t *footer, size_t n, uint64_t at)
+/* The footer of n bytes, as it is to be read, and what stands behind it: over the one that is there. */
+static bool write_footer(const struct dm_change_parquet *p, const struct dm_parquet_schema *schema,
+                         const uint8_t *footer, size_t n, uint64_t at)
 {
-    uint8_t *out = dm_xalloc(n + s->n_moments * DM_PARQUET_MOMENT_GROWTH + TAIL);
-    n = dm_parquet_footer_exact(footer, n, s->moments, s->n_moments, out);
+    uint8_t *out = dm_xalloc(n + schema->n * DM_PARQUET_BARE_GROWTH + TAIL);
+    n = dm_parquet_footer_bare(footer, n, schema, out);
     dm_put_le32(out + n, (uint32_t)n);
     memcpy(out + n + 4, "PAR1", 4);
-    bool written = write_at(s->p->fd, out, n + TAIL, at);
+    bool written = write_at(p->fd, out, n + TAIL, at) && ftruncate(p->fd, (off_t)(at + n + TAIL)) == 0;
     free(out);
     return written;
 }
 
-static enum dm_status make_copy(const struct search *s, int from, uint64_t size, const uint8_t *footer,
-                                size_t n, const char *temp_folder, struct dm_error *err)
+static enum dm_status make_copy(struct dm_change_parquet *p, const struct dm_parquet_schema *schema, int from,
+                                uint64_t size, const uint8_t *footer, size_t n, const char *temp_folder,
+                                struct dm_error *err)
 {
-    struct dm_change_parquet *p = s->p;
     p->fd = open_unnamed(temp_folder);
     if (p->fd < 0)
         return failed("make a temporary file for", p->path, err);
     if (!copy(from, p->fd, size))
         return failed("copy", p->path, err);
-    if (!write_footer(s, footer, n, size - TAIL - n))
+    if (!write_footer(p, schema, footer, n, size - TAIL - n))
         return failed("write the copy of", p->path, err);
     free(p->path);
     p->path = dm_xasprintf("/proc/self/fd/%d", p->fd);
     return DM_OK;
 }
 
+/* Returns whether any is. */
+static bool choose_bare(struct dm_change_parquet *p, struct dm_parquet_schema *schema, bool everything)
+{
+    bool any = false;
+    p->leaves = dm_xzalloc(schema->n, sizeof *p->leaves);
+    for (; p->n < schema->n; p->n++) {
+        struct dm_parquet_leaf *leaf = &schema->leaves[p->n];
+        leaf->bare = everything ? dm_parquet_leaf_annotated(leaf) : !dm_parquet_leaf_exact(leaf);
+        any |= leaf->bare;
+        p->leaves[p->n] = dm_parquet_leaf_meaning(leaf);
+    }
+    return any;
+}
+
+static enum dm_status use_footer(struct dm_change_parquet *p, int fd, uint64_t size, const uint8_t *footer,
+                                 size_t n, const char *temp_folder, bool everything, struct dm_error *err)
+{
+    struct dm_parquet_schema schema;
+    if (dm_parquet_schema_read(&schema, footer, n, err) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = everything ? DM_OK /* they were checked the first time */
+                                       : dm_parquet_pages_check(fd, size - TAIL - n, footer, n, &schema, err);
+    if (status == DM_OK && choose_bare(p, &schema, everything))
+        status = make_copy(p, &schema, fd, size, footer, n, temp_folder, err);
+    dm_parquet_schema_release(&schema);
+    return status;
+}
+
 /* What is no Parquet file after all, DuckDB refuses with better words. */
-static enum dm_status look(struct search *s, int fd, const char *temp_folder, struct dm_error *err)
+static enum dm_status look(struct dm_change_parquet *p, int fd, const char *temp_folder, bool everything,
+                           struct dm_error *err)
 {
     struct stat st;
     uint8_t tail[TAIL];
@@ -152,26 +147,21 @@ static enum dm_status look(struct search *s, int fd, const char *temp_folder, st
         return DM_OK;
     uint8_t *footer = dm_xalloc(n);
     enum dm_status status = DM_OK;
-    if (read_at(fd, footer, n, size - TAIL - n)) {
-        status = dm_parquet_footer_moments(footer, n, take_moment, s, err);
-        if (status == DM_OK && s->n_moments > 0)
-            status = make_copy(s, fd, size, footer, n, temp_folder, err);
-    }
+    if (read_at(fd, footer, n, size - TAIL - n))
+        status = use_footer(p, fd, size, footer, n, temp_folder, everything, err);
     free(footer);
     return status;
 }
 
 enum dm_status dm_change_parquet_init(struct dm_change_parquet *p, const char *path, const char *temp_folder,
-                                      const struct dm_schema *schema, struct dm_change_notes *notes,
-                                      struct dm_error *err)
+                                      bool everything, struct dm_error *err)
 {
     *p = (struct dm_change_parquet){.path = dm_xstrdup(path), .fd = -1};
-    struct search s = {.p = p, .schema = schema, .notes = notes};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    enum dm_status status = fd >= 0 ? look(&s, fd, temp_folder, err) : DM_OK; /* DuckDB says why not */
+    enum dm_status status =
+        fd >= 0 ? look(p, fd, temp_folder, everything, err) : DM_OK; /* DuckDB says why not */
     if (fd >= 0)
         close(fd);
-    free(s.moments);
     if (status != DM_OK)
         dm_change_parquet_release(p);
     return status;
@@ -182,6 +172,57 @@ void dm_change_parquet_release(struct dm_change_parquet *p)
     if (p->fd >= 0)
         close(p->fd);
     free(p->path);
-    free(p->readings);
+    free(p->leaves);
     *p = (struct dm_change_parquet){.fd = -1};
+}
+
+/* The leaves of a type stand in the order of those of the file. */
+static bool give_meaning(const struct dm_change_parquet *p, size_t column, struct dm_value_type *type,
+                         size_t *leaf)
+{
+    bool known = true;
+    for (size_t i = 0; i < type->n; i++)
+        known &= give_meaning(p, column, &type->children[i], leaf);
+    if (type->n != 0)
+        return known;
+    if (*leaf >= p->n || p->leaves[*leaf].column != column)
+        return false;
+    const struct dm_parquet_meaning *m = &p->leaves[(*leaf)++];
+    type->meaning = m->meaning;
+    type->per_second = m->per_second;
+    type->zoned = m->zoned;
+    if (m->meaning == DM_MEANS_DECIMAL)
+        type->scale = (unsigned)m->scale;
+    return !m->unknown;
+}
+
+/* Do the bits that DuckDB gives have the form that the meaning is for? */
+static bool formed(const struct dm_value_type *t)
+{
+    bool good = true;
+    for (size_t i = 0; i < t->n; i++)
+        good &= formed(&t->children[i]);
+    bool integer = t->id == DUCKDB_TYPE_INTEGER || t->id == DUCKDB_TYPE_BIGINT;
+    switch (t->meaning) {
+    case DM_MEANS_ITSELF:
+    case DM_MEANS_NULL: return good;
+    case DM_MEANS_UNSIGNED:
+    case DM_MEANS_TIME: return integer;
+    case DM_MEANS_DATE: return t->id == DUCKDB_TYPE_INTEGER;
+    case DM_MEANS_MOMENT: return t->id == DUCKDB_TYPE_BIGINT || t->id == DUCKDB_TYPE_TIMESTAMP_NS;
+    case DM_MEANS_DECIMAL: return integer || t->id == DUCKDB_TYPE_BLOB;
+    default: return t->id == DUCKDB_TYPE_BLOB;
+    }
+}
+
+bool dm_change_parquet_type(const struct dm_change_parquet *p, size_t column, struct dm_value_type *type)
+{
+    if (p->n == 0) /* the footer was not read: DuckDB's words hold */
+        return true;
+    size_t first = 0;
+    while (first < p->n && p->leaves[first].column < column)
+        first++;
+    size_t leaf = first;
+    bool known = give_meaning(p, column, type, &leaf);
+    return known && formed(type) && (leaf == p->n || p->leaves[leaf].column != column);
 }

@@ -8,11 +8,10 @@
 #include "base/memory.h"
 #include "column/key.h"
 #include "column/value_parse.h"
-#include "column/value_parse_number.h"
 #include "engine/change_format.h"
-#include "engine/change_parquet.h"
-#include "engine/connection.h"
+#include "engine/parquet_stream.h"
 #include "engine/sql_session.h"
+#include "engine/value_bare.h"
 
 enum { TEXT_MAX = 256 << 20 };
 
@@ -25,9 +24,9 @@ struct trouble {
 static const char no_trouble[] = "update_preimage"; /* the row is no change, and goes without a report */
 
 struct table {
-    struct dm_sql *own; /* Parquet: a session that keeps the order of the rows, which the engine's does not */
-    struct dm_change_parquet file; /* Parquet */
-    struct dm_stream stream;
+    bool is_file;
+    struct dm_parquet_stream file; /* a Parquet file … */
+    struct dm_stream query;        /* … or a query */
     bool open;
     size_t n;
     char **names;
@@ -58,22 +57,28 @@ static void forget_troubles(struct table *t)
     t->n_troubles = 0;
 }
 
+static void forget_types(struct table *t)
+{
+    for (size_t i = 0; i < t->n && t->types != NULL; i++)
+        dm_value_type_release(&t->types[i]);
+    free(t->types);
+    t->types = NULL;
+}
+
 static void table_close(struct dm_change_reader *r)
 {
     struct table *t = r->state;
     if (t->chunk != NULL)
         duckdb_destroy_data_chunk(&t->chunk);
-    if (t->open)
-        dm_stream_close(&t->stream);
-    dm_sql_close(t->own);
-    dm_change_parquet_release(&t->file);
-    for (size_t i = 0; i < t->n; i++) {
+    if (t->open && t->is_file)
+        dm_parquet_stream_close(&t->file);
+    else if (t->open)
+        dm_stream_close(&t->query);
+    forget_types(t);
+    for (size_t i = 0; i < t->n; i++)
         free(t->names[i]);
-        dm_value_type_release(&t->types[i]);
-    }
     forget_troubles(t);
     free(t->names);
-    free(t->types);
     free(t->printable);
     free(t->sources);
     free(t->modes);
@@ -102,12 +107,11 @@ static duckdb_vector vector_of(const struct table *t, int column)
     return duckdb_data_chunk_get_vector(t->chunk, (uint64_t)column);
 }
 
-/* The value's text, or its JSON, in t->text. */
-static enum dm_status spell(struct table *t, int column, size_t row, bool json, struct dm_error *err)
+/* The value's text in t->text. */
+static enum dm_status spell(struct table *t, int column, size_t row, struct dm_error *err)
 {
     dm_buffer_clear(&t->text);
-    return json ? dm_value_json(&t->text, &t->types[column], vector_of(t, column), row, err)
-                : dm_value_plain(&t->text, &t->types[column], vector_of(t, column), row, err);
+    return dm_value_text(&t->text, &t->types[column], vector_of(t, column), row, DM_SPELL_FIELD, err);
 }
 
 static bool is_null(const struct table *t, int column, size_t row)
@@ -126,7 +130,7 @@ static enum dm_status find_ops(struct dm_change_reader *r, size_t from, size_t n
         bool told = column == t->deleted && t->control >= 0 && !is_null(t, t->control, from + i);
         if (column < 0 || is_null(t, column, from + i))
             continue;
-        if (spell(t, column, from + i, false, err) != DM_OK)
+        if (spell(t, column, from + i, err) != DM_OK)
             return DM_FAIL;
         const char *text = t->text.len != 0 ? (const char *)t->text.data : "";
         enum dm_op op = column == t->deleted
@@ -149,7 +153,7 @@ static enum dm_status find_ops(struct dm_change_reader *r, size_t from, size_t n
     return DM_OK;
 }
 
-/* Values that DuckDB has in another type, one by one through their text. */
+/* Values that DuckDB has in another type, one by one. */
 static enum dm_status parse_column(struct dm_change_reader *r, size_t field, size_t from, size_t n,
                                    struct dm_column *column, struct dm_error *err)
 {
@@ -161,20 +165,34 @@ static enum dm_status parse_column(struct dm_change_reader *r, size_t field, siz
             dm_column_append_null(column);
             continue;
         }
-        if (dm_table_narrow(&t->types[source], vector_of(t, source), from + i, column))
-            continue;
-        if (spell(t, source, from + i, t->modes[field] == DM_TABLE_JSON, err) != DM_OK)
+        struct dm_value_problem problem;
+        if (dm_table_take(t->modes[field], &t->types[source], vector_of(t, source), from + i, column,
+                          &t->text, &problem, err) != DM_OK)
             return DM_FAIL;
-        struct dm_value_problem problem = {.reason = "wrong_type",
-                                           .message = "an integer is no value of this type"};
-        const char *text = t->text.len != 0 ? (const char *)t->text.data : "";
-        if (t->modes[field] != DM_TABLE_NEVER && dm_value_parse(column, text, t->text.len, &problem))
+        if (problem.reason == NULL)
             continue;
         dm_column_append_null(column);
         if (t->ops[i] != DM_OP_DELETE || needed_by_deletes)
             add_trouble(t, i, problem.reason, r->row.schema->fields[field].name, problem.message);
     }
     return DM_OK;
+}
+
+/* Among the column's last n values, which were taken as they were, those that are none. */
+static void check_bounds(struct dm_change_reader *r, size_t field, size_t n, struct dm_column *column)
+{
+    struct table *t = r->state;
+    bool needed_by_deletes = (r->row.fields[field] & (DM_FIELD_KEY | DM_FIELD_VERSION)) != 0;
+    size_t base = column->length - n;
+    if (dm_table_bounded(column, base, n))
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (!dm_table_bounded(column, base + i, 1)) {
+            dm_table_clear(column, base + i);
+            if (t->ops[i] != DM_OP_DELETE || needed_by_deletes)
+                add_trouble(t, i, "value_out_of_range", r->row.schema->fields[field].name,
+                            "is not a value that this type holds");
+        }
 }
 
 /* Nulls where there must be none, and texts that the field's rule does not allow, among the column's last n values. */
@@ -218,11 +236,13 @@ static enum dm_status take_column(struct dm_change_reader *r, size_t field, size
         for (size_t i = 0; i < n; i++)
             dm_column_append_null(column);
     } else if (t->modes[field] == DM_TABLE_TEXT || t->modes[field] == DM_TABLE_JSON ||
-               t->modes[field] == DM_TABLE_NEVER) {
+               t->modes[field] == DM_TABLE_LIST || t->modes[field] == DM_TABLE_NEVER) {
         status = parse_column(r, field, from, n, column, err);
     } else {
         status =
             dm_table_read(t->modes[field], &t->types[source], vector_of(t, source), from, n, column, err);
+        if (status == DM_OK)
+            check_bounds(r, field, n, column);
     }
     if (status != DM_OK)
         return DM_FAIL;
@@ -246,7 +266,7 @@ static enum dm_status write_row(void *ctx, struct dm_buffer *out, struct dm_erro
         if ((!first && dm_buffer_append_byte(out, ',', err) != DM_OK) ||
             dm_json_string(out, t->names[i], strlen(t->names[i]), err) != DM_OK ||
             dm_buffer_append_byte(out, ':', err) != DM_OK ||
-            dm_value_json(out, &t->types[i], vector_of(t, (int)i), t->raw_row, err) != DM_OK)
+            dm_value_text(out, &t->types[i], vector_of(t, (int)i), t->raw_row, DM_SPELL_JSON, err) != DM_OK)
             return DM_FAIL;
         first = false;
     }
@@ -332,6 +352,68 @@ static enum dm_status take_rows(struct dm_change_reader *r, struct dm_batch *bat
     return t->n_troubles != 0 ? sort_out(r, batch, from, n, err) : DM_OK;
 }
 
+/* ---- types ---- */
+
+static duckdb_result *result_of(struct table *t)
+{
+    return t->is_file ? &t->file.stream.result : &t->query.result;
+}
+
+/* What the columns of the result are. */
+static void take_types(struct table *t)
+{
+    t->types = dm_xzalloc(t->n, sizeof *t->types);
+    for (size_t i = 0; i < t->n; i++) {
+        struct dm_error ignored;
+        t->printable[i] = dm_value_type_init(&t->types[i], duckdb_column_logical_type(result_of(t), i),
+                                             &ignored) == DM_OK &&
+                          (!t->is_file || dm_change_parquet_type(&t->file.file, i, &t->types[i]));
+    }
+}
+
+/* How they become fields of the schema. */
+static enum dm_status take_modes(struct dm_change_reader *r, struct dm_error *err)
+{
+    struct table *t = r->state;
+    const struct dm_schema *schema = r->row.schema;
+    for (size_t i = 0; i < t->n; i++) {
+        int field = t->columns.targets[i];
+        if (field < 0)
+            continue;
+        t->modes[field] =
+            t->printable[i] ? dm_table_mode(&t->types[i], schema->fields[field].type) : DM_TABLE_NEVER;
+        char wanted[32];
+        bool untyped = !t->is_file && t->types[i].id == DUCKDB_TYPE_INTEGER; /* which NULL AS x is, too */
+        if (t->modes[field] == DM_TABLE_NEVER && !untyped)
+            return dm_fail(err, DM_ERROR_DATA, "cast the column where the data comes from",
+                           "column \"%.200s\" is %s; the dataset's is %s", t->names[i],
+                           dm_table_type_name(&t->types[i]),
+                           dm_type_name(schema->fields[field].type, wanted, sizeof wanted));
+    }
+    return DM_OK;
+}
+
+/* ---- rows ---- */
+
+static enum dm_status next_chunk(struct table *t, struct dm_error *err)
+{
+    return t->is_file ? dm_parquet_stream_next(&t->file, &t->chunk, err)
+                      : dm_stream_next(&t->query, &t->chunk, err);
+}
+
+/* The next chunk where DuckDB cannot convert a value: we do. */
+static enum dm_status read_bare(struct dm_change_reader *r, struct dm_error *err)
+{
+    struct table *t = r->state;
+    if (dm_parquet_stream_bare(&t->file, t->before, err) != DM_OK)
+        return DM_FAIL;
+    if (duckdb_column_count(result_of(t)) != t->n)
+        return dm_fail(err, DM_ERROR_DATA, NULL, "the file's columns changed while it was read");
+    forget_types(t);
+    take_types(t);
+    return take_modes(r, err) == DM_OK ? next_chunk(t, err) : DM_FAIL;
+}
+
 static enum dm_status table_next(struct dm_change_reader *r, struct dm_batch *batch,
                                  struct dm_change_limits limits, struct dm_error *err)
 {
@@ -343,7 +425,9 @@ static enum dm_status table_next(struct dm_change_reader *r, struct dm_batch *ba
                 duckdb_destroy_data_chunk(&t->chunk);
             t->before += t->size;
             t->at = t->size = 0;
-            enum dm_status status = dm_stream_next(&t->stream, &t->chunk, err);
+            enum dm_status status = next_chunk(t, err);
+            if (status == DM_FAIL && t->is_file)
+                status = read_bare(r, err);
             if (status != DM_OK)
                 return status;
             t->size = duckdb_data_chunk_get_size(t->chunk);
@@ -360,33 +444,19 @@ static enum dm_status table_next(struct dm_change_reader *r, struct dm_batch *ba
 
 /* ---- opening ---- */
 
-static void set_reading(struct dm_value_type *type, enum dm_parquet_reading reading)
-{
-    type->zoned = reading == DM_PARQUET_ZONED && type->id == DUCKDB_TYPE_TIMESTAMP_NS;
-    type->int96 = reading == DM_PARQUET_INT96 && type->id == DUCKDB_TYPE_BLOB;
-    for (size_t i = 0; i < type->n; i++)
-        set_reading(&type->children[i], reading);
-}
-
 static enum dm_status take_columns(struct dm_change_reader *r, struct dm_error *err)
 {
     struct table *t = r->state;
-    size_t n = duckdb_column_count(&t->stream.result);
+    size_t n = duckdb_column_count(result_of(t));
+    t->open = true;
     t->names = dm_xzalloc(n, sizeof *t->names);
-    t->types = dm_xzalloc(n, sizeof *t->types);
     t->printable = dm_xzalloc(n, sizeof *t->printable);
-    for (; t->n < n; t->n++) {
-        struct dm_error ignored;
-        t->names[t->n] = dm_xstrdup(duckdb_column_name(&t->stream.result, t->n));
-        t->printable[t->n] =
-            dm_value_type_init(&t->types[t->n], duckdb_column_logical_type(&t->stream.result, t->n),
-                               &ignored) == DM_OK;
-    }
+    for (; t->n < n; t->n++)
+        t->names[t->n] = dm_xstrdup(duckdb_column_name(result_of(t), t->n));
+    take_types(t);
     if (dm_change_columns_init(&t->columns, &r->row, n, (const char *const *)t->names, &r->notes, err) !=
         DM_OK)
         return DM_FAIL;
-    for (size_t i = 0; i < n && i < t->file.n; i++)
-        set_reading(&t->types[i], t->file.readings[i]);
     t->control = t->deleted = -1;
     const struct dm_schema *schema = r->row.schema;
     t->sources = dm_xzalloc(schema->n_fields, sizeof *t->sources);
@@ -398,27 +468,16 @@ static enum dm_status take_columns(struct dm_change_reader *r, struct dm_error *
             t->control = (int)i;
         if (field == DM_COLUMN_DELETED)
             t->deleted = (int)i;
-        if (field < 0)
-            continue;
-        t->sources[field] = (int)i;
-        t->modes[field] =
-            t->printable[i] ? dm_table_mode(&t->types[i], schema->fields[field].type) : DM_TABLE_NEVER;
-        char wanted[32];
-        bool untyped = t->own == NULL && t->types[i].id == DUCKDB_TYPE_INTEGER; /* which NULL AS x is, too */
-        if (t->modes[field] == DM_TABLE_NEVER && !untyped)
-            return dm_fail(err, DM_ERROR_DATA, "cast the column where the data comes from",
-                           "column \"%.200s\" is %s; the dataset's is %s", t->names[i],
-                           dm_table_type_name(&t->types[i]),
-                           dm_type_name(schema->fields[field].type, wanted, sizeof wanted));
+        if (field >= 0)
+            t->sources[field] = (int)i;
     }
-    return DM_OK;
+    return take_modes(r, err);
 }
 
 static struct table *table_new(struct dm_change_reader *r)
 {
     static const struct dm_change_format_type type = {.next = table_next, .close = table_close};
     struct table *t = dm_xzalloc(1, sizeof *t);
-    t->file.fd = -1;
     r->format = &type;
     r->state = t;
     r->row.raw_ctx = t;
@@ -431,102 +490,18 @@ enum dm_status dm_change_query_open(struct dm_change_reader *r, struct dm_sql *s
                                     struct dm_error *err)
 {
     struct table *t = table_new(r);
-    if (dm_sql_start(sql, query, &t->stream, err) != DM_OK)
+    if (dm_sql_start(sql, query, &t->query, err) != DM_OK)
         return DM_FAIL;
-    t->open = true;
     return take_columns(r, err);
-}
-
-static enum dm_status take_count(void *ctx, size_t n, const char *const *values, struct dm_error *err)
-{
-    (void)err;
-    int64_t rows = 0;
-    if (n == 1 && values[0] != NULL && dm_parse_int64(values[0], strlen(values[0]), &rows) == DM_PARSED)
-        *(uint64_t *)ctx = (uint64_t)rows;
-    return DM_OK;
-}
-
-/* What DuckDB says of a file that is cut off or damaged is not a matter of waiting. */
-static enum dm_status damaged(struct dm_error *err)
-{
-    bool memory = err->class == DM_ERROR_TRANSIENT && strstr(err->message, "emory") != NULL;
-    if (err->class == DM_ERROR_CONFIG || (err->class == DM_ERROR_TRANSIENT && !memory))
-        err->class = DM_ERROR_DATA;
-    if (err->class != DM_ERROR_DATA)
-        return DM_FAIL;
-    /* Whole files in a form that DuckDB does not read: it says so in one of these ways. */
-    static const char *const foreign[] = {"nsupported",     "not supported", "only supported",
-                                          "ot implemented", "codec",         "ncrypt"};
-    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
-        if (strstr(err->message, foreign[i]) != NULL) {
-            dm_error_hint(
-                err, "the engine does not read this encoding, compression or encryption (or the data is "
-                     "damaged): write the file "
-                     "again with the encoding PLAIN or DICTIONARY and compressed with zstd, gzip or snappy");
-            return DM_FAIL;
-        }
-    dm_error_hint(err, "is the file cut off? write or fetch it again; nothing of it was taken");
-    return DM_FAIL;
-}
-
-/* The path as DuckDB must be told it, which takes *, ? and [ for patterns. */
-static enum dm_status append_path(struct dm_buffer *sql, const char *path, struct dm_error *err)
-{
-    struct dm_buffer plain;
-    dm_buffer_init(&plain, 1 << 16);
-    enum dm_status status = DM_OK;
-    for (; *path != 0 && status == DM_OK; path++) {
-        bool pattern = *path == '*' || *path == '?' || *path == '[';
-        status = pattern ? dm_buffer_printf(&plain, err, "[%c]", *path)
-                         : dm_buffer_append_byte(&plain, (uint8_t)*path, err);
-    }
-    if (status == DM_OK)
-        status = dm_buffer_text(&plain) != NULL ? dm_sql_quote(sql, '\'', (const char *)plain.data, err)
-                                                : dm_fail_memory(err, plain.max);
-    dm_buffer_release(&plain);
-    return status;
-}
-
-/* `before` path `after` as one statement. */
-static const char *statement(struct dm_buffer *sql, const char *before, const char *path, const char *after,
-                             struct dm_error *err)
-{
-    dm_buffer_clear(sql);
-    if (dm_buffer_printf(sql, err, "%s", before) != DM_OK || append_path(sql, path, err) != DM_OK ||
-        dm_buffer_printf(sql, err, "%s", after) != DM_OK)
-        return NULL;
-    const char *text = dm_buffer_text(sql);
-    if (text == NULL)
-        (void)dm_fail_memory(err, sql->max);
-    return text;
 }
 
 enum dm_status dm_change_parquet_open(struct dm_change_reader *r, struct dm_engine *e, const char *path,
                                       struct dm_error *err)
 {
     struct table *t = table_new(r);
-    if (dm_change_parquet_init(&t->file, path, dm_engine_options_of(e)->temp_folder, r->row.schema, &r->notes,
-                               err) != DM_OK)
+    t->is_file = true;
+    if (dm_parquet_stream_open(&t->file, e, path, err) != DM_OK)
         return DM_FAIL;
-    path = t->file.path;
-    if (dm_sql_open(e, &t->own, err) != DM_OK)
-        return DM_FAIL;
-    /* The rows are wanted in order, one chunk after the other: a second thread would mostly wait for the first, by turning on the spot. */
-    if (dm_connection_run(t->own->connection, "SET threads = 1", err) != DM_OK)
-        return DM_FAIL;
-    struct dm_buffer sql;
-    dm_buffer_init(&sql, 1 << 17);
-    const char *text = statement(&sql, "SELECT num_rows FROM parquet_file_metadata(", path, ")", err);
-    enum dm_status status =
-        text != NULL ? dm_sql_each(t->own, text, take_count, &r->rows_total, err) : DM_FAIL;
-    if (status == DM_OK)
-        text = statement(&sql, "FROM read_parquet(", path, ", hive_partitioning = false)", err);
-    if (status == DM_OK)
-        status =
-            text != NULL ? dm_stream_open(&t->stream, t->own->connection, text, DM_ERROR_DATA, err) : DM_FAIL;
-    dm_buffer_release(&sql);
-    if (status != DM_OK)
-        return damaged(err);
-    t->open = true;
+    r->rows_total = t->file.rows;
     return take_columns(r, err);
 }

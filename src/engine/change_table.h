@@ -6,7 +6,7 @@
 #ifndef DM_ENGINE_CHANGE_TABLE_H
 #define DM_ENGINE_CHANGE_TABLE_H
 
-#include "column/column.h"
+#include "column/value_parse.h"
 #include "engine/value_text.h"
 
 enum dm_table_mode {
@@ -17,6 +17,7 @@ enum dm_table_mode {
     DM_TABLE_DECIMAL,   /* a decimal of fewer digits and the same scale */
     DM_TABLE_TEXT,      /* the value's text through dm_value_parse */
     DM_TABLE_JSON,      /* a nested value's JSON through dm_value_parse */
+    DM_TABLE_LIST,      /* a list, each element as it would be by itself */
 };
 
 enum dm_table_mode dm_table_mode(const struct dm_value_type *from, struct dm_type to);
@@ -26,9 +27,17 @@ const char *dm_table_type_name(const struct dm_value_type *type);
 enum dm_status dm_table_read(enum dm_table_mode mode, const struct dm_value_type *type, duckdb_vector vector,
                              size_t from, size_t n, struct dm_column *column,
                              struct dm_error *err) DM_MUST_USE;
-/* A value that is not null of a wider integer into an int32 column, or of a timestamp into one of another unit, when it fits: the usual
- * cases of TEXT, without the text. */
-bool dm_table_narrow(const struct dm_value_type *type, duckdb_vector vector, size_t row,
-                     struct dm_column *column);
+/* Are the column's values from … from + n such as its type holds? A DuckDB type has more numbers than dates, times of day, decimals of its digits there are, and
+ * what comes out of a file may be any of them. */
+bool dm_table_bounded(const struct dm_column *column, size_t from, size_t n);
+/* A problem of what is not such a value: value_out_of_range. */
+void dm_table_refuse(struct dm_value_problem *problem, const char *why);
+/* Makes the value (in a list: those elements) null that is not. */
+void dm_table_clear(struct dm_column *column, size_t i);
+/* Appends a value that is not null and of any mode, or appends nothing and says in `problem` why not; its reason is NULL where all is well. `text` is
+ * for its spelling. */
+enum dm_status dm_table_take(enum dm_table_mode mode, const struct dm_value_type *type, duckdb_vector vector,
+                             size_t row, struct dm_column *column, struct dm_buffer *text,
+                             struct dm_value_problem *problem, struct dm_error *err) DM_MUST_USE;
 
 #endif

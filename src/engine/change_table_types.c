@@ -1,7 +1,9 @@
 #include "engine/change_table.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "engine/value_bare.h"
 #include "engine/vector_read.h"
 
 /* ---- which way ---- */
@@ -34,6 +36,7 @@ static const struct {
     {DUCKDB_TYPE_TIMESTAMP_NS, MOMENTS, "TIMESTAMP_NS"},
     {DUCKDB_TYPE_TIMESTAMP_TZ, MOMENTS, "TIMESTAMP WITH TIME ZONE"},
     {DUCKDB_TYPE_TIME, TIMES, "TIME"},
+    {DUCKDB_TYPE_TIME_NS, TIMES, "TIME_NS"},
     {DUCKDB_TYPE_VARCHAR, TEXTS, "VARCHAR"},
     {DUCKDB_TYPE_ENUM, TEXTS, "ENUM"},
     {DUCKDB_TYPE_BLOB, BYTES, "BLOB"},
@@ -54,10 +57,28 @@ static const enum family our_families[] = {
     [DM_TIMESTAMP_NS] = MOMENTS, [DM_UUID] = UUIDS,          [DM_LIST] = LISTS,
 };
 
+/* Values that DuckDB gives as they stand in a Parquet file. */
+static const struct {
+    enum family family;
+    const char *name;
+} meanings[] = {
+    [DM_MEANS_NULL] = {TEXTS, "NULL"},
+    [DM_MEANS_UNSIGNED] = {NUMBERS, "UINTEGER"},
+    [DM_MEANS_DATE] = {MOMENTS, "DATE"},
+    [DM_MEANS_TIME] = {TIMES, "TIME"},
+    [DM_MEANS_MOMENT] = {MOMENTS, "TIMESTAMP"},
+    [DM_MEANS_INT96] = {MOMENTS, "TIMESTAMP"},
+    [DM_MEANS_DECIMAL] = {NUMBERS, "DECIMAL"},
+    [DM_MEANS_TEXT] = {TEXTS, "VARCHAR"},
+    [DM_MEANS_UUID] = {UUIDS, "UUID"},
+    [DM_MEANS_HALF] = {NUMBERS, "FLOAT"},
+    [DM_MEANS_INTERVAL] = {NO_FAMILY, "INTERVAL"},
+};
+
 static enum family family_of(const struct dm_value_type *type)
 {
-    if (type->int96)
-        return MOMENTS;
+    if (type->meaning != DM_MEANS_ITSELF)
+        return meanings[type->meaning].family;
     for (size_t i = 0; i < sizeof duckdb_types / sizeof duckdb_types[0]; i++)
         if (duckdb_types[i].id == type->id)
             return duckdb_types[i].family;
@@ -66,10 +87,10 @@ static enum family family_of(const struct dm_value_type *type)
 
 const char *dm_table_type_name(const struct dm_value_type *type)
 {
-    if (type->zoned)
+    if (type->meaning == DM_MEANS_MOMENT && type->zoned)
         return "TIMESTAMP WITH TIME ZONE";
-    if (type->int96)
-        return "TIMESTAMP";
+    if (type->meaning != DM_MEANS_ITSELF)
+        return meanings[type->meaning].name;
     for (size_t i = 0; i < sizeof duckdb_types / sizeof duckdb_types[0]; i++)
         if (duckdb_types[i].id == type->id)
             return duckdb_types[i].name;
@@ -93,6 +114,8 @@ static unsigned integer_rank(duckdb_type id)
 
 static bool is_same(const struct dm_value_type *from, struct dm_type to)
 {
+    if (from->meaning != DM_MEANS_ITSELF) /* the one whose bits are the column's, too */
+        return from->meaning == DM_MEANS_MOMENT && from->per_second == 1000000000 && to.id == DM_TIMESTAMP_NS;
     switch ((enum dm_type_id)to.id) {
     case DM_BOOL: return from->id == DUCKDB_TYPE_BOOLEAN;
     case DM_INT32: return from->id == DUCKDB_TYPE_INTEGER;
@@ -108,7 +131,7 @@ static bool is_same(const struct dm_value_type *from, struct dm_type to)
         return from->id == DUCKDB_TYPE_TIMESTAMP_TZ || from->id == DUCKDB_TYPE_TIMESTAMP;
     case DM_TIMESTAMP_NS: return from->id == DUCKDB_TYPE_TIMESTAMP_NS;
     case DM_STRING: return from->id == DUCKDB_TYPE_VARCHAR;
-    case DM_BINARY: return from->id == DUCKDB_TYPE_BLOB && !from->int96;
+    case DM_BINARY: return from->id == DUCKDB_TYPE_BLOB;
     case DM_UUID: return from->id == DUCKDB_TYPE_UUID;
     case DM_LIST: return from->id == DUCKDB_TYPE_LIST && is_same(&from->children[0], dm_type_element(to));
     }
@@ -134,7 +157,7 @@ enum dm_table_mode dm_table_mode(const struct dm_value_type *from, struct dm_typ
 {
     if (is_same(from, to))
         return DM_TABLE_SAME;
-    unsigned rank = integer_rank(from->id);
+    unsigned rank = from->meaning == DM_MEANS_ITSELF ? integer_rank(from->id) : 0;
     if (rank != 0 && ((to.id == DM_INT32 && rank <= 4) || to.id == DM_INT64))
         return DM_TABLE_INTEGER;
     if (from->id == DUCKDB_TYPE_FLOAT && to.id == DM_FLOAT64)
@@ -145,6 +168,9 @@ enum dm_table_mode dm_table_mode(const struct dm_value_type *from, struct dm_typ
     if (!text_will_do(from, to))
         return DM_TABLE_NEVER;
     enum family family = family_of(from);
+    if (family == LISTS && to.id == DM_LIST)
+        return dm_table_mode(&from->children[0], dm_type_element(to)) != DM_TABLE_NEVER ? DM_TABLE_LIST
+                                                                                        : DM_TABLE_NEVER;
     return family == LISTS || family == NESTED ? DM_TABLE_JSON : DM_TABLE_TEXT;
 }
 
@@ -181,28 +207,12 @@ static bool convert_moment(duckdb_type from, int64_t v, struct dm_column *column
     return true;
 }
 
-/* Into a column of microseconds or nanoseconds; other columns take the text. */
-static bool convert_int96(duckdb_string_t value, struct dm_column *column)
+/* Of a wider integer into an int32 column, or of a timestamp into one of another unit, when it fits: the usual cases of TEXT, without the text. */
+static bool narrow(const struct dm_value_type *type, duckdb_vector vector, size_t row,
+                   struct dm_column *column)
 {
-    bool nanos = column->type.id == DM_TIMESTAMP_NS;
-    if (!nanos && column->type.id != DM_TIMESTAMP && column->type.id != DM_TIMESTAMPTZ)
-        return false;
-    __int128 whole = dm_value_int96(value);
-    if (!nanos && whole % 1000 != 0)
-        return false;
-    whole /= nanos ? 1 : 1000;
-    if (whole <= DM_TIMESTAMP_NEG_INFINITY || whole >= DM_TIMESTAMP_INFINITY)
-        return false;
-    int64_t v = (int64_t)whole;
-    dm_column_append_fixed(column, &v);
-    return true;
-}
-
-bool dm_table_narrow(const struct dm_value_type *type, duckdb_vector vector, size_t row,
-                     struct dm_column *column)
-{
-    if (type->int96)
-        return convert_int96(((const duckdb_string_t *)duckdb_vector_get_data(vector))[row], column);
+    if (type->meaning != DM_MEANS_ITSELF)
+        return dm_bare_append(type, duckdb_vector_get_data(vector), row, column);
     if (family_of(type) == MOMENTS && type->id != DUCKDB_TYPE_DATE)
         return convert_moment(type->id, ((const int64_t *)duckdb_vector_get_data(vector))[row], column);
     if (column->type.id != DM_INT32 || integer_rank(type->id) == 0)
@@ -255,5 +265,141 @@ enum dm_status dm_table_read(enum dm_table_mode mode, const struct dm_value_type
         else
             read_one(mode, type, data, i, column);
     }
+    return DM_OK;
+}
+
+/* ---- bounds ---- */
+
+static bool bounded_decimals(const dm_int128 *v, size_t n, unsigned precision)
+{
+    dm_int128 most = 1;
+    while (precision-- > 0)
+        most *= 10;
+    bool good = true;
+    for (size_t i = 0; i < n; i++)
+        good &= v[i] < most && v[i] > -most;
+    return good;
+}
+
+bool dm_table_bounded(const struct dm_column *c, size_t from, size_t n)
+{
+    enum { DAY = 86400 };
+    bool good = true;
+    const int64_t *v = (const int64_t *)(const void *)c->data;
+    switch ((enum dm_type_id)c->type.id) {
+    case DM_DATE: /* the number below that of -infinity */
+        for (size_t i = from; i < from + n; i++)
+            good &= ((const int32_t *)(const void *)c->data)[i] != INT32_MIN;
+        return good;
+    case DM_TIME:
+        for (size_t i = from; i < from + n; i++)
+            good &= v[i] >= 0 && v[i] <= INT64_C(1000000) * DAY;
+        return good;
+    case DM_TIMESTAMP:
+    case DM_TIMESTAMPTZ:
+    case DM_TIMESTAMP_NS:
+        for (size_t i = from; i < from + n; i++)
+            good &= v[i] != INT64_MIN;
+        return good;
+    case DM_DECIMAL:
+        return bounded_decimals((const dm_int128 *)(const void *)c->data + from, n, c->type.precision);
+    case DM_LIST:
+        return n == 0 ||
+               dm_table_bounded(c->child, c->offsets[from], c->offsets[from + n] - c->offsets[from]);
+    default: return true;
+    }
+}
+
+void dm_table_clear(struct dm_column *c, size_t i)
+{
+    if (c->child != NULL) {
+        for (size_t k = c->offsets[i]; k < c->offsets[i + 1]; k++)
+            if (!dm_table_bounded(c->child, k, 1))
+                dm_table_clear(c->child, k);
+        return;
+    }
+    memset(c->data + i * c->width, 0, c->width);
+    c->state[i] = DM_NULL;
+    c->nulls++;
+}
+
+/* ---- one value ---- */
+
+static enum dm_status take_list(const struct dm_value_type *type, duckdb_vector vector, size_t row,
+                                struct dm_column *column, struct dm_buffer *text,
+                                struct dm_value_problem *problem, struct dm_error *err)
+{
+    bool array = type->id == DUCKDB_TYPE_ARRAY;
+    duckdb_vector child =
+        array ? duckdb_array_vector_get_child(vector) : duckdb_list_vector_get_child(vector);
+    const duckdb_list_entry *entry = (const duckdb_list_entry *)duckdb_vector_get_data(vector) + row;
+    size_t from = array ? row * type->array_size : entry->offset,
+           n = array ? type->array_size : entry->length;
+    enum dm_table_mode mode = dm_table_mode(&type->children[0], column->child->type);
+    dm_column_reserve(column, 1);
+    for (size_t i = from; i < from + n && problem->reason == NULL; i++) {
+        if (dm_value_is_null(child, i))
+            dm_column_append_null(column->child);
+        else if (dm_table_take(mode, &type->children[0], child, i, column->child, text, problem, err) !=
+                 DM_OK)
+            return DM_FAIL;
+    }
+    if (problem->reason != NULL)
+        dm_column_truncate(column, column->length);
+    else
+        dm_column_close_list(column);
+    return DM_OK;
+}
+
+/* As it is, unless it is one of the numbers that are none. */
+static enum dm_status take_as_is(enum dm_table_mode mode, const struct dm_value_type *type,
+                                 duckdb_vector vector, size_t row, struct dm_column *column,
+                                 struct dm_value_problem *problem, struct dm_error *err)
+{
+    if (dm_table_read(mode, type, vector, row, 1, column, err) != DM_OK)
+        return DM_FAIL;
+    if (!dm_table_bounded(column, column->length - 1, 1)) {
+        dm_column_truncate(column, column->length - 1);
+        dm_table_refuse(problem, "is not a value that this type holds");
+    }
+    return DM_OK;
+}
+
+void dm_table_refuse(struct dm_value_problem *problem, const char *why)
+{
+    problem->reason = "value_out_of_range";
+    (void)snprintf(problem->message, sizeof problem->message, "%s", why);
+}
+
+enum dm_status dm_table_take(enum dm_table_mode mode, const struct dm_value_type *type, duckdb_vector vector,
+                             size_t row, struct dm_column *column, struct dm_buffer *text,
+                             struct dm_value_problem *problem, struct dm_error *err)
+{
+    problem->reason = NULL;
+    const char *beyond = mode == DM_TABLE_LIST ? NULL : dm_value_beyond(type, vector, row);
+    if (beyond != NULL) {
+        dm_table_refuse(problem, beyond);
+        return DM_OK;
+    }
+    if (mode == DM_TABLE_NEVER) {
+        problem->reason = "wrong_type";
+        (void)snprintf(problem->message, sizeof problem->message, "an integer is no value of this type");
+        return DM_OK;
+    }
+    if (mode == DM_TABLE_LIST)
+        return take_list(type, vector, row, column, text, problem, err);
+    if (mode != DM_TABLE_TEXT && mode != DM_TABLE_JSON)
+        return take_as_is(mode, type, vector, row, column, problem, err);
+    if (narrow(type, vector, row, column))
+        return DM_OK;
+    if (type->meaning == DM_MEANS_TIME && column->type.id == DM_TIME) {
+        dm_table_refuse(problem, "is not a time of day of whole microseconds");
+        return DM_OK;
+    }
+    dm_buffer_clear(text);
+    enum dm_spelling how = mode == DM_TABLE_JSON ? DM_SPELL_JSON : DM_SPELL_FIELD;
+    if (dm_value_text(text, type, vector, row, how, err) != DM_OK)
+        return DM_FAIL;
+    (void)dm_value_parse(column, text->len != 0 ? (const char *)text->data : "", text->len, problem);
     return DM_OK;
 }

@@ -127,7 +127,7 @@ static enum dm_status csv_row(void *ctx, struct row_reader *r, duckdb_data_chunk
         if (r->types[i].id == DUCKDB_TYPE_SQLNULL || dm_value_is_null(v, row))
             continue;
         dm_buffer_clear(&p->value);
-        if (dm_value_plain(&p->value, &r->types[i], v, row, err) != DM_OK ||
+        if (dm_value_text(&p->value, &r->types[i], v, row, DM_SPELL_PLAIN, err) != DM_OK ||
             append_csv(&r->row, (const char *)p->value.data, p->value.len, err) != DM_OK)
             return DM_FAIL;
     }
@@ -142,7 +142,8 @@ static enum dm_status json_row(void *ctx, struct row_reader *r, duckdb_data_chun
         if (dm_buffer_append_byte(&r->row, i == 0 ? '{' : ',', err) != DM_OK ||
             dm_json_string(&r->row, r->names[i], strlen(r->names[i]), err) != DM_OK ||
             dm_buffer_append_byte(&r->row, ':', err) != DM_OK ||
-            dm_value_json(&r->row, &r->types[i], duckdb_data_chunk_get_vector(chunk, i), row, err) != DM_OK)
+            dm_value_text(&r->row, &r->types[i], duckdb_data_chunk_get_vector(chunk, i), row, DM_SPELL_JSON,
+                          err) != DM_OK)
             return DM_FAIL;
     return dm_buffer_append(&r->row, "}\n", 2, err) == DM_OK ? write_out(p->out, &r->row, err) : DM_FAIL;
 }
@@ -153,8 +154,8 @@ static enum dm_status table_row(void *ctx, struct row_reader *r, duckdb_data_chu
     struct printer *p = ctx;
     for (size_t i = 0; i < r->n; i++) {
         dm_buffer_clear(&p->value);
-        if (dm_value_plain(&p->value, &r->types[i], duckdb_data_chunk_get_vector(chunk, i), row, err) !=
-                DM_OK ||
+        if (dm_value_text(&p->value, &r->types[i], duckdb_data_chunk_get_vector(chunk, i), row,
+                          DM_SPELL_PLAIN, err) != DM_OK ||
             dm_text_table_cell(&p->table, (const char *)p->value.data, p->value.len, err) != DM_OK)
             return DM_FAIL;
     }
@@ -217,7 +218,7 @@ static enum dm_status each_row(void *ctx, struct row_reader *r, duckdb_data_chun
         if (r->types[i].id == DUCKDB_TYPE_SQLNULL || dm_value_is_null(v, row))
             continue;
         e->offsets[i] = r->row.len;
-        if (dm_value_plain(&r->row, &r->types[i], v, row, err) != DM_OK ||
+        if (dm_value_text(&r->row, &r->types[i], v, row, DM_SPELL_PLAIN, err) != DM_OK ||
             dm_buffer_append_byte(&r->row, 0, err) != DM_OK)
             return DM_FAIL;
     }

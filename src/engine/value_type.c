@@ -47,6 +47,7 @@ enum dm_status dm_value_type_init(struct dm_value_type *t, duckdb_logical_type t
     case DUCKDB_TYPE_DATE:
     case DUCKDB_TYPE_TIME:
     case DUCKDB_TYPE_TIME_TZ:
+    case DUCKDB_TYPE_TIME_NS:
     case DUCKDB_TYPE_TIMESTAMP:
     case DUCKDB_TYPE_TIMESTAMP_TZ:
     case DUCKDB_TYPE_TIMESTAMP_S:

@@ -1,4 +1,4 @@
-/* Which columns of a footer are found, where their flags are, and that damaged bytes are an error. */
+/* What the leaves of a footer are, the footer without their annotations, where the pages are; and that damaged bytes are an error. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,28 +8,9 @@
 #include <cmocka.h>
 
 #include "format/parquet_footer.h"
+#include "format/parquet_page.h"
 
 static struct dm_error err;
-
-struct found {
-    char text[512];
-    struct dm_parquet_moment moments[12];
-    size_t n;
-    size_t fail_at; /* 0: never */
-};
-
-static enum dm_status take(void *ctx, const struct dm_parquet_moment *m, struct dm_error *e)
-{
-    struct found *f = ctx;
-    size_t len = strlen(f->text);
-    (void)snprintf(f->text + len, sizeof f->text - len, "%s%zu:%.*s%s", len > 0 ? " " : "", m->column,
-                   (int)m->name_n, m->name,
-                   m->raw     ? ":raw"
-                   : m->int96 ? ":int96"
-                              : "");
-    f->moments[f->n++] = *m;
-    return f->fail_at == f->n ? dm_fail(e, DM_ERROR_FATAL, NULL, "enough") : DM_OK;
-}
 
 /* ---- a footer, byte by byte ---- */
 
@@ -83,10 +64,52 @@ static struct bytes footer_of(char n)
     return b;
 }
 
-static void what_is_found(void **state)
+/* "column:name physical logical …" of each leaf */
+static char *leaves_of(const struct bytes *b)
+{
+    static char text[2048];
+    static const char *const names[] = {"-",    "text", "json",  "bson",     "uuid",    "half",    "null",
+                                        "date", "time", "stamp", "interval", "integer", "decimal", "other"};
+    struct dm_parquet_schema s;
+    text[0] = 0;
+    if (dm_parquet_schema_read(&s, b->data, b->n, &err) != DM_OK)
+        return text;
+    for (size_t i = 0; i < s.n; i++) {
+        const struct dm_parquet_leaf *l = &s.leaves[i];
+        size_t n = strlen(text);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%zu:%.*s %lld %s", i > 0 ? ", " : "", l->column,
+                              (int)l->name_n, l->name, (long long)l->physical, names[l->logical]);
+        if (l->logical == DM_PARQUET_DECIMAL)
+            n += (size_t)snprintf(text + n, sizeof text - n, "(%lld,%lld)", (long long)l->precision,
+                                  (long long)l->scale);
+        if (l->per_second != 0)
+            n += (size_t)snprintf(text + n, sizeof text - n, " %lld%s", (long long)l->per_second,
+                                  l->utc ? " utc" : "");
+        if (l->bits != 0)
+            n += (size_t)snprintf(text + n, sizeof text - n, " %s%lld", l->is_signed ? "s" : "u",
+                                  (long long)l->bits);
+        (void)snprintf(text + n, sizeof text - n, "%s", l->contradictory ? " !" : "");
+    }
+    dm_parquet_schema_release(&s);
+    return text;
+}
+
+static struct bytes bare_of(const struct bytes *b, uint64_t which)
+{
+    struct dm_parquet_schema s;
+    struct bytes out = {0};
+    assert_int_equal(dm_parquet_schema_read(&s, b->data, b->n, &err), DM_OK);
+    for (size_t i = 0; i < s.n; i++)
+        s.leaves[i].bare = (which >> i & 1) != 0;
+    out.n = dm_parquet_footer_bare(b->data, b->n, &s, out.data);
+    dm_parquet_schema_release(&s);
+    return out;
+}
+
+static void annotations(void **state)
 {
     (void)state;
-    struct bytes b = footer_of(14), exact = {0};
+    struct bytes b = footer_of(14);
     group(&b, "root", 8);
     LEAF(&b, 2, "id", "");
     group(&b, "nested", 2);
@@ -101,62 +124,110 @@ static void what_is_found(void **state)
     group(&b, "list", 1);
     group(&b, "element", 1);
     LEAF(&b, 2, "e", STAMP(ADJUSTED, NANOS));
-    struct found f = {0};
-    assert_int_equal(dm_parquet_footer_moments(b.data, b.n, take, &f, &err), DM_OK);
-    assert_string_equal(f.text, "1:nested 2:zoned 5:long 6:old:raw 7:list");
-    static const uint8_t flags[] = {0x11, 0x11, 0x01, 0x06, 0x11};
-    for (size_t i = 0; i < f.n; i++)
-        assert_int_equal(b.data[f.moments[i].at], flags[i]);
-    exact.n = dm_parquet_footer_exact(b.data, b.n, f.moments, f.n, exact.data);
-    assert_int_equal(exact.n, b.n + DM_PARQUET_MOMENT_GROWTH);
-    struct found again = {0};
-    assert_int_equal(dm_parquet_footer_moments(exact.data, exact.n, take, &again, &err), DM_OK);
-    assert_string_equal(again.text, "");
-    struct found stopped = {.fail_at = 1};
-    assert_int_equal(dm_parquet_footer_moments(b.data, b.n, take, &stopped, &err), DM_FAIL);
-    assert_string_equal(err.message, "enough");
+    assert_string_equal(leaves_of(&b),
+                        "0:id 2 -, 1:nested 1 -, 1:nested 2 stamp 1000000000 utc, "
+                        "2:zoned 2 stamp 1000000000 utc, 3:plain 2 stamp 1000000000, "
+                        "4:micro 2 stamp 1000000 utc, 5:long 2 stamp 1000000000 utc, 6:old 3 -, "
+                        "7:list 2 stamp 1000000000 utc");
+    struct bytes bare = bare_of(&b, 0x1f7);
+    assert_string_equal(leaves_of(&bare),
+                        "0:id 2 -, 1:nested 1 -, 1:nested 2 -, 2:zoned 2 stamp 1000000000 utc, "
+                        "3:plain 2 -, 4:micro 2 -, 5:long 2 -, 6:old 7 -, 7:list 2 -");
+    bare = bare_of(&b, 0);
+    assert_int_equal(bare.n, b.n);
+    assert_memory_equal(bare.data, b.data, b.n);
 }
 
-/* INT96 becomes 12 bytes, byte by byte, where it is all that a column is. */
+/* Both forms of all of them. */
+static void every_annotation(void **state)
+{
+    (void)state;
+    struct bytes b = footer_of(14);
+    group(&b, "root", 13);
+    LEAF(&b, 6, "a", "\x25\x00");         /* UTF8 */
+    LEAF(&b, 7, "b", "\x6c\xec\x00\x00"); /* UUID */
+    LEAF(&b, 7, "c", "\x6c\xfc\x00\x00"); /* FLOAT16 */
+    LEAF(&b, 1, "d", "\x25\x0c");         /* DATE */
+    LEAF(&b, 1, "e",
+         "\x25\x0e\x4c\x7c\x12\x1c\x1c\x00\x00\x00\x00"); /* TIME_MILLIS and TIME(false, MILLIS) */
+    LEAF(&b, 2, "f", "\x25\x12");                         /* TIMESTAMP_MILLIS */
+    LEAF(&b, 7, "g", "\x25\x2a");                         /* INTERVAL */
+    LEAF(&b, 1, "h", "\x6c\xac\x13\x08\x12\x00\x00");     /* INTEGER(8, unsigned) */
+    LEAF(&b, 1, "i", "\x25\x20");                         /* INT_16 */
+    LEAF(&b, 7, "j", "\x25\x0a\x15\x04\x15\x4e\x2c\x5c\x15\x04\x15\x4e\x00\x00"); /* DECIMAL(39,2), both */
+    LEAF(&b, 1, "k", "\x25\x0a\x15\x01\x15\x08");                                 /* DECIMAL(4,-1) */
+    LEAF(&b, 6, "l", "\x25\x00\x4c\xdc\x00\x00");                                 /* UTF8, but BSON */
+    LEAF(&b, 6, "m", "\x0c\x14\x0c\x22\x00\x00"); /* GEOMETRY, its number written out */
+    assert_string_equal(leaves_of(&b),
+                        "0:a 6 text, 1:b 7 uuid, 2:c 7 half, 3:d 1 date, 4:e 1 time 1000, 5:f 2 stamp 1000, "
+                        "6:g 7 interval, 7:h 1 integer u8, 8:i 1 integer s16, 9:j 7 decimal(39,2), "
+                        "10:k 1 decimal(4,-1), 11:l 6 bson !, 12:m 6 other");
+    struct bytes bare = bare_of(&b, 0x1fff);
+    assert_string_equal(leaves_of(&bare),
+                        "0:a 6 -, 1:b 7 -, 2:c 7 -, 3:d 1 -, 4:e 1 -, 5:f 2 -, 6:g 7 -, 7:h 1 -, "
+                        "8:i 1 -, 9:j 7 -, 10:k 1 -, 11:l 6 -, 12:m 6 -");
+}
+
+/* INT96 becomes 12 bytes, byte by byte. */
 static void bytes_instead_of_int96(void **state)
 {
     (void)state;
-    struct bytes b = footer_of(12), exact = {0};
-    group(&b, "root", 6);
+    struct bytes b = footer_of(3);
+    group(&b, "root", 2);
     LEAF(&b, 3, "a", "");
-    group(&b, "list", 1);
-    group(&b, "more", 1);
-    LEAF(&b, 3, "element", "");
-    group(&b, "map", 1);
-    group(&b, "key_value", 2);
-    LEAF(&b, 3, "key", "");
-    LEAF(&b, 3, "value", "");
-    LEAF(&b, 3, "said", "\x25\x14"); /* with a converted type, TIMESTAMP_MICROS: DuckDB decides */
-    LEAF(&b, 3, "told", STAMP(ADJUSTED, NANOS));
-    const char two[] =
-        "\x15\x86\x00\x15\x02\x28\x01z\x00"; /* the type in two bytes, a length that is there already */
-    put(&b, two, sizeof two - 1);
+    const char z[] = "\x15\x86\x00\x15\x02\x28\x01z\x55\x0a\x00";
+    put(&b, z, sizeof z - 1);
     put(&b, "behind", 6);
-    struct found f = {0};
-    assert_int_equal(dm_parquet_footer_moments(b.data, b.n, take, &f, &err), DM_OK);
-    assert_string_equal(f.text,
-                        "0:a:raw 1:list:raw 2:map:int96 2:map:int96 3:said:int96 4:told:int96 5:z:raw");
-    const struct dm_parquet_moment some[] = {f.moments[0], f.moments[1], f.moments[6]};
-    exact.n = dm_parquet_footer_exact(b.data, b.n, some, 3, exact.data);
-    assert_int_equal(exact.n, b.n + 9);
-    static const char a[] = "\x15\x0e\x25\x02\x18\x01"
-                            "a\x05\x04\x18\x00",
-                      z[] = "\x15\x8e\x00\x15\x02\x28\x01z\x05\x04\x18\x00"
-                            "behind";
-    size_t at = f.moments[0].at - 1;
-    assert_memory_equal(exact.data + at, a, sizeof a - 1);
-    assert_memory_equal(exact.data + exact.n - (sizeof z - 1), z, sizeof z - 1);
-    struct found again = {0};
-    assert_int_equal(dm_parquet_footer_moments(exact.data, exact.n, take, &again, &err), DM_OK);
-    assert_string_equal(again.text, "2:map:int96 2:map:int96 3:said:int96 4:told:int96");
-    /* none of them: as it is */
-    assert_int_equal(dm_parquet_footer_exact(b.data, b.n, NULL, 0, exact.data), b.n);
-    assert_memory_equal(exact.data, b.data, b.n);
+    struct bytes bare = bare_of(&b, 3);
+    static const char expected[] = "\x15\x0e\x15\x18\x15\x02\x18\x01"
+                                   "a\x00"
+                                   "\x15\x0e\x15\x18\x28\x01z\x55\x0a\x00"
+                                   "behind";
+    size_t n = sizeof expected - 1;
+    assert_memory_equal(bare.data + bare.n - n, expected, n);
+}
+
+static enum dm_status take_chunk(void *ctx, const struct dm_parquet_chunk *c, struct dm_error *e)
+{
+    char *text = ctx;
+    (void)e;
+    (void)snprintf(text + strlen(text), 200 - strlen(text), "%llu.%llu %lld+%lld/%lld%s;",
+                   (unsigned long long)c->row_group, (unsigned long long)c->leaf, (long long)c->offset,
+                   (long long)c->bytes, (long long)c->values, c->elsewhere ? " elsewhere" : "");
+    return DM_OK;
+}
+
+static void where_the_pages_are(void **state)
+{
+    (void)state;
+    struct bytes b = footer_of(1);
+    char text[200] = "";
+    group(&b, "root", 0);
+    PUT(&b, "\x16\x06\x19\x2c"); /* 3 rows; two row groups */
+    PUT(&b,
+        "\x19\x1c\x3c\x56\x06\x26\x14\x26\x08\x26\x00\x00\x00\x16\x02\x00"); /* values 3, bytes 10, data at 4, and more; dictionary no */
+    PUT(&b,
+        "\x19\x2c\x3c\x56\x04\x26\x28\x26\x64\x26\x50\x00\x00" /* dictionary at 40 before the data at 50 */
+        "\x18\x01x\x2c\x56\x02\x26\x02\x26\x02\x00\x00\x00");
+    PUT(&b, "\x00");
+    assert_int_equal(dm_parquet_footer_chunks(b.data, b.n, take_chunk, text, &err), DM_OK);
+    assert_string_equal(text, "0.0 4+10/3;1.0 40+20/2;1.1 1+1/1 elsewhere;");
+    assert_int_equal(dm_parquet_footer_chunks(b.data, b.n - 4, take_chunk, text, &err), DM_FAIL);
+}
+
+static void page_headers(void **state)
+{
+    (void)state;
+    struct dm_parquet_page p;
+    static const uint8_t page[] = "\x15\x00\x15\x10\x15\x08\x15\x01\x1c\x15\x0c\x15\x00\x00\x00rest";
+    assert_true(dm_parquet_page_read(&p, page, sizeof page));
+    assert_int_equal(p.header, 15);
+    assert_int_equal(p.bytes, 4);
+    assert_int_equal(p.values, 6);
+    assert_true(p.has_crc);
+    assert_int_equal(p.crc, 0xffffffff);
+    for (size_t n = 0; n < 15; n++)
+        assert_false(dm_parquet_page_read(&p, page, n));
 }
 
 /* Fields that are not known are passed over, whatever their type. */
@@ -164,6 +235,7 @@ static void what_is_passed_over(void **state)
 {
     (void)state;
     struct bytes b = {0};
+    struct dm_parquet_schema s;
     PUT(&b, "\x11\x12\x13\x07\x14\x02\x16\xff\x01\x17"
             "12345678\x18\x03"
             "abc");                              /* fields 1 to 7, in any type */
@@ -171,49 +243,45 @@ static void what_is_passed_over(void **state)
     PUT(&b, "\x1b\x01\x81\x02kv\x01\x1b\x00\x1d"
             "0123456789abcdef");                 /* maps, a UUID */
     PUT(&b, "\x1c\x19\x2c\x15\x02\x00\x00\x00"); /* a struct with a list of structs */
-    PUT(&b, "\x09\x04\xf5\x10"
-            "0123456789abcdef"); /* field 2: sixteen integers are no schema */
-    struct found f = {0};
-    assert_int_equal(dm_parquet_footer_moments(b.data, b.n, take, &f, &err), DM_FAIL);
+    struct bytes integers = b;
+    PUT(&integers, "\x09\x04\xf5\x10"
+                   "0123456789abcdef"); /* field 2: sixteen integers are no schema */
+    assert_int_equal(dm_parquet_schema_read(&s, integers.data, integers.n, &err), DM_FAIL);
     assert_int_equal(err.class, DM_ERROR_DATA);
-    b.n -= 20;
     PUT(&b, "\x09\x04\x2c"); /* field 2: two elements */
     group(&b, "root", 1);
     LEAF(&b, 2, "z", STAMP(ADJUSTED, NANOS));
-    assert_int_equal(dm_parquet_footer_moments(b.data, b.n, take, &f, &err), DM_OK);
-    assert_string_equal(f.text, "0:z");
+    assert_string_equal(leaves_of(&b), "0:z 2 stamp 1000000000 utc");
+    uint8_t deep[200]; /* structs in structs without end */
+    memset(deep, 0x1c, sizeof deep);
+    assert_int_equal(dm_parquet_schema_read(&s, deep, sizeof deep, &err), DM_FAIL);
 }
 
 static void damage(void **state)
 {
     (void)state;
     struct bytes b = footer_of(3);
+    struct dm_parquet_schema s;
     group(&b, "root", 2);
-    LEAF(&b, 2, "a", STAMP(ADJUSTED, NANOS));
-    LEAF(&b, 2, "b", STAMP(ADJUSTED, NANOS));
-    for (size_t n = 0; n < b.n; n++) { /* cut off anywhere */
-        struct found f = {0};
-        uint8_t *exact = malloc(n > 0 ? n : 1);
-        assert_non_null(exact);
-        memcpy(exact, b.data, n);
-        assert_int_equal(dm_parquet_footer_moments(exact, n, take, &f, &err), DM_FAIL);
+    LEAF(&b, 2, "id", "");
+    LEAF(&b, 2, "t", STAMP(ADJUSTED, NANOS));
+    for (size_t n = 0; n < b.n; n++) {
+        assert_int_equal(dm_parquet_schema_read(&s, b.data, n, &err), DM_FAIL);
         assert_int_equal(err.class, DM_ERROR_DATA);
-        free(exact);
+        assert_non_null(strstr(err.message, "footer"));
     }
-    struct found f = {0};
-    static const uint8_t none[] = {0x15, 0x02, 0x00}; /* no schema */
-    assert_int_equal(dm_parquet_footer_moments(none, sizeof none, take, &f, &err), DM_FAIL);
-    uint8_t deep[200]; /* structs in structs without end */
-    memset(deep, 0x1c, sizeof deep);
-    assert_int_equal(dm_parquet_footer_moments(deep, sizeof deep, take, &f, &err), DM_FAIL);
-    assert_string_equal(f.text, "");
+    const struct bytes none = {.data = {0}, .n = 1};
+    assert_int_equal(dm_parquet_schema_read(&s, none.data, none.n, &err), DM_FAIL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_found),
+        cmocka_unit_test(annotations),
+        cmocka_unit_test(every_annotation),
         cmocka_unit_test(bytes_instead_of_int96),
+        cmocka_unit_test(where_the_pages_are),
+        cmocka_unit_test(page_headers),
         cmocka_unit_test(what_is_passed_over),
         cmocka_unit_test(damage),
     };
