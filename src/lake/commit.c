@@ -511,6 +511,29 @@ enum dm_status dm_commit_remove_all(struct dm_commit *c, const char *namespace, 
     return status;
 }
 
+enum dm_status dm_commit_mark(struct dm_commit *c, const char *namespace, const char *name,
+                              struct dm_error *err)
+{
+    struct table_commit *t = NULL;
+    lake_lock(c->lake);
+    enum dm_status status = touch(c, namespace, name, &t, err);
+    if (status == DM_OK)
+        t->marked = true;
+    lake_unlock(c->lake);
+    return status;
+}
+
+enum dm_status lake_commit_table(struct dm_commit *c, const char *namespace, const char *name,
+                                 const struct table_commit **out, struct dm_error *err)
+{
+    struct table_commit *t = NULL;
+    lake_lock(c->lake);
+    enum dm_status status = touch(c, namespace, name, &t, err);
+    lake_unlock(c->lake);
+    *out = t;
+    return status;
+}
+
 enum dm_status dm_commit_expire_all(struct dm_commit *c, const char *namespace, const char *name,
                                     struct dm_error *err)
 {

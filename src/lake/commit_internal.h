@@ -25,6 +25,7 @@ struct table_commit {
     bool renamed;
     bool data_folder_made;
     bool expire;                    /* nothing older than this commit stays */
+    bool marked;                    /* it gets a snapshot, whatever changes */
     int32_t day_field;              /* 0: not divided by day */
     uint32_t next_file;             /* created tables; others count in table->next_file */
     const struct dm_schema *schema; /* NULL: as it is */
@@ -90,6 +91,9 @@ struct manifest_job {
 };
 enum dm_status lake_manifests_write(struct manifest_job *job, struct dm_error *err) DM_MUST_USE;
 
+/* commit.c: what the commit holds for the dataset. */
+enum dm_status lake_commit_table(struct dm_commit *c, const char *namespace, const char *name,
+                                 const struct table_commit **out, struct dm_error *err) DM_MUST_USE;
 /* commit_write.c: everything of one table up to its metadata file. */
 enum dm_status lake_table_write(struct dm_commit *c, struct table_commit *t,
                                 const struct dm_commit_summary *summary, struct dm_error *err) DM_MUST_USE;

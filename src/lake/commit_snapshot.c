@@ -40,7 +40,7 @@ static const char *operation(const struct table_commit *t, const struct snapshot
     if (t->expire) /* the visible rows stay; files were rewritten, if anything */
         return "replace";
     if (!deletes)
-        return "append";
+        return t->marked && n->added_files == 0 ? "replace" : "append";
     return n->added_files > 0 ? "overwrite" : "delete";
 }
 

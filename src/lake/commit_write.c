@@ -453,7 +453,7 @@ enum dm_status lake_table_write(struct dm_commit *c, struct table_commit *t,
     struct table_write w = {.c = c, .t = t, .first_row_id = -1};
     count_changes(&w);
     bool rows = w.n.added_files > 0 || w.n.removed_files > 0 || w.n.added_vectors > 0 ||
-                (t->expire && t->table != NULL && t->table->ds->pub.snapshot_id != 0);
+                ((t->expire || t->marked) && t->table != NULL && t->table->ds->pub.snapshot_id != 0);
     if (!rows && t->schema == NULL && t->table != NULL && !t->expire)
         return DM_OK; /* nothing but perhaps a new name */
     if (begin_metadata(c, t, err) != DM_OK || (rows && write_snapshot(c, t, summary, &w, err) != DM_OK))

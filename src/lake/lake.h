@@ -158,6 +158,9 @@ enum dm_status dm_commit_remove_all(struct dm_commit *c, const char *namespace, 
  * of removed files with their statistics. A snapshot is made also when nothing else changes. What is left over goes with dm_lake_sweep_dataset. */
 enum dm_status dm_commit_expire_all(struct dm_commit *c, const char *namespace, const char *name,
                                     struct dm_error *err) DM_MUST_USE;
+/* The dataset gets a snapshot in this commit even if only its schema changes (another key: the key index's tag must tell before from after). */
+enum dm_status dm_commit_mark(struct dm_commit *c, const char *namespace, const char *name,
+                              struct dm_error *err) DM_MUST_USE;
 /* Path of a file that this commit added or the dataset has; NULL: unknown number. Borrowed. */
 const char *dm_commit_file_path(struct dm_commit *c, const char *namespace, const char *name, uint32_t file);
 

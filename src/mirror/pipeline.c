@@ -16,6 +16,7 @@
 #include "base/crash_point.h"
 #include "mirror/dataset_match.h"
 #include "mirror/index/index_rebuild.h"
+#include "mirror/target_basis.h"
 #include "mirror/target_list.h"
 
 enum {
@@ -66,6 +67,7 @@ struct pipeline {
     pthread_mutex_t failure_mutex;
     struct dm_error failure; /* class set: the commit thread failed */
     uint32_t failed_dataset;
+    bool failed_wants_copy; /* a copy of it mends that */
 
     /* stream thread's clocks, monotonic microseconds */
     int64_t copies_from_us; /* no copy starts before, monotonic */
@@ -97,6 +99,7 @@ static void keep_failure(struct pipeline *p, const struct dm_error *err)
     if (p->failure.class == DM_ERROR_NONE) {
         p->failure = *err;
         p->failed_dataset = dm_committer_failed_dataset(p->committer);
+        p->failed_wants_copy = dm_committer_wants_copy(p->committer);
     }
     (void)pthread_mutex_unlock(&p->failure_mutex);
 }
@@ -640,6 +643,8 @@ static enum dm_status open_all(struct pipeline *p, struct dm_error *err)
     if (status == DM_OK)
         status = start_afresh(p, &from, err);
     if (status == DM_OK)
+        status = dm_source_basis_check(p->m, p->config, p->type, p->source, from, err);
+    if (status == DM_OK)
         status = discover(p, true, err);
     if (status == DM_OK && p->options.until_caught_up && !p->goal_known) {
         status = p->type->current(p->source, &p->goal, err);
@@ -701,8 +706,8 @@ static void close_all(struct pipeline *p)
     p->held_request = 0;
 }
 
-/* A dataset that cannot go on stops alone: its state says why, the others continue from the last commit. */
-static enum dm_status stop_dataset(struct pipeline *p, uint32_t id, const struct dm_error *why,
+/* A dataset that cannot go on stops alone, or is copied: its state says so, the others continue from the last commit. */
+static enum dm_status stop_dataset(struct pipeline *p, uint32_t id, bool copy, const struct dm_error *why,
                                    struct dm_error *err)
 {
     (void)pthread_mutex_lock(&p->m->lake_mutex);
@@ -715,9 +720,14 @@ static enum dm_status stop_dataset(struct pipeline *p, uint32_t id, const struct
             continue;
         free(d->state);
         free(d->reason);
-        d->state = dm_xstrdup("stopped");
-        d->reason = dm_xasprintf("%s%s%s", why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
-        dm_log(DM_LOG_ERROR, "%s.%s stopped: %s", d->namespace, d->name, d->reason);
+        d->state = dm_xstrdup(copy ? "waiting" : "stopped");
+        d->reason =
+            copy ? NULL : dm_xasprintf("%s%s%s", why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
+        if (copy)
+            dm_log(DM_LOG_INFO, "%s.%s will be copied again: its rows do not have the new key: %s",
+                   d->namespace, d->name, why->message);
+        else
+            dm_log(DM_LOG_ERROR, "%s.%s stopped: %s", d->namespace, d->name, d->reason);
         status = dm_state_put_dataset(db, d, err);
     }
     dm_dataset_states_release(&states);
@@ -768,11 +778,13 @@ enum dm_status dm_pipeline_run(const struct dm_pipeline_options *options, struct
         if (status == DM_OK)
             status = failure_of(p, &why);
         uint32_t failed = p->failed_dataset;
+        bool copy = p->failed_wants_copy;
         p->failure = (struct dm_error){0};
         p->failed_dataset = 0;
+        p->failed_wants_copy = false;
         if (status == DM_OK)
             break;
-        if (why.class == DM_ERROR_DATA && failed != 0 && stop_dataset(p, failed, &why, &why) == DM_OK)
+        if (why.class == DM_ERROR_DATA && failed != 0 && stop_dataset(p, failed, copy, &why, &why) == DM_OK)
             continue;
         bool retry = why.class == DM_ERROR_TRANSIENT;
         /* A table renamed or a column dropped between our look and our use of it makes the source refuse; looking again settles it. A real

@@ -32,6 +32,8 @@ static const char create_sql[] =
     "DEFAULT 0,"
     " suppressed INTEGER NOT NULL DEFAULT 0,"
     " UNIQUE(namespace, name));"
+    "CREATE TABLE IF NOT EXISTS dm_basis("
+    " source TEXT NOT NULL, dataset INTEGER NOT NULL, facts TEXT NOT NULL, PRIMARY KEY(source, dataset));"
     "CREATE TABLE IF NOT EXISTS dm_request("
     " id INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, state INTEGER NOT NULL, source TEXT NOT "
     "NULL,"
@@ -171,18 +173,46 @@ enum dm_status dm_state_put_dataset(sqlite3 *db, struct dm_dataset_state *d, str
             return DM_FAIL;
         d->id = (uint32_t)sqlite3_last_insert_rowid(db);
     }
-    return dm_sql_run(
-        db, "updating a dataset",
-        "UPDATE dm_dataset SET namespace=?2, name=?3, source_schema=?4, source_table=?5, "
-        "source_id=?6, state=?7, reason=?8,"
-        " copied_at=?9, append_only=?10, received=?11, inserted=?12, updated=?13, deleted=?14, "
-        "truncated=?15,"
-        " quarantined=?16, storage=?17, stale=?18, ties=?19, noop_deletes=?20, suppressed=?21 WHERE "
-        "id=?1",
-        err, "uttttuttuiuuuuuuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema,
-        d->source_table, d->source_id, d->state, d->reason, d->copied_at, (int64_t)d->append_only,
-        d->received, d->inserted, d->updated, d->deleted, d->truncated, d->quarantined, d->storage, d->stale,
-        d->ties, d->noop_deletes, d->suppressed);
+    return dm_sql_run(db, "updating a dataset",
+                      "UPDATE dm_dataset SET namespace=?2, name=?3, source_schema=?4, source_table=?5, "
+                      "source_id=?6, state=?7, reason=?8,"
+                      " copied_at=?9, append_only=?10, received=?11, inserted=?12, updated=?13, deleted=?14, "
+                      "truncated=?15,"
+                      " quarantined=?16, stale=?17, ties=?18, noop_deletes=?19, suppressed=?20 WHERE "
+                      "id=?1",
+                      err, "uttttuttuiuuuuuuuuuu", (uint64_t)d->id, d->namespace, d->name, d->source_schema,
+                      d->source_table, d->source_id, d->state, d->reason, d->copied_at,
+                      (int64_t)d->append_only, d->received, d->inserted, d->updated, d->deleted, d->truncated,
+                      d->quarantined, d->stale, d->ties, d->noop_deletes, d->suppressed);
+}
+
+enum dm_status dm_state_basis(sqlite3 *db, const char *source, uint32_t dataset, struct dm_basis *out,
+                              struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    *out = (struct dm_basis){0};
+    if (dm_sql_prepare(db, &st, NULL, "SELECT facts FROM dm_basis WHERE source=? AND dataset=?", err, "tu",
+                       source, (uint64_t)dataset) != DM_OK)
+        return DM_FAIL;
+    int code = sqlite3_step(st);
+    enum dm_status status = code == SQLITE_ROW
+                                ? dm_basis_parse((const char *)sqlite3_column_text(st, 0), out, err)
+                            : code == SQLITE_DONE ? DM_OK
+                                                  : dm_sql_fail(db, "reading dm_basis", err);
+    sqlite3_finalize(st);
+    return status;
+}
+
+enum dm_status dm_state_put_basis(sqlite3 *db, const char *source, uint32_t dataset,
+                                  const struct dm_basis *basis, struct dm_error *err)
+{
+    char *facts = dm_basis_print(basis);
+    enum dm_status status = dm_sql_run(db, "storing what a dataset rests on",
+                                       "INSERT INTO dm_basis(source, dataset, facts) VALUES(?1,?2,?3)"
+                                       " ON CONFLICT(source, dataset) DO UPDATE SET facts=?3",
+                                       err, "tut", source, (uint64_t)dataset, facts);
+    free(facts);
+    return status;
 }
 
 enum dm_status dm_state_remove_dataset(sqlite3 *db, uint32_t dataset, struct dm_error *err)

@@ -8,6 +8,7 @@
 #define DM_MIRROR_STATE_H
 
 #include "column/batch.h"
+#include "source/basis.h"
 
 struct sqlite3;
 
@@ -23,7 +24,8 @@ struct dm_dataset_state {
     char *state;           /* waiting, copying, streaming, append-only, stopped, refused, dropped */
     char *reason;          /* NULL unless stopped or refused */
     dm_position copied_at; /* position of the copy that the dataset rests on; 0: not copied yet */
-    uint64_t storage;      /* of the source table when it was copied; 0: unknown */
+    uint64_t
+        storage; /* of the source table when it was copied, in a lake that has no basis of it; only read */
     bool append_only;
     uint64_t received, inserted, updated, deleted, truncated, quarantined;
     /* Datasets with versions only: dropped for a lower version; equal versions, applied or not; deletes of keys that were not there; upserts of keys whose
@@ -48,6 +50,12 @@ enum dm_status dm_state_put_dataset(struct sqlite3 *db, struct dm_dataset_state 
 /* With its rows in quarantine. */
 enum dm_status dm_state_remove_dataset(struct sqlite3 *db, uint32_t dataset,
                                        struct dm_error *err) DM_MUST_USE;
+
+/* What a dataset (0: the source itself) rests on; empty when nothing is stored. In a commit or alone. */
+enum dm_status dm_state_basis(struct sqlite3 *db, const char *source, uint32_t dataset, struct dm_basis *out,
+                              struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_state_put_basis(struct sqlite3 *db, const char *source, uint32_t dataset,
+                                  const struct dm_basis *basis, struct dm_error *err) DM_MUST_USE;
 
 /* The dataset needs a copy, whatever becomes of this process. */
 enum dm_status dm_state_mark_waiting(struct sqlite3 *db, uint32_t dataset, struct dm_error *err) DM_MUST_USE;

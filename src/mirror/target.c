@@ -36,6 +36,8 @@ void dm_target_free(struct dm_target *t)
     dm_dataset_states_release(&one);
     dm_schema_unref(t->schema);
     dm_table_free(t->table);
+    dm_basis_release(&t->basis);
+    dm_basis_release(&t->basis_seen);
     dm_spool_free(t->spool);
     dm_dataset_rules_free(t->rules);
     for (size_t i = 0; i < t->n_old_texts; i++)

@@ -1,6 +1,6 @@
 /* target.h — one dataset as a running mirror knows it, and what all parts of one running mirror share.
  *
- * Who touches what: `state` is changed by the committing thread only (under the lake mutex); `schema`, `last_column_id`, `copied_at` and `phase`
+ * Who touches what: `state` is changed by the committing thread only (under the lake mutex); `schema`, `last_column_id`, `copied_at`, `basis` and `phase`
  * belong to the stream thread of the source. `job` results are handed over through an atomic flag (copy_job.h).
  */
 #ifndef DM_MIRROR_TARGET_H
@@ -37,13 +37,14 @@ struct dm_target {
     enum dm_phase phase;
     dm_position copied_at; /* transactions that its copy already holds have visible_at below this */
     bool history;
-    bool history_ready;          /* the history dataset exists with the dataset's columns (commit thread) */
-    bool copy_again;             /* must be copied (again); taken up by the next copy job */
-    struct dm_spool *spool;      /* changes that arrived while copying; NULL otherwise */
-    size_t route;                /* its number in the collector */
-    uint64_t seen_storage;       /* the source's storage as discovery saw it last … */
-    int64_t seen_storage_us;     /* … since when, monotonic */
-    dm_position seen_storage_at; /* … and where the source's log ended then */
+    bool history_ready;     /* the history dataset exists with the dataset's columns (commit thread) */
+    bool copy_again;        /* must be copied (again); taken up by the next copy job */
+    struct dm_spool *spool; /* changes that arrived while copying; NULL otherwise */
+    size_t route;           /* its number in the collector */
+    struct dm_basis basis;  /* what the dataset rests on, as stored; the stream thread's (target_basis.h) */
+    struct dm_basis basis_seen; /* another one, that the last look showed … */
+    int64_t basis_seen_us;      /* … since when, monotonic */
+    dm_position basis_seen_at;  /* … and where the source's log ended then */
     struct dm_dataset_rules
         *rules; /* declared datasets: version, settings (declared.h); owned; NULL: a mirrored table */
     size_t n_old_texts;

@@ -4,13 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "mirror/dataset_match.h"
+#include "mirror/target_basis.h"
 #include "registry/registry.h"
-
-enum { storage_settles_us = 30 * 1000000 };
 
 static bool state_is(const struct dm_target *t, const char *state)
 {
@@ -61,6 +59,8 @@ enum dm_status dm_target_list_load(struct dm_target_list *list, struct dm_error 
                                                                       : DM_PHASE_STOPPED;
         read_settings(list, t);
         status = load_schema(list, t, err);
+        if (status == DM_OK)
+            status = dm_target_basis_load(list->mirror, t, err);
     }
     dm_dataset_states_release(&states);
     return status;
@@ -151,29 +151,6 @@ static enum dm_status refuse(struct dm_target_list *list, struct dm_target *t, c
     return news ? store(list, t, err) : DM_OK;
 }
 
-/* While the mirror runs, the source itself tells of rewrites. When a new storage has stood long enough for that, and everything up to then
- * is in the lake, it is remembered, so that the next start does not take a TRUNCATE of today for one that nobody saw. */
-static enum dm_status remember_storage(struct dm_target_list *list, struct dm_target *t,
-                                       const struct dm_table *table, struct dm_error *err)
-{
-    int64_t now = dm_clock_monotonic_us();
-    int64_t long_enough = 3 * list->config->heartbeat_interval_ms * 1000;
-    if (long_enough < storage_settles_us)
-        long_enough = storage_settles_us;
-    if (table->storage == t->state.storage || t->phase != DM_PHASE_STREAMING || t->copy_again)
-        return DM_OK;
-    if (table->storage != t->seen_storage) {
-        t->seen_storage = table->storage;
-        t->seen_storage_us = now;
-        t->seen_storage_at = list->source_end;
-        return DM_OK;
-    }
-    if (now - t->seen_storage_us < long_enough || list->committed < t->seen_storage_at)
-        return DM_OK;
-    t->state.storage = table->storage;
-    return store(list, t, err);
-}
-
 static enum dm_status update_one(struct dm_target_list *list, const struct dm_table *table, bool *changed,
                                  struct dm_error *err)
 {
@@ -185,17 +162,14 @@ static enum dm_status update_one(struct dm_target_list *list, const struct dm_ta
         return refuse(list, t, table, err);
     dm_table_free(t->table);
     t->table = dm_table_copy(table);
-    if (!list->compared && t->phase == DM_PHASE_STREAMING && table->storage != 0 && t->state.storage != 0 &&
-        table->storage != t->state.storage) {
-        t->copy_again = true;
-        dm_log(DM_LOG_INFO,
-               "%s.%s will be copied again: the table's storage is not the one that was copied (TRUNCATE, "
-               "VACUUM FULL or a"
-               " rewriting ALTER TABLE), and nobody can tell what happened while no mirror ran",
-               t->state.namespace, t->state.name);
+    if (known && !state_is(t, "refused") && !state_is(t, "dropped")) {
+        struct dm_basis_moment now = {list->mirror, list->config, list->committed, list->source_end,
+                                      list->compared};
+        bool copy = false;
+        enum dm_status status = dm_target_basis_compare(&now, t, table, &copy, err);
+        *changed = *changed || copy;
+        return status;
     }
-    if (known && !state_is(t, "refused") && !state_is(t, "dropped"))
-        return remember_storage(list, t, table, err);
     *changed = true;
     t->phase = DM_PHASE_WAITING;
     t->state.append_only = table->append_only || table->columns->n_keys == 0;

@@ -9,7 +9,7 @@ struct dm_target_list {
     const struct dm_source_config *config;
     dm_position committed;  /* the pipeline's, before each update */
     dm_position source_end; /* where the source's log ends, about */
-    bool compared;          /* with the source's storage, once after loading */
+    bool compared;          /* with the source, once after loading */
     size_t n;
     struct dm_target **items;
     uint64_t *

@@ -50,6 +50,7 @@ void dm_table_free(struct dm_table *t)
     free(t->name);
     free(t->problem);
     free(t->hint);
+    dm_basis_release(&t->basis);
     free(t);
 }
 
@@ -78,6 +79,7 @@ struct dm_table *dm_table_copy(const struct dm_table *t)
     copy->problem = dm_xstrdup(t->problem);
     copy->hint = dm_xstrdup(t->hint);
     copy->columns = dm_schema_ref(t->columns); /* immutable by now, so it can be shared */
+    copy->basis = dm_basis_copy(&t->basis);
     copy->foreign_keys = NULL;
     if (t->n_foreign_keys > 0)
         copy->foreign_keys = dm_xzalloc(t->n_foreign_keys, sizeof *copy->foreign_keys);

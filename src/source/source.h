@@ -20,6 +20,7 @@
 
 #include "column/batch.h"
 #include "config/config.h"
+#include "source/basis.h"
 
 struct dm_foreign_key {
     char *name;
@@ -47,9 +48,10 @@ struct dm_table {
         uncertain; /* which column is which was guessed: never to be followed, a copy brings the table beyond this definition */
     char *problem; /* NULL, or why it cannot be mirrored: "has no primary key" */
     char *hint;    /* with problem: the ways out */
-    uint64_t
-        storage; /* changes when the stored rows are rewritten (PostgreSQL: relfilenode); 0: unknown. Compared at start, since a rewrite
-                       * while no mirror ran is told by nobody */
+    bool
+        rekeyable; /* the stream says from which change on its key holds: another one than the dataset's can be followed without a copy */
+    struct dm_basis
+        basis; /* what its rows rest on, as of this look; empty when the table comes from a message of the stream */
     uint64_t estimated_rows;
     uint64_t estimated_bytes;
     size_t n_foreign_keys;
@@ -142,6 +144,8 @@ struct dm_source_type {
     enum dm_status (*prepare)(struct dm_source *s, const struct dm_table_list *tables, struct dm_error *err);
     /* The position that a transaction committed now would be at or after. */
     enum dm_status (*current)(struct dm_source *s, dm_position *out, struct dm_error *err);
+    /* What the source as a whole rests on, before anything is changed in it. NULL: nothing to tell. */
+    enum dm_status (*basis)(struct dm_source *s, struct dm_basis *out, struct dm_error *err);
     /* Undoes prepare (drops slot, publication, triggers). */
     enum dm_status (*forget)(struct dm_source *s, struct dm_error *err);
 

@@ -165,6 +165,16 @@ static const char *filled_column(const struct dm_schema *current, const struct d
     return NULL;
 }
 
+static bool same_key(const struct dm_schema *a, const struct dm_schema *b)
+{
+    if (a->n_keys != b->n_keys)
+        return false;
+    for (size_t k = 0; k < a->n_keys; k++)
+        if (a->fields[a->keys[k]].id != b->fields[b->keys[k]].id)
+            return false;
+    return true;
+}
+
 enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route *r,
                                         const struct dm_table *table, struct dm_error *err)
 {
@@ -196,10 +206,16 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
         dm_schema_unref(next);
         return DM_OK;
     }
+    bool rekey = !same_key(t->schema, next);
+    if (rekey && !table->rekeyable) {
+        dm_schema_unref(next);
+        return ask_for_copy(c, t, "its key changed, and the stream does not say from which row on", err);
+    }
     r->batch = NULL; /* rows from here on have the new columns */
     struct dm_step *step = dm_unit_add(c->unit, DM_STEP_SCHEMA, t);
     step->schema = dm_schema_ref(next);
     step->last_column_id = last_id;
+    step->rekey = rekey;
     dm_schema_unref(t->schema);
     t->schema = next;
     t->last_column_id = last_id;

@@ -152,6 +152,8 @@ enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t,
     dm_schema_unref(t->schema);
     t->schema = dm_schema_ref(copied->schema);
     t->last_column_id = copied->last_column_id;
+    dm_basis_release(&t->basis);
+    t->basis = dm_basis_copy(&table->basis);
     dm_position at = copied->at;
     struct dm_step *step = dm_unit_add(c->unit, DM_STEP_ATTACH, t);
     step->copied = copied;

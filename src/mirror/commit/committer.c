@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "lake/commit_scan.h"
 #include "mirror/commit/apply_rows.h"
 #include "mirror/commit/row_counts.h"
 #include "base/crash_point.h"
@@ -30,9 +31,13 @@ struct dm_committer {
     struct dm_target **touched; /* distinct targets of the commit in progress */
     struct dm_bad_rows bad;     /* of all its units */
     size_t n_copied;
-    uint32_t *copied;         /* datasets that this commit replaces by a copy */
+    struct copied {
+        uint32_t dataset;
+        struct dm_basis basis;
+    } * copied;               /* datasets that this commit replaces by a copy, and what they rest on then */
     struct dm_unit *closing;  /* during publication */
-    uint32_t failed;          /* dataset whose step failed last */
+    uint32_t failed;          /* dataset whose step failed last … */
+    bool wants_copy;          /* … and that goes on with a copy */
     struct dm_target *filled; /* by the last step with rows: whose data files apply.writing is */
 };
 
@@ -52,6 +57,13 @@ static void forget_applied_bad(struct dm_committer *c)
     c->apply.n_bad = 0;
 }
 
+static void forget_copied(struct dm_committer *c)
+{
+    for (size_t i = 0; i < c->n_copied; i++)
+        dm_basis_release(&c->copied[i].basis);
+    c->n_copied = 0;
+}
+
 static void forget_commit(struct dm_committer *c)
 {
     dm_suppression_settle(c->options.mirror->suppression, c->published);
@@ -63,7 +75,7 @@ static void forget_commit(struct dm_committer *c)
     c->apply.commit = NULL;
     c->n_touched = 0;
     dm_bad_rows_clear(&c->bad);
-    c->n_copied = 0;
+    forget_copied(c);
     c->open = false;
 }
 
@@ -199,8 +211,11 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
         return DM_FAIL;
     struct dm_scan_file *scan = dm_xzalloc(copied->n_files, sizeof *scan);
     enum dm_status status = take_copied_files(c, t, copied, scan, err);
+    t->state.append_only = step->table->append_only || copied->schema->n_keys == 0;
     if (status == DM_OK && !t->state.append_only)
         status = dm_index_rebuild(c->options.mirror, t->state.id, copied->schema, scan, copied->n_files, err);
+    else if (status == DM_OK)
+        status = dm_keyindex_clear(c->options.mirror->index, t->state.id, err);
     free(scan);
     if (status != DM_OK)
         return status;
@@ -209,9 +224,9 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
         if (keep_bad(c, copied->bad[i].target, &txn, &copied->bad[i].row, err) != DM_OK)
             return DM_FAIL;
     c->copied = dm_xrealloc(c->copied, c->n_copied + 1, sizeof *c->copied);
-    c->copied[c->n_copied++] = t->state.id;
+    c->copied[c->n_copied++] =
+        (struct copied){.dataset = t->state.id, .basis = dm_basis_copy(&step->table->basis)};
     t->state.copied_at = copied->at;
-    t->state.storage = step->table->storage;
     t->state.received += copied->rows;
     t->state.inserted += copied->rows;
     dm_target_set_text(t, &t->state.state, t->state.append_only ? "append-only" : "streaming");
@@ -233,10 +248,32 @@ static enum dm_status apply_truncate(struct dm_committer *c, struct dm_target *t
     return t->state.append_only ? DM_OK : dm_keyindex_clear(c->options.mirror->index, t->state.id, err);
 }
 
+/* Another key for the same rows: the index is made anew from the rows as this commit has them. They may not have the key (two rows with one): then
+ * something was missed, and the table is to be copied. */
+static enum dm_status rekey(struct dm_committer *c, const struct dm_step *step, struct dm_error *err)
+{
+    const struct dm_target *t = step->target;
+    struct dm_commit *commit = c->apply.commit;
+    struct dm_commit_scan scan;
+    if (dm_commit_mark(commit, t->state.namespace, t->state.name, err) != DM_OK ||
+        dm_commit_scan_make(commit, t->state.namespace, t->state.name, &scan, err) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status =
+        dm_index_rebuild(c->options.mirror, t->state.id, step->schema, scan.files, scan.n, err);
+    dm_commit_scan_release(&scan);
+    c->wants_copy = status != DM_OK && err->class == DM_ERROR_DATA;
+    if (status == DM_OK)
+        dm_log(DM_LOG_INFO, "%s.%s: the key changed; the key index was made anew from the lake",
+               t->state.namespace, t->state.name);
+    return status;
+}
+
 static enum dm_status apply_schema(struct dm_committer *c, const struct dm_step *step, struct dm_error *err)
 {
     struct dm_target *t = step->target;
     if (dm_commit_set_schema(c->apply.commit, t->state.namespace, t->state.name, step->schema, err) != DM_OK)
+        return DM_FAIL;
+    if (step->rekey && rekey(c, step, err) != DM_OK)
         return DM_FAIL;
     return t->history ? dm_history_set_schema(&c->apply, t, step->schema, err) : DM_OK;
 }
@@ -368,8 +405,13 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
     char position[32];
     enum dm_status status = DM_OK;
     /* A copy has read all rows again: what is still bad is among its own bad rows. */
-    for (size_t i = 0; i < c->n_copied && status == DM_OK; i++)
-        status = dm_quarantine_remove(db, &(struct dm_quarantine_choice){.dataset = c->copied[i]}, NULL, err);
+    for (size_t i = 0; i < c->n_copied && status == DM_OK; i++) {
+        const struct copied *copied = &c->copied[i];
+        status =
+            dm_quarantine_remove(db, &(struct dm_quarantine_choice){.dataset = copied->dataset}, NULL, err);
+        if (status == DM_OK)
+            status = dm_state_put_basis(db, c->options.source->name, copied->dataset, &copied->basis, err);
+    }
     bool log = unit->source == NULL && c->options.source != NULL;
     struct quarantining q = {
         .committer = c, .db = db, .source = log ? c->options.source->name : unit->source};
@@ -454,7 +496,7 @@ static enum dm_status publish(struct dm_committer *c, struct dm_unit *unit, stru
 enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit, struct dm_error *err)
 {
     c->failed = 0;
-    c->published = false;
+    c->wants_copy = c->published = false;
     enum dm_status status = dm_committer_begin(c, err);
     if (status == DM_OK)
         status = apply_steps(c, unit, err);
@@ -468,6 +510,11 @@ enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit, 
 bool dm_committer_published(const struct dm_committer *c)
 {
     return c->published;
+}
+
+bool dm_committer_wants_copy(const struct dm_committer *c)
+{
+    return c->wants_copy;
 }
 
 uint32_t dm_committer_failed_dataset(const struct dm_committer *c)

@@ -41,5 +41,7 @@ enum dm_status dm_committer_apply(struct dm_committer *c, struct dm_unit *unit,
 bool dm_committer_published(const struct dm_committer *c);
 /* The dataset whose step made the last dm_committer_apply fail; 0: the failure was not one dataset's. */
 uint32_t dm_committer_failed_dataset(const struct dm_committer *c);
+/* A copy of that dataset mends what went wrong. */
+bool dm_committer_wants_copy(const struct dm_committer *c);
 
 #endif

@@ -5,8 +5,8 @@
 
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "source/postgres/pg_basis.h"
 #include "source/postgres/pg_charset.h"
-#include "source/postgres/pg_table.h"
 
 static bool exact_glob(const struct dm_table_config *config)
 {
@@ -98,9 +98,13 @@ static enum dm_status read_relations(const struct pg_catalog *catalog, uint32_t 
         t->identity = PQgetvalue(rows, i, 5)[0];
         t->partition = pg_cell_bool(rows, i, 6);
         t->storage = (uint64_t)pg_cell_int(rows, i, 11);
-        t->table->storage = t->storage;
+        dm_basis_add(&t->table->basis, DM_BASIS_READABLE, NULL, "%s",
+                     pg_cell_bool(rows, i, 7) ? "yes" : "no");
+        dm_basis_add(&t->table->basis, DM_BASIS_ROW_SECURITY, NULL, "%s",
+                     pg_cell_bool(rows, i, 8) ? "on" : "off");
         t->config = dm_config_table(catalog->config, t->table->schema, t->table->name);
         t->table->id = t->oid;
+        t->table->rekeyable = t->identity == 'd' || t->identity == 'i';
         t->table->default_namespace = strcmp(t->table->schema, "public") == 0;
         int64_t estimate = pg_cell_int(rows, i, 9);
         t->table->estimated_rows = estimate > 0 ? (uint64_t)estimate : 0;
@@ -216,7 +220,10 @@ static enum dm_status read_keys(const struct pg_catalog *catalog, struct pg_tabl
     if (pg_query(
             catalog->conn, &rows, err,
             "SELECT i.indrelid, i.indisprimary, i.indisreplident, i.indisunique AND i.indpred IS NULL AND"
-            " i.indexprs IS NULL AND i.indimmediate AND i.indisvalid, i.indkey::text, i.indnkeyatts"
+            " i.indexprs IS NULL AND i.indimmediate AND i.indisvalid, i.indkey::text, i.indnkeyatts,"
+            " NOT i.indimmediate, coalesce((SELECT min(k.oid) FROM pg_constraint k WHERE k.conindid = "
+            "i.indexrelid"
+            " AND k.contype IN ('p', 'u')), i.indexrelid)"
             " FROM pg_index i WHERE i.indrelid = ANY ('%s'::oid[]) AND i.indisunique"
             " ORDER BY i.indrelid, i.indisprimary DESC, i.indisreplident DESC, i.indnkeyatts, i.indexrelid",
             oids) != DM_OK)
@@ -233,6 +240,8 @@ static enum dm_status read_keys(const struct pg_catalog *catalog, struct pg_tabl
             index->primary = pg_cell_bool(rows, i, 1);
             index->identity = pg_cell_bool(rows, i, 2);
             index->usable = pg_cell_bool(rows, i, 3);
+            index->deferrable = pg_cell_bool(rows, i, 6);
+            index->guard = (uint32_t)pg_cell_int(rows, i, 7);
             size_t keys = (size_t)pg_cell_int(rows, i, 5);
             char *at = PQgetvalue(rows, i, 4);
             for (; index->n < keys && index->n < 32 && *at != '\0'; index->n++)
@@ -309,6 +318,8 @@ static enum dm_status discover(const struct pg_catalog *catalog, uint32_t only_o
             status = read_keys(catalog, out, oids, err);
         if (status == DM_OK)
             status = read_foreign_keys(catalog, out, oids, err);
+        if (status == DM_OK)
+            status = pg_basis_of_tables(catalog, out, oids, err);
         free(oids);
     }
     return status;

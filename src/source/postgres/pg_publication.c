@@ -114,18 +114,33 @@ static enum dm_status same_tables(PGconn *conn, const struct publication *p, con
     return DM_OK;
 }
 
-static enum dm_status read_publication(PGconn *conn, const char *name, bool *exists, bool *via_root,
-                                       bool *all_tables, struct dm_error *err)
+/* Of a publication that is there already: does it publish what the mirror needs, in the way it is configured? */
+struct found_publication {
+    bool exists, all_tables, options_fit;
+};
+
+static const char *operations(const struct publication *p)
+{
+    return p->inserts_only ? "insert, truncate" : "insert, update, delete, truncate";
+}
+
+static enum dm_status read_publication(PGconn *conn, const struct publication *p, bool via_root,
+                                       struct found_publication *out, struct dm_error *err)
 {
     PGresult *rows;
-    const char *values[] = {name};
+    const char *values[] = {p->name};
     if (pg_query_params(conn, &rows, err,
-                        "SELECT pubviaroot, puballtables FROM pg_publication WHERE pubname = $1", 1,
-                        values) != DM_OK)
+                        "SELECT puballtables, pubviaroot, pubinsert AND pubtruncate, pubupdate, pubdelete"
+                        " FROM pg_publication WHERE pubname = $1",
+                        1, values) != DM_OK)
         return DM_FAIL;
-    *exists = PQntuples(rows) == 1;
-    *via_root = *exists && pg_cell_bool(rows, 0, 0);
-    *all_tables = *exists && pg_cell_bool(rows, 0, 1);
+    *out = (struct found_publication){.exists = PQntuples(rows) == 1};
+    if (out->exists) {
+        out->all_tables = pg_cell_bool(rows, 0, 0);
+        out->options_fit = pg_cell_bool(rows, 0, 1) == via_root && pg_cell_bool(rows, 0, 2) &&
+                           pg_cell_bool(rows, 0, 3) != p->inserts_only &&
+                           pg_cell_bool(rows, 0, 4) != p->inserts_only;
+    }
     PQclear(rows);
     return DM_OK;
 }
@@ -167,30 +182,32 @@ static enum dm_status bring_publication(struct dm_source *s, PGconn *conn, const
                                         const struct pg_table_list *all, const struct dm_table_list *wanted,
                                         struct dm_error *err)
 {
-    bool exists, via_root, all_tables, filter = false, same = false;
+    bool filter = false, same = false;
+    struct found_publication found;
     struct dm_buffer tables;
     dm_buffer_init(&tables, 64u << 20);
     char *name = pg_quote(p->name);
     const char *root = s->config->publish_via_root ? "true" : "false";
-    enum dm_status status = read_publication(conn, p->name, &exists, &via_root, &all_tables, err);
-    if (status == DM_OK && all_tables)
+    enum dm_status status = read_publication(conn, p, s->config->publish_via_root, &found, err);
+    if (status == DM_OK && found.all_tables)
         status = dm_fail(err, DM_ERROR_CONFLICT, "name another one with publication:, or drop that one",
                          "the publication \"%s\" is FOR ALL TABLES: it belongs to somebody else", p->name);
     if (status == DM_OK)
         status = table_list(all, p, wanted, &tables, &filter, err);
-    if (status == DM_OK && exists && via_root != s->config->publish_via_root)
-        status =
-            pg_execute(conn, err, "ALTER PUBLICATION %s SET (publish_via_partition_root = %s)", name, root);
-    if (status == DM_OK && exists && !filter)
+    if (status == DM_OK && found.exists && !found.options_fit)
+        status = pg_execute(conn, err,
+                            "ALTER PUBLICATION %s SET (publish = '%s', publish_via_partition_root = %s)",
+                            name, operations(p), root);
+    if (status == DM_OK && found.exists && !filter)
         status = same_tables(conn, p, all, wanted, &same, err);
-    if (status == DM_OK && !exists)
+    if (status == DM_OK && !found.exists)
         status = pg_execute(
             conn, err, "CREATE PUBLICATION %s%s%s WITH (publish = '%s', publish_via_partition_root = %s)",
             name, tables.len > 0 ? " FOR TABLE " : "", tables.len > 0 ? dm_buffer_text(&tables) : "",
-            p->inserts_only ? "insert, truncate" : "insert, update, delete, truncate", root);
-    else if (status == DM_OK && exists && !same && tables.len > 0)
+            operations(p), root);
+    else if (status == DM_OK && found.exists && !same && tables.len > 0)
         status = pg_execute(conn, err, "ALTER PUBLICATION %s SET TABLE %s", name, dm_buffer_text(&tables));
-    else if (status == DM_OK && exists && !same) /* a publication may be empty, but SET TABLE may not */
+    else if (status == DM_OK && found.exists && !same) /* a publication may be empty, but SET TABLE may not */
         status = pg_execute(
             conn, err,
             "DO $do$ DECLARE t record; BEGIN FOR t IN SELECT r.prrelid::regclass AS rel FROM "

@@ -67,18 +67,6 @@ static void place_without_catalog(const struct pg_relation_message *m, const str
     }
 }
 
-static bool wanted(const struct dm_table_config *config, const char *name)
-{
-    if (config == NULL)
-        return true;
-    bool listed = config->n_columns == 0;
-    for (size_t i = 0; i < config->n_columns; i++)
-        listed = listed || strcmp(config->columns[i], name) == 0;
-    for (size_t i = 0; i < config->n_exclude_columns; i++)
-        listed = listed && strcmp(config->exclude_columns[i], name) != 0;
-    return listed;
-}
-
 static enum dm_status spell_type(struct pg_control *c, const struct pg_message_column *column, char **out,
                                  struct dm_error *err)
 {
@@ -128,6 +116,13 @@ static int field_of_attnum(const struct dm_schema *columns, int32_t attnum)
     return -1;
 }
 
+/* A message says which columns old rows carry from here on. The catalog may be further than the stream: its key is the one of these rows only if
+ * they carry it. */
+static bool carried(const struct pg_relation_message *m, const struct pg_relation *rel, int field)
+{
+    return field >= 0 && (m->identity == 'f' || m->columns[rel->source[field]].identity);
+}
+
 /* The catalog's key when the message has all of it, else the columns that the message marks. */
 static void add_keys(const struct pg_relation_message *m, const struct pg_table *now,
                      const struct pg_relation *previous, struct pg_relation *out)
@@ -137,7 +132,7 @@ static void add_keys(const struct pg_relation_message *m, const struct pg_table 
         return;
     bool complete = now != NULL && now->n_keys > 0;
     for (size_t i = 0; complete && i < now->n_keys; i++)
-        complete = field_of_attnum(columns, now->keys[i]) >= 0;
+        complete = carried(m, out, field_of_attnum(columns, now->keys[i]));
     if (complete) {
         for (size_t i = 0; i < now->n_keys; i++)
             dm_schema_add_key(columns, (uint32_t)field_of_attnum(columns, now->keys[i]));
@@ -174,10 +169,11 @@ static enum dm_status make_table(struct pg_control *c, const struct pg_relation_
     out->codecs = dm_xzalloc(m->n + 1, sizeof *out->codecs);
     out->source = dm_xzalloc(m->n + 1, sizeof *out->source);
     for (size_t i = 0; i < m->n; i++)
-        if (wanted(config, m->columns[i].name) &&
+        if (pg_column_wanted(config, m->columns[i].name) &&
             add_field(c, config, &m->columns[i], attnums[i], (uint32_t)i, now, out, err) != DM_OK)
             return DM_FAIL;
     add_keys(m, now, previous, out);
+    out->table->rekeyable = m->identity == 'd' || m->identity == 'i';
     if (out->table->columns->n_keys == 0 && !out->table->append_only) {
         out->table->problem = dm_xstrdup("has no primary key");
         out->table->hint =
@@ -209,6 +205,15 @@ static enum dm_status align(struct pg_control *c, const struct pg_relation_messa
     free(attributes);
     PQclear(rows);
     return status;
+}
+
+/* Without a key at that moment (between the DROP and the ADD of one, say), two rows may have come with one key. */
+static bool keyless(const struct pg_relation_message *m, const struct dm_table *t)
+{
+    bool any = m->identity == 'f' || t->append_only;
+    for (size_t i = 0; i < m->n; i++)
+        any = any || m->columns[i].identity;
+    return !any;
 }
 
 static bool as_in_catalog(const struct pg_relation_message *m, const struct pg_table *now)
@@ -255,8 +260,8 @@ enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m
         return status;
     }
     /* A wrong guess would come out with a later message, as a column that goes and another one that comes, without its values. */
-    out->table->uncertain =
-        guessed || own_columns(m, previous, now) || (now != NULL && pg_made_again(out->table, now->table));
+    out->table->uncertain = guessed || keyless(m, out->table) || own_columns(m, previous, now) ||
+                            (now != NULL && pg_made_again(out->table, now->table));
     if (now == NULL || m->uncommitted) {
         pg_table_free(now);
         return DM_OK;

@@ -26,6 +26,8 @@ enum dm_status pg_source_catalog(const struct dm_source_config *config, PGconn *
 /* Moves the tables out of a pg list into a plain list. */
 void pg_tables_take(struct pg_table_list *from, struct dm_table_list *to);
 
+/* pg_basis.c: the server's, which takes a replication connection for a moment. */
+enum dm_status pg_basis(struct dm_source *s, struct dm_basis *out, struct dm_error *err);
 /* pg_publication.c */
 enum dm_status pg_prepare(struct dm_source *s, const struct dm_table_list *tables, struct dm_error *err);
 enum dm_status pg_forget(struct dm_source *s, struct dm_error *err);

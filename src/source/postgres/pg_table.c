@@ -104,14 +104,12 @@ bool pg_configured_decimal(const struct dm_table_config *config, const char *col
     return false;
 }
 
-static bool wanted(const struct dm_table_config *config, const struct pg_column *c)
+bool pg_column_wanted(const struct dm_table_config *config, const char *name)
 {
-    if (c->generated)
-        return false;
     if (config == NULL)
         return true;
-    return (config->n_columns == 0 || listed(config->columns, config->n_columns, c->name)) &&
-           !listed(config->exclude_columns, config->n_exclude_columns, c->name);
+    return (config->n_columns == 0 || listed(config->columns, config->n_columns, name)) &&
+           !listed(config->exclude_columns, config->n_exclude_columns, name);
 }
 
 enum dm_status pg_choose_columns(const struct pg_catalog *catalog, struct pg_table *t, struct dm_error *err)
@@ -123,7 +121,7 @@ enum dm_status pg_choose_columns(const struct pg_catalog *catalog, struct pg_tab
     }
     for (size_t i = 0; i < t->n_columns; i++) {
         struct pg_column *c = &t->columns[i];
-        c->mirrored = wanted(config, c);
+        c->mirrored = !c->generated && pg_column_wanted(config, c->name);
         if (!c->mirrored)
             continue;
         struct dm_type decimal;
@@ -191,11 +189,39 @@ static void discovered_key(struct pg_table *t, const struct pg_index *indexes, s
         return;
     }
     for (size_t i = 0; i < n && t->n_keys == 0; i++)
-        if (indexes[i].primary)
+        if (indexes[i].primary && !indexes[i].deferrable)
             set_attnums(&t->keys, &t->n_keys, indexes[i].attnums, indexes[i].n);
     for (size_t i = 0; i < n && t->n_keys == 0 && t->identity == 'f'; i++)
         if (indexes[i].usable && all_not_null(t, &indexes[i]))
             set_attnums(&t->keys, &t->n_keys, indexes[i].attnums, indexes[i].n);
+}
+
+static bool is_over_key(const struct pg_table *t, const struct pg_index *index)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < index->n; i++)
+        for (size_t k = 0; k < t->n_keys; k++)
+            found += index->attnums[i] == t->keys[k];
+    return index->n == t->n_keys && found == t->n_keys;
+}
+
+/* What keeps the key unique. A deferrable constraint does so only at the end of a transaction: within one, two rows may have one key, and their changes
+ * cannot be told apart by it. Without any the key is the user's word. */
+static void find_guard(struct pg_table *t, const struct pg_index *indexes, size_t n)
+{
+    bool deferrable = false;
+    for (size_t i = 0; i < n && t->guard == 0; i++) {
+        bool over = t->n_keys > 0 ? is_over_key(t, &indexes[i]) : indexes[i].primary;
+        if (over && indexes[i].usable)
+            t->guard = indexes[i].guard;
+        deferrable = deferrable || (over && indexes[i].deferrable);
+    }
+    if (deferrable && t->guard == 0)
+        pg_table_problem(
+            t,
+            "make the constraint NOT DEFERRABLE; or give the columns, or other NOT NULL ones, a unique "
+            "index that is not deferrable; or set append_only: true",
+            "has a deferrable key: within a transaction two rows may have the same one");
 }
 
 static void check_identity(struct pg_table *t)
@@ -267,6 +293,7 @@ void pg_choose_key(struct pg_table *t, const struct pg_index *indexes, size_t n,
             configured_key(t);
         else
             discovered_key(t, indexes, n);
+        find_guard(t, indexes, n);
         if (t->n_keys == 0)
             pg_table_problem(
                 t,

@@ -44,6 +44,8 @@ struct pg_table {
     int32_t *identity_columns;
     size_t n_keys; /* attnums of the key, in key order */
     int32_t *keys;
+    uint32_t
+        guard; /* oid of the constraint (or else index) that keeps the key unique at every moment; 0: none */
 };
 
 struct pg_table_list {
@@ -56,6 +58,7 @@ struct pg_catalog {
     PGconn *conn; /* borrowed */
     const struct dm_source_config *config;
     struct pg_type_cache *types;
+    char publication[64], inserts_publication[64];
 };
 
 void pg_table_free(struct pg_table *t);
@@ -77,10 +80,14 @@ enum dm_status pg_choose_columns(const struct pg_catalog *catalog, struct pg_tab
 /* Key, identity, and what speaks against mirroring. */
 struct pg_index {
     bool primary, identity, usable; /* usable: unique, whole, immediate */
+    bool deferrable;
+    uint32_t guard; /* oid of its constraint, which REINDEX leaves as it is, else its own */
     size_t n;
     int32_t attnums[32];
 };
 void pg_choose_key(struct pg_table *t, const struct pg_index *indexes, size_t n, int version);
+/* By columns: and exclude_columns:. config NULL: every one. */
+bool pg_column_wanted(const struct dm_table_config *config, const char *name);
 /* The configured decimal type of a column; false: none. */
 bool pg_configured_decimal(const struct dm_table_config *config, const char *column, struct dm_type *out);
 /* Sets table->problem and hint unless there is one already; printf style message. */

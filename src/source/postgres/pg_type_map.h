@@ -13,6 +13,8 @@
 #include "source/postgres/pg_connection.h"
 #include "source/postgres/pg_value.h"
 
+#define PG_TIME_OID 1083 /* time without time zone: time_as: concerns it */
+
 struct pg_type_info {
     uint32_t oid;
     uint32_t base; /* domain: what it is over; else 0 */

@@ -1,5 +1,6 @@
 /* The PostgreSQL source as the rest of the program sees it: open, discover, and the table of operations. */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,11 @@ static char *default_name(const char *source)
     return name;
 }
 
+static char *publication_name(const struct dm_source_config *config)
+{
+    return config->publication != NULL ? dm_xstrdup(config->publication) : default_name(config->name);
+}
+
 static enum dm_status postgres_open(const struct dm_source_config *config, struct dm_source **out,
                                     struct dm_error *err)
 {
@@ -29,8 +35,7 @@ static enum dm_status postgres_open(const struct dm_source_config *config, struc
     struct dm_source *s = dm_xzalloc(1, sizeof *s);
     s->config = config;
     s->slot = config->slot != NULL ? dm_xstrdup(config->slot) : default_name(config->name);
-    s->publication =
-        config->publication != NULL ? dm_xstrdup(config->publication) : default_name(config->name);
+    s->publication = publication_name(config);
     s->inserts_publication = dm_xasprintf("%.55s_inserts", s->publication);
     *out = s;
     return DM_OK;
@@ -71,6 +76,10 @@ enum dm_status pg_source_catalog(const struct dm_source_config *config, PGconn *
         return DM_FAIL;
     types->time_as_text = config->time_as != NULL && strcmp(config->time_as, "string") == 0;
     *out = (struct pg_catalog){.conn = conn, .config = config, .types = types};
+    char *publication = publication_name(config);
+    (void)snprintf(out->publication, sizeof out->publication, "%s", publication);
+    (void)snprintf(out->inserts_publication, sizeof out->inserts_publication, "%.55s_inserts", publication);
+    free(publication);
     return DM_OK;
 }
 
@@ -120,6 +129,7 @@ const struct dm_source_type dm_source_postgres = {
     .check = pg_check,
     .prepare = pg_prepare,
     .current = postgres_current,
+    .basis = pg_basis,
     .forget = pg_forget,
     .copy_open = pg_copy_open,
     .copy_close = pg_copy_close,

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/memory.h"
+#include "source/sqlite/sqlite_basis.h"
 #include "source/sqlite/sqlite_capture.h"
 #include "source/sqlite/unique_index_sql.h"
 
@@ -579,6 +580,8 @@ enum dm_status dm_sqlite_tables_load(sqlite3 *db, const struct dm_source_config 
     (void)sqlite3_finalize(row);
     if (status == DM_END)
         status = dm_sqlite_capture_identify(db, out, err);
+    for (size_t i = 0; i < out->n && status == DM_OK; i++)
+        dm_sqlite_basis_add(out->tables[i], dm_config_table(config, "", out->tables[i]->table->name));
     if (status != DM_OK)
         dm_sqlite_tables_release(out);
     return status;
