@@ -598,7 +598,7 @@ static void test_discovery(void **state)
     expect_problem(&tables, "a_view", "is a view");
     expect_problem(&tables, "full_unique", NULL);
     expect_problem(&tables, "full_nullable", "no primary key");
-    expect_problem(&tables, "late", "replica identity");
+    expect_problem(&tables, "late", "deferrable");
     expect_problem(&tables, "gen", NULL);
     expect_problem(&tables, "parent", NULL);
     assert_null(named(&tables, "b_view"));
