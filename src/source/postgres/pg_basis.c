@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "source/postgres/pg_charset.h"
 #include "source/postgres/pg_source.h"
 
 enum { first_own_type = 16384 }; /* oids below are the server's own types, which nobody alters */
@@ -196,10 +197,13 @@ static enum dm_status add_types(const struct pg_catalog *catalog, const struct p
             " FROM t JOIN pg_enum e ON e.enumtypid = t.oid ORDER BY 1, 2, 3",
             dm_buffer_text(&types));
     dm_buffer_release(&types);
-    for (int i = 0; status == DM_OK && rows != NULL && i < PQntuples(rows); i++)
+    for (int i = 0; status == DM_OK && rows != NULL && i < PQntuples(rows); i++) {
+        char *value = pg_charset_name(&pg_charset_ascii, pg_cell(rows, i, 3));
         add_type_fact(list, (uint32_t)pg_cell_int(rows, i, 0),
                       pg_cell_int(rows, i, 1) == 0 ? DM_BASIS_BENEATH : DM_BASIS_LABEL, pg_cell(rows, i, 2),
-                      pg_cell(rows, i, 3));
+                      value);
+        free(value);
+    }
     PQclear(rows);
     return status;
 }
