@@ -107,8 +107,8 @@ enum dm_status dm_source_basis_check(struct dm_mirror *m, const struct dm_source
     if (status == DM_OK)
         dm_basis_compare(&stored, &present, &look, &verdict);
     if (verdict.effect == DM_BASIS_STOP)
-        status = dm_fail(err, DM_ERROR_CONFLICT, remedy(verdict.member),
-                         "%s: %s, but the lake was made from it", config->name, verdict.text);
+        status = dm_fail(err, DM_ERROR_CONFLICT, remedy(verdict.member), "%s, which the lake does not fit",
+                         verdict.text);
     else if (status == DM_OK && !dm_basis_equal(&stored, &present))
         status = dm_state_put_basis(dm_lake_sqlite(m->lake), config->name, 0, &present, err);
     (void)pthread_mutex_unlock(&m->lake_mutex);

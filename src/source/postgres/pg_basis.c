@@ -264,19 +264,19 @@ static enum dm_status add_identity(PGconn *conn, struct dm_basis *out, struct dm
     enum dm_status status = pg_lsn_parse(PQgetvalue(rows, 0, 2), &end, err);
     if (status == DM_OK) {
         dm_basis_add(out, DM_BASIS_SYSTEM, NULL, "%s", PQgetvalue(rows, 0, 0));
-        dm_basis_add(out, DM_BASIS_LOG_END, NULL, "%llu", (unsigned long long)end);
         status = add_timeline(conn, PQgetvalue(rows, 0, 1), out, err);
+        dm_basis_add(out, DM_BASIS_LOG_END, NULL, "%llu", (unsigned long long)end);
     }
     PQclear(rows);
     return status;
 }
 
-enum dm_status pg_basis(struct dm_source *s, struct dm_basis *out, struct dm_error *err)
+static enum dm_status add_database(struct dm_source *s, PGconn *conn, struct dm_basis *out,
+                                   struct dm_error *err)
 {
-    PGconn *conn = NULL, *replication = NULL;
     PGresult *rows = NULL;
     struct pg_slot_state slot;
-    if (pg_source_connection(s, &conn, err) != DM_OK || pg_slot_read(conn, s->slot, &slot, err) != DM_OK ||
+    if (pg_slot_read(conn, s->slot, &slot, err) != DM_OK ||
         pg_query(conn, &rows, err,
                  "SELECT oid, pg_encoding_to_char(encoding) FROM pg_database WHERE datname = "
                  "current_database()") != DM_OK)
@@ -285,9 +285,18 @@ enum dm_status pg_basis(struct dm_source *s, struct dm_basis *out, struct dm_err
     dm_basis_add(out, DM_BASIS_ENCODING, NULL, "%s", PQgetvalue(rows, 0, 1));
     dm_basis_add(out, DM_BASIS_SLOT, NULL, "%s", slot.exists ? "there" : "none");
     PQclear(rows);
-    enum dm_status status = pg_connect(s->config, PG_REPLICATION, &replication, err);
+    return DM_OK;
+}
+
+/* From the whole to its parts: on another server everything is another one, and the first difference is the one to speak of. */
+enum dm_status pg_basis(struct dm_source *s, struct dm_basis *out, struct dm_error *err)
+{
+    PGconn *conn = NULL, *replication = NULL;
+    enum dm_status status = pg_source_connection(s, &conn, err);
+    if (status == DM_OK)
+        status = pg_connect(s->config, PG_REPLICATION, &replication, err);
     if (status == DM_OK)
         status = add_identity(replication, out, err);
     PQfinish(replication);
-    return status;
+    return status == DM_OK ? add_database(s, conn, out, err) : status;
 }
