@@ -310,18 +310,15 @@ def test_verify_equal_and_different(database):
     mirror.catch_up()
     p = mirror.with_config("verify")
     assert p.returncode == 0, p.stdout + p.stderr
-    # A change that the mirror cannot see: made without being logged for it.
-    with database.server.connect(database.name) as c:
-        c.execute(f"alter publication dm_{database.name} drop table t" if database.execute(
-            "select 1 from pg_publication where not puballtables and pubname = %s", f"dm_{database.name}") else "select 1")
-        c.execute("set session_replication_role = replica")
-        c.execute("update t set v = 'hidden' where id = 77; delete from t where id = 5; insert into t values (5000, 'extra')")
-    if not database.execute("select 1 from pg_publication where not puballtables and pubname = %s", f"dm_{database.name}"):
-        pytest.skip("the publication covers all tables; no change can be hidden")
+    # Changes that the mirror never sees: somebody else reads them from its slot, and its position is put behind them.
+    slot = f"dm_{database.name}"
+    database.execute("set synchronous_commit = on; update t set v = 'hidden' where id = 77; delete from t where id = 5; insert into t values (5000, 'extra')")
+    database.execute("select count(*) from pg_logical_slot_get_binary_changes(%s, null, null, 'proto_version', '1', 'publication_names', %s)", slot, slot)
+    (behind,), = database.execute("select confirmed_flush_lsn - '0/0' from pg_replication_slots where slot_name = %s", slot)
+    with sqlite3.connect(mirror.lake.folder / "catalog.db") as catalog:
+        catalog.execute("update dm_source set position = ?", (int(behind),))
+    catalog.close()
     p = mirror.with_config("verify", "--json")
-    if p.returncode == 0:
-        database.check(mirror)   # the mirror noticed the table's absence and copied it anew
-        return
     assert p.returncode == 1, p.stdout + p.stderr
     for key in ("77", "5000", "5"):
         assert key in p.stdout
