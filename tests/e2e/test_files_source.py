@@ -83,7 +83,7 @@ def test_takes_what_is_there_once(make):
         assert orders(m) == {2: ("c", 2)}
         assert received(m) == 4
     s = state(m)
-    assert (s["position"], s["error"], s["type"], s["lag_bytes"]) == ("02.csv.gz", None, "files", 0)
+    assert (s["position"], s["error"], s["type"], s["state"], s["lag_bytes"]) == ("02.csv.gz", None, "files", "ended", None)
     assert sorted(p.name for p in inbox.iterdir()) == [".hidden.csv", "01.csv", "02.csv.gz", "writing.csv.tmp"]
 
 
