@@ -335,7 +335,9 @@ static enum dm_status drop(struct work *w, int *code, struct dm_error *err)
         const struct dm_relational_schema *s = find(w, w->in->arguments[i], err);
         if (s == NULL)
             return DM_FAIL;
-        json_t *order = json_pack("{s:s}", "schema", s->name), *result = NULL;
+        json_t *order = json_pack("{s:s, s:b}", "schema", s->name, "drop_rows",
+                                  dm_invocation_has(w->in, "drop-rows")),
+               *result = NULL;
         struct dm_order_hooks hooks = {.stop = dm_stop_signal_install()};
         enum dm_status status = dm_order_run(w->config, "schema_drop", order, &hooks, &result, err);
         json_decref(order);
@@ -428,6 +430,8 @@ static const struct dm_command_option options[] = {
     {"dry-run", 'n', NULL, "apply: check everything, also against the data; change nothing"},
     {"drop-columns", 0, NULL,
      "apply, diff: columns that the file does not have any more may go, with their values"},
+    {"drop-rows", 0, NULL,
+     "drop: with all rows, their history and what is in quarantine; without it such a dataset stays"},
     {"format", 'f', "FORMAT", "apply, diff: yaml, json or ddl; default: by name, else by content"},
     {"dialect", 0, "DIALECT",
      "of DDL: postgres, mysql, snowflake, databricks, bigquery; default: found out (show: postgres)"},
@@ -448,6 +452,7 @@ static const struct dm_command_exit exits[] = {
     {DM_EXIT_NEGATIVE, "diff: there are differences"},
     {DM_EXIT_USAGE, "the command, a file or a rule is broken: the message names file, line, field and rule"},
     {DM_EXIT_TRY_AGAIN, "the lake cannot be written now"},
+    {DM_EXIT_CONFLICT, "drop: the dataset has rows, and --drop-rows was not said"},
     {0, NULL},
 };
 
@@ -472,7 +477,7 @@ const struct dm_command dm_command_schema = {
              "diff    says what apply would do\n"
              "list    all schemas with key, version and relationships\n"
              "show    one or more: for people, or --ddl [DIALECT], --json, --mermaid\n"
-             "drop    a declared schema and its dataset\n\n"
+             "drop    a declared schema and its dataset; refused when it has rows, unless --drop-rows\n\n"
              "Works beside a running mirror and without one.",
     .options = options,
     .examples = "  datamirror schema apply schemas.yaml\n"

@@ -3,17 +3,8 @@
 
 #include "cli/command.h"
 
-static const struct dm_command_exit every_exit[] = {
-    {DM_EXIT_OK, "done; verify: equal; doctor: all is well; status: everything runs"},
-    {DM_EXIT_NEGATIVE, "the answer is no: verify: different; doctor: something must be mended"},
-    {DM_EXIT_USAGE, "the command or the configuration is wrong; verify: could not tell"},
-    {DM_EXIT_STOPPED, "status: the mirror does not run, or a source or dataset is stopped"},
-    {DM_EXIT_TRY_AGAIN, "it failed for a reason that may pass: network, lock, full disk"},
-    {DM_EXIT_CONFLICT, "somebody else has it: a second instance, a slot that was taken over"},
-    {DM_EXIT_DATA, "data that cannot be used: a damaged file, a value that does not fit"},
-    {DM_EXIT_INTERNAL, "a bug of Data Mirror, or damage that it cannot mend"},
-    {0, NULL},
-};
+#define EXIT_ROW(name, code, meaning) {DM_EXIT_##name, (meaning)},
+static const struct dm_command_exit every_exit[] = {DM_EXIT_CODES(EXIT_ROW){0, NULL}};
 
 static const char opening[] =
     "# Commands\n\n"
@@ -61,6 +52,16 @@ void dm_usage_command(FILE *out, const struct dm_command *c)
     (void)fputs("\nexit codes:\n", out);
     for (const struct dm_command_exit *e = c->exits; e->meaning != NULL; e++)
         (void)fprintf(out, "  %-3d %s\n", e->code, e->meaning);
+    (void)fputs("  others: datamirror help --commands\n", out);
+}
+
+static enum dm_status write_exits(struct dm_buffer *out, const struct dm_command_exit *exits,
+                                  struct dm_error *err)
+{
+    enum dm_status status = dm_buffer_printf(out, err, "\n| code | meaning |\n|---|---|\n");
+    for (const struct dm_command_exit *e = exits; e->meaning != NULL && status == DM_OK; e++)
+        status = dm_buffer_printf(out, err, "| %d | %s |\n", e->code, e->meaning);
+    return status;
 }
 
 static enum dm_status write_command(struct dm_buffer *out, const struct dm_command *c, struct dm_error *err)
@@ -82,7 +83,9 @@ static enum dm_status write_command(struct dm_buffer *out, const struct dm_comma
         if (dm_buffer_printf(out, err, " |\n") != DM_OK)
             return DM_FAIL;
     }
-    return dm_buffer_printf(out, err, "\n```\n%s```\n", c->examples);
+    if (dm_buffer_printf(out, err, "\n```\n%s```\n", c->examples) != DM_OK)
+        return DM_FAIL;
+    return c->exits != NULL ? write_exits(out, c->exits, err) : DM_OK;
 }
 
 enum dm_status dm_usage_reference(struct dm_buffer *out, struct dm_error *err)
@@ -94,11 +97,9 @@ enum dm_status dm_usage_reference(struct dm_buffer *out, struct dm_error *err)
         if (dm_buffer_printf(out, err, "| [`%s`](#%s) | %s |\n", dm_commands[i]->name, dm_commands[i]->name,
                              dm_commands[i]->summary) != DM_OK)
             return DM_FAIL;
-    if (dm_buffer_printf(out, err, "\n## Exit codes\n\n| code | meaning |\n|---|---|\n") != DM_OK)
+    if (dm_buffer_printf(out, err, "\n## Exit codes\n") != DM_OK ||
+        write_exits(out, every_exit, err) != DM_OK)
         return DM_FAIL;
-    for (const struct dm_command_exit *e = every_exit; e->meaning != NULL; e++)
-        if (dm_buffer_printf(out, err, "| %d | %s |\n", e->code, e->meaning) != DM_OK)
-            return DM_FAIL;
     for (size_t i = 0; dm_commands[i] != NULL; i++)
         if (write_command(out, dm_commands[i], err) != DM_OK)
             return DM_FAIL;

@@ -104,7 +104,9 @@ static const struct dm_option top[] = {
      .fallback = "100",
      .min = 1,
      .max = 100000,
-     .help = "How many metadata files are kept for each dataset.",
+     .help = "How many metadata files are kept for each dataset, and the most snapshots: every commit writes "
+             "their list, so "
+             "it has a limit (see `snapshot_retention`).",
      .example = "metadata_versions: 20"},
     {.name = "snapshot_retention",
      .kind = DM_OPTION_DURATION,
@@ -114,7 +116,15 @@ static const struct dm_option top[] = {
      .max = 36500 * DAY_MS,
      .help =
          "Snapshots older than this are expired, and with them the files that only they need: how far back "
-         "readers can travel in time.",
+         "readers can travel in time. The newest three quarters of `metadata_versions` snapshots are those "
+         "of the "
+         "latest commits; the last quarter is spread evenly over this time, by default one for about seven "
+         "hours "
+         "(from 8 `metadata_versions` on). Raise `metadata_versions` for more; each costs every commit about "
+         "700 "
+         "bytes. Readers find the older ones by snapshot id; time travel by a moment (`AS OF`) reaches as "
+         "far back as "
+         "no commit is missing.",
      .example = "snapshot_retention: 30d"},
     {.name = "retry_max",
      .kind = DM_OPTION_DURATION,

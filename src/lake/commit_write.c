@@ -392,7 +392,7 @@ static enum dm_status write_metadata(struct dm_commit *c, struct table_commit *t
     dm_metadata_set_property(m, "datamirror.next-file", number);
     int64_t now = dm_clock_wall_us() / 1000;
     int64_t oldest = c->lake->snapshot_retention_ms > 0 ? now - c->lake->snapshot_retention_ms : INT64_MIN;
-    dm_metadata_expire(m, (size_t)c->lake->metadata_versions, t->expire ? INT64_MAX : oldest);
+    dm_metadata_expire(m, (size_t)c->lake->metadata_versions, t->expire ? INT64_MAX : oldest, now);
     struct dm_buffer text;
     dm_buffer_init(&text, MAX_FILE_BYTES);
     enum dm_status status = dm_metadata_print(m, &text, err);

@@ -30,11 +30,11 @@ struct dm_lake_options {
     const char *folder;
     const char *catalog_name; /* catalog_name in iceberg_tables */
     int format_version; /* for new tables: 3 (or 0, which means 3); 2 is refused: position delete files are not written */
-    int metadata_versions; /* metadata files kept per dataset, and the most snapshots kept (0: 100): at one commit a second, a
-                                   retention by time alone would hold 600 000 snapshots after a week */
+    int metadata_versions; /* metadata files kept per dataset, and the most snapshots kept (0: 100) */
     int64_t
-        snapshot_retention_ms; /* snapshots older than this are expired; 0: by number only. The latest always stays */
-    bool read_only;            /* status, query: never writes, never takes locks for long */
+        snapshot_retention_ms; /* snapshots older than this are expired; 0: by number only. The latest always stays; what stays of the
+                                    * others is in dm_metadata_expire: at one commit a second, all would be 600 000 after a week */
+    bool read_only; /* status, query: never writes, never takes locks for long */
 };
 
 /* A live data file of a dataset. */

@@ -381,7 +381,7 @@ def test_rule_csv_json_and_parquet_are_the_same(declared):  # noqa: F811
         items(declared)
         declared.run("ingest", "s.items", str(declared.folder / name))
         assert state(declared, "id", "v", "name", "n") == [(1, 1, "a", 5), (2, 1, None, 6)]
-        declared.run("schema", "drop", "s.items")
+        declared.run("schema", "drop", "s.items", "--drop-rows")
 
 
 def test_rule_pushed_changes_obey_key_and_version(pushed):  # noqa: F811

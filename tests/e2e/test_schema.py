@@ -340,3 +340,30 @@ def test_declared_beside_a_running_mirror(schemas, folder):
     schemas.run("drop", "sales.orders")
     assert sorted(schemas.list()) == ["sales.customers", "x.t"]
     assert mirror.stop() == 0
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_drop_of_a_dataset_with_rows_needs_to_be_said(schemas, folder, running):
+    """Rows, rows of history after the last row was deleted, rows in quarantine: none of them goes without --drop-rows; an empty dataset does."""
+    if running:
+        schemas.mirror.start()
+        schemas.mirror.until(lambda: schemas.mirror.lake.catalog.exists(), "the mirror to run")
+    schemas.apply("""
+schemas:
+  - {name: s.rows, columns: {id: int key, v: int version}}
+  - {name: s.past, columns: {id: int key, v: int version}, history: scd2}
+  - {name: s.aside, columns: {id: int key, v: int version}}
+  - {name: s.empty, columns: {id: int key, v: int version}}
+""")
+    schemas.ingest("s.rows", {"id": 1, "v": 1})
+    schemas.ingest("s.past", {"id": 1, "v": 1})
+    schemas.ingest("s.past", {"id": 1, "v": 2, "_change_request_type": "d"})
+    p = schemas.mirror.with_config("ingest", "s.aside", "-", "--format", "json", stdin='{"id": "x", "v": 1}')
+    assert p.returncode == 7, p.stdout + p.stderr
+    for name, words in (("s.rows", "1 rows"), ("s.past", "2 of history"), ("s.aside", "1 in quarantine")):
+        p = schemas.run("drop", name, code=5)
+        assert words in p.stderr and "--drop-rows" in p.stderr, p.stderr
+    assert sorted(schemas.list()) == ["s.aside", "s.empty", "s.past", "s.rows"] and schemas.rows("s.rows") == [{"id": 1, "v": 1}]
+    schemas.run("drop", "s.empty")
+    schemas.run("drop", "s.rows", "s.past", "s.aside", "--drop-rows")
+    assert schemas.list() == {} and schemas.mirror.lake.dataset("s", "rows") is None

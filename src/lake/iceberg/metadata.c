@@ -251,13 +251,44 @@ static void drop_unused_schemas(struct dm_metadata *m)
     m->n_schemas = kept;
 }
 
-void dm_metadata_expire(struct dm_metadata *m, size_t keep, int64_t oldest_ms)
+/* Which of the older snapshots stay: time is cut into fixed slots, and the first one of a slot stays as long as it is young enough. So each call comes to
+ * the same choice, and no more than slots + 1 of them are within the time. */
+struct thinning {
+    size_t recent;   /* so many of the newest stay, whatever their time */
+    int64_t slot_ms; /* 0: no others do */
+    int64_t last_slot;
+};
+
+static struct thinning thinning_of(size_t keep, int64_t oldest_ms, int64_t now_ms)
+{
+    struct thinning t = {.recent = keep, .last_slot = INT64_MIN};
+    size_t slots = keep / 4 > 1 && oldest_ms > INT64_MIN && oldest_ms < now_ms ? keep / 4 - 1 : 0;
+    if (slots == 0)
+        return t;
+    t.recent = keep - keep / 4;
+    t.slot_ms = (now_ms - oldest_ms) / (int64_t)slots;
+    if (t.slot_ms < 1)
+        t.slot_ms = 1;
+    return t;
+}
+
+static bool opens_slot(struct thinning *t, int64_t time_ms)
+{
+    if (t->slot_ms == 0 || time_ms / t->slot_ms == t->last_slot)
+        return false;
+    t->last_slot = time_ms / t->slot_ms;
+    return true;
+}
+
+void dm_metadata_expire(struct dm_metadata *m, size_t keep, int64_t oldest_ms, int64_t now_ms)
 {
     size_t kept = 0;
+    struct thinning t = thinning_of(keep, oldest_ms, now_ms);
     for (size_t i = 0; i < m->n_snapshots; i++) {
         struct dm_snapshot *s = &m->snapshots[i];
-        bool stays =
-            s->id == m->current_snapshot_id || (m->n_snapshots - i <= keep && s->timestamp_ms >= oldest_ms);
+        bool young = s->timestamp_ms >= oldest_ms;
+        bool stays = s->id == m->current_snapshot_id ||
+                     (young && (m->n_snapshots - i <= t.recent || opens_slot(&t, s->timestamp_ms)));
         if (stays)
             m->snapshots[kept++] = *s;
         else

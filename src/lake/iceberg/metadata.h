@@ -98,8 +98,10 @@ enum dm_status dm_metadata_set_schema(struct dm_metadata *m, const struct dm_sch
 /* Adds the snapshot and makes it current. */
 enum dm_status dm_metadata_add_snapshot(struct dm_metadata *m, const struct dm_snapshot_new *s,
                                         struct dm_error *err) DM_MUST_USE;
-/* Forgets snapshots beyond the newest `keep` and those older than `oldest_ms`, never the current one; and schemas that nothing refers to any more. */
-void dm_metadata_expire(struct dm_metadata *m, size_t keep, int64_t oldest_ms);
+/* Forgets snapshots, so that at most `keep` stay, whatever their number: the newest three quarters of `keep`, and of the older ones those that stand about
+ * evenly between `oldest_ms` and `now_ms` (with 8 or more to keep; INT64_MIN: none). Those older than `oldest_ms` go, the current one never. Also forgets
+ * schemas that nothing refers to any more. */
+void dm_metadata_expire(struct dm_metadata *m, size_t keep, int64_t oldest_ms, int64_t now_ms);
 
 /* ---- schemas as JSON (metadata_schema.c) ---- */
 

@@ -10,6 +10,7 @@
 #include "mirror/declare/declared.h"
 #include "mirror/commit/history.h"
 #include "mirror/index/index_rebuild.h"
+#include "mirror/quarantine/quarantine_table.h"
 #include "mirror/commit/tombstones.h"
 #include "mirror/commit/versioned_rows.h"
 #include "registry/schema_diff.h"
@@ -455,16 +456,34 @@ static enum dm_status check_not_referred_to(struct dm_mirror *m, const char *nam
     return status;
 }
 
+static enum dm_status count_rows(struct dm_mirror *m, const char *namespace, const char *name, uint64_t *n,
+                                 struct dm_error *err)
+{
+    const struct dm_dataset *d = NULL;
+    enum dm_status status = dm_lake_dataset(m->lake, namespace, name, &d, err);
+    *n = status == DM_OK && d != NULL ? d->live_rows : 0;
+    return status;
+}
+
+/* Everything that would be lost counts: also what its history tells, and what waits in quarantine. */
 static enum dm_status has_no_rows(struct dm_mirror *m, const struct dm_target *t, const char *name,
                                   struct dm_error *err)
 {
-    const struct dm_dataset *d = NULL;
-    if (dm_lake_dataset(m->lake, t->state.namespace, t->state.name, &d, err) != DM_OK)
-        return DM_FAIL;
-    if (d == NULL || d->live_rows == 0)
-        return DM_OK;
-    return dm_fail(err, DM_ERROR_CONFLICT, NULL, "the dataset of %s has %" PRIu64 " rows", name,
-                   d->live_rows);
+    uint64_t rows = 0, past = 0, aside = 0;
+    struct dm_quarantine_choice all = {.dataset = t->state.id};
+    char *history = dm_history_name(t);
+    enum dm_status status = count_rows(m, t->state.namespace, t->state.name, &rows, err);
+    if (status == DM_OK)
+        status = count_rows(m, t->state.namespace, history, &past, err);
+    if (status == DM_OK)
+        status = dm_quarantine_count(dm_lake_sqlite(m->lake), &all, &aside, err);
+    free(history);
+    if (status != DM_OK || rows + past + aside == 0)
+        return status;
+    return dm_fail(err, DM_ERROR_CONFLICT, NULL,
+                   "the dataset of %s has %" PRIu64 " rows, %" PRIu64 " of history and %" PRIu64
+                   " in quarantine",
+                   name, rows, past, aside);
 }
 
 /* An incomplete schema has no dataset to look after. */

@@ -2,7 +2,7 @@
  *
  *   schema_apply {"schemas": […], "dry_run": true, "drop_columns": true}       schemas as dm_schemas_to_json writes them; the rest optional
  *                → {"changes": [{"schema": "sales.orders", "what": "add column note string"}, …]}
- *   schema_drop  {"schema": "sales.orders"} → {}
+ *   schema_drop  {"schema": "sales.orders", "drop_rows": true} → {}       drop_rows absent: refused when there are rows
  *
  * Applying the same schemas twice changes nothing. Dropping what is not there (any more) is an error, so that a mistyped name is heard of.
  */
@@ -54,7 +54,9 @@ static enum dm_status schema_drop(struct dm_mirror *m, const json_t *order,
     const char *name = json_string_value(json_object_get(order, "schema"));
     if (name == NULL)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "an order to drop no schema");
-    enum dm_status status = dm_undeclare(m, name, false, err);
+    enum dm_status status = dm_undeclare(m, name, !json_is_true(json_object_get(order, "drop_rows")), err);
+    if (status != DM_OK && err->class == DM_ERROR_CONFLICT && err->hint[0] == '\0')
+        dm_error_hint(err, "--drop-rows drops the schema with its dataset and all of that");
     if (status == DM_OK)
         *result = json_object();
     return status;

@@ -215,15 +215,15 @@ static void schemas_share_ids_and_old_ones_go(void **state)
         must(dm_metadata_add_snapshot(m, &s, &err));
     }
     assert_int_equal(m->current_schema_id, 1);
-    dm_metadata_expire(m, 5, INT64_MIN);
+    dm_metadata_expire(m, 5, INT64_MIN, 9000);
     assert_int_equal(m->n_snapshots, 5);
     assert_int_equal(m->n_schemas, 2); /* snapshot 2 still has the first one */
-    dm_metadata_expire(m, 5, 5000);
+    dm_metadata_expire(m, 5, 5000, 9000);
     assert_int_equal(m->n_snapshots, 2);
     assert_int_equal(m->snapshots[0].id, 5);
     assert_int_equal(m->n_snapshot_log, 2);
     assert_int_equal(m->n_schemas, 1);
-    dm_metadata_expire(m, 5, 1000000); /* the current one never goes */
+    dm_metadata_expire(m, 5, 1000000, 2000000); /* the current one never goes */
     assert_int_equal(m->n_snapshots, 1);
     assert_int_equal(m->snapshots[0].id, 6);
     must(dm_metadata_set_schema(m, a, &err));
@@ -234,9 +234,48 @@ static void schemas_share_ids_and_old_ones_go(void **state)
     dm_schema_unref(wanted);
 }
 
+/* A month of one commit a second: never more than may be kept, the newest are all there, and the past reaches back as far as it is said to. */
+static void snapshots_are_thinned_with_age(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    enum { keep = 40, second = 1000, retention = 7 * 86400 * second, most_slot = retention / (keep / 4 - 1) };
+    struct dm_metadata *m = dm_metadata_new(3, "file:///lake/a/b");
+    struct dm_schema *a = small_schema();
+    must(dm_metadata_set_schema(m, a, &err));
+    int64_t now = 0;
+    for (int64_t i = 1; now < INT64_C(4) * retention; i++) {
+        now += i % 1000 == 0 ? 1800 * second : second; /* and a pause now and then */
+        struct dm_snapshot_new s = {.id = i,
+                                    .parent_id = i - 1,
+                                    .sequence_number = i,
+                                    .timestamp_ms = now,
+                                    .manifest_list = "file:///x",
+                                    .first_row_id = 0};
+        must(dm_metadata_add_snapshot(m, &s, &err));
+        dm_metadata_expire(m, keep, now - retention, now);
+        assert_in_range(m->n_snapshots, 1, keep);
+        if (i < keep || i % 5000 != 0)
+            continue;
+        for (int64_t k = 0; k < keep - keep / 4; k++) /* the newest: one commit each */
+            assert_int_equal(m->snapshots[m->n_snapshots - 1 - (size_t)k].id, i - k);
+        if (now < retention)
+            assert_int_equal(m->snapshots[0].id, 1);
+        else
+            assert_true(m->snapshots[0].timestamp_ms <= now - retention + most_slot + 1800 * second);
+        assert_true(m->snapshots[0].timestamp_ms >= now - retention);
+        for (size_t k = 1; k < m->n_snapshots; k++)
+            assert_true(m->snapshots[k].timestamp_ms - m->snapshots[k - 1].timestamp_ms <=
+                        2 * (int64_t)most_slot);
+    }
+    dm_metadata_free(m);
+    dm_schema_unref(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(snapshots_are_thinned_with_age),
         cmocka_unit_test(ids_follow_the_source_column),
         cmocka_unit_test(a_column_made_anew_under_an_old_name_is_another_field),
         cmocka_unit_test(refuses_what_is_not_a_widening),
