@@ -39,6 +39,8 @@ from .mirror import ROOT
 
 BUILD = Path(os.environ.get("DM_BUILD", ROOT / "build/dev")).resolve()
 LIBRARY = BUILD / "librecord_writes.so"
+# DM_CUTS is for all tests of power cuts together; there are four of them (commands, PostgreSQL, SQLite, files and HTTP).
+CUTS = max(1, int(os.environ.get("DM_CUTS", "12")) // 4)
 
 CREATE, WRITE, TRUNCATE, RENAME, UNLINK, MKDIR, RMDIR, LINK, FSYNC, MARK, ACK, MAPPED, WHOLE = range(1, 14)
 HEADER = struct.Struct("<IIIIQQQ")

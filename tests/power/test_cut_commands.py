@@ -13,7 +13,6 @@ import pytest
 from oracle import power
 from oracle.mirror import Mirror
 
-CUTS = int(os.environ.get("DM_CUTS", "12"))
 OPTIONS = "compression: uncompressed\ncommit_interval: 20ms\nmetadata_versions: 4"
 SECRETS = [f"secret-person-{i}@erased.example" for i in (1, 2)]
 PEOPLE = [f"person{i}@kept.example" for i in range(12)]
@@ -161,7 +160,7 @@ def test_commands(steps, folder, seed):
     mirror.stop()
     log = recording.finish()
     merged = not_begun = again = 0
-    for cut in power.cut_states(recording, log, seed, CUTS, folder):
+    for cut in power.cut_states(recording, log, seed, power.CUTS, folder):
         done = len(cut.before)
         catalog = power.catalog_copy(lake, folder / "catalog")
         for order in erased(catalog):
@@ -180,7 +179,7 @@ def test_commands(steps, folder, seed):
             again += 1
         last(steps, done, env)
         not_begun += not found
-    print(f"power cuts: {CUTS} of {len(log)} records, {len(steps.steps)} steps, {not_begun} before the first, {again} steps done again, seed {seed}")
+    print(f"power cuts: {power.CUTS} of {len(log)} records, {len(steps.steps)} steps, {not_begun} before the first, {again} steps done again, seed {seed}")
 
 
 def done_deletes(done, steps):
