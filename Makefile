@@ -23,9 +23,9 @@ test: build ## unit, fuzz corpus, end-to-end and crash tests
 unit: build ## the unit tests only
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
 
-nightly: build ## what random tests do in a night: 2 000 change sets, 500 kills (about an hour each)
+nightly: build ## what random tests do in a night: 2 000 change sets, 500 kills (about an hour each), 200 power cuts
 	@scripts/setup test
-	@DM_SKIP_UNIT=1 DM_CASES=2000 DM_KILLS=500 scripts/test $(BUILD) -k "convergence or kill or kills"
+	@DM_SKIP_UNIT=1 DM_CASES=2000 DM_KILLS=500 DM_CUTS=200 DM_FLIPS=200 scripts/test $(BUILD) -k "convergence or kill or kills or test_cut or index_damage"
 
 interop: build ## Spark and other engines read what the mirror writes
 	@scripts/setup interop

@@ -13,6 +13,7 @@
 #include "cli/json_output.h"
 #include "engine/engine.h"
 #include "lake/lake.h"
+#include "mirror/deep_check.h"
 #include "mirror/lake_lock.h"
 #include "mirror/mirror.h"
 #include "source/source.h"
@@ -114,16 +115,62 @@ static void check_folder(struct doctor *d, const char *lake)
 
 struct findings {
     struct doctor *doctor;
+    const struct dm_config *config;
     size_t n;
 };
 
-static void on_finding(void *ctx, const char *path, const char *what)
+/* A dataset of a source can be copied anew: its namespace is the source's name, or begins with it. */
+static bool is_mirrored(const struct dm_config *config, const char *namespace)
+{
+    for (size_t i = 0; i < config->n_sources; i++) {
+        size_t n = strlen(config->sources[i].name);
+        if (dm_source_type_find(config->sources[i].type) != NULL &&
+            strncmp(namespace, config->sources[i].name, n) == 0 &&
+            (namespace[n] == '\0' || namespace[n] == '_'))
+            return true;
+    }
+    return false;
+}
+
+static void on_finding(void *ctx, const char *namespace, const char *name, const char *path, const char *what)
 {
     struct findings *f = ctx;
-    if (f->n++ < FINDINGS_MAX)
-        showf(f->doctor, "lake", DM_CHECK_FAIL,
-              "restore the file from a backup, or copy its dataset anew: datamirror resync NAMESPACE.TABLE",
-              "%s: %s", path, what);
+    if (f->n++ >= FINDINGS_MAX)
+        return;
+    char *hint =
+        is_mirrored(f->config, namespace) && strstr(name, "__history") == NULL
+            ? dm_xasprintf("restore the file from a backup and copy the dataset anew, or only copy it "
+                           "anew: datamirror resync %s.%s",
+                           namespace, name)
+            : dm_xstrdup("restore the file from a backup");
+    showf(f->doctor, "lake", DM_CHECK_FAIL, hint, "%s.%s: %s: %s", namespace, name, path, what);
+    free(hint);
+}
+
+static void check_catalog(struct doctor *d, struct dm_lake *lake)
+{
+    struct dm_error err = {0};
+    char *problem = NULL;
+    if (dm_lake_check_catalog(lake, &problem, &err) != DM_OK)
+        show_error(d, "lake", &err);
+    else if (problem != NULL)
+        showf(d, "lake", DM_CHECK_FAIL,
+              "stop the mirror and restore catalog.db from a backup of the whole lake, or begin with a new "
+              "lake folder: "
+              "`datamirror run` copies everything again",
+              "catalog.db is damaged: %s", problem);
+    free(problem);
+}
+
+/* Reads every data file; false: it could not. */
+static bool check_deep(struct dm_lake *lake, struct findings *findings, struct dm_error *err)
+{
+    struct dm_engine_options options = {.memory_limit = findings->config->memory_limit / 2, .threads = 1};
+    struct dm_engine *engine = NULL;
+    bool done = dm_engine_open(&options, &engine, err) == DM_OK &&
+                dm_deep_check(lake, engine, on_finding, findings, err) == DM_OK;
+    dm_engine_close(engine);
+    return done;
 }
 
 /* The one thing that doctor mends by itself. */
@@ -156,7 +203,7 @@ static void check_derived(struct doctor *d, const struct dm_config *config, stru
     dm_lake_lock_release(&lock);
 }
 
-static void check_files(struct doctor *d, const struct dm_config *config)
+static void check_files(struct doctor *d, const struct dm_config *config, bool deep)
 {
     struct dm_lake_options options = {
         .folder = config->lake,
@@ -177,19 +224,22 @@ static void check_files(struct doctor *d, const struct dm_config *config)
     struct dm_error err = {0};
     struct dm_dataset_name *names = NULL;
     size_t n = 0;
-    struct findings findings = {.doctor = d};
+    struct findings findings = {.doctor = d, .config = config};
     if (dm_lake_open(&options, &lake, &err) != DM_OK || dm_lake_list(lake, &names, &n, &err) != DM_OK ||
-        dm_lake_check(lake, on_finding, &findings, &err) != DM_OK) {
+        dm_lake_check(lake, on_finding, &findings, &err) != DM_OK ||
+        (deep && !check_deep(lake, &findings, &err))) {
         show_error(d, "lake", &err);
     } else if (findings.n == 0) {
-        showf(d, "lake", DM_CHECK_OK, NULL, "all files of %zu dataset%s are there and whole", n,
-              n == 1 ? "" : "s");
+        showf(d, "lake", DM_CHECK_OK, NULL, "all files of %zu dataset%s are there and %s", n,
+              n == 1 ? "" : "s", deep ? "could be read to their ends" : "have their sizes");
     } else if (findings.n > FINDINGS_MAX) {
         showf(d, "lake", DM_CHECK_FAIL, NULL, "%zu findings more", findings.n - FINDINGS_MAX);
     }
     dm_dataset_names_free(names, n);
-    if (lake != NULL)
+    if (lake != NULL) {
+        check_catalog(d, lake);
         check_derived(d, config, lake);
+    }
     dm_lake_close(lake);
 }
 
@@ -276,7 +326,7 @@ static int run(const struct dm_invocation *in)
     showf(&d, "configuration", DM_CHECK_OK, NULL, "%s is good", config->file);
     check_engine(&d);
     check_folder(&d, config->lake);
-    check_files(&d, config);
+    check_files(&d, config, dm_invocation_has(in, "deep"));
     if (dm_file_exists(config->lake))
         check_instance(&d, config);
     for (size_t i = 0; i < config->n_sources; i++)
@@ -291,6 +341,7 @@ static int run(const struct dm_invocation *in)
 
 static const struct dm_command_option options[] = {
     DM_OPTION_CONFIG,
+    {"deep", 0, NULL, "also read every data file to its end"},
     {"json", 0, NULL, "one JSON object a check: area, result, what, hint"},
     DM_OPTION_VERBOSE,
     {NULL, 0, NULL, NULL},
@@ -305,13 +356,14 @@ const struct dm_command dm_command_doctor = {
     .name = "doctor",
     .arguments = "",
     .summary = "Check everything that a mirror needs, and say how to mend it",
-    .about = "Checks the configuration, the lake (writable, room on the disk, every file there and whole), "
-             "the DuckDB\n"
-             "library, and each source: connection, settings, privileges, tables. It changes nothing but "
-             "hints for\n"
-             "readers without the catalog that a killed mirror left behind.",
+    .about = "Checks the configuration, the lake (writable, room on the disk, its catalog, every file there, "
+             "of its size and with its ends; --deep:\n"
+             "every value can be read), the DuckDB library, and each source: connection, settings, "
+             "privileges, tables. It changes nothing but\n"
+             "hints for readers without the catalog that a killed mirror left behind.",
     .options = options,
     .examples = "  datamirror doctor\n"
+                "  datamirror doctor --deep\n"
                 "  datamirror doctor --json | jq 'select(.result != \"ok\")'\n",
     .exits = exits,
     .run = run,

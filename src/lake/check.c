@@ -12,6 +12,7 @@
 
 struct check {
     struct dm_lake *lake;
+    const struct dm_catalog_table *table; /* at hand */
     dm_lake_finding fn;
     void *ctx;
     struct dm_path_set seen; /* puffin files hold the vectors of many data files */
@@ -19,7 +20,7 @@ struct check {
 
 static void found(struct check *k, const char *path, const char *what)
 {
-    k->fn(k->ctx, path, what);
+    k->fn(k->ctx, k->table->namespace, k->table->name, path, what);
 }
 
 /* Begins and ends with PAR1: a cheap test for a file that was cut or overwritten. */
@@ -125,8 +126,54 @@ enum dm_status dm_lake_check(struct dm_lake *lake, dm_lake_finding fn, void *ctx
     size_t n = 0;
     if (dm_catalog_tables(&lake->catalog, NULL, NULL, &rows, &n, err) != DM_OK)
         return DM_FAIL;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        k.table = &rows[i];
         check_table(&k, &rows[i]);
+    }
     dm_catalog_tables_free(rows, n);
     return DM_OK;
+}
+
+/* ---- a quick look ---- */
+
+static char *look_at_file(const struct dm_data_file *f)
+{
+    uint64_t bytes = 0;
+    struct dm_error err;
+    if (dm_file_size(f->path, &bytes, &err) != DM_OK)
+        return dm_xstrdup(err.message);
+    return bytes == f->bytes ? NULL
+                             : dm_xasprintf("%s has %llu bytes, not %llu", f->path, (unsigned long long)bytes,
+                                            (unsigned long long)f->bytes);
+}
+
+enum dm_status dm_lake_look(struct dm_lake *lake, const char *namespace, const char *name, size_t *looks,
+                            char **what, struct dm_error *err)
+{
+    const struct dm_dataset *d = NULL;
+    *what = NULL;
+    if (dm_lake_dataset(lake, namespace, name, &d, err) != DM_OK) {
+        if (err->class == DM_ERROR_TRANSIENT)
+            return DM_FAIL;
+        *what = dm_xstrdup(err->message); /* metadata, manifests, vectors */
+        return DM_OK;
+    }
+    for (size_t i = 0; d != NULL && i<d->n_files && * looks> 0 && *what == NULL; i++, --*looks)
+        *what = look_at_file(&d->files[i]);
+    return DM_OK;
+}
+
+enum dm_status dm_lake_check_catalog(struct dm_lake *lake, char **problem, struct dm_error *err)
+{
+    sqlite3_stmt *s = NULL;
+    *problem = NULL;
+    if (dm_catalog_prepare(&lake->catalog, &s, "PRAGMA integrity_check(1)", NULL, 0, err) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = DM_OK;
+    if (sqlite3_step(s) != SQLITE_ROW)
+        status = dm_catalog_fail(&lake->catalog, "checking it", err);
+    else if (strcmp((const char *)sqlite3_column_text(s, 0), "ok") != 0)
+        *problem = dm_xstrdup((const char *)sqlite3_column_text(s, 0));
+    sqlite3_finalize(s);
+    return status;
 }

@@ -21,6 +21,33 @@ static enum dm_status remember_dropped(struct dm_catalog *catalog, const struct 
     return status;
 }
 
+enum dm_status dm_lake_forget(struct dm_lake *lake, const char *namespace, const char *name,
+                              struct dm_error *err)
+{
+    struct dm_catalog_table *rows = NULL;
+    size_t n = 0;
+    if (dm_catalog_tables(&lake->catalog, namespace, name, &rows, &n, err) != DM_OK)
+        return DM_FAIL;
+    char *path = n == 1 ? dm_store_path(rows[0].metadata_location) : NULL;
+    char *metadata = path != NULL ? strstr(path, "/metadata/") : NULL;
+    enum dm_status status = DM_OK;
+    if (n == 1 && (status = dm_catalog_exec(&lake->catalog, "BEGIN IMMEDIATE", err)) == DM_OK) {
+        status = dm_catalog_delete(&lake->catalog, namespace, name, rows[0].metadata_location, err);
+        if (metadata != NULL)
+            *metadata = '\0';
+        const struct table_commit gone = {.location = path};
+        if (status == DM_OK && metadata != NULL)
+            status = remember_dropped(&lake->catalog, &gone, err);
+        if (status == DM_OK)
+            status = dm_catalog_exec(&lake->catalog, "COMMIT", err);
+        if (status != DM_OK && !sqlite3_get_autocommit(lake->catalog.db))
+            (void)sqlite3_exec(lake->catalog.db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    free(path);
+    dm_catalog_tables_free(rows, n);
+    return status;
+}
+
 static enum dm_status publish_drops(struct dm_commit *c, struct dm_error *err)
 {
     struct dm_catalog *catalog = &c->lake->catalog;

@@ -203,8 +203,19 @@ enum dm_status dm_lake_past(struct dm_lake *lake, const char *namespace, const c
 enum dm_status dm_lake_dataset_past(struct dm_lake *lake, const char *namespace, const char *name,
                                     int64_t snapshot, struct dm_dataset **out,
                                     struct dm_error *err) DM_MUST_USE;
+/* Is every file that the current snapshot refers to there, with its size? *what NULL: yes, or there is no such dataset; else the first that is not, malloc.
+ * Looks at no more than *looks data files, and counts them off. */
+enum dm_status dm_lake_look(struct dm_lake *lake, const char *namespace, const char *name, size_t *looks,
+                            char **what, struct dm_error *err) DM_MUST_USE;
+/* Takes a dataset whose metadata cannot be read out of the catalog, for one that is about to take its place; what is left of its files goes with
+ * the sweep. */
+enum dm_status dm_lake_forget(struct dm_lake *lake, const char *namespace, const char *name,
+                              struct dm_error *err) DM_MUST_USE;
+/* SQLite's own check of catalog.db. *problem NULL: sound; else what it found first, malloc. */
+enum dm_status dm_lake_check_catalog(struct dm_lake *lake, char **problem, struct dm_error *err) DM_MUST_USE;
 /* doctor: checks that every file that the current snapshots refer to is there, with its size, and can be parsed. Each finding calls fn. */
-typedef void (*dm_lake_finding)(void *ctx, const char *path, const char *what);
+typedef void (*dm_lake_finding)(void *ctx, const char *namespace, const char *name, const char *path,
+                                const char *what);
 enum dm_status dm_lake_check(struct dm_lake *lake, dm_lake_finding fn, void *ctx,
                              struct dm_error *err) DM_MUST_USE;
 

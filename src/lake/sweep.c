@@ -352,11 +352,13 @@ static enum dm_status sweep_all(struct sweep *w, struct dm_error *err)
     if (dm_catalog_tables(&w->lake->catalog, NULL, NULL, &rows, &n, err) != DM_OK)
         return DM_FAIL;
     enum dm_status status = DM_OK;
-    for (size_t i = 0; i < n && status == DM_OK; i++)
-        status = sweep_table(w, &rows[i], err);
+    struct dm_error why;
+    for (size_t i = 0; i < n; i++) /* a dataset with damage does not hold up the others */
+        if (sweep_table(w, &rows[i], status == DM_OK ? err : &why) != DM_OK)
+            status = DM_FAIL;
     dm_catalog_tables_free(rows, n);
-    if (status == DM_OK)
-        status = sweep_dropped(w, err);
+    if (sweep_dropped(w, status == DM_OK ? err : &why) != DM_OK)
+        status = DM_FAIL;
     return status == DM_OK ? clean_garbage_table(w, err) : status;
 }
 

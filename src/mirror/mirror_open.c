@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "mirror/damage.h"
 #include "mirror/declare/declared.h"
 #include "mirror/order/order_table.h"
 #include "mirror/intake/receipt.h"
@@ -92,6 +93,8 @@ enum dm_status dm_mirror_open_locked(const struct dm_config *config, const atomi
         status = open_engine(m, err);
     if (status == DM_OK)
         status = open_lake(m, err);
+    if (status == DM_OK)
+        status = dm_damage_look(m, err);
     if (status == DM_OK)
         status = open_index(m, err);
     if (status == DM_OK)

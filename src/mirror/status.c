@@ -86,9 +86,10 @@ static enum dm_status read_files(struct dm_lake *lake, struct dm_dataset_status 
                                  const struct dm_dataset_state *s, struct dm_error *err)
 {
     const struct dm_dataset *dataset = NULL;
-    if (dm_lake_dataset(lake, s->namespace, s->name, &dataset, err) != DM_OK)
+    if (dm_lake_dataset(lake, s->namespace, s->name, &dataset, err) != DM_OK &&
+        err->class == DM_ERROR_TRANSIENT)
         return DM_FAIL;
-    if (dataset == NULL)
+    if (dataset == NULL) /* none, or not readable: its state says so, when a mirror has seen it */
         return DM_OK;
     d->rows = dataset->live_rows;
     d->files = dataset->n_files;

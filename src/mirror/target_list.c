@@ -23,7 +23,9 @@ static enum dm_status load_schema(struct dm_target_list *list, struct dm_target 
         t->schema = dm_schema_ref(d->schema);
         t->last_column_id = d->last_column_id;
     }
-    return status;
+    /* One that was stopped because its files are damaged (damage.h), or that comes anew: there is nothing to read. */
+    bool beside = t->phase == DM_PHASE_STOPPED || t->phase == DM_PHASE_WAITING;
+    return status != DM_OK && beside && err->class != DM_ERROR_TRANSIENT ? DM_OK : status;
 }
 
 static void read_settings(struct dm_target_list *list, struct dm_target *t)

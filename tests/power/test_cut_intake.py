@@ -126,6 +126,7 @@ def test_intake(shop, folder, seed):
     shop.stop()
     log = recording.finish()
     final = {name: history(shop.lake, name) for name in ("pushed", "watched")}
+    assert all(sum(h.values()) > 100 for h in final.values())
     declared = next(i for i, record in enumerate(log) if record.op == power.MARK)
     answered = 0
     for cut in power.cut_states(recording, log, seed, power.CUTS, folder, after=declared):

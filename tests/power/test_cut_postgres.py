@@ -4,15 +4,10 @@ One writer, whose transactions touch several tables and are numbered in `log`: f
 after a cut the lake shows some m, in all tables the same, and not behind what PostgreSQL was told: those changes it would not send again. Then the
 slot is put to where it was told to be at the moment of the cut, the mirror starts on "another boot", and must come to the source's rows.
 """
-import os
 import random
-import time
 from collections import Counter
 
-import pytest
-
 from oracle import power, process
-from oracle.mirror import Marker
 
 TRANSACTIONS = 120
 TABLES = ["log", "account", "churn", "bulk", "churn__history"]
@@ -145,23 +140,24 @@ def test_postgres(database, folder, seed):
         if part == 0:
             mirror.kill()
             mirror.start(env=recording.environment())
-    marker_free = list(shop.models())
-    mirror.until(lambda: visible(power.catalog_copy(lake, folder / "catalog")) == marker_free[-1], "the last transaction")
+    models = list(shop.models())
+    mirror.until(lambda: visible(power.catalog_copy(lake, folder / "catalog")) == models[-1], "the last transaction")
     final = history(power.catalog_copy(lake, folder / "catalog"))
     mirror.kill()
     log = recording.finish()
     begun = next(i for i, record in enumerate(log) if record.op == power.MARK)
-    told, behind, shown = 0, [], set()
+    told, shown = 0, set()
     for cut in power.cut_states(recording, log, seed, power.CUTS, folder, after=begun):
         catalog = power.catalog_copy(lake, folder / "catalog")
         if "copied" in cut.before:
             found = visible(catalog)
-            assert found in marker_free, f"{cut}: no state that ever was: {found}"
-            shown.add(marker_free.index(found))
+            assert found in models, f"{cut}: no state that ever was: {found}"
+            shown.add(models.index(found))
             assert position(catalog) >= cut.acknowledged, f"{cut}: PostgreSQL was told {cut.acknowledged}, the lake has {position(catalog)}"
             told += cut.acknowledged > 0
         slot.put_to(cut.acknowledged)
         mirror.catch_up(env=recording.after_reboot())
         database.check(mirror)
-        assert history(lake) == final, f"{cut}: history: missing {final - history(lake)}, too much {history(lake) - final}"
+        if "copied" in cut.before:   # else the copy is made again, as of now, and the history begins there
+            assert history(lake) == final, f"{cut}: history: missing {final - history(lake)}, too much {history(lake) - final}"
     print(f"power cuts: {power.CUTS} of {len(log)} records, {told} after something was told, {len(shown)} different states, seed {seed}")

@@ -199,10 +199,25 @@ static enum dm_status prepare_dataset(struct dm_committer *c, struct dm_target *
     return dm_commit_remove_all(commit, t->state.namespace, t->state.name, err);
 }
 
+/* A dataset whose metadata is damaged is in the way of its own copy. */
+static enum dm_status forget_damaged(struct dm_committer *c, const struct dm_target *t, struct dm_error *err)
+{
+    const struct dm_dataset *there = NULL;
+    struct dm_lake *lake = c->options.mirror->lake;
+    if (dm_lake_dataset(lake, t->state.namespace, t->state.name, &there, err) == DM_OK)
+        return DM_OK;
+    if (err->class == DM_ERROR_TRANSIENT)
+        return DM_FAIL;
+    dm_log_error(DM_LOG_WARN, "damaged, its copy takes its place", err);
+    return dm_lake_forget(lake, t->state.namespace, t->state.name, err);
+}
+
 static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step, struct dm_error *err)
 {
     struct dm_target *t = step->target;
     struct dm_copied_table *copied = step->copied;
+    if (forget_damaged(c, t, err) != DM_OK)
+        return DM_FAIL;
     if (dm_suppress_copied(c->options.mirror, t, copied, err) != DM_OK)
         return DM_FAIL;
     if (prepare_dataset(c, t, copied->schema, err) != DM_OK)

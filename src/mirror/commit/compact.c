@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/crash_point.h"
@@ -339,10 +340,19 @@ static enum dm_status compact_history(struct dm_compact_job *job, const struct d
     return status;
 }
 
+/* Its files are about to be replaced, and may be damaged. */
+static bool comes_anew(const struct dm_dataset_state *state)
+{
+    return strcmp(state->state, "waiting") == 0 || strcmp(state->state, "copying") == 0 ||
+           strcmp(state->state, "stopped") == 0;
+}
+
 enum dm_status dm_compact_target(struct dm_mirror *m, const struct dm_target *t,
                                  const struct dm_commit_summary *summary, struct dm_error *err)
 {
     const struct dm_dataset_state *state = &t->state;
+    if (comes_anew(state))
+        return DM_OK;
     struct dm_compact_job job = {.mirror = m,
                                  .namespace = state->namespace,
                                  .name = state->name,

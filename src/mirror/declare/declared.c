@@ -107,6 +107,8 @@ enum dm_status dm_declared_target(struct dm_mirror *m, const char *name, struct 
     }
     if (status == DM_OK)
         status = read_state(m, full, t, err);
+    if (status == DM_OK && strcmp(t->state.state, "stopped") == 0)
+        status = dm_fail(err, DM_ERROR_DATA, NULL, "%s is stopped: %s", full, t->state.reason);
     if (status == DM_OK)
         status = read_dataset(m, t, err);
     if (status == DM_OK) {
@@ -147,6 +149,8 @@ enum dm_status dm_declared_catch_up(struct dm_mirror *m, struct dm_error *err)
         status = dm_declared_target(m, all.items[i]->name, &t, err);
         if (status == DM_OK)
             status = dm_index_catch_up(m, &t, 1, err);
+        else if (err->class == DM_ERROR_DATA) /* stopped: it was said when the lake was opened */
+            status = DM_OK;
         dm_target_free(t);
     }
     dm_relational_schemas_release(&all);

@@ -66,10 +66,10 @@ static void assert_readable(struct dm_lake *lake, const char *folder, const char
     dm_lake_close(reader);
 }
 
-static void no_finding(void *ctx, const char *path, const char *what)
+static void no_finding(void *ctx, const char *namespace, const char *name, const char *path, const char *what)
 {
     (void)ctx;
-    fail_msg("%s: %s", path, what);
+    fail_msg("%s.%s: %s: %s", namespace, name, path, what);
 }
 
 static void adds_deletes_and_removes_survive_reopening(void **state)
