@@ -57,7 +57,7 @@ static enum dm_status look_at(struct dm_mirror *m, const struct dm_dataset_state
     return status;
 }
 
-enum dm_status dm_damage_look(struct dm_mirror *m, struct dm_error *err)
+enum dm_status dm_damage_look(struct dm_mirror *m, enum dm_damage_of of, struct dm_error *err)
 {
     struct dm_dataset_states all = {0};
     size_t looks = DM_DAMAGE_LOOKS;
@@ -66,12 +66,13 @@ enum dm_status dm_damage_look(struct dm_mirror *m, struct dm_error *err)
         struct dm_dataset_state *d = &all.items[i];
         char *what = NULL;
         bool stopped = is(d, "stopped");
-        if (is(d, "waiting") || is(d, "copying")) /* comes anew */
+        bool mirrored = d->source[0] != '\0';
+        if (mirrored != (of == DM_DAMAGE_MIRRORED) || is(d, "waiting") || is(d, "copying")) /* comes anew */
             continue;
         status = look_at(m, d, &looks, &what, err);
         if (status == DM_OK && what != NULL && !stopped)
             status = stop(m, d, what, err);
-        else if (status == DM_OK && what == NULL && stopped && d->source[0] == '\0')
+        else if (status == DM_OK && what == NULL && stopped && !mirrored)
             status = go_on(m, d, err);
         free(what);
     }

@@ -14,7 +14,11 @@
 
 #define DM_DAMAGE_LOOKS 100000
 
-/* The lake is open, nothing else uses it yet. */
-enum dm_status dm_damage_look(struct dm_mirror *m, struct dm_error *err) DM_MUST_USE;
+enum dm_damage_of {
+    DM_DAMAGE_DECLARED, /* every writer: before it reads them for the key index */
+    DM_DAMAGE_MIRRORED, /* a mirror, before its sources start: a command that writes need not load them all */
+};
+/* The lake is open, nobody is writing. */
+enum dm_status dm_damage_look(struct dm_mirror *m, enum dm_damage_of of, struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "mirror/damage.h"
 #include "mirror/intake/folder_watch.h"
 #include "mirror/order/order.h"
 #include "mirror/pipeline.h"
@@ -175,6 +176,8 @@ enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mir
     enum dm_status status = take_lock(config, options, &lock, err);
     if (status == DM_OK)
         status = dm_mirror_open_locked(config, options->stop, &lock, &opened, &m, err);
+    if (status == DM_OK)
+        status = dm_damage_look(m, DM_DAMAGE_MIRRORED, err);
     if (status == DM_OK) {
         mend_hints(m);
         sweep(m);

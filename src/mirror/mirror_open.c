@@ -94,7 +94,7 @@ enum dm_status dm_mirror_open_locked(const struct dm_config *config, const atomi
     if (status == DM_OK)
         status = open_lake(m, err);
     if (status == DM_OK)
-        status = dm_damage_look(m, err);
+        status = dm_damage_look(m, DM_DAMAGE_DECLARED, err);
     if (status == DM_OK)
         status = open_index(m, err);
     if (status == DM_OK)

@@ -440,14 +440,19 @@ class Cut:
         self.mode = mode
         self.before = before              # texts of the marks up to the cut
         self.acknowledged = acknowledged  # the last position that PostgreSQL was told; 0: none
+        self.again = None                 # of a second cut: index in the log of the recovery
 
     def __str__(self):
-        return f"cut {self.number} (mode {self.mode}, after record {self.moment}, {len(self.before)} marks before)"
+        again = "" if self.again is None else f", and again after record {self.again} of the recovery"
+        return f"cut {self.number} (mode {self.mode}, after record {self.moment}{again}, {len(self.before)} marks before)"
 
 
-def cut_states(recording, log, seed, count, folder, after=0):
+def cut_states(recording, log, seed, count, folder, after=0, recover=None):
     """`count` cuts at random moments behind log[after]; yields Cut with the state in the place of the root, and puts the root back. Half of the
-    moments are just behind a step that promises something (a sync, a rename, a removal, a mark)."""
+    moments are just behind a step that promises something (a sync, a rename, a removal, a mark).
+
+    recover(env, cut) starts a mirror in the state and ends when it has come some way: with it every fourth state is one after two cuts, the
+    second in the middle of the recovery from the first."""
     r = random.Random(f"{seed} moments")
     promises = [i for i, record in enumerate(log) if i >= after and record.op in (FSYNC, RENAME, UNLINK, MARK, ACK)]
     moments = sorted(r.choice(promises) if promises and r.random() < 0.5 else r.randrange(after, len(log)) for _ in range(count))
@@ -460,10 +465,27 @@ def cut_states(recording, log, seed, count, folder, after=0):
         cut = Cut(number, moment, mode, before, acknowledged)
         with in_place_of(recording.root, target):
             try:
+                if recover is not None and number % 4 == 3:
+                    _cut_again(recording, cut, random.Random(f"{seed} {number} again"), Path(folder), recover)
                 yield cut
             except BaseException:
                 print(f"{cut}, seed {seed}")
                 raise
+
+
+def _cut_again(recording, cut, r, folder, recover):
+    again = Recording(folder / f"again{cut.number}", recording.root)
+    recover(again.environment(), cut)
+    log = again.finish()
+    if not log:
+        return
+    (moment, disk), = cuts(again, log, [r.randrange(len(log))])
+    disk.cut(r, folder / "again", cut.mode)
+    shutil.rmtree(recording.root)
+    os.rename(folder / "again", recording.root)
+    cut.acknowledged = max([cut.acknowledged] + [record.offset for record in log[:moment + 1] if record.op == ACK])
+    cut.again = moment
+    shutil.rmtree(again.folder)
 
 
 def catalog_copy(lake, folder):

@@ -160,7 +160,7 @@ def test_commands(steps, folder, seed):
     mirror.stop()
     log = recording.finish()
     merged = not_begun = again = 0
-    for cut in power.cut_states(recording, log, seed, power.CUTS, folder):
+    for cut in power.cut_states(recording, log, seed, power.CUTS, folder, recover=lambda env, cut: mirror.catch_up(env=env)):
         done = len(cut.before)
         catalog = power.catalog_copy(lake, folder / "catalog")
         for order in erased(catalog):

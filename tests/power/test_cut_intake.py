@@ -129,7 +129,13 @@ def test_intake(shop, folder, seed):
     assert all(sum(h.values()) > 100 for h in final.values())
     declared = next(i for i, record in enumerate(log) if record.op == power.MARK)
     answered = 0
-    for cut in power.cut_states(recording, log, seed, power.CUTS, folder, after=declared):
+
+    def recover(env, cut):
+        shop.start(env=env)
+        shop.listening()
+        shop.until(lambda: rows(power.catalog_copy(shop.lake, folder / "catalog"), "watched") == watched[-1], f"{cut}: the last file")
+        shop.kill()
+    for cut in power.cut_states(recording, log, seed, power.CUTS, folder, declared, recover):
         catalog = power.catalog_copy(shop.lake, folder / "catalog")
         done = cut.before.count("push")
         assert rows(catalog, "pushed") in pushed[done:done + 2], f"{cut}: not the state after push {done} or {done + 1}"

@@ -147,7 +147,11 @@ def test_postgres(database, folder, seed):
     log = recording.finish()
     begun = next(i for i, record in enumerate(log) if record.op == power.MARK)
     told, shown = 0, set()
-    for cut in power.cut_states(recording, log, seed, power.CUTS, folder, after=begun):
+
+    def recover(env, cut):
+        slot.put_to(cut.acknowledged)
+        mirror.catch_up(env=env)
+    for cut in power.cut_states(recording, log, seed, power.CUTS, folder, begun, recover):
         catalog = power.catalog_copy(lake, folder / "catalog")
         if "copied" in cut.before:
             found = visible(catalog)
