@@ -211,3 +211,40 @@ def test_afterwards_everything_is_followed(world):
     assert verify.returncode == 0, verify.stdout + verify.stderr
     again = world.mirror.log.read_text()[before:]
     assert "will be copied again" not in again, again
+
+
+@pytest.mark.parametrize("step", ["before-publish", "after-publish", "before-index-commit", "after-index-commit"])
+def test_killed_while_the_index_is_made_anew(database, step):
+    """Before or after the commit that has the new key: the index is the one of the lake's key."""
+    database.execute("create table t (id int primary key, n int not null, v text); insert into t select i, 1001 - i, 'row' from generate_series(1, 1000) i")
+    mirror = database.mirror()
+    mirror.catch_up()
+    database.execute("alter table t drop constraint t_pkey, add primary key (n)")
+    database.execute("update t set v = 'by n', id = id + 5 where n % 3 = 0; delete from t where n % 7 = 0; update t set n = n + 2000 where n % 5 = 0")
+    mirror.start("--until-caught-up", env={"DM_CRASH_AT": f"{step}:1"})
+    assert mirror.wait_end() == -9, mirror.log_tail()
+    database.execute("update t set v = 'later' where n % 2 = 0; delete from t where n % 11 = 0")
+    mirror.catch_up()
+    database.check(mirror)
+    mirror.lake.remove_index()
+    database.execute("update t set v = 'without index' where n % 4 = 0")
+    mirror.catch_up()
+    database.check(mirror)
+
+
+def test_declared_key_among_the_identity(database):
+    """key: names a part of the primary key. Where the rows have it the index is made anew; where they do not, the copy says so, and the others go on."""
+    database.execute("create table t (id int, n int, v text, primary key (id, n)); insert into t values (1, 2, 'a'), (2, 3, 'b'), (3, 1, 'c'); "
+                     "create table u (id int, n int, v text, primary key (id, n)); insert into u values (1, 2, 'a'), (2, 2, 'b')")
+    mirror = database.mirror()
+    mirror.catch_up()
+    mirror.write(database.source("    tables: [{name: t, key: [n]}, {name: u, key: [n]}]\n"), "commit_interval: 200ms")
+    database.execute("update t set v = 'A' where n = 2; update t set id = 9 where n = 1; update u set v = 'x' where id = 1")
+    mirror.start("--until-caught-up")
+    mirror.wait_end()
+    log = mirror.log.read_text()
+    assert sorted(mirror.lake.dataset("shop", "t").rows) == [(1, 2, "A"), (2, 3, "b"), (9, 1, "c")]
+    assert "shop.t: the key changed; the key index was made anew" in log and "shop.t will be copied again" not in log
+    assert "shop.u will be copied again: its rows do not have the new key" in log
+    stopped = mirror.dataset_status("shop.u")
+    assert stopped["state"] == "stopped" and "two visible rows have the key" in stopped["reason"], stopped
