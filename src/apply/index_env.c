@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "apply/index_sum.h"
+#include "base/boot.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -68,24 +69,11 @@ enum dm_status dm_index_env_fail(const struct dm_index_env *e, int code, const c
 struct state {
     int format;
     int clean;
-    char boot[64];
+    char boot[DM_BOOT_SIZE];
     uint64_t inode;
     uint64_t length; /* clean: of data.mdb … */
     char sum[20];    /* … and its checksum, or "none": too large for one */
 };
-
-static void read_boot(char *boot, size_t size)
-{
-    struct dm_buffer text;
-    dm_buffer_init(&text, size - 1);
-    boot[0] = '\0';
-    if (dm_file_read("/proc/sys/kernel/random/boot_id", &text, NULL) == DM_OK) {
-        memcpy(boot, text.data, text.len);
-        boot[text.len] = '\0';
-        boot[strcspn(boot, " \r\n")] = '\0';
-    }
-    dm_buffer_release(&text);
-}
 
 static bool read_state(const struct dm_index_env *e, struct state *s)
 {
@@ -314,7 +302,7 @@ enum dm_status dm_index_env_open(struct dm_index_env *e, const char *folder, boo
     char *unfinished = path_of(e, "data.mdb.new"); /* of a rewrite that was killed */
     (void)unlink(unfinished);
     free(unfinished);
-    read_boot(e->boot, sizeof e->boot);
+    dm_boot_id(e->boot);
     enum dm_index_trust trust = dm_index_env_trust(e);
     if (trust == DM_INDEX_DAMAGED)
         tell_damage(e);

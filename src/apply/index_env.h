@@ -24,12 +24,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/boot.h"
 #include "base/error.h"
 
 struct dm_index_env {
     MDB_env *env;
     char *folder;
-    char boot[64]; /* of this machine now; "" unknown */
+    char boot[DM_BOOT_SIZE]; /* of this machine now; "" unknown */
     int lock_fd;
     int data_fd; /* LMDB's, borrowed */
     uint64_t page_size;

@@ -26,6 +26,13 @@ enum dm_op {
 /* A position in a source's log; totally ordered per source; 0 is "before everything". */
 typedef uint64_t dm_position;
 
+/* How a source's log is told from another one that gives out the same positions: which log it is, and what stands in it right
+ * below a position. 0: not known, or the source's positions need no such thing. */
+struct dm_log_mark {
+    uint64_t log;
+    uint64_t stamp;
+};
+
 struct dm_row_counts; /* mirror/commit/row_counts.h */
 
 /* One source transaction, or one input of an intake (a file, a request). */
@@ -37,6 +44,7 @@ struct dm_txn {
     const char *
         origin; /* of an intake: what it is ("orders.csv"); bad rows get the place "<origin>:<line>"; borrowed */
     struct dm_row_counts *counts; /* of an intake: where its rows are counted; borrowed; NULL: nobody asks */
+    struct dm_log_mark mark;      /* of the log at `position` */
 };
 
 struct dm_batch {

@@ -50,6 +50,8 @@ struct pipeline {
     uint64_t told_changes; /* not on a terminal: what the last log line counted */
     dm_position goal;      /* until_caught_up: end when this is committed */
     bool goal_known;
+    struct dm_log_mark mark; /* of the source's log, where the pipeline begins */
+    bool rebooted;           /* the machine was started anew since the lake moved last */
 
     /* commit thread */
     struct dm_queue queue;
@@ -586,7 +588,7 @@ static enum dm_status stream_until_stopped(struct pipeline *p, struct dm_error *
 
 static enum dm_status open_lake_side(struct pipeline *p, dm_position *from, struct dm_error *err)
 {
-    struct dm_source_state state;
+    struct dm_source_state state = {0};
     p->targets = (struct dm_target_list){.mirror = p->m, .config = p->config};
     (void)pthread_mutex_lock(&p->m->lake_mutex);
     enum dm_status status = dm_state_source(dm_lake_sqlite(p->m->lake), p->config->name, &state, err);
@@ -598,6 +600,8 @@ static enum dm_status open_lake_side(struct pipeline *p, dm_position *from, stru
     *from = status == DM_OK ? state.position : 0;
     p->committed = *from;
     p->commit_time_us = status == DM_OK ? state.commit_time_us : 0;
+    p->mark = state.mark;
+    p->rebooted = state.rebooted;
     return status;
 }
 
@@ -627,9 +631,44 @@ static enum dm_status start_afresh(struct pipeline *p, dm_position *from, struct
             return DM_OK;
     *from = 0;
     p->committed = 0;
+    p->mark = (struct dm_log_mark){0};
     for (size_t i = 0; i < p->targets.n; i++)
         p->targets.items[i]->copied_at = 0;
     return p->type->forget(p->source, err);
+}
+
+/* The copies are asked for first, so that they are due whatever becomes of this process once the capture starts afresh. */
+static enum dm_status copy_all_again(struct pipeline *p, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    (void)pthread_mutex_lock(&p->m->lake_mutex);
+    for (size_t i = 0; i < p->targets.n && status == DM_OK; i++) {
+        struct dm_target *t = p->targets.items[i];
+        if (t->phase != DM_PHASE_STREAMING)
+            continue;
+        t->copy_again = true;
+        status = dm_state_mark_waiting(dm_lake_sqlite(p->m->lake), t->state.id, err);
+        dm_target_set_text(t, &t->state.state, "waiting");
+    }
+    (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    return status;
+}
+
+/* A log that lost its end is what a power cut leaves when the source does not sync each commit: nothing to ask anybody about. Without one, somebody
+ * put an older file there, and has to say that it is meant. */
+static enum dm_status recognise(struct pipeline *p, dm_position *from, struct dm_error *err)
+{
+    if (*from == 0 || p->type->recognise == NULL)
+        return DM_OK;
+    enum dm_status status = p->type->recognise(p->source, *from, &p->mark, err);
+    if (status != DM_END)
+        return status;
+    if (!p->rebooted)
+        return DM_FAIL;
+    dm_log(DM_LOG_WARN, "%s: %s. The machine was started anew since: all tables are copied again",
+           p->config->name, err->message);
+    status = copy_all_again(p, err);
+    return status == DM_OK ? start_afresh(p, from, err) : status;
 }
 
 static enum dm_status open_all(struct pipeline *p, struct dm_error *err)
@@ -642,6 +681,8 @@ static enum dm_status open_all(struct pipeline *p, struct dm_error *err)
         status = p->type->open(p->config, &p->source, err);
     if (status == DM_OK)
         status = start_afresh(p, &from, err);
+    if (status == DM_OK)
+        status = recognise(p, &from, err);
     if (status == DM_OK)
         status = dm_source_basis_check(p->m, p->config, p->type, p->source, from, err);
     if (status == DM_OK)
@@ -667,6 +708,7 @@ static enum dm_status open_all(struct pipeline *p, struct dm_error *err)
         .find = find_target,
         .busy = commit_under_way,
         .ctx = p,
+        .mark = p->mark,
     };
     p->collector = dm_collector_new(&collector, from);
     return dm_thread_start(&p->commit_thread, "commit", commit_units, p, err);

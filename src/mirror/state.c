@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/boot.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "lake/catalog/catalog_sql.h"
@@ -13,6 +14,7 @@
 static const char create_sql[] =
     "CREATE TABLE IF NOT EXISTS dm_source("
     " name TEXT PRIMARY KEY, type TEXT NOT NULL, position INTEGER NOT NULL DEFAULT 0, position_text TEXT,"
+    " log_id INTEGER NOT NULL DEFAULT 0, log_stamp INTEGER NOT NULL DEFAULT 0, boot TEXT NOT NULL DEFAULT '',"
     " commit_time_us INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'never run', error TEXT, "
     "error_since_us INTEGER,"
     " lag_bytes INTEGER NOT NULL DEFAULT 0, lag_us INTEGER NOT NULL DEFAULT 0, updated_us INTEGER NOT NULL "
@@ -42,35 +44,48 @@ static const char create_sql[] =
     " request INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, metadata_location TEXT NOT NULL,"
     " PRIMARY KEY(request, namespace, name));";
 
-static enum dm_status has_column(sqlite3 *db, const char *column, bool *has, struct dm_error *err)
+static enum dm_status has_column(sqlite3 *db, const char *table, const char *column, bool *has,
+                                 struct dm_error *err)
 {
     sqlite3_stmt *st;
-    if (dm_sql_prepare(db, &st, NULL, "SELECT count(*) FROM pragma_table_info('dm_dataset') WHERE name = ?",
-                       err, "t", column) != DM_OK)
+    if (dm_sql_prepare(db, &st, NULL, "SELECT count(*) FROM pragma_table_info(?) WHERE name = ?", err, "tt",
+                       table, column) != DM_OK)
         return DM_FAIL;
     int code = sqlite3_step(st);
     *has = code == SQLITE_ROW && sqlite3_column_int(st, 0) > 0;
     sqlite3_finalize(st);
-    return code == SQLITE_ROW ? DM_OK : dm_sql_fail(db, "looking at dm_dataset", err);
+    return code == SQLITE_ROW ? DM_OK : dm_sql_fail(db, "looking at the mirror's tables", err);
 }
 
 /* Columns that a catalog of an older version lacks. Another process may be adding them at the same time. */
 static enum dm_status add_columns(sqlite3 *db, struct dm_error *err)
 {
-    static const char *const added[] = {"stale", "ties", "noop_deletes", "suppressed"};
+    static const struct {
+        const char *table, *column, *type;
+    } added[] = {
+        {"dm_dataset", "stale", "INTEGER NOT NULL DEFAULT 0"},
+        {"dm_dataset", "ties", "INTEGER NOT NULL DEFAULT 0"},
+        {"dm_dataset", "noop_deletes", "INTEGER NOT NULL DEFAULT 0"},
+        {"dm_dataset", "suppressed", "INTEGER NOT NULL DEFAULT 0"},
+        {"dm_source", "log_id", "INTEGER NOT NULL DEFAULT 0"},
+        {"dm_source", "log_stamp", "INTEGER NOT NULL DEFAULT 0"},
+        {"dm_source", "boot", "TEXT NOT NULL DEFAULT ''"},
+    };
     for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
         bool has = false;
-        if (has_column(db, added[i], &has, err) != DM_OK)
+        if (has_column(db, added[i].table, added[i].column, &has, err) != DM_OK)
             return DM_FAIL;
         if (has)
             continue;
-        char *sql = dm_xasprintf("ALTER TABLE dm_dataset ADD COLUMN %s INTEGER NOT NULL DEFAULT 0", added[i]);
+        char *sql =
+            dm_xasprintf("ALTER TABLE %s ADD COLUMN %s %s", added[i].table, added[i].column, added[i].type);
         int code = sqlite3_exec(db, sql, NULL, NULL, NULL);
         free(sql);
         enum dm_status status =
-            code == SQLITE_OK ? DM_OK : dm_sql_fail(db, "adding a column to dm_dataset", err);
+            code == SQLITE_OK ? DM_OK : dm_sql_fail(db, "adding a column to the mirror's tables", err);
         struct dm_error ignored;
-        if (status != DM_OK && (has_column(db, added[i], &has, &ignored) != DM_OK || !has))
+        if (status != DM_OK &&
+            (has_column(db, added[i].table, added[i].column, &has, &ignored) != DM_OK || !has))
             return DM_FAIL;
     }
     return DM_OK;
@@ -239,13 +254,20 @@ enum dm_status dm_state_source(sqlite3 *db, const char *source, struct dm_source
 {
     *out = (struct dm_source_state){0};
     sqlite3_stmt *st;
-    if (dm_sql_prepare(db, &st, NULL, "SELECT position, commit_time_us FROM dm_source WHERE name=?", err, "t",
-                       source) != DM_OK)
+    if (dm_sql_prepare(db, &st, NULL,
+                       "SELECT position, commit_time_us, log_id, log_stamp, boot FROM dm_source WHERE name=?",
+                       err, "t", source) != DM_OK)
         return DM_FAIL;
+    char boot[DM_BOOT_SIZE];
+    dm_boot_id(boot);
     int code = sqlite3_step(st);
     if (code == SQLITE_ROW) {
         out->position = (uint64_t)sqlite3_column_int64(st, 0);
         out->commit_time_us = sqlite3_column_int64(st, 1);
+        out->mark = (struct dm_log_mark){.log = (uint64_t)sqlite3_column_int64(st, 2),
+                                         .stamp = (uint64_t)sqlite3_column_int64(st, 3)};
+        const char *then = (const char *)sqlite3_column_text(st, 4);
+        out->rebooted = then[0] != '\0' && boot[0] != '\0' && strcmp(then, boot) != 0;
         out->known = true;
     }
     sqlite3_finalize(st);
@@ -253,14 +275,21 @@ enum dm_status dm_state_source(sqlite3 *db, const char *source, struct dm_source
 }
 
 enum dm_status dm_state_put_position(sqlite3 *db, const char *source, const char *type, dm_position position,
-                                     const char *position_text, int64_t commit_time_us, struct dm_error *err)
+                                     const char *position_text, const struct dm_log_mark *mark,
+                                     int64_t commit_time_us, struct dm_error *err)
 {
+    char boot[DM_BOOT_SIZE];
+    dm_boot_id(boot);
+    struct dm_log_mark none = {0};
+    if (mark == NULL)
+        mark = &none;
     return dm_sql_run(db, "moving the source position",
-                      "INSERT INTO dm_source(name, type, position, position_text, commit_time_us) "
-                      "VALUES(?1,?2,?3,?4,?5)"
+                      "INSERT INTO dm_source(name, type, position, position_text, commit_time_us, log_id, "
+                      "log_stamp, boot) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)"
                       " ON CONFLICT(name) DO UPDATE SET position=?3, position_text=?4, "
-                      "commit_time_us=max(commit_time_us, ?5)",
-                      err, "ttuti", source, type, position, position_text, commit_time_us);
+                      "commit_time_us=max(commit_time_us, ?5), log_id=?6, log_stamp=?7, boot=?8",
+                      err, "ttutiuut", source, type, position, position_text, commit_time_us, mark->log,
+                      mark->stamp, boot);
 }
 
 enum dm_status dm_state_put_health(sqlite3 *db, const char *source, const char *type, const char *state,

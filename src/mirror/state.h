@@ -64,13 +64,16 @@ enum dm_status dm_state_mark_waiting(struct sqlite3 *db, uint32_t dataset, struc
 struct dm_source_state {
     dm_position position;
     int64_t commit_time_us;
-    bool known; /* the row exists */
+    struct dm_log_mark mark; /* of the source's log at the position */
+    bool rebooted;           /* the machine was started anew since the position moved last */
+    bool known;              /* the row exists */
 };
 enum dm_status dm_state_source(struct sqlite3 *db, const char *source, struct dm_source_state *out,
                                struct dm_error *err) DM_MUST_USE;
-/* In a commit: the source's position moves. */
+/* In a commit: the source's position moves. mark NULL: none. */
 enum dm_status dm_state_put_position(struct sqlite3 *db, const char *source, const char *type,
-                                     dm_position position, const char *position_text, int64_t commit_time_us,
+                                     dm_position position, const char *position_text,
+                                     const struct dm_log_mark *mark, int64_t commit_time_us,
                                      struct dm_error *err) DM_MUST_USE;
 /* What status and health show. Told while the source is followed: where it stands. `error` NULL: none; error_since stays while an error stays. */
 enum dm_status dm_state_put_health(struct sqlite3 *db, const char *source, const char *type,

@@ -112,7 +112,7 @@ struct dm_sink {
     enum dm_status (*bad_row)(void *ctx, void *handle, const struct dm_bad_row *row, struct dm_error *err);
     /* The table disappeared in the source (dropped). */
     enum dm_status (*dropped)(void *ctx, void *handle, struct dm_error *err);
-    /* Everything up to `position` has been delivered and no transaction is open. */
+    /* Everything up to `position` has been delivered and no transaction is open. Where marks matter it is the last transaction's. */
     enum dm_status (*idle)(void *ctx, dm_position position, struct dm_error *err);
     enum dm_status (*stream_start)(void *ctx, uint64_t xid, uint32_t subxid, struct dm_error *err);
     enum dm_status (*stream_stop)(void *ctx, struct dm_error *err);
@@ -142,6 +142,11 @@ struct dm_source_type {
     enum dm_status (*check)(struct dm_source *s, struct dm_check_list *out, struct dm_error *err);
     /* Creates what change capture needs (idempotent) for the tables without a problem. */
     enum dm_status (*prepare)(struct dm_source *s, const struct dm_table_list *tables, struct dm_error *err);
+    /* Is the log the one that was read up to `from` > 0, where `mark` is what was remembered of it? Asked before anything in the source is
+     * touched. DM_OK: yes, and a stream from there checks it again. DM_END: it is that log, but what was read last is not in it (any more): *err
+     * says so, and only a copy of all tables helps. DM_FAIL with CONFLICT: it is another log. NULL: not needed. */
+    enum dm_status (*recognise)(struct dm_source *s, dm_position from, const struct dm_log_mark *mark,
+                                struct dm_error *err);
     /* The position that a transaction committed now would be at or after. */
     enum dm_status (*current)(struct dm_source *s, dm_position *out, struct dm_error *err);
     /* What the source as a whole rests on, before anything is changed in it. NULL: nothing to tell. */

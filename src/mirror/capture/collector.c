@@ -23,6 +23,7 @@ enum dm_status dm_collector_push(struct dm_collector *c, bool closes, struct dm_
     u->closes = closes;
     c->parts_pending = !closes;
     u->position = c->position;
+    u->mark = c->mark;
     u->commit_time_us = c->commit_time_us;
     close_batches(c);
     c->unit = dm_unit_new();
@@ -443,6 +444,7 @@ static void finish_txn(struct dm_collector *c, const struct dm_txn *txn)
     c->unit_txn = UINT32_MAX;
     c->open = false;
     c->position = txn->position;
+    c->mark = txn->mark;
     c->commit_time_us = txn->commit_time_us;
 }
 
@@ -505,8 +507,10 @@ static enum dm_status on_commit(void *ctx, const struct dm_txn *txn, struct dm_e
 static enum dm_status on_idle(void *ctx, dm_position position, struct dm_error *err)
 {
     struct dm_collector *c = ctx;
-    if (position > c->position)
+    if (position > c->position) {
         c->position = position;
+        c->mark = (struct dm_log_mark){0};
+    }
     return satisfy_pin(c, c->position, err);
 }
 
@@ -590,6 +594,7 @@ struct dm_collector *dm_collector_new(const struct dm_collector_options *options
     struct dm_collector *c = dm_xzalloc(1, sizeof *c);
     c->options = *options;
     c->position = position;
+    c->mark = options->mark;
     c->unit = dm_unit_new();
     c->unit_txn = UINT32_MAX;
     c->sink = (struct dm_sink){

@@ -21,6 +21,7 @@ struct dm_collector_options {
     int64_t commit_interval_ms;
     dm_unit_push push;
     dm_target_find find;
+    struct dm_log_mark mark; /* of the position that it begins with */
     bool (*busy)(void *ctx); /* a commit is under way: an aged unit may grow on meanwhile; NULL: never */
     void *ctx;
 };

@@ -39,6 +39,7 @@ struct dm_collector {
     bool parts_pending; /* parts of a transaction were handed on: a commit is open and must be closed soon */
     size_t n_spooled;   /* targets whose changes are spooled */
     dm_position position;
+    struct dm_log_mark mark; /* of the source's log at `position` */
     int64_t commit_time_us;
     struct dm_staged *staged;  /* all in progress */
     struct dm_staged *current; /* between stream_start and stream_stop */

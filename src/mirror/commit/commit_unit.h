@@ -77,7 +77,8 @@ struct dm_unit {
         origin; /* … what closes with it ("orders.csv"), for the snapshot summary; borrowed; NULL: a source's log, the position says it */
     dm_position
         position; /* of the last complete transaction, or idle position; 0: no source's position moves */
-    int64_t commit_time_us; /* of the last complete transaction; 0: none in this unit */
+    struct dm_log_mark mark; /* of the source's log at `position` */
+    int64_t commit_time_us;  /* of the last complete transaction; 0: none in this unit */
     int64_t
         waiting_since_us; /* source commit time of its first transaction with changes; 0: none is complete */
     int64_t started_us;   /* monotonic: when the first thing was put in; 0: empty */

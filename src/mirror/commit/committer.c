@@ -440,7 +440,7 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
     if (status == DM_OK && unit->position != 0) {
         c->options.type->position_format(unit->position, position, sizeof position);
         status = dm_state_put_position(db, c->options.source->name, c->options.type->name, unit->position,
-                                       position, unit->commit_time_us, err);
+                                       position, &unit->mark, unit->commit_time_us, err);
     }
     if (status == DM_OK)
         status = dm_suppression_save(c->options.mirror->suppression, db, err);

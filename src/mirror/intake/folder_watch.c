@@ -173,7 +173,7 @@ static enum dm_status put_position(void *ctx, struct sqlite3 *db, struct dm_erro
     struct dm_source_state state;
     if (dm_state_source(db, p->watch->config->name, &state, err) != DM_OK)
         return DM_FAIL;
-    return dm_state_put_position(db, p->watch->config->name, "files", state.position + 1, p->file->name,
+    return dm_state_put_position(db, p->watch->config->name, "files", state.position + 1, p->file->name, NULL,
                                  p->file->changed_ns / 1000, err);
 }
 

@@ -43,7 +43,7 @@ static sqlite3_str *begin(const struct dm_sqlite_table *t, const char *what, con
 
 static void log_head(sqlite3_str *s, const struct dm_sqlite_table *t)
 {
-    sqlite3_str_appendf(s, " INSERT INTO \"_datamirror_log\"(t, op");
+    sqlite3_str_appendf(s, " INSERT INTO \"_datamirror_log\"(t, op, stamp");
     for (size_t i = 0; i < t->n_identity; i++)
         sqlite3_str_appendf(s, ", k%d", (int)i + 1);
     sqlite3_str_appendf(s, ") SELECT %lld, ", id_of(t));
@@ -52,7 +52,7 @@ static void log_head(sqlite3_str *s, const struct dm_sqlite_table *t)
 static void log_entry(sqlite3_str *s, const struct dm_sqlite_table *t, enum dm_sqlite_op op, const char *row)
 {
     log_head(s, t);
-    sqlite3_str_appendf(s, "%d", (int)op);
+    sqlite3_str_appendf(s, "%d, random()", (int)op);
     for (size_t i = 0; i < t->n_identity; i++)
         sqlite3_str_appendf(s, ", %s.\"%w\"", row, t->identity[i].name);
 }
@@ -125,7 +125,7 @@ static void new_expression(sqlite3_str *s, const struct dm_sqlite_table *t, cons
 static void mark(sqlite3_str *s, const struct dm_sqlite_table *t, const struct dm_sqlite_unique *u)
 {
     log_head(s, t);
-    sqlite3_str_appendf(s, "%d", (int)DM_SQLITE_MARK);
+    sqlite3_str_appendf(s, "%d, random()", (int)DM_SQLITE_MARK);
     for (size_t i = 0; i < t->n_identity; i++)
         sqlite3_str_appendf(s, ", \"%w\"", t->identity[i].name);
     sqlite3_str_appendf(s, " FROM \"%w\" WHERE ", t->table->name);

@@ -19,8 +19,8 @@
  * everything, without a second copy in the file. A writer pays one append of a few bytes per changed row.
  *
  * FORMAT. All in the main file, readable with any SQLite tool:
- *   _datamirror_log(seq INTEGER PRIMARY KEY, t INTEGER, op INTEGER, k1, k2, …): One entry per changed row.
- *       t: table id. op: enum dm_sqlite_op. k1…: the key's values; these columns have no type, so values
+ *   _datamirror_log(seq INTEGER PRIMARY KEY, t INTEGER, op INTEGER, stamp INTEGER, k1, k2, …): One entry per
+ *       changed row. t: table id. op: enum dm_sqlite_op. stamp: a random number. k1…: the key's values; these columns have no type, so values
  *       keep their storage class. One log for all tables, because seq must order changes across tables, and
  *       because one append-only b-tree is what costs writers least. No constraint but seq: the conflict
  *       policy of the writer's statement (OR IGNORE) rules inside triggers too, and would silently skip an
@@ -28,6 +28,7 @@
  *   _datamirror_tables(id, name, state, sql, signature, images_from, seen): What capture knows of each
  *       table. sql: CREATE TABLE when last looked at. signature: its unique constraints. seen: greatest seq
  *       when last looked at. state: 1 captured, 0 dropped or no longer selected.
+ *   _datamirror_capture(id): One row, a random number: which capture this is.
  *   _datamirror_columns(t, ref, name, type, key): Numbers of columns. A number belongs to a column for life,
  *       through renames, and is never given again.
  *   _datamirror_image_<id>(seq INTEGER PRIMARY KEY, c<ref>, …): Only for tables with `history: true` or
@@ -40,9 +41,8 @@
  *
  * SEQUENCE. seq is greatest seq + 1 (plain INTEGER PRIMARY KEY; AUTOINCREMENT would cost writers a second
  * b-tree, and fixtures like to empty sqlite_sequence). So the greatest entry is never deleted. The first
- * entry, and one at each start of a stream (op SESSION), lift seq to the clock in microseconds. Hence a log
- * made anew (after `forget`, or in another file) never reuses numbers, and a file restored from an older
- * copy stands below the position that the mirror holds: both are noticed.
+ * entry (op BEGIN) stands at the clock in microseconds. A number alone tells nothing, though: a file that lost
+ * its last transactions gives the same ones out again. See VALIDITY.
  *
  * POSITIONS. Position p means: all entries with seq < p. A transaction unit that ends with entry L has
  * visible_at L and position L + 1; a copy taken when the greatest seq is M stands at M + 1 and holds
@@ -75,10 +75,13 @@
  *   - images of a table between an ALTER and the sync lack the new columns: images_from says which are
  *     valid; before it, only the final state of a key is delivered.
  *
- * VALIDITY. A stream at position p may go on only if the greatest seq is >= p - 1 (else the file went back
- * in time) and the smallest seq is < p (else entries it needs were deleted). Cleaning keeps the last entry
- * below the acknowledged position, so the second rule holds for everybody who acknowledged, and fails for a
- * second mirror on the same file instead of letting it skip.
+ * VALIDITY. The lake remembers with its position p the capture's id and the stamp of entry p - 1, the last one
+ * that was read. Whatever happens to the file (power cuts, backups put back, copies that live on, other databases
+ * in its place) an entry comes with everything that was committed before it, or not at all; and no other entry has its
+ * stamp. So a stream may go on at p exactly if entry p - 1 is there with that stamp (log_check.c). Cleaning keeps
+ * the last entry below the acknowledged position, so the rule holds for everybody who acknowledged, and fails for a
+ * second mirror on the same file instead of letting it skip. It is checked at the start, before anything is
+ * written, and again in the snapshot of each unit. docs/sqlite.md has the table of what can have happened.
  */
 #include "source/sqlite/sqlite_capture.h"
 
@@ -111,27 +114,60 @@ enum dm_status dm_sqlite_capture_position(sqlite3 *db, dm_position *out, struct 
     return DM_OK;
 }
 
-enum dm_status dm_sqlite_capture_session(sqlite3 *db, struct dm_error *err)
+static enum dm_status column_there(sqlite3 *db, const char *table, const char *column, bool *there,
+                                   struct dm_error *err)
+{
+    int64_t n = 0;
+    enum dm_status status = dm_sqlite_int(
+        db, 0, &n, err, "SELECT count(*) FROM pragma_table_info(%Q) WHERE name = %Q", table, column);
+    *there = n > 0;
+    return status;
+}
+
+/* The entry that a log begins with: there is always one, and its number is the clock's. */
+static enum dm_status begin_log(sqlite3 *db, struct dm_error *err)
 {
     return dm_sqlite_exec(
         db, err,
-        "INSERT INTO \"_datamirror_log\"(seq, t, op) SELECT max(%lld, coalesce((SELECT max(seq) FROM"
-        " \"_datamirror_log\"), 0) + 1), 0, 0",
-        (long long)dm_clock_wall_us());
+        "INSERT INTO \"_datamirror_log\"(seq, t, op, stamp) SELECT max(%lld, coalesce((SELECT max(seq) FROM"
+        " \"_datamirror_log\"), 0) + 1), 0, %d, random()",
+        (long long)dm_clock_wall_us(), (int)DM_SQLITE_BEGIN);
 }
 
 static enum dm_status create_capture(sqlite3 *db, struct dm_error *err)
 {
     if (dm_sqlite_exec(
             db, err,
-            "CREATE TABLE \"_datamirror_log\"(seq INTEGER PRIMARY KEY, t INTEGER, op INTEGER, k1);"
+            "CREATE TABLE \"_datamirror_log\"(seq INTEGER PRIMARY KEY, t INTEGER, op INTEGER, stamp INTEGER, "
+            "k1);"
             "CREATE TABLE \"_datamirror_tables\"(id INTEGER PRIMARY KEY, name TEXT, state INTEGER, sql TEXT, "
             "signature TEXT,"
             " images_from INTEGER, seen INTEGER);"
             "CREATE TABLE \"_datamirror_columns\"(t INTEGER, ref INTEGER, name TEXT, type TEXT, key INTEGER,"
-            " PRIMARY KEY (t, ref)) WITHOUT ROWID") != DM_OK)
+            " PRIMARY KEY (t, ref)) WITHOUT ROWID;"
+            "CREATE TABLE \"_datamirror_capture\"(id INTEGER);"
+            "INSERT INTO \"_datamirror_capture\" SELECT random()") != DM_OK)
         return DM_FAIL;
-    return dm_sqlite_capture_session(db, err);
+    return begin_log(db, err);
+}
+
+/* A log of an older version has no stamps, and somebody may have emptied one: neither is one to begin with. */
+static enum dm_status mend_log(sqlite3 *db, bool *changed, struct dm_error *err)
+{
+    bool stamps;
+    int64_t last = 0;
+    if (column_there(db, "_datamirror_log", "stamp", &stamps, err) != DM_OK ||
+        dm_sqlite_int(db, 0, &last, err, "SELECT max(seq) FROM \"_datamirror_log\"") != DM_OK)
+        return DM_FAIL;
+    if (stamps && last > 0)
+        return DM_OK;
+    *changed = true;
+    if (!stamps && dm_sqlite_exec(db, err,
+                                  "ALTER TABLE \"_datamirror_log\" ADD COLUMN stamp INTEGER;"
+                                  "CREATE TABLE \"_datamirror_capture\"(id INTEGER);"
+                                  "INSERT INTO \"_datamirror_capture\" SELECT random()") != DM_OK)
+        return DM_FAIL;
+    return begin_log(db, err);
 }
 
 /* ---- ids and numbers ---- */
@@ -227,8 +263,9 @@ struct review {
 
 static enum dm_status note(sqlite3 *db, uint64_t id, enum dm_sqlite_op op, struct dm_error *err)
 {
-    return dm_sqlite_exec(db, err, "INSERT INTO \"_datamirror_log\"(t, op) VALUES (%lld, %d)", (long long)id,
-                          (int)op);
+    return dm_sqlite_exec(db, err,
+                          "INSERT INTO \"_datamirror_log\"(t, op, stamp) VALUES (%lld, %d, random())",
+                          (long long)id, (int)op);
 }
 
 static enum dm_status review_known(sqlite3 *db, struct review *r, struct dm_error *err)
@@ -294,16 +331,6 @@ static enum dm_status mend_triggers(sqlite3 *db, struct review *r, struct dm_err
                                 "DROP TRIGGER IF EXISTS \"_datamirror_%lld_conflict_update\"",
                                 (long long)r->t->table->id, (long long)r->t->table->id);
     dm_trigger_list_release(&list);
-    return status;
-}
-
-static enum dm_status column_there(sqlite3 *db, const char *table, const char *column, bool *there,
-                                   struct dm_error *err)
-{
-    int64_t n = 0;
-    enum dm_status status = dm_sqlite_int(
-        db, 0, &n, err, "SELECT count(*) FROM pragma_table_info(%Q) WHERE name = %Q", table, column);
-    *there = n > 0;
     return status;
 }
 
@@ -469,7 +496,7 @@ enum dm_status dm_sqlite_capture_sync_locked(sqlite3 *db, const struct dm_source
 {
     struct dm_sqlite_tables set = {0};
     *changed = !dm_sqlite_capture_exists(db);
-    if (*changed && create_capture(db, err) != DM_OK)
+    if ((*changed ? create_capture(db, err) : mend_log(db, changed, err)) != DM_OK)
         return DM_FAIL;
     if (dm_sqlite_tables_load(db, config, &set, err) != DM_OK)
         return DM_FAIL;

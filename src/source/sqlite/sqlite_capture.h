@@ -13,7 +13,7 @@
 
 /* Column op of the log. */
 enum dm_sqlite_op {
-    DM_SQLITE_SESSION = 0, /* a stream began: no table; lifts the sequence to the clock */
+    DM_SQLITE_BEGIN = 0, /* the log begins here: no table */
     DM_SQLITE_INSERT = 1,
     DM_SQLITE_UPDATE = 2,
     DM_SQLITE_DELETE = 3,
@@ -42,8 +42,6 @@ enum dm_status dm_sqlite_capture_identify(sqlite3 *db, struct dm_sqlite_tables *
                                           struct dm_error *err) DM_MUST_USE;
 /* The position after everything that the connection sees: greatest seq + 1. */
 enum dm_status dm_sqlite_capture_position(sqlite3 *db, dm_position *out, struct dm_error *err) DM_MUST_USE;
-/* Writes the session entry that lifts the sequence to the clock. */
-enum dm_status dm_sqlite_capture_session(sqlite3 *db, struct dm_error *err) DM_MUST_USE;
 /* A dropped table as the capture remembers it (id, name, columns), for its last message; NULL when it is
  * not remembered. */
 enum dm_status dm_sqlite_capture_remembered(sqlite3 *db, uint64_t id, struct dm_table **out,

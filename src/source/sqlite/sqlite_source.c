@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "source/sqlite/log_check.h"
 #include "source/sqlite/sqlite_capture.h"
 
 static enum dm_status source_open(const struct dm_source_config *config, struct dm_source **out,
@@ -95,6 +96,23 @@ static enum dm_status source_current(struct dm_source *s, dm_position *out, stru
     return status;
 }
 
+static enum dm_status source_recognise(struct dm_source *s, dm_position from, const struct dm_log_mark *mark,
+                                       struct dm_error *err)
+{
+    sqlite3 *db = NULL;
+    if (dm_sqlite_open(s->config->path, DM_SQLITE_READ, &db, err) != DM_OK)
+        return DM_FAIL;
+    dm_position end = 0;
+    bool behind = false;
+    enum dm_status status = dm_sqlite_exec(db, err, "BEGIN");
+    if (status == DM_OK)
+        status = dm_sqlite_log_check(db, from, mark, &end, &behind, err);
+    sqlite3_close_v2(db);
+    s->recognised = from;
+    s->mark = *mark;
+    return status == DM_FAIL && behind ? DM_END : status;
+}
+
 static const char *position_format(dm_position position, char *out, size_t size)
 {
     (void)snprintf(out, size, "%llu", (unsigned long long)position);
@@ -120,6 +138,7 @@ const struct dm_source_type dm_source_sqlite = {
     .tables = source_tables,
     .check = dm_sqlite_check,
     .prepare = source_prepare,
+    .recognise = source_recognise,
     .current = source_current,
     .forget = source_forget,
     .copy_open = dm_sqlite_copy_open,

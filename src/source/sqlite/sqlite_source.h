@@ -11,6 +11,8 @@
 
 struct dm_source {
     const struct dm_source_config *config; /* borrowed, lives as long as the source */
+    dm_position recognised;                /* the log was recognised as the one read up to here … */
+    struct dm_log_mark mark;               /* … by this */
 };
 
 enum dm_status dm_sqlite_copy_open_held(struct dm_source *s, struct dm_copy **out, dm_position *at,

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "source/sqlite/log_check.h"
 #include "source/sqlite/log_cleaner.h"
 #include "source/sqlite/sqlite_capture.h"
 #include "source/sqlite/sqlite_deliver.h"
@@ -36,6 +37,7 @@ struct dm_stream {
     int64_t data_version;    /* when the last snapshot was taken; -1: look anew */
     int n_keys;              /* key columns of the log */
     dm_position position;    /* everything below was delivered */
+    struct dm_log_mark mark; /* of position */
     dm_position end;         /* of the unit being delivered */
     struct dm_txn txn;
     enum stage stage;
@@ -65,32 +67,6 @@ void dm_sqlite_stream_close(struct dm_stream *st)
     free(st);
 }
 
-/* The rules under VALIDITY. Both are checked again for every unit, since another process may clean or
- * replace meanwhile. */
-static enum dm_status check_log(sqlite3 *db, dm_position from, dm_position *end, struct dm_error *err)
-{
-    int64_t first = 0;
-    if (dm_sqlite_capture_position(db, end, err) != DM_OK)
-        return DM_FAIL;
-    if (from == 0)
-        return DM_OK;
-    if (*end < from)
-        return dm_fail(err, DM_ERROR_CONFLICT, "copy the tables again: `datamirror resync` for each dataset",
-                       "the SQLite file is older than the mirror (its log ends at %llu, the mirror stands at "
-                       "%llu): was it restored from a backup?",
-                       (unsigned long long)*end, (unsigned long long)from);
-    if (dm_sqlite_int(db, 0, &first, err, "SELECT min(seq) FROM \"_datamirror_log\"") != DM_OK)
-        return DM_FAIL;
-    if ((dm_position)first >= from)
-        return dm_fail(
-            err, DM_ERROR_CONFLICT,
-            "copy the tables again: `datamirror resync` for each dataset; one file can feed one mirror only",
-            "changes between %llu and %llu are no longer in the file: the capture was made anew, or another "
-            "mirror cleans it",
-            (unsigned long long)from, (unsigned long long)first);
-    return DM_OK;
-}
-
 static enum dm_status open_stream(struct dm_stream *st, dm_position from, struct dm_error *err)
 {
     struct stat file;
@@ -102,21 +78,12 @@ static enum dm_status open_stream(struct dm_stream *st, dm_position from, struct
         return dm_fail_errno(err, "SQLite file %s", path);
     st->device = file.st_dev;
     st->inode = file.st_ino;
-    if (!dm_sqlite_capture_exists(st->reader))
-        return dm_fail(err, DM_ERROR_CONFLICT, "copy the tables again: `datamirror resync` for each dataset",
-                       "SQLite file %s has no change capture (any more)", path);
-    if (check_log(st->reader, from, &st->end, err) != DM_OK)
+    bool behind;
+    if (dm_sqlite_log_check(st->reader, from, &st->mark, &st->end, &behind, err) != DM_OK)
         return DM_FAIL;
     dm_log_cleaner_init(&st->cleaner, st->writer);
-    if (dm_sqlite_capture_session(st->writer, err) != DM_OK ||
-        dm_sqlite_capture_sync(st->writer, st->config, from, &st->synced_version, err) != DM_OK)
+    if (dm_sqlite_capture_sync(st->writer, st->config, from, &st->synced_version, err) != DM_OK)
         return DM_FAIL;
-    if (from == 0) {
-        int64_t first = 0;
-        if (dm_sqlite_int(st->reader, 0, &first, err, "SELECT min(seq) FROM \"_datamirror_log\"") != DM_OK)
-            return DM_FAIL;
-        from = (dm_position)first + 1; /* the first entry is SESSION or was acknowledged */
-    }
     st->position = from;
     atomic_store(&st->known_end, st->end);
     return DM_OK;
@@ -127,6 +94,8 @@ enum dm_status dm_sqlite_stream_open(struct dm_source *s, dm_position from, stru
 {
     struct dm_stream *st = dm_xzalloc(1, sizeof *st);
     st->config = s->config;
+    if (from == s->recognised)
+        st->mark = s->mark;
     st->schema_version = st->data_version = -1;
     if (open_stream(st, from, err) != DM_OK) {
         dm_sqlite_stream_close(st);
@@ -241,10 +210,11 @@ static enum dm_status follow_schema(struct dm_stream *st, struct dm_error *err)
 static enum dm_status enter_snapshot(struct dm_stream *st, struct dm_error *err)
 {
     int64_t version = 0;
+    bool behind;
     for (int i = 0; i < tries_for_a_quiet_schema; i++) {
         if (dm_sqlite_exec(st->reader, err, "BEGIN") !=
                 DM_OK || /* the snapshot is taken by the read that follows */
-            check_log(st->reader, st->position, &st->end, err) != DM_OK ||
+            dm_sqlite_log_check(st->reader, st->position, &st->mark, &st->end, &behind, err) != DM_OK ||
             dm_sqlite_int(st->reader, 0, &version, err, "PRAGMA schema_version") != DM_OK)
             return DM_FAIL;
         if (version == st->synced_version) {
@@ -290,20 +260,12 @@ static enum dm_status begin_unit(struct dm_stream *st, const struct dm_sink *sin
         leave_snapshot(st);
         return DM_END;
     }
-    int64_t n = 0;
-    if (dm_sqlite_int(st->reader, 0, &n, err,
-                      "SELECT 1 FROM \"_datamirror_log\" WHERE seq >= %lld AND op > 0 LIMIT 1",
-                      (long long)st->position) != DM_OK)
-        return DM_FAIL;
-    if (n == 0) { /* only session entries */
-        st->position = st->end;
-        leave_snapshot(st);
-        return DM_END;
-    }
     st->txn = (struct dm_txn){.xid = st->end - 1,
                               .visible_at = st->end - 1,
                               .position = st->end,
                               .commit_time_us = dm_clock_wall_us()};
+    if (dm_sqlite_log_mark(st->reader, st->end, &st->txn.mark, err) != DM_OK)
+        return DM_FAIL;
     status = sink->begin(sink->ctx, &st->txn, err);
     if (status != DM_OK)
         return status;
@@ -503,8 +465,10 @@ static enum dm_status next_stage(struct dm_stream *st, struct dm_error *err)
 static enum dm_status end_unit(struct dm_stream *st, const struct dm_sink *sink, struct dm_error *err)
 {
     enum dm_status status = sink->commit(sink->ctx, &st->txn, err);
-    if (status == DM_OK)
+    if (status == DM_OK) {
         st->position = st->end;
+        st->mark = st->txn.mark;
+    }
     leave_snapshot(st);
     return status;
 }

@@ -55,6 +55,7 @@ struct recorder {
     bool open;
     unsigned units, idles;
     dm_position position, visible_at;
+    struct dm_log_mark mark;
 };
 
 struct shop {
@@ -202,6 +203,8 @@ static enum dm_status rec_commit(void *ctx, const struct dm_txn *txn, struct dm_
     r->open = false;
     r->units++;
     r->position = txn->position;
+    r->mark = txn->mark;
+    assert_true(txn->mark.log != 0 && txn->mark.stamp != 0);
     r->visible_at = txn->visible_at;
     return DM_OK;
 }
