@@ -20,7 +20,9 @@ static const char example[] =
     "    url: postgresql://user@localhost/shop\n"
     "    tables: [\"public.*\"] # globs\n";
 
-static enum dm_status discover(const struct dm_starter *s, struct dm_table_list *tables, struct dm_error *err)
+/* advice: of the source; malloc'ed; NULL: none. */
+static enum dm_status discover(const struct dm_starter *s, struct dm_table_list *tables, char **advice,
+                               struct dm_error *err)
 {
     struct dm_config *config = NULL;
     if (dm_starter_config(s, &config, err) != DM_OK)
@@ -32,6 +34,8 @@ static enum dm_status discover(const struct dm_starter *s, struct dm_table_list 
                                 : dm_fail(err, DM_ERROR_FATAL, NULL, "type %s is not built in", s->type);
     if (status == DM_OK) {
         status = type->tables(source, tables, err);
+        if (status == DM_OK && type->advice != NULL)
+            status = type->advice(source, advice, err);
         type->close(source);
     }
     dm_config_free(config);
@@ -48,7 +52,8 @@ static char *usable_path(const char *source, const char *output)
     return absolute != NULL ? absolute : dm_xstrdup(source);
 }
 
-static void tell(const struct dm_starter *s, const struct dm_table_list *tables, const char *output)
+static void tell(const struct dm_starter *s, const struct dm_table_list *tables, const char *advice,
+                 const char *output)
 {
     size_t good = 0;
     for (size_t i = 0; i < tables->n; i++)
@@ -63,6 +68,8 @@ static void tell(const struct dm_starter *s, const struct dm_table_list *tables,
             "\nThe password is not in the file. Set it where the commands run, as it stood in the URL:\n"
             "  export %s='...'\n",
             s->password_variable);
+    if (advice != NULL)
+        (void)printf("\nNote: %s\n", advice);
     const char *c = strcmp(output, "mirror.yaml") == 0 ? "" : " -c ";
     const char *file = c[0] != '\0' ? output : "";
     (void)printf("\nNext:\n  datamirror doctor%s%s\n  datamirror run%s%s\n", c, file, c, file);
@@ -73,20 +80,21 @@ static enum dm_status write_starter(const char *source, const char *name, const 
 {
     struct dm_starter starter = {0};
     struct dm_table_list tables = {0};
-    char *place = usable_path(source, output);
+    char *place = usable_path(source, output), *advice = NULL;
     enum dm_status status = dm_starter_init(&starter, place, name, err);
     if (status == DM_OK && strcmp(starter.type, "sqlite") == 0 && !dm_file_exists(starter.place))
         status =
             dm_fail(err, DM_ERROR_CONFIG, "give the path of the database, or postgresql://user@host/database",
                     "there is no file %s", starter.place);
     if (status == DM_OK)
-        status = discover(&starter, &tables, err);
+        status = discover(&starter, &tables, &advice, err);
     if (status == DM_OK)
         status = dm_starter_write(&starter, lake, &tables, text, err);
     if (status == DM_OK)
         status = dm_file_replace(output, text->data, text->len, err);
     if (status == DM_OK)
-        tell(&starter, &tables, output);
+        tell(&starter, &tables, advice, output);
+    free(advice);
     dm_table_list_release(&tables);
     dm_starter_release(&starter);
     free(place);

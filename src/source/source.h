@@ -140,6 +140,8 @@ struct dm_source_type {
     enum dm_status (*tables)(struct dm_source *s, struct dm_table_list *out, struct dm_error *err);
     /* Everything a mirror needs of this source; adds to the list; DM_FAIL only when it cannot even ask. */
     enum dm_status (*check)(struct dm_source *s, struct dm_check_list *out, struct dm_error *err);
+    /* What whoever sets up a mirror of it had better know, as sentences; malloc'ed, NULL: nothing. The function may be NULL, too. */
+    enum dm_status (*advice)(struct dm_source *s, char **text, struct dm_error *err);
     /* Creates what change capture needs (idempotent) for the tables without a problem. */
     enum dm_status (*prepare)(struct dm_source *s, const struct dm_table_list *tables, struct dm_error *err);
     /* Is the log the one that was read up to `from` > 0, where `mark` is what was remembered of it? Asked before anything in the source is

@@ -11,15 +11,17 @@
 enum {
     entries_per_transaction = 2000,
     transactions_per_run = 4,
-    run_interval_us = 500000,
+    worth_a_run = 5000,              /* entries */
+    idle_run_interval_us = 60000000, /* for fewer */
+    busy_run_interval_us = 500000,
     lock_wait_ms = 20
 };
 
-void dm_log_cleaner_init(struct dm_log_cleaner *c, sqlite3 *db)
+void dm_log_cleaner_init(struct dm_log_cleaner *c, sqlite3 *db, dm_position first)
 {
     c->db = db;
-    c->cleaned = 0;
-    c->last_run_us = 0;
+    c->cleaned = first + 1;
+    c->last_run_us = dm_clock_monotonic_us();
     atomic_init(&c->acknowledged, 0);
 }
 
@@ -69,13 +71,9 @@ static enum dm_status clean_some(sqlite3 *db, dm_position acknowledged, bool *mo
     return DM_OK;
 }
 
-void dm_log_cleaner_run(struct dm_log_cleaner *c)
+static void clean(struct dm_log_cleaner *c, dm_position acknowledged)
 {
-    dm_position acknowledged = atomic_load(&c->acknowledged);
-    int64_t now = dm_clock_monotonic_us();
-    if (acknowledged <= c->cleaned || now - c->last_run_us < run_interval_us)
-        return;
-    c->last_run_us = now;
+    c->last_run_us = dm_clock_monotonic_us();
     dm_sqlite_wait_for_locks(c->db, lock_wait_ms);
     struct dm_error err = {0};
     bool more = true;
@@ -90,4 +88,21 @@ void dm_log_cleaner_run(struct dm_log_cleaner *c)
             c->cleaned = acknowledged;
     }
     dm_sqlite_wait_for_locks(c->db, DM_SQLITE_USUAL_WAIT_MS);
+}
+
+/* Numbers have no gaps but where the log began, so their difference is that of entries. */
+void dm_log_cleaner_run(struct dm_log_cleaner *c)
+{
+    dm_position acknowledged = atomic_load(&c->acknowledged);
+    int64_t since = dm_clock_monotonic_us() - c->last_run_us;
+    bool many = acknowledged >= c->cleaned + worth_a_run;
+    if (acknowledged > c->cleaned && since >= (many ? busy_run_interval_us : idle_run_interval_us))
+        clean(c, acknowledged);
+}
+
+void dm_log_cleaner_finish(struct dm_log_cleaner *c)
+{
+    dm_position acknowledged = atomic_load(&c->acknowledged);
+    if (acknowledged > c->cleaned)
+        clean(c, acknowledged);
 }

@@ -1,31 +1,43 @@
 /* What `doctor` asks a SQLite file. */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/memory.h"
 #include "source/sqlite/sqlite_capture.h"
 #include "source/sqlite/sqlite_source.h"
 #include "source/sqlite/sqlite_table.h"
 
+static const char not_wal[] =
+    "the file is not in WAL mode: nobody can commit while the mirror reads, and writers without a "
+    "busy timeout fail then (\"database is locked\")";
+static const char use_wal[] =
+    "run `PRAGMA journal_mode = WAL` once (it stays with the file), or give every writer a busy timeout. "
+    "The mirror does not change it by itself";
+
 static enum dm_status check_journal(sqlite3 *db, struct dm_check_list *out, struct dm_error *err)
 {
-    sqlite3_stmt *row = NULL;
-    if (dm_sqlite_prepare(db, &row, err, "PRAGMA journal_mode") != DM_OK)
+    bool wal = false;
+    if (dm_sqlite_in_wal(db, &wal, err) != DM_OK)
         return DM_FAIL;
-    enum dm_status status = dm_sqlite_step(row, err);
-    if (status == DM_OK) {
-        const char *mode = (const char *)sqlite3_column_text(row, 0);
-        bool wal = strcasecmp(mode, "wal") == 0;
-        dm_check_add(out, wal ? DM_CHECK_OK : DM_CHECK_WARN,
-                     wal ? NULL
-                         : "run `PRAGMA journal_mode = WAL` once (it stays with the file): without it "
-                           "writers wait while the mirror reads. "
-                           "The mirror does not change it by itself",
-                     "journal_mode is %s", mode);
-    }
-    (void)sqlite3_finalize(row);
-    return status == DM_FAIL ? DM_FAIL : DM_OK;
+    if (wal)
+        dm_check_add(out, DM_CHECK_OK, NULL, "journal_mode is wal");
+    else
+        dm_check_add(out, DM_CHECK_WARN, use_wal, "%s", not_wal);
+    return DM_OK;
+}
+
+enum dm_status dm_sqlite_advice(struct dm_source *s, char **text, struct dm_error *err)
+{
+    *text = NULL;
+    sqlite3 *db = NULL;
+    if (dm_sqlite_open(s->config->path, DM_SQLITE_READ, &db, err) != DM_OK)
+        return DM_FAIL;
+    bool wal = true;
+    enum dm_status status = dm_sqlite_in_wal(db, &wal, err);
+    sqlite3_close_v2(db);
+    if (status == DM_OK && !wal)
+        *text = dm_xasprintf("%s. Better %s.", not_wal, use_wal);
+    return status;
 }
 
 /* Writing is tried, not guessed from permissions. */

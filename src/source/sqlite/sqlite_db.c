@@ -85,7 +85,27 @@ static enum dm_status set_up(sqlite3 *db, enum dm_sqlite_access access, struct d
     int64_t ignored;
     if (dm_sqlite_int(db, 0, &ignored, err, "SELECT count(*) FROM sqlite_schema") != DM_OK)
         return DM_FAIL;
-    return access == DM_SQLITE_READ ? dm_sqlite_exec(db, err, "PRAGMA query_only = ON") : DM_OK;
+    /* The checkpoint of a last connection that closes keeps others from opening the file. */
+    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (access == DM_SQLITE_READ)
+        return dm_sqlite_exec(db, err, "PRAGMA query_only = ON");
+    /* What is written here need not survive a power cut (log_check.h), and a sync would prolong the lock. In the rollback-journal modes
+     * it keeps the file whole. */
+    bool wal = false;
+    if (dm_sqlite_in_wal(db, &wal, err) != DM_OK)
+        return DM_FAIL;
+    return wal ? dm_sqlite_exec(db, err, "PRAGMA synchronous = NORMAL") : DM_OK;
+}
+
+enum dm_status dm_sqlite_in_wal(sqlite3 *db, bool *wal, struct dm_error *err)
+{
+    sqlite3_stmt *row = NULL;
+    if (dm_sqlite_prepare(db, &row, err, "PRAGMA journal_mode") != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = dm_sqlite_step(row, err);
+    *wal = status == DM_OK && strcmp((const char *)sqlite3_column_text(row, 0), "wal") == 0;
+    (void)sqlite3_finalize(row);
+    return status == DM_FAIL ? DM_FAIL : DM_OK;
 }
 
 enum dm_status dm_sqlite_open(const char *path, enum dm_sqlite_access access, sqlite3 **out,

@@ -35,6 +35,8 @@ enum dm_status dm_sqlite_step(sqlite3_stmt *stmt, struct dm_error *err) DM_MUST_
 /* The first column of the first row; `otherwise` when there is no row or it is NULL. */
 enum dm_status dm_sqlite_int(sqlite3 *db, int64_t otherwise, int64_t *out, struct dm_error *err,
                              const char *fmt, ...) DM_MUST_USE;
+/* Is the file in WAL mode, where readers and writers do not wait for each other? */
+enum dm_status dm_sqlite_in_wal(sqlite3 *db, bool *wal, struct dm_error *err) DM_MUST_USE;
 /* How long statements wait for a lock before they fail (5 s unless told). */
 void dm_sqlite_wait_for_locks(sqlite3 *db, int milliseconds);
 enum { DM_SQLITE_USUAL_WAIT_MS = 5000 };

@@ -137,6 +137,7 @@ const struct dm_source_type dm_source_sqlite = {
     .close = source_close,
     .tables = source_tables,
     .check = dm_sqlite_check,
+    .advice = dm_sqlite_advice,
     .prepare = source_prepare,
     .recognise = source_recognise,
     .current = source_current,

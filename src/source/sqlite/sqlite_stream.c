@@ -21,6 +21,7 @@
 #include "source/sqlite/sqlite_source.h"
 
 enum { poll_interval_ms = 20, rows_per_poll = 4096, tries_for_a_quiet_schema = 5 };
+enum { rollback_interval_us = 200000, coarse_time_us = 100000 };
 enum { short_lock_wait_ms = 100, longest_lock_us = 60 * 1000 * 1000 };
 
 enum stage { STAGE_NONE, STAGE_NOTES, STAGE_IMAGES, STAGE_STATES };
@@ -31,20 +32,23 @@ struct dm_stream {
     struct dm_sqlite_tables set;
     struct dm_sqlite_followed *followed; /* parallel to set.tables */
     size_t n_followed;
-    int64_t schema_version;  /* of set; -1: none loaded */
-    int64_t synced_version;  /* the capture was brought up to this one */
-    int64_t locked_since_us; /* the capture could not be brought up to date since then; 0: it could */
-    int64_t data_version;    /* when the last snapshot was taken; -1: look anew */
-    int n_keys;              /* key columns of the log */
-    dm_position position;    /* everything below was delivered */
-    struct dm_log_mark mark; /* of position */
-    dm_position end;         /* of the unit being delivered */
+    int64_t schema_version;          /* of set; -1: none loaded */
+    int64_t synced_version;          /* the capture was brought up to this one */
+    int64_t locked_since_us;         /* the capture could not be brought up to date since then; 0: it could */
+    int64_t data_version;            /* when the last snapshot was taken; -1: look anew */
+    int64_t looked_us, looked_at_us; /* not in WAL mode: when the file was looked at last, by both clocks … */
+    int64_t changed_us;              /* … and had changed last */
+    int n_keys;                      /* key columns of the log */
+    dm_position position;            /* everything below was delivered */
+    struct dm_log_mark mark;         /* of position */
+    dm_position end;                 /* of the unit being delivered */
     struct dm_txn txn;
     enum stage stage;
     size_t image_table; /* STAGE_IMAGES: the table being read */
     sqlite3_stmt *cursor;
     dev_t device;
     ino_t inode;
+    bool opened, failed;
     struct dm_log_cleaner cleaner;
     _Atomic(uint64_t) known_end; /* for lag */
 };
@@ -62,6 +66,8 @@ void dm_sqlite_stream_close(struct dm_stream *st)
     dm_sqlite_tables_release(&st->set);
     dm_sqlite_rollback(st->reader);
     dm_sqlite_rollback(st->writer);
+    if (st->opened && !st->failed) /* whose log it is may be in doubt otherwise */
+        dm_log_cleaner_finish(&st->cleaner);
     sqlite3_close_v2(st->reader);
     sqlite3_close_v2(st->writer);
     free(st);
@@ -81,10 +87,14 @@ static enum dm_status open_stream(struct dm_stream *st, dm_position from, struct
     bool behind;
     if (dm_sqlite_log_check(st->reader, from, &st->mark, &st->end, &behind, err) != DM_OK)
         return DM_FAIL;
-    dm_log_cleaner_init(&st->cleaner, st->writer);
+    int64_t first = 0;
+    if (dm_sqlite_int(st->reader, 0, &first, err, "SELECT min(seq) FROM \"_datamirror_log\"") != DM_OK)
+        return DM_FAIL;
+    dm_log_cleaner_init(&st->cleaner, st->writer, (dm_position)first);
     if (dm_sqlite_capture_sync(st->writer, st->config, from, &st->synced_version, err) != DM_OK)
         return DM_FAIL;
     st->position = from;
+    st->opened = true;
     atomic_store(&st->known_end, st->end);
     return DM_OK;
 }
@@ -462,14 +472,15 @@ static enum dm_status next_stage(struct dm_stream *st, struct dm_error *err)
     return open_states(st, err);
 }
 
+/* The snapshot is left first: the commit may wait for the lake. */
 static enum dm_status end_unit(struct dm_stream *st, const struct dm_sink *sink, struct dm_error *err)
 {
+    leave_snapshot(st);
     enum dm_status status = sink->commit(sink->ctx, &st->txn, err);
     if (status == DM_OK) {
         st->position = st->end;
         st->mark = st->txn.mark;
     }
-    leave_snapshot(st);
     return status;
 }
 
@@ -503,9 +514,32 @@ static enum dm_status deliver_some(struct dm_stream *st, const struct dm_sink *s
 
 /* ---- poll ---- */
 
+/* In the rollback-journal modes a reader keeps writers from committing, and those that wait for no lock fail. So a file that did not
+ * change is not even asked, and one that did not too often. Times of files may be coarse: one that is fresh proves nothing. */
+static bool leave_alone(struct dm_stream *st)
+{
+    struct stat file;
+    char *wal = dm_xasprintf("%s-wal", st->config->path);
+    bool in_wal = stat(wal, &file) == 0;
+    free(wal);
+    if (in_wal || stat(st->config->path, &file) != 0)
+        return false;
+    int64_t now = dm_clock_monotonic_us();
+    int64_t changed_us = (int64_t)file.st_mtim.tv_sec * 1000000 + file.st_mtim.tv_nsec / 1000;
+    if (now - st->looked_us < rollback_interval_us ||
+        (changed_us == st->changed_us && st->looked_at_us - changed_us > coarse_time_us))
+        return true;
+    st->looked_us = now;
+    st->looked_at_us = dm_clock_wall_us();
+    st->changed_us = changed_us;
+    return false;
+}
+
 static enum dm_status look(struct dm_stream *st, const struct dm_sink *sink, struct dm_error *err)
 {
     int64_t version = 0;
+    if (st->data_version >= 0 && leave_alone(st))
+        return DM_END;
     if (dm_sqlite_int(st->reader, 0, &version, err, "PRAGMA data_version") != DM_OK)
         return DM_FAIL;
     if (version == st->data_version)
@@ -526,6 +560,7 @@ enum dm_status dm_sqlite_stream_poll(struct dm_stream *st, const struct dm_sink 
             status = sink->idle(sink->ctx, st->position, err);
         if (status != DM_OK) {
             leave_snapshot(st);
+            st->failed = true;
             st->data_version = -1;
             return status;
         }
@@ -538,6 +573,7 @@ enum dm_status dm_sqlite_stream_poll(struct dm_stream *st, const struct dm_sink 
     enum dm_status status = deliver_some(st, sink, err);
     if (status != DM_OK) {
         leave_snapshot(st);
+        st->failed = true;
         st->data_version = -1;
     } else if (st->stage == STAGE_NONE) {
         dm_log_cleaner_run(&st->cleaner);

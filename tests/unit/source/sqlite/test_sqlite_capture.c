@@ -247,10 +247,7 @@ static void test_restart_and_clean(void **state)
         shop_restart(&s);
         check(&s);
     }
-    for (int i = 0; i < 20; i++) { /* the cleaner runs twice a second */
-        usleep(100 * 1000);
-        check(&s);
-    }
+    shop_restart(&s); /* so few entries are cleaned away at the end */
     sqlite3_stmt *count = NULL;
     assert_int_equal(sqlite3_prepare_v2(s.db, "SELECT count(*) FROM _datamirror_log", -1, &count, NULL),
                      SQLITE_OK);
