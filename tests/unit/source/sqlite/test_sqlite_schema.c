@@ -342,9 +342,8 @@ static void test_check(void **state)
     must(dm_source_sqlite.check(s.source, &list, &must_error));
     bool journal = false, bad = false;
     for (size_t i = 0; i < list.n; i++) {
-        journal =
-            journal || (list.checks[i].result == DM_CHECK_WARN &&
-                        strstr(list.checks[i].what, "journal_mode") != NULL && list.checks[i].hint != NULL);
+        journal = journal || (list.checks[i].result == DM_CHECK_WARN &&
+                              strstr(list.checks[i].what, "WAL mode") != NULL && list.checks[i].hint != NULL);
         bad = bad || (list.checks[i].result == DM_CHECK_FAIL && strstr(list.checks[i].what, "bad") != NULL &&
                       list.checks[i].hint != NULL);
     }
