@@ -24,6 +24,7 @@ static enum dm_error_class errno_class(int code)
     switch (code) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
     case EAGAIN:
     case EINTR:
     case EIO:
@@ -54,6 +55,7 @@ static const char *errno_hint(int code)
     case ENOENT:
     case ENOTDIR:
     case EISDIR: return "check the path: each part but the last must be a folder that exists";
+    case EFBIG: return "raise the limit of the size of files (ulimit -f)";
     case EMFILE: return "raise the limit of open files (ulimit -n)";
     default: return "";
     }

@@ -1,9 +1,11 @@
 #include "cli/command.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -235,8 +237,20 @@ static int unknown_command(const char *word)
     return dm_command_usage_error(NULL, "there is no command \"%s\"", word);
 }
 
+/* A file that may not grow is an error like a full disk, not a signal that ends the process; and of open files all that the system allows are ours. */
+static void meet_limits(void)
+{
+    struct rlimit files;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files); /* without it there are smaller batches */
+    }
+}
+
 int dm_command_main(int argc, char **argv)
 {
+    meet_limits();
     if (argc < 2) {
         dm_usage_program(stderr);
         return DM_EXIT_USAGE;

@@ -11,7 +11,6 @@
 #include "column/batch_file_format.h"
 
 struct dm_batch_writer {
-    int fd;
     char *path;
     uint8_t *buffer;
     size_t buffered;
@@ -25,19 +24,26 @@ struct dm_batch_writer {
 
 /* ---- buffered output ---- */
 
+/* The file is open only while a full buffer is written: there may be one of these for each of a thousand tables, or transactions. */
 static enum dm_status write_out(struct dm_batch_writer *w, const uint8_t *bytes, size_t n,
                                 struct dm_error *err)
 {
+    int fd = open(w->path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd < 0)
+        return dm_fail_errno(err, "cannot open %s", w->path);
     while (n > 0) {
-        ssize_t done = write(w->fd, bytes, n);
+        ssize_t done = write(fd, bytes, n);
         if (done < 0 && errno == EINTR)
             continue;
-        if (done < 0)
-            return dm_fail_errno(err, "cannot write %s", w->path);
+        if (done < 0) {
+            (void)dm_fail_errno(err, "cannot write %s", w->path);
+            (void)close(fd);
+            return DM_FAIL;
+        }
         bytes += done;
         n -= (size_t)done;
     }
-    return DM_OK;
+    return close(fd) == 0 ? DM_OK : dm_fail_errno(err, "cannot close %s", w->path);
 }
 
 static enum dm_status flush(struct dm_batch_writer *w, struct dm_error *err)
@@ -247,8 +253,8 @@ enum dm_status dm_batch_file_open_write(const char *path, struct dm_batch_writer
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return dm_fail_errno(err, "cannot create %s", path);
+    (void)close(fd);
     struct dm_batch_writer *w = dm_xzalloc(1, sizeof *w);
-    w->fd = fd;
     w->path = dm_xstrdup(path);
     w->buffer = dm_xalloc(BATCH_FILE_BUFFER);
     w->hash = XXH3_createState();
@@ -278,8 +284,6 @@ enum dm_status dm_batch_file_finish(struct dm_batch_writer *w, struct dm_error *
     enum dm_status status = put_block(w, BLOCK_END, &blocks, sizeof blocks, err);
     if (status == DM_OK)
         status = flush(w, err);
-    if (close(w->fd) != 0 && status == DM_OK)
-        status = dm_fail_errno(err, "cannot close %s", w->path);
     free_writer(w);
     return status;
 }
@@ -288,7 +292,6 @@ void dm_batch_file_abandon(struct dm_batch_writer *w)
 {
     if (w == NULL)
         return;
-    close(w->fd);
     (void)unlink(w->path);
     free_writer(w);
 }

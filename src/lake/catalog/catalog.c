@@ -34,15 +34,10 @@ enum dm_status dm_catalog_exec(struct dm_catalog *c, const char *sql, struct dm_
 
 static enum dm_status open_db(struct dm_catalog *c, bool read_only, struct dm_error *err)
 {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | (read_only ? 0 : SQLITE_OPEN_CREATE);
-    int rc = sqlite3_open_v2(c->path, &c->db, flags, NULL);
-    if (rc != SQLITE_OK)
-        return dm_catalog_fail(c, "cannot open the catalog", err);
-    sqlite3_extended_result_codes(c->db, 1);
-    sqlite3_busy_timeout(c->db, 10000);
-    /* A reader of a file that it may not write works too: SQLite opens it read-only by itself. */
+    if (dm_sql_open_catalog(c->path, !read_only, &c->db, err) != DM_OK)
+        return DM_FAIL;
     if (read_only)
-        return dm_catalog_exec(c, "PRAGMA synchronous=FULL", err);
+        return DM_OK;
     enum dm_status status = dm_catalog_exec(c, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", err);
     return status == DM_OK ? dm_catalog_exec(c, create_tables, err) : status;
 }

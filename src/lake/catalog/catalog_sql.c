@@ -4,6 +4,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
 
 enum dm_status dm_sql_fail_in(sqlite3 *db, const char *file, const char *what, struct dm_error *err)
 {
@@ -81,4 +88,72 @@ enum dm_status dm_sql_run(sqlite3 *db, const char *what, const char *sql, struct
     enum dm_status status = prepare_list(db, &st, what, sql, err, format, args);
     va_end(args);
     return status == DM_OK ? dm_sql_finish(db, st, what != NULL ? what : sql, err) : status;
+}
+
+/* ---- opening ---- */
+
+/* "file:…?immutable=1" for the path; malloc'ed. */
+static char *immutable_uri(const char *path)
+{
+    char *out = dm_xzalloc(strlen(path) * 3 + 32, 1);
+    char *at = out + snprintf(out, 6, "file:");
+    for (const char *c = path; *c != '\0'; c++)
+        if (*c == '%' || *c == '?' || *c == '#')
+            at += snprintf(at, 4, "%%%02X", (unsigned)(unsigned char)*c);
+        else
+            *at++ = *c;
+    (void)snprintf(at, 16, "?immutable=1");
+    return out;
+}
+
+static bool has_log(const char *path)
+{
+    struct stat st;
+    char *log = dm_xasprintf("%s-wal", path);
+    bool has = stat(log, &st) == 0 && st.st_size > 0;
+    free(log);
+    return has;
+}
+
+static enum dm_status cannot_open(const char *path, sqlite3 **db, struct dm_error *err)
+{
+    enum dm_status status = *db != NULL ? dm_sql_fail_in(*db, path, "cannot open the catalog", err)
+                                        : dm_fail(err, DM_ERROR_TRANSIENT, NULL, "%s: out of memory", path);
+    (void)sqlite3_close(*db);
+    *db = NULL;
+    return status;
+}
+
+/* Opened, and a first look at it works: SQLite opens a file without reading it. */
+static int open_and_look(const char *name, int flags, sqlite3 **out)
+{
+    int code = sqlite3_open_v2(name, out, flags, NULL);
+    if (code != SQLITE_OK)
+        return code;
+    sqlite3_extended_result_codes(*out, 1);
+    sqlite3_busy_timeout(*out, 10000);
+    return sqlite3_exec(*out, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL);
+}
+
+enum dm_status dm_sql_open_catalog(const char *path, bool create, sqlite3 **out, struct dm_error *err)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
+    int code = open_and_look(path, flags, out);
+    int kind = code & 0xff;
+    if (code == SQLITE_OK)
+        return DM_OK;
+    if (create || (kind != SQLITE_CANTOPEN && kind != SQLITE_READONLY) || access(path, R_OK) != 0)
+        return cannot_open(path, out, err);
+    if (has_log(path)) {
+        (void)cannot_open(path, out, err);
+        dm_error_hint(
+            err, "its last changes are in the log beside it, which can only be read where the folder can be "
+                 "written: run `datamirror status` there once");
+        return DM_FAIL;
+    }
+    (void)sqlite3_close(*out);
+    char *uri = immutable_uri(path);
+    code = open_and_look(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_URI, out);
+    free(uri);
+    return code == SQLITE_OK ? DM_OK : cannot_open(path, out, err);
 }

@@ -11,6 +11,7 @@
 #define DM_LAKE_CATALOG_CATALOG_SQL_H
 
 #include <sqlite3.h>
+#include <stdbool.h>
 
 #include "base/error.h"
 
@@ -26,5 +27,11 @@ enum dm_status dm_sql_finish(sqlite3 *db, sqlite3_stmt *take_st, const char *wha
 /* Both in one. */
 enum dm_status dm_sql_run(sqlite3 *db, const char *what, const char *sql, struct dm_error *err,
                           const char *format, ...) DM_MUST_USE;
+
+/* Opens a lake's catalog.db: for writing when that is possible, else for reading. On a file system that cannot be written a database in WAL mode can only be
+ * read when its log is there with its index, or when it has no log (it was closed cleanly): then it is opened as one that nobody changes. `create`: made when it
+ * is not there, and an error when it cannot be written. *out is closed with sqlite3_close, NULL after a failure. */
+enum dm_status dm_sql_open_catalog(const char *path, bool create, sqlite3 **out,
+                                   struct dm_error *err) DM_MUST_USE;
 
 #endif

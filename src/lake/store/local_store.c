@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -59,6 +60,30 @@ static enum dm_status sync_open_files(struct dm_store_batch *b, struct dm_error 
     return n == 0 ? DM_OK : sync_and_close(b->open, n, err);
 }
 
+/* So many files of one batch are open at once: a quarter of what the process may have, since others need some, too. */
+static size_t most_open(const struct dm_store_batch *b)
+{
+    struct rlimit limit = {0};
+    size_t most = sizeof b->open / sizeof *b->open;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur / 4 < most)
+        most = limit.rlim_cur / 4 > 0 ? (size_t)(limit.rlim_cur / 4) : 1;
+    return most;
+}
+
+/* Opens a file or folder that is to be synced with the others. When there is no room for one more, those before it are synced now: smaller batches take longer,
+ * and that is all. -1: errno says why. */
+static int open_more(struct dm_store_batch *b, const char *path, int flags, enum dm_status *status,
+                     struct dm_error *err)
+{
+    *status = b->n_open >= most_open(b) ? sync_open_files(b, err) : DM_OK;
+    int fd = *status == DM_OK ? open(path, flags | O_CLOEXEC, 0644) : -1;
+    if (fd < 0 && *status == DM_OK && (errno == EMFILE || errno == ENFILE) && b->n_open > 0) {
+        *status = sync_open_files(b, err);
+        fd = *status == DM_OK ? open(path, flags | O_CLOEXEC, 0644) : -1;
+    }
+    return fd;
+}
+
 static int write_all(int fd, const char *bytes, size_t n)
 {
     while (n > 0) {
@@ -76,11 +101,10 @@ static int write_all(int fd, const char *bytes, size_t n)
 enum dm_status dm_store_write(struct dm_store_batch *b, const char *path, const void *bytes, size_t n,
                               struct dm_error *err)
 {
-    if (b->n_open == sizeof b->open / sizeof *b->open && sync_open_files(b, err) != DM_OK)
-        return DM_FAIL;
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    enum dm_status status;
+    int fd = open_more(b, path, O_WRONLY | O_CREAT | O_EXCL, &status, err);
     if (fd < 0)
-        return dm_fail_errno(err, "cannot create %s", path);
+        return status == DM_OK ? dm_fail_errno(err, "cannot create %s", path) : status;
     if ((b->n_written & (b->n_written - 1)) == 0) /* a power of two (or none): double the room */
         b->written = dm_xrealloc(b->written, b->n_written == 0 ? 1 : b->n_written * 2, sizeof *b->written);
     b->written[b->n_written++] = dm_xstrdup(path);
@@ -104,9 +128,7 @@ enum dm_status dm_store_sync(struct dm_store_batch *b, struct dm_error *err)
     enum dm_status status = DM_OK;
     /* Folders go into the same round as the files: their order does not matter while nothing refers to any of them. */
     for (size_t i = 0; i < b->n_folders; i++) {
-        if (status == DM_OK && b->n_open == sizeof b->open / sizeof *b->open)
-            status = sync_open_files(b, err);
-        int fd = status == DM_OK ? open(b->folders[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        int fd = status == DM_OK ? open_more(b, b->folders[i], O_RDONLY | O_DIRECTORY, &status, err) : -1;
         if (fd >= 0)
             b->open[b->n_open++] = fd;
         else if (status == DM_OK)

@@ -7,7 +7,8 @@
 
 struct sqlite3;
 
-/* The catalog of the lake; CONFIG error with a hint when there is no lake yet. Closed with sqlite3_close. Creates the mirror's tables. */
+/* The catalog of the lake; CONFIG error with a hint when there is no lake yet. Closed with sqlite3_close. Creates the mirror's tables, unless the lake
+ * cannot be written: then it can be read. */
 enum dm_status dm_catalog_side_open(const char *lake, struct sqlite3 **out, struct dm_error *err) DM_MUST_USE;
 
 #endif
