@@ -30,6 +30,7 @@ import fcntl
 import os
 import random
 import shutil
+import sqlite3
 import struct
 import uuid
 from pathlib import Path
@@ -447,15 +448,16 @@ class Cut:
         return f"cut {self.number} (mode {self.mode}, after record {self.moment}{again}, {len(self.before)} marks before)"
 
 
-def cut_states(recording, log, seed, count, folder, after=0, recover=None):
-    """`count` cuts at random moments behind log[after]; yields Cut with the state in the place of the root, and puts the root back. Half of the
+def cut_states(recording, log, seed, count, folder, after=0, recover=None, until=None):
+    """`count` cuts at random moments from log[after] up to log[until]; yields Cut with the state in the place of the root, and puts the root back. Half of the
     moments are just behind a step that promises something (a sync, a rename, a removal, a mark).
 
     recover(env, cut) starts a mirror in the state and ends when it has come some way: with it every fourth state is one after two cuts, the
     second in the middle of the recovery from the first."""
     r = random.Random(f"{seed} moments")
-    promises = [i for i, record in enumerate(log) if i >= after and record.op in (FSYNC, RENAME, UNLINK, MARK, ACK)]
-    moments = sorted(r.choice(promises) if promises and r.random() < 0.5 else r.randrange(after, len(log)) for _ in range(count))
+    until = len(log) if until is None else until
+    promises = [i for i, record in enumerate(log) if after <= i < until and record.op in (FSYNC, RENAME, UNLINK, MARK, ACK)]
+    moments = sorted(r.choice(promises) if promises and r.random() < 0.5 else r.randrange(after, until) for _ in range(count))
     target = Path(folder) / "cut"
     for number, (moment, disk) in enumerate(cuts(recording, log, moments)):
         mode = ("strict", "ordered")[number % 2]
@@ -500,7 +502,13 @@ def catalog_copy(lake, folder):
             before = looks()
             for name in before:
                 shutil.copy(lake.folder / name, folder)
-            if looks() == before:   # else a writer was at it
-                return Lake(folder)
+            if looks() != before:   # a writer was at it
+                continue
         except FileNotFoundError:
             continue
+        copy = Lake(folder)
+        if copy.catalog.exists():   # what a cut left is put right by the first who opens it; a reader alone may not
+            db = sqlite3.connect(copy.catalog)
+            db.execute("select count(*) from sqlite_master").fetchone()
+            db.close()
+        return copy
