@@ -121,6 +121,8 @@ static void print_settings(const struct dm_dataset_settings *s, FILE *out)
         (void)fprintf(out, "  history             %s\n", s->history == DM_HISTORY_SCD2 ? "scd2" : "changes");
     if (s->ignore_null_updates)
         (void)fputs("  ignore_null_updates true\n", out);
+    if (s->unavailable_value != NULL)
+        (void)fprintf(out, "  unavailable_value   %s\n", s->unavailable_value);
     if (s->tombstone_retention_ms == -1)
         (void)fputs("  tombstone_retention forever\n", out);
     else if (s->tombstone_retention_ms > 0)

@@ -104,8 +104,6 @@ enum dm_status dm_row_json(const struct dm_batch *b, size_t row, struct dm_buffe
         status = put(out, "{", err);
     bool first = out->len > 0 && out->data[out->len - 1] == '{';
     for (size_t i = 0; i < b->n_columns && status == DM_OK; i++) {
-        if (b->columns[i].state[row] == DM_UNCHANGED)
-            continue;
         const char *name = b->schema->fields[i].name;
         status = first ? DM_OK : put(out, ", ", err);
         first = false;
@@ -114,7 +112,8 @@ enum dm_status dm_row_json(const struct dm_batch *b, size_t row, struct dm_buffe
         if (status == DM_OK)
             status = put(out, ": ", err);
         if (status == DM_OK)
-            status = put_value(out, &b->columns[i], row, err);
+            status = b->columns[i].state[row] == DM_UNCHANGED ? put(out, "\"" DM_UNAVAILABLE_VALUE "\"", err)
+                                                              : put_value(out, &b->columns[i], row, err);
     }
     return status == DM_OK ? put(out, "}", err) : status;
 }

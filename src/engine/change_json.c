@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "engine/change_debezium.h"
+#include "engine/change_envelope.h"
 #include "engine/change_format.h"
 #include "engine/change_json_split.h"
 
@@ -32,7 +33,7 @@ struct json {
     struct dm_buffer scratch;
     struct dm_json_slice parts[PARTS]; /* of the present row; kind 0: absent */
     struct dm_debezium debezium;
-    bool enveloped; /* events with an envelope were met */
+    struct dm_change_envelope envelope;
     bool wrapped;   /* the present row is in one */
     bool flattened; /* rows with "__op" or "__deleted" were met */
     bool encoded;   /* … with a schema that says how its values are encoded */
@@ -47,6 +48,7 @@ static void json_close(struct dm_change_reader *r)
     free(j->keys);
     dm_buffer_release(&j->scratch);
     dm_debezium_release(&j->debezium);
+    dm_change_envelope_release(&j->envelope);
     dm_json_split_release(&j->split);
     free(j);
 }
@@ -199,7 +201,7 @@ static bool is_event(const struct json *j)
 }
 
 /* The row inside an event. */
-static bool take_event(struct dm_change_reader *r, struct trouble *t)
+static bool take_event(struct dm_change_reader *r, const char *text, size_t n, struct trouble *t)
 {
     struct json *j = r->state;
     struct dm_json_slice op = j->parts[PART_OP];
@@ -213,6 +215,8 @@ static bool take_event(struct dm_change_reader *r, struct trouble *t)
                               : "the event has no \"after\", which is the row");
     if (!take_object(r, image.text, image.n, t))
         return false;
+    if (j->envelope.n > 0)
+        dm_change_envelope_fill(&j->envelope, text, n, r->row.cells);
     if (delete) {
         r->row.control_kind = DM_CONTROL_REQUEST;
         r->row.control = (struct dm_change_cell){.text = "d", .n = 1, .kind = DM_CELL_TEXT};
@@ -254,8 +258,9 @@ static bool take_row(struct dm_change_reader *r, const char *text, size_t n, boo
             return false;
     }
     if (is_event(j)) {
+        bool inside = payload.kind == DM_JSON_OBJECT && j->wrapped;
         j->wrapped = true;
-        if (!take_event(r, t))
+        if (!take_event(r, inside ? payload.text : text, inside ? payload.n : n, t))
             return false;
     }
     j->encoded = j->wrapped && schema.kind == DM_JSON_OBJECT;
@@ -293,7 +298,9 @@ static bool is_null(const char *text, size_t n)
 {
     struct dm_json_scan s = dm_json_scan_of(text, n);
     struct dm_json_slice v;
-    return dm_json_scan_value(&s, &v) && v.kind == DM_JSON_NULL && dm_json_scan_finish(&s);
+    dm_json_scan_space(&s);
+    return s.at < s.end && *s.at == 'n' && dm_json_scan_value(&s, &v) && v.kind == DM_JSON_NULL &&
+           dm_json_scan_finish(&s);
 }
 
 static enum dm_status take_value(struct dm_change_reader *r, struct dm_batch *batch, struct dm_error *err)
@@ -309,10 +316,10 @@ static enum dm_status take_value(struct dm_change_reader *r, struct dm_batch *ba
     if (dm_buffer_reserve(&j->scratch, 3 * n + r->row.schema->n_fields * DECODED_BYTES, err) != DM_OK)
         return DM_FAIL;
     struct trouble t = {0};
-    bool nothing = j->enveloped && n < 64 && is_null(text, n);
+    bool nothing =
+        n < 64 && is_null(text, n); /* a tombstone; the event that it follows may be in another file */
     if (!nothing && !take_row(r, text, n, &nothing, &t))
         return dm_change_row_bad(&r->row, t.reason, false, 0, err, "%s", t.message);
-    j->enveloped |= nothing || j->wrapped;
     j->tombstones += nothing;
     if (nothing)
         return DM_OK;
@@ -362,5 +369,6 @@ enum dm_status dm_change_json_open(struct dm_change_reader *r, struct dm_error *
     r->state = j;
     r->row.raw_ctx = j;
     dm_buffer_init(&j->scratch, SIZE_MAX);
+    dm_change_envelope_init(&j->envelope, r->row.schema);
     return dm_json_split_init(&j->split, &r->input, r->options.max_row_bytes, err);
 }

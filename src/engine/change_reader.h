@@ -10,6 +10,7 @@
  *   row_too_large, not_allowed_value, value_too_long, value_too_short
  * Its raw content is JSON that reads back as a change of the same meaning (through this reader): an object of the values as they were spelled;
  * where there is no such object, an array (ragged row) or a text (corrupt, too large: cut) that stays bad. Bytes that are not UTF-8 stand in it as \udcXX.
+ * A cell that holds a placeholder for "unchanged" (change_unavailable.h) becomes a value of state DM_UNCHANGED; of a key or version it is unchanged_value_unknown.
  * A delete needs its key (and version, when `version_field` is set) only; its other values may be absent or malformed.
  * A file that cannot be read as a whole (truncated gzip, not the format, a required column is missing from the header) fails with a DATA error that names file
  * and remedy; rows delivered before are the caller's to discard.
@@ -42,6 +43,8 @@ struct dm_change_options {
     const char *null_text; /* CSV: what means null besides nothing; NULL: only the empty unquoted field */
     bool
         strict_columns; /* a column that the schema does not have is an error (default: ignored, and said so in notes) */
+    const char *
+        unavailable; /* what stands for a value that did not change, besides DM_UNAVAILABLE_VALUE; NULL: nothing */
     int version_field;                  /* index in the schema; -1: none */
     const struct dm_column_rule *rules; /* one per field; NULL: none */
     size_t max_row_bytes;               /* default 0: 16 MiB; longer rows are row_too_large */

@@ -10,6 +10,7 @@
 #include "base/utf8.h"
 #include "column/key.h"
 #include "column/value_parse.h"
+#include "engine/change_unavailable.h"
 
 enum { RAW_MAX = 256 << 20, NAMES_SHOWN = 8 };
 
@@ -291,6 +292,14 @@ enum dm_status dm_change_row_add(struct dm_change_row *r, struct dm_batch *batch
                 return bad_null(r, i, op, err);
             }
             dm_column_append_null(c);
+        } else if (dm_change_unavailable(r->options, cell->text, cell->n)) {
+            if ((flags & (DM_FIELD_KEY | DM_FIELD_VERSION)) != 0) {
+                dm_batch_undo_row(batch);
+                return bad_value(r, i, "unchanged_value_unknown", op,
+                                 "is left out as unchanged, and it tells which row it is, or its version",
+                                 err);
+            }
+            dm_column_append_unchanged(c);
         } else if (!dm_value_parse(c, cell->text, cell->n, &problem)) {
             dm_batch_undo_row(batch);
             return bad_value(r, i, problem.reason, op, problem.message, err);

@@ -9,6 +9,7 @@
 #include "column/key.h"
 #include "column/value_parse.h"
 #include "engine/change_format.h"
+#include "engine/change_unavailable.h"
 #include "engine/parquet_stream.h"
 #include "engine/sql_session.h"
 #include "engine/value_bare.h"
@@ -166,11 +167,17 @@ static enum dm_status parse_column(struct dm_change_reader *r, size_t field, siz
             continue;
         }
         struct dm_value_problem problem;
+        dm_buffer_clear(&t->text);
         if (dm_table_take(t->modes[field], &t->types[source], vector_of(t, source), from + i, column,
                           &t->text, &problem, err) != DM_OK)
             return DM_FAIL;
         if (problem.reason == NULL)
             continue;
+        if (!needed_by_deletes && t->text.len > 0 &&
+            dm_change_unavailable(&r->options, (const char *)t->text.data, t->text.len)) {
+            dm_column_append_unchanged(column);
+            continue;
+        }
         dm_column_append_null(column);
         if (t->ops[i] != DM_OP_DELETE || needed_by_deletes)
             add_trouble(t, i, problem.reason, r->row.schema->fields[field].name, problem.message);
@@ -206,14 +213,14 @@ static void check_column(struct dm_change_reader *r, size_t field, size_t n, con
         bool delete = t->ops[i] == DM_OP_DELETE;
         if (delete &&(flags & (DM_FIELD_KEY | DM_FIELD_VERSION)) == 0)
             continue;
-        if (column->state[base + i] != DM_VALID) {
+        if (column->state[base + i] == DM_NULL) {
             if ((flags & (DM_FIELD_KEY | DM_FIELD_VERSION | DM_FIELD_REQUIRED)) != 0)
                 add_trouble(t, i,
                             flags & DM_FIELD_KEY       ? "null_key"
                             : flags & DM_FIELD_VERSION ? "missing_version"
                                                        : "missing_required",
                             name, "is null");
-        } else if ((flags & DM_FIELD_RULE) != 0 && !delete) {
+        } else if ((flags & DM_FIELD_RULE) != 0 && column->state[base + i] == DM_VALID && !delete) {
             const char *reason;
             char message[256];
             size_t len;
@@ -246,6 +253,8 @@ static enum dm_status take_column(struct dm_change_reader *r, size_t field, size
     }
     if (status != DM_OK)
         return DM_FAIL;
+    if ((r->row.fields[field] & (DM_FIELD_KEY | DM_FIELD_VERSION)) == 0)
+        dm_change_mark_unavailable(&r->options, column, n);
     if (column->nulls != nulls || (r->row.fields[field] & DM_FIELD_RULE) != 0)
         check_column(r, field, n, column);
     return DM_OK;

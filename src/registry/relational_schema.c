@@ -222,6 +222,7 @@ void dm_relational_schema_free(struct dm_relational_schema *s)
         dm_relationship_release(&s->relationships[i]);
     free(s->relationships);
     free(s->settings.expire);
+    free(s->settings.unavailable_value);
     dm_names_release(&s->dropped);
     free(s->file);
     free(s);
@@ -336,6 +337,7 @@ struct dm_relational_schema *dm_relational_schema_copy(const struct dm_relationa
         .line = s->line,
     };
     to->settings.expire = dm_xstrdup(s->settings.expire);
+    to->settings.unavailable_value = dm_xstrdup(s->settings.unavailable_value);
     for (size_t i = 0; i < s->n_columns; i++)
         dm_relational_column_assign(dm_relational_schema_add(to, s->columns[i].name, s->columns[i].type),
                                     &s->columns[i]);

@@ -69,7 +69,9 @@ enum dm_history_mode { DM_HISTORY_NONE = 0, DM_HISTORY_CHANGES, DM_HISTORY_SCD2 
 /* How the dataset treats changes. Zero means the default. */
 struct dm_dataset_settings {
     enum dm_history_mode history;
-    bool ignore_null_updates;       /* a null in an upsert keeps the stored value */
+    bool ignore_null_updates; /* a null in an upsert keeps the stored value */
+    char *
+        unavailable_value; /* what stands for a value that did not change, besides Debezium's; NULL: nothing */
     int64_t tombstone_retention_ms; /* 0: default, 7 days; -1: forever */
     char *expire; /* ISO-8601 period, "P3M"; NULL: never. By timestamp, else by a version that is a time */
     uint64_t max_quarantined;     /* rows of one ingestion that stop it; 0: no limit */

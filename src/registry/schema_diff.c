@@ -405,6 +405,9 @@ static void diff_settings(const struct dm_dataset_settings *from, const struct d
     if (from->ignore_null_updates != to->ignore_null_updates)
         (void)add(out, DM_CHANGE_SETTING, "ignore_null_updates: %s",
                   to->ignore_null_updates ? "true" : "false");
+    if (!same_text(from->unavailable_value, to->unavailable_value))
+        (void)add(out, DM_CHANGE_SETTING, "unavailable_value: %s",
+                  to->unavailable_value != NULL ? to->unavailable_value : "Debezium's");
     if (from->tombstone_retention_ms != to->tombstone_retention_ms)
         (void)add(out, DM_CHANGE_SETTING, "tombstone_retention: %lld ms",
                   (long long)to->tombstone_retention_ms);

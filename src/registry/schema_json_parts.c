@@ -54,6 +54,7 @@ json_t *dm_settings_to_json(const struct dm_dataset_settings *s)
         put_text(o, "history", history_words[s->history]);
     if (s->ignore_null_updates)
         json_object_set_new(o, "ignore_null_updates", json_true());
+    put_text(o, "unavailable_value", s->unavailable_value);
     if (s->tombstone_retention_ms != 0)
         json_object_set_new(o, "tombstone_retention_ms", json_integer(s->tombstone_retention_ms));
     put_text(o, "expire", s->expire);
@@ -127,6 +128,11 @@ static enum dm_status read_setting(const char *key, const json_t *v, struct dm_d
                    ? DM_OK
                    : bad_setting(key, "milliseconds, or -1 for ever", err);
     }
+    if (strcmp(key, "unavailable_value") == 0) {
+        free(out->unavailable_value);
+        out->unavailable_value = dm_xstrdup(json_string_value(v));
+        return json_is_string(v) ? DM_OK : bad_setting(key, "a text", err);
+    }
     if (strcmp(key, "expire") == 0) {
         free(out->expire);
         out->expire = dm_xstrdup(json_string_value(v));
@@ -143,11 +149,11 @@ static enum dm_status read_setting(const char *key, const json_t *v, struct dm_d
                    ? DM_OK
                    : bad_setting(key, "a share from 0 to 1", err);
     }
-    return dm_fail(
-        err, DM_ERROR_CONFIG,
-        "settings are: history, ignore_null_updates, tombstone_retention_ms, expire, max_quarantined, "
-        "max_quarantined_share",
-        "there is no setting \"%.100s\"", key);
+    return dm_fail(err, DM_ERROR_CONFIG,
+                   "settings are: history, ignore_null_updates, unavailable_value, tombstone_retention_ms, "
+                   "expire, max_quarantined, "
+                   "max_quarantined_share",
+                   "there is no setting \"%.100s\"", key);
 }
 
 enum dm_status dm_settings_from_json(const json_t *settings, struct dm_dataset_settings *out,

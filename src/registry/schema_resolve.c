@@ -106,8 +106,9 @@ static enum dm_status check_columns(const struct dm_relational_schema *s,
 /* `expires`: an expiry may be set, since its timestamp is named. */
 static bool same_settings(const struct dm_dataset_settings *a, bool expires)
 {
-    return a->history == DM_HISTORY_NONE && !a->ignore_null_updates && a->tombstone_retention_ms == 0 &&
-           (expires || a->expire == NULL) && a->max_quarantined == 0 && a->max_quarantined_share <= 0;
+    return a->history == DM_HISTORY_NONE && !a->ignore_null_updates && a->unavailable_value == NULL &&
+           a->tombstone_retention_ms == 0 && (expires || a->expire == NULL) && a->max_quarantined == 0 &&
+           a->max_quarantined_share <= 0;
 }
 
 /* The source has no role for a timestamp: it is named for the expiry alone. */

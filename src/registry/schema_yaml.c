@@ -232,6 +232,20 @@ static enum dm_status read_ignore_nulls(struct dm_yaml *y, const yaml_node_t *v,
                         &((struct dm_relational_schema *)target)->settings.ignore_null_updates, err);
 }
 
+static enum dm_status read_unavailable(struct dm_yaml *y, const yaml_node_t *v, void *target,
+                                       struct dm_error *err)
+{
+    struct dm_dataset_settings *settings = &((struct dm_relational_schema *)target)->settings;
+    const char *text;
+    if (dm_yaml_text(y, v, "unavailable_value", &text, err) != DM_OK)
+        return DM_FAIL;
+    if (text[0] == '\0')
+        return dm_yaml_fail(y, v, err, "leave it out, or name the text", "unavailable_value is empty");
+    free(settings->unavailable_value);
+    settings->unavailable_value = dm_xstrdup(text);
+    return DM_OK;
+}
+
 static enum dm_status read_retention(struct dm_yaml *y, const yaml_node_t *v, void *target,
                                      struct dm_error *err)
 {
@@ -303,6 +317,7 @@ static const struct dm_yaml_option schema_options[] = {
     {"relationships", read_relationships},
     {"history", read_history},
     {"ignore_null_updates", read_ignore_nulls},
+    {"unavailable_value", read_unavailable},
     {"tombstone_retention", read_retention},
     {"expire", read_expire},
     {"max_quarantined", read_max_quarantined},

@@ -152,6 +152,38 @@ def test_export_is_mended_and_taken_in(sales):
     assert len(sales.quarantine()) == 4
 
 
+def test_a_replay_keeps_the_reason_of_what_is_no_row(sales):
+    """A ragged or corrupt row has no columns by name: it stays as it is, beside rows that are applied."""
+    sales.apply()
+    sales.ingest('id,v,amount,note\n1,1\n2,"open,1,x\n3,1,12345.00,too large\n4,1,1.00,a,b\n', "bad.csv")
+    sales.ingest('{"id":7,"v":1}\n{"id":5,"v":1\n[6]\n', "bad.ndjson")
+    before = {r["id"]: (r["reason"], r["message"], r["raw"]) for r in sales.quarantine()}
+    assert sorted(r for r, _, _ in before.values()) == ["corrupt_row"] * 3 + ["ragged_row"] * 2 + ["value_out_of_range"]
+    sales.apply(amount='"decimal(8,2)"')
+    result = sales.replay("--all", code=1)
+    assert (result["replayed"], result["applied"], result["stayed"]) == (6, 1, 5)
+    assert set(sales.rows()) == {3, 7}
+    assert {r["id"]: (r["reason"], r["message"], r["raw"]) for r in sales.quarantine()} == {i: r for i, r in before.items() if r[0] != "value_out_of_range"}
+    result = sales.replay("--reason", "ragged_row", code=1)
+    assert (result["replayed"], result["applied"], result["stayed"]) == (2, 0, 2)
+
+
+def test_bytes_that_are_not_utf8_come_back_as_they_were(sales):
+    sales.apply()
+    content = b'id,v,amount,note\n1,1,1.00,\xff\xc3\n2,1,1.00,"a\xe4""\\udcff\xf0\x9f\x98\x80"\n3,1,1.00,fine\n'
+    (sales.folder / "bytes.csv").write_bytes(content)
+    sales.run("ingest", "sales.orders", str(sales.folder / "bytes.csv"), code=QUARANTINED)
+    sales.run("quarantine", "export", "sales.orders", "--format", "csv", "-o", str(sales.folder / "mend.csv"))
+    exported = (sales.folder / "mend.csv").read_bytes()
+    assert b",\xff\xc3," in exported and b'"a\xe4""\\udcff\xf0\x9f\x98\x80"' in exported
+    sales.run("quarantine", "discard", "sales.orders", "--all", "--yes")
+    sales.run("ingest", "sales.orders", str(sales.folder / "mend.csv"), code=QUARANTINED)
+    assert [r["reason"] for r in sales.quarantine()] == ["invalid_utf8"] * 2 and set(sales.rows()) == {3}
+    (sales.folder / "mend.csv").write_bytes(exported.decode("latin-1").encode())  # as a person mends it
+    sales.run("ingest", "sales.orders", str(sales.folder / "mend.csv"), code=0)
+    assert sales.rows()[1]["note"] == "\xff\xc3"
+
+
 def test_discard(sales):
     sales.apply()
     sales.ingest(BAD, "orders.csv")

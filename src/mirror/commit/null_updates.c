@@ -10,8 +10,10 @@
 /* The upserts and deletes of all keys, key by key, each in version order. */
 struct chains {
     struct dm_version_pass *p;
+    bool nulls_too; /* a null keeps the value, too */
+    bool *bad;      /* per batch row: it leaves out a value that nobody has; NULL: none does */
     size_t n_fields;
-    uint32_t *fields; /* batch columns that have nulls to be filled */
+    uint32_t *fields; /* batch columns that have values to be filled in */
     size_t *start;    /* per key: its first in `rows`; n_keys + 1 of them */
     uint32_t *rows;
     struct dm_schema *schema; /* of the fields */
@@ -25,8 +27,8 @@ static void choose_fields(struct chains *c)
     c->fields = dm_xalloc((b->n_columns + 1) * sizeof *c->fields);
     c->schema = dm_schema_new();
     for (uint32_t i = 0; i < b->n_columns; i++) {
-        if (b->columns[i].nulls == 0 || dm_schema_is_key(b->schema, i) ||
-            (int)i == c->p->t->rules->version_field)
+        bool wanting = b->columns[i].unchanged > 0 || (c->nulls_too && b->columns[i].nulls > 0);
+        if (!wanting || dm_schema_is_key(b->schema, i) || (int)i == c->p->t->rules->version_field)
             continue;
         dm_schema_add_copy(c->schema, &b->schema->fields[i]);
         c->fields[c->n_fields++] = i;
@@ -86,12 +88,17 @@ static void make_chains(struct chains *c)
 
 /* ---- stored rows ---- */
 
-static bool has_nulls(const struct chains *c, uint32_t row)
+static bool has(const struct chains *c, uint32_t row, enum dm_value_state state)
 {
     for (size_t i = 0; i < c->n_fields; i++)
-        if (c->p->batch->columns[c->fields[i]].state[row] == DM_NULL)
+        if (c->p->batch->columns[c->fields[i]].state[row] == state)
             return true;
     return false;
+}
+
+static bool wants_stored(const struct chains *c, uint32_t row)
+{
+    return has(c, row, DM_UNCHANGED) || (c->nulls_too && has(c, row, DM_NULL));
 }
 
 static int compare_by_place(const void *a, const void *b)
@@ -134,7 +141,7 @@ static enum dm_status fetch_stored(struct chains *c, struct dm_error *err)
         if (c->start[k] == c->start[k + 1] || !dm_place_known(p->stored[k].old))
             continue;
         uint32_t row = c->rows[c->start[k]];
-        if (dm_version_pass_deletes(p, row) || !has_nulls(c, row))
+        if (dm_version_pass_deletes(p, row) || !wants_stored(c, row))
             continue;
         wanted[n] = p->stored[k];
         wanted[n++].row = (uint32_t)k;
@@ -153,27 +160,28 @@ static enum dm_status fetch_stored(struct chains *c, struct dm_error *err)
 /* ---- filling ---- */
 
 /* Where each row's value comes from: below `rows` a row of the batch, from there on one of `stored`; its own row when it has one, or nobody does. */
-static bool find_origins(const struct chains *c, const struct dm_column *column,
-                         const struct dm_column *stored, uint32_t *origin)
+static bool find_origins(const struct chains *c, const struct dm_column *column, uint32_t *origin)
 {
     const struct dm_version_pass *p = c->p;
     uint32_t rows = (uint32_t)p->batch->rows;
-    bool any = false;
+    bool any = column->unchanged > 0;
     for (uint32_t i = 0; i < rows; i++)
         origin[i] = i;
     for (size_t k = 0; k < p->n_keys; k++) {
-        uint32_t has = DM_NO_ROW;
-        if (c->stored_row[k] != DM_NO_ROW && stored->state[c->stored_row[k]] == DM_VALID)
-            has = rows + c->stored_row[k];
+        uint32_t now = c->stored_row[k] != DM_NO_ROW ? rows + c->stored_row[k] : DM_NO_ROW;
         for (size_t i = c->start[k]; i < c->start[k + 1]; i++) {
             uint32_t row = c->rows[i];
+            uint8_t state = column->state[row];
+            bool keeps = state == DM_UNCHANGED || (state == DM_NULL && c->nulls_too);
+            if (c->bad != NULL && c->bad[row])
+                continue;
             if (dm_version_pass_deletes(p, row)) {
-                has = DM_NO_ROW;
-            } else if (column->state[row] == DM_VALID) {
-                has = row;
-            } else if (has != DM_NO_ROW) {
-                origin[row] = has;
+                now = DM_NO_ROW;
+            } else if (keeps && now != DM_NO_ROW) {
+                origin[row] = now;
                 any = true;
+            } else {
+                now = row;
             }
         }
     }
@@ -184,38 +192,109 @@ static enum dm_status fill_column(const struct chains *c, size_t i, uint32_t *or
 {
     struct dm_column *column = &c->p->batch->columns[c->fields[i]];
     const struct dm_column *stored = &c->stored->columns[i];
-    if (!find_origins(c, column, stored, origin))
+    if (!find_origins(c, column, origin))
         return DM_OK;
     struct dm_column filled;
     dm_column_init(&filled, column->type);
     dm_column_reserve(&filled, column->length);
     size_t rows = column->length;
-    for (size_t row = 0; row < rows; row++) {
-        bool from_stored = origin[row] >= rows;
-        if (dm_column_append_value(&filled, from_stored ? stored : column,
-                                   from_stored ? origin[row] - rows : origin[row], err) != DM_OK) {
-            dm_column_release(&filled);
-            return DM_FAIL;
-        }
+    enum dm_status status = DM_OK;
+    for (size_t row = 0; row < rows && status == DM_OK; row++) {
+        if (origin[row] == row && column->state[row] == DM_UNCHANGED)
+            dm_column_append_null(&filled); /* of a row that is bad, or too old to matter */
+        else if (origin[row] >= rows)
+            status = dm_column_append_value(&filled, stored, origin[row] - rows, err);
+        else
+            status = dm_column_append_value(&filled, column, origin[row], err);
+    }
+    if (status != DM_OK) {
+        dm_column_release(&filled);
+        return DM_FAIL;
     }
     dm_column_release(column);
     *column = filled;
     return DM_OK;
 }
 
+/* ---- values that nobody has ---- */
+
+static void put_aside(struct chains *c, uint32_t row)
+{
+    struct dm_version_pass *p = c->p;
+    if (c->bad == NULL)
+        c->bad = dm_xzalloc(p->batch->rows, sizeof *c->bad);
+    c->bad[row] = true;
+    dm_version_pass_bad(
+        p, row, "unchanged_value_unknown",
+        "the change leaves out unchanged values, and there is no row of an older version that holds them");
+}
+
+/* Upserts behind which no row stands. Those that are too old matter to a history only, which would have to know the values of then. */
+static void find_bad(struct chains *c)
+{
+    struct dm_version_pass *p = c->p;
+    bool *chained = dm_xzalloc(p->batch->rows + 1, sizeof *chained);
+    for (size_t k = 0; k < p->n_keys; k++) {
+        bool live = dm_place_known(p->stored[k].old);
+        for (size_t i = c->start[k]; i < c->start[k + 1]; i++) {
+            uint32_t row = c->rows[i];
+            chained[row] = true;
+            if (dm_version_pass_deletes(p, row))
+                live = false;
+            else if (!live && has(c, row, DM_UNCHANGED))
+                put_aside(c, row);
+            else
+                live = true;
+        }
+    }
+    bool history = p->t->rules->schema->settings.history == DM_HISTORY_SCD2;
+    for (size_t i = 0; history && i < p->n_rows; i++) {
+        uint32_t row = p->rows[i].row;
+        if (!chained[row] && (p->waits == NULL || !p->waits[row]) && has(c, row, DM_UNCHANGED))
+            put_aside(c, row);
+    }
+    free(chained);
+}
+
+/* The pass goes on as if they had not come. */
+static void forget_bad(struct chains *c)
+{
+    struct dm_version_pass *p = c->p;
+    size_t n = 0, keys = 0;
+    for (size_t k = 0, first, end, next; c->bad != NULL && k < p->n_keys; k++) {
+        dm_version_pass_group(p, k, &first, &end);
+        next = n;
+        for (size_t i = first; i < end; i++)
+            if (!c->bad[p->rows[i].row])
+                p->rows[n++] = p->rows[i];
+        if (n == next)
+            continue;
+        p->stored[keys] = p->stored[k];
+        p->stored[keys++].row = (uint32_t)next;
+    }
+    if (c->bad == NULL)
+        return;
+    p->n_rows = n;
+    p->n_keys = keys;
+}
+
 enum dm_status dm_null_updates_resolve(struct dm_version_pass *p, struct dm_error *err)
 {
-    struct chains c = {.p = p};
+    struct chains c = {.p = p, .nulls_too = p->t->rules->schema->settings.ignore_null_updates};
     enum dm_status status = DM_OK;
     choose_fields(&c);
     if (c.n_fields > 0) {
         make_chains(&c);
+        find_bad(&c);
         status = fetch_stored(&c, err);
         uint32_t *origin = dm_xalloc((p->batch->rows + 1) * sizeof *origin);
         for (size_t i = 0; i < c.n_fields && status == DM_OK; i++)
             status = fill_column(&c, i, origin, err);
         free(origin);
+        if (status == DM_OK)
+            forget_bad(&c);
     }
+    free(c.bad);
     dm_batch_free(c.stored);
     dm_schema_unref(c.schema);
     free(c.fields);

@@ -66,6 +66,8 @@ static inline char *dm_version_pass_place(const struct dm_version_pass *p, uint3
     const char *origin = dm_version_pass_txn(p, row)->origin;
     return origin == NULL ? NULL : dm_xasprintf("%s:%u", origin, p->batch->subxids[row]);
 }
+/* Puts the row aside for quarantine. */
+void dm_version_pass_bad(struct dm_version_pass *p, uint32_t row, const char *reason, const char *message);
 static inline bool dm_version_pass_deletes(const struct dm_version_pass *p, uint32_t row)
 {
     return p->batch->ops[row] == DM_OP_DELETE;

@@ -24,7 +24,7 @@ _Static_assert(offsetof(struct dm_row_key, key) == offsetof(struct dm_keyed, key
 
 /* ---- rows that cannot be placed ---- */
 
-static void keep_bad(struct dm_version_pass *p, uint32_t row, const char *reason, const char *message)
+void dm_version_pass_bad(struct dm_version_pass *p, uint32_t row, const char *reason, const char *message)
 {
     enum { most_raw_bytes = 64 << 20 };
     struct dm_buffer raw;
@@ -54,18 +54,18 @@ static bool check_row(struct dm_version_pass *p, uint32_t row, size_t key_len)
     const char *version = p->batch->schema->fields[p->t->rules->version_field].name;
     char message[512];
     if (key_len == 0) {
-        keep_bad(p, row, "null_key", "a column of the primary key is null");
+        dm_version_pass_bad(p, row, "null_key", "a column of the primary key is null");
         return false;
     }
     if (version_len == 0) {
         (void)snprintf(message, sizeof message, "the version column \"%.200s\" is null", version);
-        keep_bad(p, row, "missing_version", message);
+        dm_version_pass_bad(p, row, "missing_version", message);
         return false;
     }
     if (version_len > DM_INDEX_VERSION_MAX) {
         (void)snprintf(message, sizeof message, "the version in \"%.200s\" has %u bytes; %d are allowed",
                        version, version_len, DM_INDEX_VERSION_MAX);
-        keep_bad(p, row, "version_too_long", message);
+        dm_version_pass_bad(p, row, "version_too_long", message);
         return false;
     }
     if (dm_interval_history_kept(p->t) && !dm_interval_history_fits(p, row, key_len)) {
@@ -73,7 +73,7 @@ static bool check_row(struct dm_version_pass *p, uint32_t row, size_t key_len)
                        "key and version have more than %d bytes, and the dataset keeps its history by "
                        "version (history: scd2)",
                        DM_INDEX_KEY_WHOLE);
-        keep_bad(p, row, "history_key_too_long", message);
+        dm_version_pass_bad(p, row, "history_key_too_long", message);
         return false;
     }
     return true;
@@ -297,8 +297,7 @@ static enum dm_status pass(struct dm_version_pass *p, struct dm_file_writes **fi
     if (dm_key_list_encode(keys, p->batch, err) != DM_OK ||
         dm_version_list_encode(&p->versions, p->batch, p->t->rules->version_field, err) != DM_OK ||
         collect_rows(p, err) != DM_OK || look_up(p, err) != DM_OK || dm_orphans_find(p, err) != DM_OK ||
-        (settings->ignore_null_updates && dm_null_updates_resolve(p, err) != DM_OK) ||
-        find_equal(p, err) != DM_OK)
+        dm_null_updates_resolve(p, err) != DM_OK || find_equal(p, err) != DM_OK)
         return DM_FAIL;
     for (size_t k = 0; k < p->n_keys; k++)
         judge_key(p, k);

@@ -143,6 +143,7 @@ static void add_input(struct intake *in, size_t i)
                                       .max_bad_share = job->no_limits ? 0 : settings->max_quarantined_share};
     input->options.version_field = t->target->rules->version_field;
     input->options.rules = t->rules;
+    input->options.unavailable = settings->unavailable_value;
 }
 
 /* Which jobs take part, and where to. */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/json_quote.h"
 #include "base/json_scan.h"
@@ -58,6 +59,12 @@ static enum dm_status in_one_line(struct dm_buffer *out, const char *s, struct d
         if (out->data[i] == '\n' || out->data[i] == '\r')
             out->data[i] = ' ';
     return DM_OK;
+}
+
+bool dm_quarantine_line_is_row(const struct dm_quarantine_row *row)
+{
+    bool ignored;
+    return row->raw != NULL && row->raw_bytes == 0 && is_object(row->raw, DM_CHANGE_TYPE_COLUMN, &ignored);
 }
 
 enum dm_status dm_quarantine_line_json(struct dm_buffer *out, const struct dm_quarantine_row *row, bool why,
@@ -142,6 +149,46 @@ static bool find_members(const char *raw, const struct dm_schema *schema, struct
     return good && dm_json_scan_finish(&s);
 }
 
+/* The byte that a \\udcXX stands for, which is how the content of a row keeps what is not UTF-8; -1: it is another escape. */
+static int kept_byte(const char *at, const char *end)
+{
+    static const char digits[] = "0123456789abcdef";
+    if (end - at < 6 || strncasecmp(at, "\\udc", 4) != 0)
+        return -1;
+    const char *high = strchr(digits, at[4] | 0x20), *low = strchr(digits, at[5] | 0x20);
+    int byte = high != NULL && low != NULL ? (int)(high - digits) * 16 + (int)(low - digits) : -1;
+    return byte >= 0x80 ? byte : -1;
+}
+
+static bool is_high_surrogate(const char *at, const char *end)
+{
+    return end - at >= 12 && strncasecmp(at, "\\ud", 3) == 0 && strchr("89abAB", at[3]) != NULL;
+}
+
+/* As dm_json_unescape, with the bytes that were no UTF-8 as they came. */
+static bool unescape_bytes(const struct dm_json_slice *v, char *out, size_t *n)
+{
+    const char *end = v->text + v->n, *from = v->text;
+    *n = 0;
+    for (const char *at = v->text; at <= end;) {
+        int byte = at < end ? kept_byte(at, end) : -1;
+        if (at == end || byte >= 0) {
+            const struct dm_json_slice plain = {
+                .text = from, .n = (size_t)(at - from), .kind = DM_JSON_STRING, .escaped = true};
+            size_t len = 0;
+            if (!dm_json_unescape(&plain, out + *n, &len))
+                return false;
+            *n += len;
+        }
+        if (byte >= 0) {
+            out[(*n)++] = (char)byte;
+            from = at + 6;
+        }
+        at += at == end ? 1 : byte >= 0 ? 6 : is_high_surrogate(at, end) ? 12 : *at == '\\' ? 2 : 1;
+    }
+    return true;
+}
+
 static enum dm_status csv_value(struct dm_buffer *out, const struct dm_json_slice *v, struct dm_error *err)
 {
     if (v->text == NULL || v->kind == DM_JSON_NULL)
@@ -151,7 +198,7 @@ static enum dm_status csv_value(struct dm_buffer *out, const struct dm_json_slic
     char *plain = dm_xalloc(v->n + 1);
     size_t n = 0;
     enum dm_status status =
-        dm_json_unescape(v, plain, &n) ? csv_field(out, plain, n, err) : csv_field(out, v->text, v->n, err);
+        unescape_bytes(v, plain, &n) ? csv_field(out, plain, n, err) : csv_field(out, v->text, v->n, err);
     free(plain);
     return status;
 }

@@ -12,6 +12,8 @@
 #include "column/schema.h"
 #include "mirror/quarantine/quarantine_table.h"
 
+/* Does the content hold a row by the names of its columns? What could not even be split does not, nor what was cut. */
+bool dm_quarantine_line_is_row(const struct dm_quarantine_row *row);
 /* One line with its end. With `why`, members "_quarantine_id", "_quarantine_reason" and "_quarantine_message" come first. */
 enum dm_status dm_quarantine_line_json(struct dm_buffer *out, const struct dm_quarantine_row *row, bool why,
                                        struct dm_error *err) DM_MUST_USE;

@@ -25,6 +25,7 @@ struct replay {
     size_t n, capacity;
     int64_t *ids; /* by line */
     uint64_t cut;
+    uint64_t unreadable; /* what could not be split into a row: it stays as it is, with its reason */
     char *origin;
     uint64_t stayed;
 };
@@ -34,6 +35,10 @@ static enum dm_status write_row(void *ctx, const struct dm_quarantine_row *row, 
     struct replay *r = ctx;
     if (row->raw_bytes != 0) {
         r->cut++;
+        return DM_OK;
+    }
+    if (!dm_quarantine_line_is_row(row)) {
+        r->unreadable++;
         return DM_OK;
     }
     dm_buffer_clear(&r->line);
@@ -220,6 +225,8 @@ enum dm_status dm_quarantine_replay(struct dm_mirror *m, const struct dm_dataset
     result->cut = r.cut;
     if (status == DM_OK && r.n > 0)
         status = take_in(m, dataset, path, &r, hooks, result, err);
+    result->replayed += r.unreadable;
+    result->stayed += r.unreadable;
     (void)unlink(path);
     dm_buffer_release(&r.line);
     free(path);

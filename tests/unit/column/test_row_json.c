@@ -85,9 +85,12 @@ static void test_every_type(void **state)
             else
                 dm_column_append_unchanged(&b->columns[c]);
         dm_batch_end_row(b, DM_OP_DELETE);
-        char expected[128];
-        (void)snprintf(expected, sizeof expected, "{\"_change_request_type\": \"d\", \"d\": \"%s\"}",
-                       odd_text[n]);
+        char expected[1024] = "{\"_change_request_type\": \"d\"";
+        for (size_t c = 0; c < 15; c++)
+            (void)snprintf(expected + strlen(expected), sizeof expected - strlen(expected),
+                           ", \"%s\": \"%s\"", c == 13 ? "li\\\"st" : s->fields[c].name,
+                           c == 4 ? odd_text[n] : DM_UNAVAILABLE_VALUE);
+        (void)snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "}");
         expect(b, n + 1, expected);
     }
     dm_batch_free(b);
