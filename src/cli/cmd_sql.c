@@ -135,7 +135,8 @@ static enum dm_status save_samples(struct work *w, const char *path, uint64_t ro
 }
 
 /* Runs the query into a file; `order` is then ready. */
-static enum dm_status run_query(struct work *w, size_t i, json_t *order, json_t *texts, struct dm_error *err)
+static enum dm_status run_query(struct work *w, size_t i, json_t *order, json_t *texts, char **note,
+                                struct dm_error *err)
 {
     const struct dm_sql_statement *s = &w->script.statements[i];
     char *origin = w->script.n > 1 ? dm_xasprintf("%s, statement %zu", w->name, i + 1) : dm_xstrdup(w->name);
@@ -148,7 +149,7 @@ static enum dm_status run_query(struct work *w, size_t i, json_t *order, json_t 
     json_object_set_new(order, "spooled", json_array());
     enum dm_status status = open_session(w, err);
     if (status == DM_OK)
-        status = dm_sql_check(&w->session, s, &query, err);
+        status = dm_sql_check(&w->session, s, &query, note, err);
     if (status == DM_OK)
         status = new_file(w, json_object_get(order, "spooled"), &path, err);
     if (status == DM_OK)
@@ -181,7 +182,8 @@ static enum dm_status run_statement(struct work *w, size_t i, json_t **result, s
     const struct dm_sql_statement *s = &w->script.statements[i];
     json_t *order = json_object();
     json_t *texts = json_array();
-    enum dm_status status = run_query(w, i, order, texts, err);
+    char *note = NULL;
+    enum dm_status status = run_query(w, i, order, texts, &note, err);
     if (status == DM_OK)
         status = dm_order_run(w->config, "sql", order, &w->hooks, result, err);
     else
@@ -191,9 +193,12 @@ static enum dm_status run_statement(struct work *w, size_t i, json_t **result, s
         json_object_set_new(*result, "line", json_integer((json_int_t)s->line));
         json_object_set_new(*result, "dataset", json_string(s->dataset));
         add_texts(*result, texts);
+        if (note != NULL)
+            json_array_append_new(json_object_get(*result, "notes"), json_string(note));
     } else {
         dm_sql_place_error(s, i, err);
     }
+    free(note);
     json_decref(texts);
     json_decref(order);
     return status;
@@ -207,7 +212,7 @@ static enum dm_status check_all(struct work *w, struct dm_error *err)
     enum dm_status status = open_session(w, err);
     for (size_t i = 0; i < w->script.n && status == DM_OK; i++) {
         char *query = NULL;
-        status = dm_sql_check(&w->session, &w->script.statements[i], &query, err);
+        status = dm_sql_check(&w->session, &w->script.statements[i], &query, NULL, err);
         free(query);
         if (status != DM_OK)
             dm_sql_place_error(&w->script.statements[i], i, err);

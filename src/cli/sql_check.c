@@ -112,13 +112,14 @@ static void hint_by_name(const char *dataset, struct dm_error *err)
 
 /* What the reader of changes says of the header, without any rows. */
 static enum dm_status check_header(struct dm_sql *sql, const struct dm_relational_schema *declared,
-                                   const struct dm_schema *schema, bool by_name, const char *query,
-                                   struct dm_error *err)
+                                   const struct dm_schema *schema, bool by_name,
+                                   const struct dm_sql_guess *guess, struct dm_error *err)
 {
     struct dm_change_options options = {
         .version_field = declared->version != NULL ? dm_schema_find(schema, declared->version) : -1,
-        .strict_columns = true};
-    char *head = dm_xasprintf("SELECT * FROM (%s\n) LIMIT 0", query);
+        .strict_columns = true,
+        .guessed = guess->reader};
+    char *head = dm_xasprintf("SELECT * FROM (%s\n) LIMIT 0", guess->query);
     struct dm_change_reader *reader = NULL;
     enum dm_status status = dm_change_reader_query(sql, head, schema, &options, &reader, err);
     if (status == DM_OK) {
@@ -138,31 +139,47 @@ static enum dm_status check_header(struct dm_sql *sql, const struct dm_relationa
     return status;
 }
 
+static enum dm_status rename_columns(struct dm_lake_session *session, const struct dm_sql_statement *s,
+                                     char **text, struct dm_error *err)
+{
+    char *renamed = NULL;
+    if (s->n_columns == 0)
+        return DM_OK;
+    if (dm_sql_rename(session->sql, *text, (const char *const *)(void *)s->columns, s->n_columns, &renamed,
+                      err) != DM_OK)
+        return DM_FAIL;
+    free(*text);
+    *text = renamed;
+    return DM_OK;
+}
+
 enum dm_status dm_sql_check(struct dm_lake_session *session, const struct dm_sql_statement *s, char **query,
-                            struct dm_error *err)
+                            char **note, struct dm_error *err)
 {
     struct dm_relational_schema *declared = NULL;
     struct dm_schema *schema = NULL;
+    struct dm_sql_guess guess = {0};
     char *text = dm_sql_statement_query(s);
     enum dm_status status = find_schema(session->lake, s->dataset, &declared, err);
     if (status == DM_OK)
         status = read_columns(session->lake, declared, &schema, err);
-    if (status == DM_OK && s->n_columns > 0) {
-        char *renamed = NULL;
-        status = dm_sql_rename(session->sql, text, (const char *const *)(void *)s->columns, s->n_columns,
-                               &renamed, err);
-        if (status == DM_OK) {
-            free(text);
-            text = renamed;
-        }
-    }
     if (status == DM_OK)
-        status = check_header(session->sql, declared, schema, s->n_columns == 0, text, err);
+        status = dm_sql_guess(session->sql, text, &guess, err);
+    free(text);
+    if (status == DM_OK)
+        status = rename_columns(session, s, &guess.query, err);
+    if (status == DM_OK)
+        status = check_header(session->sql, declared, schema, s->n_columns == 0, &guess, err);
     dm_schema_unref(schema);
     dm_relational_schema_free(declared);
-    if (status == DM_OK)
-        *query = text;
-    else
-        free(text);
+    if (status == DM_OK) {
+        *query = guess.query;
+        guess.query = NULL;
+        if (note != NULL) {
+            *note = guess.note;
+            guess.note = NULL;
+        }
+    }
+    dm_sql_guess_release(&guess);
     return status;
 }

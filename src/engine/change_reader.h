@@ -43,6 +43,9 @@ struct dm_change_options {
     const char *null_text; /* CSV: what means null besides nothing; NULL: only the empty unquoted field */
     bool
         strict_columns; /* a column that the schema does not have is an error (default: ignored, and said so in notes) */
+    bool
+        untyped_nulls; /* an INTEGER column may be an untyped NULL: fine for a column of any type, as long as its values are null */
+    const char *guessed; /* queries: the reader of a text file whose types DuckDB guessed; NULL: none */
     const char *
         unavailable; /* what stands for a value that did not change, besides DM_UNAVAILABLE_VALUE; NULL: nothing */
     int version_field;                  /* index in the schema; -1: none */

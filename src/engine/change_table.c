@@ -173,7 +173,7 @@ static enum dm_status parse_column(struct dm_change_reader *r, size_t field, siz
             return DM_FAIL;
         if (problem.reason == NULL)
             continue;
-        if (!needed_by_deletes && t->text.len > 0 &&
+        if (!needed_by_deletes && t->modes[field] != DM_TABLE_LIST && t->text.len > 0 &&
             dm_change_unavailable(&r->options, (const char *)t->text.data, t->text.len)) {
             dm_column_append_unchanged(column);
             continue;
@@ -380,6 +380,32 @@ static void take_types(struct table *t)
     }
 }
 
+/* May the guess have changed the values on their way to the dataset's type? */
+static bool guess_loses(const struct dm_value_type *from, struct dm_type to)
+{
+    bool fraction = from->id == DUCKDB_TYPE_DOUBLE || from->id == DUCKDB_TYPE_FLOAT;
+    if (to.id == DM_STRING || to.id == DM_BINARY)
+        return from->id != DUCKDB_TYPE_VARCHAR && from->id != DUCKDB_TYPE_BLOB;
+    if (to.id == DM_TIMESTAMP_NS)
+        return from->id != DUCKDB_TYPE_VARCHAR && from->id != DUCKDB_TYPE_TIMESTAMP_NS;
+    return fraction && to.id != DM_FLOAT64 && to.id != DM_FLOAT32;
+}
+
+static enum dm_status refuse_guess(const struct dm_change_reader *r, const char *name,
+                                   const struct dm_value_type *from, struct dm_type to, struct dm_error *err)
+{
+    char wanted[32];
+    (void)dm_fail(err, DM_ERROR_DATA, NULL,
+                  "column \"%.200s\" comes as %s, by the engine's guess from the first rows of %.200s; the "
+                  "dataset's is %s, and values would be changed",
+                  name, dm_table_type_name(from), r->options.guessed,
+                  dm_type_name(to, wanted, sizeof wanted));
+    dm_error_hint(err,
+                  "say the types (types = {'column': 'DECIMAL(38,10)'}), or read texts (all_varchar = true; "
+                  "each value is then taken exactly, or goes to quarantine), or use datamirror ingest");
+    return DM_FAIL;
+}
+
 /* How they become fields of the schema. */
 static enum dm_status take_modes(struct dm_change_reader *r, struct dm_error *err)
 {
@@ -391,8 +417,11 @@ static enum dm_status take_modes(struct dm_change_reader *r, struct dm_error *er
             continue;
         t->modes[field] =
             t->printable[i] ? dm_table_mode(&t->types[i], schema->fields[field].type) : DM_TABLE_NEVER;
+        if (r->options.guessed != NULL && guess_loses(&t->types[i], schema->fields[field].type))
+            return refuse_guess(r, t->names[i], &t->types[i], schema->fields[field].type, err);
         char wanted[32];
-        bool untyped = !t->is_file && t->types[i].id == DUCKDB_TYPE_INTEGER; /* which NULL AS x is, too */
+        bool untyped = (!t->is_file || r->options.untyped_nulls) &&
+                       t->types[i].id == DUCKDB_TYPE_INTEGER; /* which NULL AS x is, too */
         if (t->modes[field] == DM_TABLE_NEVER && !untyped)
             return dm_fail(err, DM_ERROR_DATA, "cast the column where the data comes from",
                            "column \"%.200s\" is %s; the dataset's is %s", t->names[i],

@@ -44,6 +44,18 @@ struct dm_sql_limits {
 enum dm_status dm_sql_limit(struct dm_sql *s, const struct dm_sql_limits *limits,
                             struct dm_error *err) DM_MUST_USE;
 
+/* What DuckDB would guess of the text files that a query reads: types from the first rows (decimals become DOUBLE, "007" becomes 7), and where the rows
+ * begin. A query that only takes columns of one CSV file (SELECT *, columns, casts; no condition, no order) is given all its values as texts, so that
+ * nothing is guessed; one that would skip rows in front is a CONFIG error. */
+struct dm_sql_guess {
+    char *query;  /* what is to be run */
+    char *reader; /* for messages: the reader whose types are guessed; NULL: none are */
+    char *note;   /* for people: columns that it reads as DOUBLE; NULL: none */
+};
+enum dm_status dm_sql_guess(struct dm_sql *s, const char *query, struct dm_sql_guess *out,
+                            struct dm_error *err) DM_MUST_USE;
+void dm_sql_guess_release(struct dm_sql_guess *g);
+
 /* `query` with other names for its columns, one for each (CONFIG error when there are more or fewer). *out is malloc'ed. */
 enum dm_status dm_sql_rename(struct dm_sql *s, const char *query, const char *const *names, size_t n,
                              char **out, struct dm_error *err) DM_MUST_USE;

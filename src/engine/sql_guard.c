@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/memory.h"
 #include "engine/connection.h"
 #include "engine/sql_session.h"
 
@@ -140,10 +141,8 @@ static enum dm_status check_tree(const struct dm_sql *s, const char *sql, const 
     return status;
 }
 
-enum dm_status dm_sql_guard(struct dm_sql *s, const char *sql, struct dm_error *err)
+enum dm_status dm_sql_parse(struct dm_sql *s, const char *sql, char **out, struct dm_error *err)
 {
-    if (!s->locked)
-        return DM_OK;
     duckdb_prepared_statement ask;
     if (duckdb_prepare(s->connection, "SELECT json_serialize_sql($1::VARCHAR)", &ask) != DuckDBSuccess ||
         duckdb_bind_varchar(ask, 1, sql) != DuckDBSuccess) {
@@ -153,17 +152,31 @@ enum dm_status dm_sql_guard(struct dm_sql *s, const char *sql, struct dm_error *
         return DM_FAIL;
     }
     duckdb_result result;
-    enum dm_status status;
+    enum dm_status status = DM_OK;
+    *out = NULL;
     if (duckdb_execute_prepared(ask, &result) != DuckDBSuccess) {
         status = dm_fail(err, DM_ERROR_CONFIG, NULL, "the query cannot be checked: %s",
                          duckdb_result_error(&result));
     } else {
         char *text = duckdb_value_varchar(&result, 0, 0);
-        status = text != NULL ? check_tree(s, sql, text, err)
-                              : dm_fail(err, DM_ERROR_CONFIG, NULL, "the query cannot be checked");
+        *out = dm_xstrdup(text);
         duckdb_free(text);
+        if (*out == NULL)
+            status = dm_fail(err, DM_ERROR_CONFIG, NULL, "the query cannot be checked");
     }
     duckdb_destroy_result(&result);
     duckdb_destroy_prepare(&ask);
+    return status;
+}
+
+enum dm_status dm_sql_guard(struct dm_sql *s, const char *sql, struct dm_error *err)
+{
+    char *text = NULL;
+    if (!s->locked)
+        return DM_OK;
+    if (dm_sql_parse(s, sql, &text, err) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = check_tree(s, sql, text, err);
+    free(text);
     return status;
 }

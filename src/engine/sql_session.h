@@ -34,6 +34,9 @@ enum dm_status dm_sql_explain(const struct dm_sql *s, struct dm_error *err);
 /* Refuses what a locked session must not run: anything but one SELECT over the datasets (and functions without side effects). */
 enum dm_status dm_sql_guard(struct dm_sql *s, const char *sql, struct dm_error *err) DM_MUST_USE;
 
+/* DuckDB's parse of a query, as JSON (malloc'ed); of anything but SELECT statements it says "error". */
+enum dm_status dm_sql_parse(struct dm_sql *s, const char *sql, char **out, struct dm_error *err) DM_MUST_USE;
+
 /* Opens a query after the guard; the result columns' types and names are taken apart by the caller. */
 enum dm_status dm_sql_start(struct dm_sql *s, const char *sql, struct dm_stream *stream,
                             struct dm_error *err) DM_MUST_USE;

@@ -201,6 +201,17 @@ def test_refusals_say_why(pushed):
     assert pushed.alive()
 
 
+def test_errors_name_the_request(pushed):
+    """Not the file that its body was put into."""
+    url = "/v1/datasets/sales.orders/changes"
+    for body, headers in [(b"PAR1 no", {"Content-Type": "application/vnd.apache.parquet"}), (b"no,such,columns\n1,2,3\n", {"Content-Type": "text/csv"}),
+                          (b'[{"id": 1}, ', {"Content-Type": "application/json"}), (gzip.compress(b'{"id": 1}\n' * 99999)[:-99], {"Content-Encoding": "gzip"}),
+                          (b"no gzip", {"Content-Encoding": "gzip"})]:
+        status, answer, _ = pushed.send("POST", url, body, {"Idempotency-Key": "r-1", **headers})
+        text = json.dumps(answer)
+        assert status == 422 and "request r-1" in text and ".push" not in text and str(pushed.folder) not in text, text
+
+
 def test_token_and_body_limit(folder):
     port = free_port()
     m = Mirror(folder, "")

@@ -171,6 +171,79 @@ def test_values_keep_their_exactness(sales):
     assert counts(r)["quarantined"] == 1
 
 
+# ---- what the engine would guess ----
+
+EXACT = """
+schemas:
+  - name: sales.exact
+    columns: {id: int64 not null, code: string, amount: "decimal(38,10)", big: int64, version: int64 not null}
+    key: [id]
+    version: version
+"""
+
+
+def exact_rows(sales):
+    return {r["id"]: (r["code"], r["amount"], r["big"]) for r in sales.mirror.lake.dataset("sales", "exact").dicts()}
+
+
+@pytest.fixture
+def exact(sales):
+    sales.write("exact.yaml", EXACT)
+    sales.command("schema", "apply", "exact.yaml")
+    sales.write("x.csv", "id,code,amount,big,version\n1,007,12345678901234567.89,9007199254740993,1\n2,1e3,1.10,9223372036854775807,1\n3,true,0.1,3.0,1\n")
+    return sales
+
+
+@pytest.mark.parametrize("query", ["select * from read_csv('x.csv')", "from read_csv('x.csv')", "from 'x.csv'", "select version, id, amount, big, code from read_csv_auto('x.csv')",
+                                   "select * exclude (amount), amount::decimal(38,10) as amount from 'x.csv'"])
+def test_columns_of_a_csv_file_are_taken_exactly(exact, query):
+    exact.sql(f"insert into sales.exact {query}")
+    assert exact_rows(exact) == {1: ("007", Decimal("12345678901234567.8900000000"), 9007199254740993), 2: ("1e3", Decimal("1.1000000000"), 9223372036854775807),
+                                 3: ("true", Decimal("0.1000000000"), 3)}
+
+
+def test_a_guess_that_would_change_values_is_refused(exact):
+    exact.write("d.csv", "id,code,amount,version\n1,1.10,12345678901234567.89,1\n")
+    exact.write("d.ndjson", '{"id": 1, "amount": 12345678901234567.89, "version": 1}\n')
+    for query, column in [("select id, amount, version from 'd.csv' where id > 0", "amount"), ("select id, code, version from read_csv('d.csv') order by id", "code"),
+                          ("with t as (from 'd.csv') select id, amount * 2 as amount, version from t", "amount"), ("from 'd.ndjson'", "amount"),
+                          ("select id, amount, version from read_json('d.ndjson')", "amount")]:
+        message = exact.fails(f"insert into sales.exact {query}")
+        assert f'column "{column}" comes as' in message and "guess" in message and "datamirror ingest" in message, message
+    exact.sql("insert into sales.exact select id, amount, version from read_csv('d.csv', types = {'amount': 'DECIMAL(38,10)'}) where id > 0")
+    assert exact_rows(exact)[1][1] == Decimal("12345678901234567.89")
+    r = exact.sql("insert into sales.exact select id + 10 as id, amount::decimal(38,10) as amount, version from 'd.csv' where id > 0")  # the caller's own cast: but it is said
+    assert any("amount as DOUBLE" in n for n in r["statements"][0]["notes"])
+    exact.sql("insert into sales.exact select id + 20 as id, version from 'd.csv' where id > 0")  # nothing that is guessed matters
+
+
+def test_rows_that_the_engine_would_skip_are_not_lost(exact):
+    exact.write("more.csv", "id,code,amount,version\n1,a,1.5,1\n2,b,2.5,1\n3,c,3.5,1,extra\n4,d,4.5,1,extra\n5,e,5.5,1,extra\n")
+    exact.write("fewer.csv", "id,code,amount,version\n1,a,1.5,1\n2,b,2.5,1\n3,c\n4,d\n5,e\n6,f\n")
+    for name, query in [("more.csv", "from 'more.csv'"), ("more.csv", "(id, code, amount, version) select column0, column1, column2, column3 from read_csv('more.csv')"),
+                        ("more.csv", "(id, code, amount, version) select #1, #2, #3, #4 from 'more.csv'"), ("fewer.csv", "from read_csv('fewer.csv')")]:
+        message = exact.fails(f"insert into sales.exact {query}")
+        assert name not in ("more.csv",) or "would be lost" in message, message
+    p = exact.command("ingest", "sales.exact", "more.csv", "fewer.csv", code=7)
+    assert set(exact_rows(exact)) == {1, 2} and "quarantined" in p.stdout
+
+
+def test_untyped_nulls(sales):
+    sales.write("t.yaml", "schemas:\n  - name: sales.t\n    columns: {id: int64 not null, d: date, t: timestamptz, b: boolean, u: uuid, x: binary, l: 'list<string>', "
+                          "s: string, n: 'decimal(5,2)', version: int64 not null}\n    key: [id]\n    version: version\n")
+    sales.command("schema", "apply", "t.yaml")
+    sales.sql("insert into sales.t select 1 as id, null as d, null as t, null as b, null as u, null as x, null as l, null as s, null as n, 1 as version")
+    sales.sql("insert into sales.t (id, d, version) values (2, null, 1), (3, null, 1)")
+    assert sorted((r["id"], r["d"], r["l"]) for r in sales.mirror.lake.dataset("sales", "t").dicts()) == [(1, None, None), (2, None, None), (3, None, None)]
+
+
+def test_errors_do_not_name_our_own_files(sales):
+    p = sales.command("sql", "insert into sales.orders select 1 as id, '\\xff'::blob as status, 1 as version", code=2)
+    assert ".orders/" not in p.stderr
+    p = sales.command("ingest", "sales.orders", "-", "--format", "parquet", code=6, stdin="id,version\n")
+    assert ".orders/" not in p.stderr and "standard input" in p.stderr
+
+
 # ---- dry run ----
 
 def test_dry_run_changes_nothing_and_says_what_would_happen(sales):

@@ -1,6 +1,8 @@
 #include "mirror/intake/intake_reader.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -274,6 +276,29 @@ static void copy_notes(const struct reading *g, struct dm_intake_end *end)
         end->notes[i] = dm_xstrdup(notes[i]);
 }
 
+/* Of `text`, at most `size` bytes: `what` becomes `with`. */
+static void replace_all(char *text, size_t size, const char *what, const char *with)
+{
+    char *old = dm_xstrdup(text);
+    size_t n = 0, len = strlen(what);
+    for (const char *at = old; *at != '\0' && n + 1 < size;) {
+        bool found = strncmp(at, what, len) == 0;
+        int put = found ? snprintf(text + n, size - n, "%s", with) : snprintf(text + n, size - n, "%c", *at);
+        n += put > 0 ? (size_t)put : 0;
+        at += found ? len : 1;
+    }
+    free(old);
+}
+
+/* People know their input by its name, not by the file that it was spooled to. */
+static void call_by_origin(const struct dm_intake_job *job, struct dm_error *err)
+{
+    if (job->path == NULL || job->path[0] == '\0')
+        return;
+    replace_all(err->message, sizeof err->message, job->path, job->origin);
+    replace_all(err->hint, sizeof err->hint, job->path, job->origin);
+}
+
 static void add_end(struct dm_intake_part *part, const struct dm_intake_end *end)
 {
     part->ends = dm_xrealloc(part->ends, part->n_ends + 1, sizeof *part->ends);
@@ -306,6 +331,8 @@ static enum dm_status read_job(struct dm_intake_reader *r, const struct dm_intak
         end.status = check_share(&g, &end.error);
     if (end.status == DM_OK)
         end.status = gather(&g, &end.error);
+    if (end.status == DM_FAIL)
+        call_by_origin(input->what, &end.error);
     enum dm_status status = DM_END;
     if (end.status != DM_END) {
         copy_notes(&g, &end);

@@ -19,14 +19,16 @@ enum { SAMPLES_MAX = 1000 };
 static struct dm_intake_job make_job(const json_t *order, const char *path,
                                      const struct dm_order_hooks *hooks)
 {
-    return (struct dm_intake_job){
-        .dataset = json_string_value(json_object_get(order, "dataset")),
-        .source = "sql",
-        .origin = json_string_value(json_object_get(order, "origin")),
-        .path = path,
-        .options = {.format = DM_CHANGES_PARQUET, .version_field = -1, .strict_columns = true},
-        .dry_run = json_is_true(json_object_get(order, "dry_run")),
-        .stop = hooks->stop};
+    return (struct dm_intake_job){.dataset = json_string_value(json_object_get(order, "dataset")),
+                                  .source = "sql",
+                                  .origin = json_string_value(json_object_get(order, "origin")),
+                                  .path = path,
+                                  .options = {.format = DM_CHANGES_PARQUET,
+                                              .version_field = -1,
+                                              .strict_columns = true,
+                                              .untyped_nulls = true},
+                                  .dry_run = json_is_true(json_object_get(order, "dry_run")),
+                                  .stop = hooks->stop};
 }
 
 static enum dm_status try_samples(struct dm_mirror *m, const json_t *order,
