@@ -96,15 +96,18 @@ static inline int change_target(const uint8_t *data, size_t size, enum dm_change
     dm_schema_add(s, "t", dm_type_of(DM_TIMESTAMPTZ));
     dm_schema_add(s, "l", dm_type_list(dm_type_of(DM_STRING)));
     dm_schema_add(s, "b", dm_type_of(DM_BINARY));
+    dm_schema_add(s, "__source_lsn", dm_type_of(DM_INT64)); /* of an envelope */
+    dm_schema_add(s, "n\xc3\xb6", dm_type_list(dm_type_of(DM_INT32)));
     dm_schema_add_key(s, 0);
     char allowed_a[] = "a", allowed_b[] = "b";
     char *const allowed[] = {allowed_a, allowed_b};
-    struct dm_column_rule rules[7] = {
+    struct dm_column_rule rules[9] = {
         [2] = {.n_allowed = data[0] & 1 ? 2 : 0, .allowed = allowed, .max_length = 20}};
     struct dm_change_options options = {.version_field = data[0] & 2 ? 1 : -1,
                                         .rules = rules,
                                         .null_text = data[0] & 4 ? "NULL" : NULL,
                                         .strict_columns = (data[0] & 8) != 0,
+                                        .unavailable = data[0] & 32 ? "?" : NULL,
                                         .delimiter = data[0] & 16 ? ';' : '\0',
                                         .max_row_bytes = 1024};
     struct change_run run = {.schema = s, .options = &options};

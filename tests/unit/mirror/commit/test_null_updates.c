@@ -57,6 +57,28 @@ static void test_a_delete_ends_it(void **state)
     free_world(w);
 }
 
+/* Values that were left out as unchanged, which does not need the option; nulls are nulls then. */
+static void test_unchanged_values(void **state)
+{
+    (void)state;
+    struct world *w = new_world(dm_type_of(DM_INT64));
+    COMMIT(UP(1, "a", 1, "one", 1), UP(1, "n", 1, NULL, 1));
+    COMMIT(UP(1, "a", 3, "?", 3), UP(1, "a", 2, "two", 2),
+           UP(1, "n", 2, "?", -1)); /* by version, not by arrival */
+    expect_rows(w, "1/a two 3; 1/n - -");
+    COMMIT(UP(1, "a", 2, "?", 9)); /* stale */
+    expect_rows(w, "1/a two 3; 1/n - -");
+    assert_int_equal(w->a.n_bad, 0);
+    /* Nobody has the first one's value, nor that behind the delete. */
+    COMMIT(UP(1, "b", 1, "?", 1), UP(1, "b", 2, "b2", 2), UP(1, "b", 3, "?", 3), DEL(1, "a", 4),
+           UP(1, "a", 5, "?", 5), UP(1, "c", 1, "?", 1));
+    expect_rows(w, "1/b b2 3; 1/n - -");
+    assert_int_equal(w->a.n_bad, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(w->a.bad[i].row.reason, "unchanged_value_unknown");
+    free_world(w);
+}
+
 /* ---- random ---- */
 
 enum { n_names = 6 };
@@ -150,6 +172,7 @@ int main(void)
         cmocka_unit_test(test_stored_values_stay),
         cmocka_unit_test(test_values_follow_the_versions_within_a_batch),
         cmocka_unit_test(test_a_delete_ends_it),
+        cmocka_unit_test(test_unchanged_values),
         cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -212,7 +212,10 @@ static inline struct dm_batch *batch_of(struct world *w, const struct change *ch
             dm_column_append_fixed(&b->columns[REGION], &region);
         add_text(w, &b->columns[NAME], c->name);
         add_version(w, &b->columns[VER], c->version);
-        add_text(w, &b->columns[NOTE], c->gone ? NULL : c->note);
+        if (c->note != NULL && strcmp(c->note, "?") == 0) /* left out as unchanged */
+            dm_column_append_unchanged(&b->columns[NOTE]);
+        else
+            add_text(w, &b->columns[NOTE], c->gone ? NULL : c->note);
         if (c->gone || c->amount < 0)
             dm_column_append_null(&b->columns[AMOUNT]);
         else
