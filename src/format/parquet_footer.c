@@ -142,7 +142,7 @@ enum {
 /* One element; *children is how many are below it. A leaf has a physical type, -1 otherwise. */
 static struct dm_parquet_leaf take_element(struct dm_thrift *t, const uint8_t *footer, int64_t *children)
 {
-    struct dm_parquet_leaf e = {.physical = -1, .repetition = -1, .begin = (size_t)(t->at - footer)};
+    struct dm_parquet_leaf e = {.physical = -1, .begin = (size_t)(t->at - footer)};
     int64_t *const numbers[] = {[TYPE] = &e.physical,
                                 [TYPE_LENGTH] = &e.length,
                                 [REPETITION] = &e.repetition,
@@ -155,6 +155,7 @@ static struct dm_parquet_leaf take_element(struct dm_thrift *t, const uint8_t *f
         bool number = type == DM_THRIFT_I32;
         if (number && id >= TYPE && id <= FIELD_ID && numbers[id] != NULL) {
             *numbers[id] = dm_thrift_integer(t);
+            e.has_repetition |= id == REPETITION;
             e.has_field_id |= id == FIELD_ID;
         } else if (number && id == CONVERTED_TYPE) {
             older = dm_thrift_integer(t);
@@ -297,7 +298,7 @@ static uint8_t *put_element(uint8_t *out, const struct dm_parquet_leaf *e, const
         out = put_i32(out, TYPE_LENGTH - last, int96 ? 12 : e->length);
         last = TYPE_LENGTH;
     }
-    if (e->repetition >= 0) {
+    if (e->has_repetition) {
         out = put_i32(out, REPETITION - last, e->repetition);
         last = REPETITION;
     }

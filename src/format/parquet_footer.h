@@ -70,7 +70,7 @@ struct dm_parquet_leaf {
     bool bare;          /* for dm_parquet_footer_bare: set by the caller */
     size_t begin, end;  /* its element in the footer */
     int64_t repetition, field_id;
-    bool has_field_id;
+    bool has_repetition, has_field_id;
 };
 
 struct dm_parquet_schema {
