@@ -29,6 +29,16 @@ static int unknown_dataset(const struct dm_invocation *in, const struct dm_statu
                                   name);
 }
 
+/* Why there is nothing to copy it from; NULL: it can be copied. */
+static const char *why_not(const struct dm_dataset_status *d)
+{
+    if (d->source[0] == '\0')
+        return "it is declared: no source has its rows (send its changes again with `datamirror ingest`)";
+    if (strcmp(d->state, "dropped") == 0)
+        return "its table is not in the source any more, or not selected";
+    return NULL;
+}
+
 static int resync(const struct dm_config *config, const char *dataset, bool running)
 {
     struct dm_error err = {0};
@@ -48,6 +58,11 @@ static int resync_named(const struct dm_invocation *in, const struct dm_config *
         if (find(r, in->arguments[i]) == NULL)
             return unknown_dataset(in, r, in->arguments[i]);
     for (size_t i = 0; i < in->n_arguments; i++) {
+        const char *why = why_not(find(r, in->arguments[i]));
+        if (why != NULL)
+            return dm_command_usage_error(in->command, "%s cannot be copied anew: %s", in->arguments[i], why);
+    }
+    for (size_t i = 0; i < in->n_arguments; i++) {
         int code = resync(config, in->arguments[i], r->running);
         if (code != DM_EXIT_OK)
             return code;
@@ -58,7 +73,7 @@ static int resync_named(const struct dm_invocation *in, const struct dm_config *
 static int resync_all(const struct dm_config *config, const struct dm_status_report *r)
 {
     for (size_t i = 0; i < r->n_datasets; i++) {
-        if (strcmp(r->datasets[i].state, "refused") == 0 || strcmp(r->datasets[i].state, "dropped") == 0)
+        if (strcmp(r->datasets[i].state, "refused") == 0 || why_not(&r->datasets[i]) != NULL)
             continue;
         int code = resync(config, r->datasets[i].dataset, r->running);
         if (code != DM_EXIT_OK)
@@ -90,7 +105,7 @@ static int run(const struct dm_invocation *in)
 
 static const struct dm_command_option options[] = {
     DM_OPTION_CONFIG,
-    {"all", 0, NULL, "all datasets"},
+    {"all", 0, NULL, "all datasets that a source fills"},
     DM_OPTION_VERBOSE,
     {NULL, 0, NULL, NULL},
 };

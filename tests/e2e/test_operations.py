@@ -330,7 +330,8 @@ def test_verify_finds_a_lake_that_was_changed(database):
     import pyarrow as pa
     database.execute("create table t (id int primary key, v text); insert into t select i, 'value' || i from generate_series(1, 100) i")
     mirror = database.mirror()
-    mirror.catch_up()
+    mirror.start()      # at a start it would find a file of another size by itself
+    mirror.until(lambda: mirror.dataset_status("shop.t") and mirror.dataset_status("shop.t")["state"] == "streaming", "the copy")
     t = mirror.lake.dataset("shop", "t").table
     path = list(t.scan().plan_files())[0].file.file_path.removeprefix("file://")
     table = pq.read_table(path)

@@ -1,8 +1,9 @@
 """What help and the pages say is what the program does."""
 import re
+import sqlite3
 import subprocess
 
-from oracle.mirror import BINARY, ROOT
+from oracle.mirror import BINARY, ROOT, Mirror
 
 
 def run(*arguments):
@@ -24,3 +25,23 @@ def test_every_exit_code_is_in_the_table():
         section = page[page.index(f"\n## {name}\n"):].split("\n## ")[1]
         assert set(codes) == set(re.findall(r"^\| (\d+) \|", section, re.M)), name
     assert "\n| 7 | all files are in" in page and (ROOT / "docs/commands.md").read_text() == page
+
+
+def test_resync_promises_only_what_a_source_can_keep(folder):
+    """A declared dataset and one whose table is gone cannot be copied anew: said, instead of asking for what nobody does."""
+    with sqlite3.connect(folder / "shop.db") as db:
+        db.executescript("create table t (id integer primary key); create table gone (id integer primary key)")
+    m = Mirror(folder / "m", f"  shop:\n    type: sqlite\n    path: {folder}/shop.db\n", "commit_interval: 50ms")
+    (folder / "s.yaml").write_text("schemas:\n  - {name: s.items, columns: {id: int key, v: int version}}\n")
+    assert m.with_config("schema", "apply", str(folder / "s.yaml")).returncode == 0
+    m.catch_up()
+    with sqlite3.connect(folder / "shop.db") as db:
+        db.execute("drop table gone")
+    m.start()
+    m.until(lambda: m.dataset_status("shop.gone")["state"] == "dropped", "the table to be missed")
+    assert m.stop() == 0
+    for name, word in (("s.items", "declared"), ("shop.gone", "not in the source")):
+        p = m.with_config("resync", name)
+        assert p.returncode == 2 and word in p.stderr and "asked for" not in p.stdout
+    p = m.with_config("resync", "--all")
+    assert p.returncode == 0 and p.stdout.count("asked for") == 1 and "shop.t" in p.stdout
