@@ -552,6 +552,24 @@ def test_nested_values_keep_their_digits(mirror):
     assert [q["reason"] for q in mirror.quarantined("t.n")] == ["value_out_of_range"]
 
 
+def test_a_delete_needs_its_key_and_version_only(mirror):
+    """Values of a deleted row may be anything; its key may not."""
+    mirror.declare("schemas:\n  - {name: t.d, columns: {id: timestamp key, v: int64 version, t: timestamp, c: time, l: \"list<timestamp>\", n: timestamp_ns}}\n")
+
+    def rows(ids, version, kinds, at):
+        n = len(ids)
+        us = f.timestamp("us", False)
+        return f.content([f.Column("id", f.INT64, ids, us), f.Column("v", f.INT64, [version] * n), f.Column("t", f.INT64, [at] * n, us),
+                          f.Column("c", f.INT64, [at] * n, f.time("us", False)), f.Column("l", f.INT64, [[at, 1]] * n, us, repeated=True),
+                          f.Column("n", f.INT64, [at] * n, f.timestamp("ms", False)), f.Column("_change_request_type", f.BYTE_ARRAY, kinds, f.STRING)])
+    (file,) = mirror.ingest("t.d", mirror.put("a.parquet", rows([1, 2, 3], 1, [b"u"] * 3, 5)), code=0)
+    assert file["upserted"] == 3
+    (file,) = mirror.ingest("t.d", mirror.put("b.parquet", rows([1, 2, MIN64], 2, [b"d", b"u", b"d"], MIN64)), code=7)
+    assert (file["deleted"], file["upserted"], file["quarantined"]) == (1, 0, 2)
+    assert sorted(r["id"] for r in mirror.lake.dataset("t", "d").dicts()) == [2, 3]
+    assert {q["reason"] for q in mirror.quarantined("t.d")} == {"value_out_of_range"}
+
+
 def test_columns_of_nulls_and_of_unknown_annotations(mirror):
     """A column of the null type is for every column; an annotation that nobody knows leaves bytes, which are for binary ones."""
     mirror.declare("schemas:\n" + "".join(f"  - {{name: t.u{i}, columns: {{id: int64 key, v: int64 version, x: {t}}}}}\n" for i, t in enumerate(("timestamp", "binary", "string"))))
