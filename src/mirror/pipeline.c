@@ -632,9 +632,16 @@ static enum dm_status start_afresh(struct pipeline *p, dm_position *from, struct
     *from = 0;
     p->committed = 0;
     p->mark = (struct dm_log_mark){0};
-    for (size_t i = 0; i < p->targets.n; i++)
-        p->targets.items[i]->copied_at = 0;
-    return p->type->forget(p->source, err);
+    enum dm_status status = DM_OK;
+    (void)pthread_mutex_lock(&p->m->lake_mutex);
+    for (size_t i = 0; i < p->targets.n && status == DM_OK; i++) {
+        struct dm_target *t = p->targets.items[i];
+        t->copied_at = 0;
+        t->state.source_id = 0; /* a capture gives its ids anew; until the copy says them, names count */
+        status = dm_state_put_dataset(dm_lake_sqlite(p->m->lake), &t->state, err);
+    }
+    (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    return status == DM_OK ? p->type->forget(p->source, err) : status;
 }
 
 /* The copies are asked for first, so that they are due whatever becomes of this process once the capture starts afresh. */

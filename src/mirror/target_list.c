@@ -164,6 +164,11 @@ static enum dm_status update_one(struct dm_target_list *list, const struct dm_ta
         return refuse(list, t, table, err);
     dm_table_free(t->table);
     t->table = dm_table_copy(table);
+    if (known && t->phase == DM_PHASE_STREAMING && t->state.source_id == 0 && table->id != 0) {
+        t->state.source_id = table->id; /* of a lake that was made before ids were taken over from copies */
+        if (store(list, t, err) != DM_OK)
+            return DM_FAIL;
+    }
     if (known && !state_is(t, "refused") && !state_is(t, "dropped")) {
         struct dm_basis_moment now = {list->mirror, list->config, list->committed, list->source_end,
                                       list->compared};

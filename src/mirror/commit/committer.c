@@ -241,6 +241,8 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
     c->copied = dm_xrealloc(c->copied, c->n_copied + 1, sizeof *c->copied);
     c->copied[c->n_copied++] =
         (struct copied){.dataset = t->state.id, .basis = dm_basis_copy(&step->table->basis)};
+    if (step->table->id != 0) /* a table that the capture did not know yet got its id after the dataset */
+        t->state.source_id = step->table->id;
     t->state.copied_at = copied->at;
     t->state.received += copied->rows;
     t->state.inserted += copied->rows;
@@ -298,6 +300,8 @@ static enum dm_status apply_rename(struct dm_committer *c, const struct dm_step 
 {
     struct dm_target *t = step->target;
     const struct dm_table *table = step->table;
+    if (table->id != 0 && t->state.source_id != 0 && table->id != t->state.source_id)
+        return DM_OK; /* a new table of the old name took the dataset over meanwhile */
     dm_target_set_text(t, &t->state.source_schema, table->schema);
     dm_target_set_text(t, &t->state.source_table, table->name);
     char *namespace = table->default_namespace

@@ -17,8 +17,9 @@ static void add(struct dm_trigger_list *list, const struct dm_sqlite_table *t, c
                 bool essential, sqlite3_str *take_sql)
 {
     list->items = dm_xrealloc(list->items, list->n + 1, sizeof *list->items);
-    list->items[list->n++] = (struct dm_trigger){dm_xasprintf("_datamirror_%lld_%s", id_of(t), what),
-                                                 dm_sqlite_str_take(take_sql), essential};
+    list->items[list->n++] =
+        (struct dm_trigger){dm_xasprintf("_datamirror_%lld_%s", id_of(t), what), dm_sqlite_str_take(take_sql),
+                            essential, strncmp(what, "conflict", 8) == 0};
 }
 
 void dm_trigger_list_release(struct dm_trigger_list *list)
@@ -206,7 +207,7 @@ static void columns_trigger(const struct dm_sqlite_table *t, struct dm_trigger_l
                             t->table->name, c->fields[i].source_ref);
     null_columns(s, t);
     sqlite3_str_appendf(s, "; END");
-    add(out, t, "columns", false, s);
+    add(out, t, "columns", true, s);
 }
 
 void dm_capture_triggers(const struct dm_sqlite_table *t, struct dm_trigger_list *out)

@@ -17,6 +17,7 @@ struct dm_trigger_list {
         char *name; /* _datamirror_<id>_<what> */
         char *sql;
         bool essential; /* rows change without a trace while it is missing */
+        bool guard;     /* the same, where a unique constraint was there when it went missing */
     } * items;
 };
 /* `table` has its id and column numbers. */

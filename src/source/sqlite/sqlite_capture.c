@@ -312,6 +312,7 @@ static enum dm_status mend_triggers(sqlite3 *db, struct review *r, struct dm_err
 {
     struct dm_trigger_list list = {0};
     dm_capture_triggers(r->t, &list);
+    bool guards = r->known && strstr(r->old_signature, DM_SIGNATURE_SEPARATOR) != NULL;
     enum dm_status status = DM_OK;
     for (size_t i = 0; status == DM_OK && i < list.n; i++) {
         bool there, same;
@@ -319,7 +320,8 @@ static enum dm_status mend_triggers(sqlite3 *db, struct review *r, struct dm_err
         if (status != DM_OK || same)
             continue;
         r->mended = true;
-        r->triggers_missing = r->triggers_missing || (!there && list.items[i].essential);
+        r->triggers_missing =
+            r->triggers_missing || (!there && (list.items[i].essential || (guards && list.items[i].guard)));
         status = dm_sqlite_exec(db, err, "DROP TRIGGER IF EXISTS \"%w\"", list.items[i].name);
         if (status == DM_OK)
             status = dm_sqlite_exec(db, err, "%s", list.items[i].sql);
