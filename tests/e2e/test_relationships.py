@@ -33,8 +33,8 @@ class Shop:
             return None
         return self.db.execute(sql).fetchall()
 
-    def mirror(self):
-        m = Mirror(self.folder / "m", f"  shop:\n    type: sqlite\n    path: {self.path}\n", "commit_interval: 50ms")
+    def mirror(self, options="commit_interval: 50ms"):
+        m = Mirror(self.folder / "m", f"  shop:\n    type: sqlite\n    path: {self.path}\n", options)
         self.mirrors.append(m)
         return m
 
