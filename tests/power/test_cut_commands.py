@@ -167,6 +167,8 @@ def test_commands(steps, folder, seed):
             assert not traces(lake.folder, SECRETS[order - 1]), f"{cut}: order {order} is erased, and the bytes are there"
         found = state(catalog)
         allowed = states[done:done + 2]
+        if cut.again is not None:   # the mirror of the recovery has removed them
+            found, allowed = expired(found), [expired(a) for a in allowed]
         assert found in allowed, f"{cut}: what can be seen is not the state after step {done - 1}, nor after {done}"
         env = recording.after_reboot()
         mirror.catch_up(env=env)

@@ -137,14 +137,16 @@ class Machine:
         self.mirror.start("--until-caught-up", env=env)
         code = self.mirror.wait_end()
         outcome = "copied again" if "all tables are copied again" in self.last_run() else "went on"
-        if code == CONFLICT and not rebooted:
-            assert "has gone back" in self.last_run(), f"{cut}\n{self.mirror.log_tail()}"
+        # What the mirror writes into the file is not synced: until the source's first sync after it a cut may take the capture away, which is told.
+        bare = "no change capture" in self.last_run()
+        if code == CONFLICT and (bare or not rebooted):
+            assert bare or "has gone back" in self.last_run(), f"{cut}\n{self.mirror.log_tail()}"
             assert self.mirror.with_config("resync", "--all").returncode == 0
             self.mirror.catch_up(env=env)
             outcome = "stopped"
         else:
             assert code == 0, f"{cut}\n{self.mirror.log_tail()}"
-        if self.synchronous == "full" and self.journal == "wal":
+        if self.synchronous == "full" and self.journal == "wal" and not bare:
             assert outcome == "went on", f"{cut}: every commit was synced\n{self.mirror.log_tail()}"
         self.check()
         for i in range(3):
