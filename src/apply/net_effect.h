@@ -76,6 +76,7 @@ enum dm_status dm_net_effect_compute(struct dm_net_effect *net, struct dm_batch 
 enum dm_status dm_net_effect_fill(struct dm_net_effect *net, struct dm_batch *batch, uint32_t row,
                                   const struct dm_batch *stored, size_t stored_row,
                                   struct dm_error *err) DM_MUST_USE;
+size_t dm_net_effect_filled_bytes(const struct dm_net_effect *net); /* of the values filled in so far */
 /* The stored row is not there: the row's UNCHANGED values become null, and dm_net_effect_lost says which rows rest on them. */
 enum dm_status dm_net_effect_give_up(struct dm_net_effect *net, struct dm_batch *batch, uint32_t row,
                                      struct dm_error *err) DM_MUST_USE;

@@ -174,6 +174,11 @@ struct value_origin {
     size_t row;
 };
 
+size_t dm_net_effect_filled_bytes(const struct dm_net_effect *net)
+{
+    return net->filled != NULL ? dm_batch_bytes(net->filled) : 0;
+}
+
 /* origin[i]: the row of the old column that holds the value, or the root whose filled row does. */
 static bool find_origin(const struct dm_net_effect *net, const struct dm_column *c, size_t column,
                         uint32_t *origin, size_t row, struct value_origin *out)

@@ -112,6 +112,7 @@ const char *dm_error_class_name(enum dm_error_class class)
     switch (class) {
     case DM_ERROR_NONE: return "none";
     case DM_ERROR_TRANSIENT: return "transient";
+    case DM_ERROR_MEMORY: return "memory";
     case DM_ERROR_DATA: return "data";
     case DM_ERROR_CONFIG: return "config";
     case DM_ERROR_CONFLICT: return "conflict";

@@ -10,6 +10,10 @@
 
 #include <stddef.h>
 
+/* Once, before anything large is allocated: what is large goes back to the system when it is freed. The C library would learn from the
+ * first large block that such blocks come again, and keep them all, up to 32 MiB each. */
+void dm_memory_setup(void);
+
 void *dm_xalloc(size_t bytes);                           /* never NULL, contents undefined */
 void *dm_xzalloc(size_t count, size_t size);             /* never NULL, zeroed, overflow checked */
 void *dm_xrealloc(void *old, size_t count, size_t size); /* never NULL, overflow checked */

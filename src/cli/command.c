@@ -54,6 +54,7 @@ int dm_command_usage_error(const struct dm_command *command, const char *fmt, ..
 int dm_command_exit_code(const struct dm_error *err)
 {
     switch (err->class) {
+    case DM_ERROR_MEMORY: /* a setting is too low */
     case DM_ERROR_CONFIG: return DM_EXIT_USAGE;
     case DM_ERROR_TRANSIENT: return DM_EXIT_TRY_AGAIN;
     case DM_ERROR_CONFLICT: return DM_EXIT_CONFLICT;

@@ -46,6 +46,14 @@ size_t dm_batch_bytes(const struct dm_batch *b)
     return bytes;
 }
 
+size_t dm_batch_row_bytes(const struct dm_batch *b, size_t row)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < b->n_columns; i++)
+        bytes += dm_column_value_bytes(&b->columns[i], row);
+    return bytes;
+}
+
 static void reserve_rows(struct dm_batch *b, size_t more)
 {
     if (b->rows + more <= b->capacity)

@@ -77,6 +77,8 @@ struct dm_batch *dm_batch_new(const struct dm_schema *schema);
 void dm_batch_free(struct dm_batch *b); /* NULL is fine */
 void dm_batch_clear(struct dm_batch *b);
 size_t dm_batch_bytes(const struct dm_batch *b);
+/* Of the values of a row, which need not be ended yet. */
+size_t dm_batch_row_bytes(const struct dm_batch *b, size_t row);
 /* All columns must have rows + 1 values. */
 void dm_batch_end_row(struct dm_batch *b, enum dm_op op);
 /* Drops the values appended after the last dm_batch_end_row. */

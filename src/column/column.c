@@ -89,6 +89,18 @@ size_t dm_column_bytes(const struct dm_column *c)
     return c->child != NULL ? bytes + dm_column_bytes(c->child) : bytes;
 }
 
+size_t dm_column_value_bytes(const struct dm_column *c, size_t row)
+{
+    if (c->width != 0)
+        return c->width;
+    size_t from = c->offsets[row], n = c->offsets[row + 1] - from;
+    if (c->child == NULL)
+        return n;
+    if (c->child->width != 0 || n == 0)
+        return n * (c->child->width + 1u);
+    return n * (1 + sizeof *c->offsets) + (c->child->offsets[from + n] - c->child->offsets[from]);
+}
+
 static void append_empty(struct dm_column *c, enum dm_value_state state)
 {
     dm_column_reserve(c, 1);

@@ -43,6 +43,7 @@ void dm_column_truncate(struct dm_column *c, size_t length);
 void dm_column_reserve(struct dm_column *c, size_t more);
 /* Bytes held by the values (not capacity). */
 size_t dm_column_bytes(const struct dm_column *c);
+size_t dm_column_value_bytes(const struct dm_column *c, size_t row); /* of one value */
 
 void dm_column_append_null(struct dm_column *c);
 void dm_column_append_unchanged(struct dm_column *c);

@@ -59,8 +59,13 @@ struct dm_source_config {
     bool strict_columns;           /* files */
     int64_t poll_interval_ms;      /* files: default 2000 */
     char *on_bad_file;             /* files: stop (default) or skip */
-    char *time_as; /* postgres: "time" (default) or "string", the column type of a time of day */
+    char *time_as;          /* postgres: "time" (default) or "string", the column type of a time of day */
+    uint64_t max_row_bytes; /* that of the whole configuration; 0: no limit */
 };
+
+/* How many times the largest row must fit into memory_limit: what the engine needs to write it is five times its size, what a
+ * connection holds of it four, its batch and those around it the rest. */
+enum { DM_ROWS_IN_MEMORY = 16 };
 
 struct dm_config {
     char *file;                 /* path of mirror.yaml; NULL when built in memory */
@@ -71,9 +76,11 @@ struct dm_config {
     int64_t commit_interval_ms; /* default 1000 */
     uint64_t commit_bytes;      /* default 64 MiB: closes a commit early */
     uint64_t memory_limit;      /* default 512 MiB */
-    uint64_t target_file_bytes; /* default 128 MiB: data file size aimed at */
-    char *compression;          /* zstd (default), snappy, uncompressed */
-    int metadata_versions;      /* default 100: metadata files kept per dataset */
+    uint64_t
+        max_row_bytes; /* a larger row goes to quarantine: a sixteenth of memory_limit (ARCHITECTURE.md: Memory) */
+    uint64_t target_file_bytes;    /* default 128 MiB: data file size aimed at */
+    char *compression;             /* zstd (default), snappy, uncompressed */
+    int metadata_versions;         /* default 100: metadata files kept per dataset */
     int64_t snapshot_retention_ms; /* default 7 days: older snapshots are expired */
     int64_t retry_max_ms;          /* default 60000: longest wait between two tries */
     char *http;                    /* "127.0.0.1:8181"; NULL: no server */

@@ -192,5 +192,8 @@ enum dm_status dm_config_check(struct dm_config *config, bool commit_bytes_given
             "commit_bytes is more than half of memory_limit; with it, at most %s are allowed",
             dm_value_size_text(config->memory_limit / 2, most, sizeof most));
     }
+    config->max_row_bytes = config->memory_limit / DM_ROWS_IN_MEMORY;
+    for (size_t i = 0; i < config->n_sources; i++)
+        config->sources[i].max_row_bytes = config->max_row_bytes;
     return DM_OK;
 }

@@ -64,7 +64,8 @@ static const struct dm_option top[] = {
      .max = 1024 * GIB,
      .help =
          "The most memory that the mirror uses. Pages of the key index that the operating system may drop do "
-         "not count.",
+         "not count. A row may have a sixteenth of it (32 MiB by default); a larger one goes to quarantine, "
+         "`row_too_large`.",
      .example = "memory_limit: 1GiB"},
     {.name = "target_file_bytes",
      .kind = DM_OPTION_SIZE,

@@ -155,8 +155,12 @@ enum dm_status dm_change_row_report(struct dm_change_row *r, const char *reason,
                        message);
         message = placed;
     }
-    struct dm_bad_row row = {
-        .reason = reason, .message = message, .key = key, .raw = raw, .op = op != 0 ? op : DM_OP_UPDATE};
+    struct dm_bad_row row = {.reason = reason,
+                             .message = message,
+                             .key = key,
+                             .raw = raw,
+                             .raw_bytes = r->raw_bytes,
+                             .op = op != 0 ? op : DM_OP_UPDATE};
     return r->bad(r->bad_ctx, r->line, &row, err);
 }
 

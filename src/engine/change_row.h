@@ -58,6 +58,7 @@ struct dm_change_row {
     dm_bad_change_fn bad; /* of the present call of dm_change_reader_next */
     void *bad_ctx;
     struct dm_buffer raw;
+    uint64_t raw_bytes;       /* of the row being reported, when write_raw keeps only a part of it; else 0 */
     struct dm_batch *key_row; /* to spell the key of a bad row */
     uint64_t preimages;       /* passed over */
 };

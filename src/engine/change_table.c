@@ -14,12 +14,14 @@
 #include "engine/sql_session.h"
 #include "engine/value_bare.h"
 
-enum { TEXT_MAX = 256 << 20 };
+enum { TEXT_MAX = 256 << 20, VALUE_KEPT = 1 << 10 };
+#define PIECE_BYTES ((size_t)8 << 20)
 
 /* What is wrong with a row of the present vector; the first thing found. */
 struct trouble {
     const char *reason; /* NULL: nothing */
     char *message;      /* owned */
+    uint64_t bytes;     /* of a row that is too large, which is not kept whole; else 0 */
 };
 
 static const char no_trouble[] = "update_preimage"; /* the row is no change, and goes without a report */
@@ -39,10 +41,12 @@ struct table {
     int control;               /* column of the result, -1: none */
     int deleted;               /* "__deleted"; -1: none */
     duckdb_data_chunk chunk;
-    size_t at, size; /* in the chunk: rows taken; rows there */
-    uint64_t before; /* rows of the chunks before */
-    size_t raw_row;  /* row of the chunk that write_raw writes */
-    uint8_t *ops;    /* of the rows being taken */
+    size_t at, size;  /* in the chunk: rows taken; rows there */
+    uint64_t before;  /* rows of the chunks before */
+    size_t raw_row;   /* row of the chunk that write_raw writes … */
+    bool raw_cut;     /* … without its long values */
+    size_t row_bytes; /* about, of the rows taken last */
+    uint8_t *ops;     /* of the rows being taken */
     struct trouble *troubles;
     size_t n_troubles, capacity;
     struct dm_batch *kept; /* rows on their way around bad ones */
@@ -262,6 +266,18 @@ static enum dm_status take_column(struct dm_change_reader *r, size_t field, size
 
 /* ---- bad rows ---- */
 
+static bool is_long(const struct table *t, size_t column)
+{
+    duckdb_type id = t->types[column].id;
+    if (id == DUCKDB_TYPE_LIST || id == DUCKDB_TYPE_STRUCT || id == DUCKDB_TYPE_MAP ||
+        id == DUCKDB_TYPE_ARRAY)
+        return true;
+    if ((id != DUCKDB_TYPE_VARCHAR && id != DUCKDB_TYPE_BLOB) || is_null(t, (int)column, t->raw_row))
+        return false;
+    const duckdb_string_t *texts = duckdb_vector_get_data(vector_of(t, (int)column));
+    return duckdb_string_t_length(texts[t->raw_row]) > VALUE_KEPT;
+}
+
 /* {"column": value, …} of the row as DuckDB has it. */
 static enum dm_status write_row(void *ctx, struct dm_buffer *out, struct dm_error *err)
 {
@@ -270,7 +286,7 @@ static enum dm_status write_row(void *ctx, struct dm_buffer *out, struct dm_erro
         return DM_FAIL;
     bool first = true;
     for (size_t i = 0; i < t->n; i++) {
-        if (!t->printable[i])
+        if (!t->printable[i] || (t->raw_cut && is_long(t, i)))
             continue;
         if ((!first && dm_buffer_append_byte(out, ',', err) != DM_OK) ||
             dm_json_string(out, t->names[i], strlen(t->names[i]), err) != DM_OK ||
@@ -313,10 +329,13 @@ static enum dm_status sort_out(struct dm_change_reader *r, struct dm_batch *batc
         char key[256];
         r->row.line = t->before + from + i + 1;
         t->raw_row = from + i;
+        t->raw_cut = t->troubles[i].bytes != 0;
+        r->row.raw_bytes = t->troubles[i].bytes;
         status =
             dm_change_row_report(&r->row, t->troubles[i].reason, key_of(batch, base + i, key, sizeof key),
                                  (enum dm_op)t->ops[i], t->troubles[i].message, err);
     }
+    r->row.raw_bytes = 0;
     batch->rows = base;
     dm_batch_undo_row(batch);
     if (status == DM_OK)
@@ -342,6 +361,24 @@ static void end_rows(struct dm_batch *batch, uint64_t line, size_t n, const uint
     batch->rows += n;
 }
 
+/* Rows that do not fit into memory as often as they must. */
+static void find_large(struct dm_change_reader *r, const struct dm_batch *batch, size_t n)
+{
+    size_t bytes = 0, most = r->options.max_row_bytes;
+    for (size_t i = 0; i < n; i++) {
+        size_t row = dm_batch_row_bytes(batch, batch->rows - n + i);
+        bytes += row;
+        if (row <= most)
+            continue;
+        char message[160];
+        (void)snprintf(message, sizeof message,
+                       "the row has %zu bytes; with this memory_limit a row may have %zu", row, most);
+        add_trouble(r->state, i, "row_too_large", NULL, message);
+        ((struct table *)r->state)->troubles[i].bytes = row;
+    }
+    ((struct table *)r->state)->row_bytes = bytes / n + 1;
+}
+
 static enum dm_status take_rows(struct dm_change_reader *r, struct dm_batch *batch, size_t from, size_t n,
                                 struct dm_error *err)
 {
@@ -358,6 +395,7 @@ static enum dm_status take_rows(struct dm_change_reader *r, struct dm_batch *bat
         if (take_column(r, i, from, n, &batch->columns[i], err) != DM_OK)
             return DM_FAIL;
     end_rows(batch, t->before + from + 1, n, t->ops);
+    find_large(r, batch, n);
     return t->n_troubles != 0 ? sort_out(r, batch, from, n, err) : DM_OK;
 }
 
@@ -472,6 +510,8 @@ static enum dm_status table_next(struct dm_change_reader *r, struct dm_batch *ba
             continue;
         }
         size_t n = t->size - t->at < end - batch->rows ? t->size - t->at : end - batch->rows;
+        size_t fit = (limits.bytes < PIECE_BYTES ? limits.bytes : PIECE_BYTES) / t->row_bytes + 1;
+        n = n < fit ? n : fit; /* rows may be large: the chunk is taken in pieces */
         if (take_rows(r, batch, t->at, n, err) != DM_OK)
             return DM_FAIL;
         t->at += n;
@@ -517,6 +557,7 @@ static struct table *table_new(struct dm_change_reader *r)
     static const struct dm_change_format_type type = {.next = table_next, .close = table_close};
     struct table *t = dm_xzalloc(1, sizeof *t);
     r->format = &type;
+    t->row_bytes = 1 << 10; /* until some were seen */
     r->state = t;
     r->row.raw_ctx = t;
     r->row.write_raw = write_row;

@@ -33,6 +33,12 @@ enum dm_status dm_engine_open_database(const struct dm_engine_options *options, 
                                        struct dm_error *err) DM_MUST_USE;
 const struct dm_engine_options *dm_engine_options_of(const struct dm_engine *e);
 
+/* Writing a row takes DuckDB several times its size, so rows that are large for the memory limit are written by one at a time: begin
+ * waits for the others. Any thread may end it. */
+uint64_t dm_engine_large_row(const struct dm_engine *e); /* from here on a row is large */
+void dm_engine_large_begin(struct dm_engine *e);
+void dm_engine_large_end(struct dm_engine *e);
+
 /* Runs a statement whose result nobody wants. */
 enum dm_status dm_connection_run(duckdb_connection c, const char *sql, struct dm_error *err) DM_MUST_USE;
 /* Runs one long statement; *changed: rows that COPY wrote. Does not turn on the spot, as duckdb_query does, while one of DuckDB's threads has the last

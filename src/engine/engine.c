@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -22,6 +23,8 @@ struct dm_engine {
     pthread_mutex_t mutex; /* guards what follows */
     struct dm_connection *idle;
     unsigned made; /* numbers given to connections so far */
+    bool large;    /* somebody writes large rows */
+    pthread_cond_t large_ended;
 };
 
 static enum dm_status set_option(duckdb_config config, const char *name, const char *value,
@@ -146,6 +149,7 @@ enum dm_status dm_engine_open(const struct dm_engine_options *options, struct dm
             sweep_temp_folder(e->temp_folder);
     }
     pthread_mutex_init(&e->mutex, NULL);
+    pthread_cond_init(&e->large_ended, NULL);
     *out = e;
     return DM_OK;
 }
@@ -166,6 +170,7 @@ void dm_engine_close(struct dm_engine *e)
         connection_free(c);
     }
     duckdb_close(&e->database);
+    pthread_cond_destroy(&e->large_ended);
     pthread_mutex_destroy(&e->mutex);
     free(e->temp_folder);
     free(e);
@@ -179,6 +184,29 @@ const char *dm_engine_version(void)
 const struct dm_engine_options *dm_engine_options_of(const struct dm_engine *e)
 {
     return &e->options;
+}
+
+uint64_t dm_engine_large_row(const struct dm_engine *e)
+{
+    uint64_t limit = e->options.memory_limit;
+    return limit == 0 ? UINT64_MAX : limit / 64;
+}
+
+void dm_engine_large_begin(struct dm_engine *e)
+{
+    pthread_mutex_lock(&e->mutex);
+    while (e->large)
+        pthread_cond_wait(&e->large_ended, &e->mutex);
+    e->large = true;
+    pthread_mutex_unlock(&e->mutex);
+}
+
+void dm_engine_large_end(struct dm_engine *e)
+{
+    pthread_mutex_lock(&e->mutex);
+    e->large = false;
+    pthread_cond_signal(&e->large_ended);
+    pthread_mutex_unlock(&e->mutex);
 }
 
 static enum dm_status connection_new(struct dm_engine *e, unsigned number, struct dm_connection **out,
@@ -246,8 +274,8 @@ enum dm_status dm_duckdb_fail(struct dm_error *err, duckdb_error_type type, cons
         text = "DuckDB gave no reason";
     switch (type) {
     case DUCKDB_ERROR_OUT_OF_MEMORY:
-        return dm_fail(err, DM_ERROR_TRANSIENT, "raise memory_limit, or free space for temporary files", "%s",
-                       text);
+        /* without its advice about settings that nobody can set here */
+        return dm_fail(err, DM_ERROR_MEMORY, "raise memory_limit", "%.*s", (int)strcspn(text, "\n"), text);
     case DUCKDB_ERROR_IO:
         return dm_fail(err, DM_ERROR_TRANSIENT, "check the disk's free space and the file named above", "%s",
                        text);

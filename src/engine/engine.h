@@ -2,7 +2,8 @@
  *
  * One engine a process, opened with a memory limit and a temporary folder for spilling. The calls of parquet_write.h and
  * parquet_read.h may run in any thread, many at once: each borrows a connection from a pool. Batches are borrowed. No other module
- * includes duckdb.h. Nothing may run any more when the engine is closed. Failure: memory and disk trouble is TRANSIENT.
+ * includes duckdb.h. Nothing may run any more when the engine is closed. Failure: disk trouble is TRANSIENT,
+ * too little memory is MEMORY.
  *
  *     struct dm_engine_options options = {.memory_limit = 256 << 20, .temp_folder = "lake/.tmp"};
  *     if (dm_engine_open(&options, &engine, err) != DM_OK) ...

@@ -234,8 +234,8 @@ static enum dm_status fetch_statement(const struct scan *s, struct dm_buffer *sq
 }
 
 static enum dm_status run_fetch(struct scan *s, struct dm_connection *c, struct dm_buffer *sql,
-                                const uint32_t *positions, size_t n, struct dm_batch *out,
-                                struct dm_error *err)
+                                const uint32_t *positions, size_t n, size_t most_bytes, struct dm_batch *out,
+                                size_t *fetched, struct dm_error *err)
 {
     struct dm_stream stream;
     if (start(c, sql, s, &stream, err) != DM_OK)
@@ -243,7 +243,8 @@ static enum dm_status run_fetch(struct scan *s, struct dm_connection *c, struct 
     size_t got = 0;
     enum dm_status status;
     duckdb_data_chunk chunk;
-    while ((status = dm_stream_next(&stream, &chunk, err)) == DM_OK) {
+    while ((got == 0 || dm_batch_bytes(out) < most_bytes) &&
+           (status = dm_stream_next(&stream, &chunk, err)) == DM_OK) {
         size_t rows = duckdb_data_chunk_get_size(chunk);
         status = read_chunk(s, chunk, out, err);
         duckdb_destroy_data_chunk(&chunk);
@@ -255,6 +256,7 @@ static enum dm_status run_fetch(struct scan *s, struct dm_connection *c, struct 
         got += rows;
     }
     dm_stream_close(&stream);
+    *fetched = got;
     if (status == DM_END && got != n)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "position %u is past the end", positions[got]);
     return status == DM_END ? DM_OK : status;
@@ -263,6 +265,15 @@ static enum dm_status run_fetch(struct scan *s, struct dm_connection *c, struct 
 enum dm_status dm_parquet_fetch(struct dm_engine *e, const char *path, const uint32_t *positions, size_t n,
                                 const struct dm_schema *schema, struct dm_batch *out, struct dm_error *err)
 {
+    size_t all;
+    return dm_parquet_fetch_some(e, path, positions, n, schema, SIZE_MAX, out, &all, err);
+}
+
+enum dm_status dm_parquet_fetch_some(struct dm_engine *e, const char *path, const uint32_t *positions,
+                                     size_t n, const struct dm_schema *schema, size_t most_bytes,
+                                     struct dm_batch *out, size_t *fetched, struct dm_error *err)
+{
+    *fetched = 0;
     if (n == 0)
         return DM_OK;
     struct dm_connection *c;
@@ -281,7 +292,7 @@ enum dm_status dm_parquet_fetch(struct dm_engine *e, const char *path, const uin
     size_t rows_before = out->rows;
     enum dm_status status = fetch_statement(&s, &sql, c->number, positions, n, err);
     if (status == DM_OK)
-        status = run_fetch(&s, c, &sql, positions, n, out, err);
+        status = run_fetch(&s, c, &sql, positions, n, most_bytes, out, fetched, err);
     if (status != DM_OK) {
         out->rows = rows_before;
         dm_batch_undo_row(out);

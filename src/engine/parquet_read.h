@@ -38,5 +38,9 @@ enum dm_status dm_parquet_scan(struct dm_engine *e, const struct dm_scan_file *f
 enum dm_status dm_parquet_fetch(struct dm_engine *e, const char *path, const uint32_t *positions, size_t n,
                                 const struct dm_schema *schema, struct dm_batch *out,
                                 struct dm_error *err) DM_MUST_USE;
+/* The same for the first of them that give most_bytes or a little more: *fetched, at least one. */
+enum dm_status dm_parquet_fetch_some(struct dm_engine *e, const char *path, const uint32_t *positions,
+                                     size_t n, const struct dm_schema *schema, size_t most_bytes,
+                                     struct dm_batch *out, size_t *fetched, struct dm_error *err) DM_MUST_USE;
 
 #endif

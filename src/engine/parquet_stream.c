@@ -37,7 +37,7 @@ static bool is_foreign(const char *message)
 /* What DuckDB says of a file that is cut off or damaged is not a matter of waiting. */
 static enum dm_status damaged(const struct dm_parquet_stream *s, struct dm_error *err)
 {
-    bool memory = err->class == DM_ERROR_TRANSIENT && strstr(err->message, "emory") != NULL;
+    bool memory = err->class == DM_ERROR_MEMORY;
     char *trace = strstr(err->message, "\n\nStack Trace");
     if (trace != NULL)
         *trace = 0;

@@ -31,6 +31,9 @@ enum { DEFAULT_ROW_GROUP_ROWS = 122880, SQL_MAX = 16 << 20 };
 /* A chunk has fewer rows than it could when they are wide: DuckDB looks at the size of a row group between chunks only. */
 #define CHUNK_BYTES_MAX ((uint64_t)2 << 20)
 
+/* A file with large rows ends early when another may follow: nobody shall wait long for his turn. */
+#define LARGE_FILE_BYTES ((uint64_t)64 << 20)
+
 struct writer {
     struct dm_chunk_source source; /* first: the table function sees only this */
     const struct dm_schema *schema;
@@ -42,6 +45,8 @@ struct writer {
     const uint32_t *selection;
     size_t n_rows, next_row;
     bool ended, more;
+    struct dm_engine *engine;
+    bool large; /* this file has large rows: no other writer has, until it is done */
     uint64_t taken_bytes;
     uint64_t rows;
 
@@ -78,7 +83,8 @@ static enum dm_status check_batch(const struct writer *w, struct dm_error *err)
 static enum dm_status next_batch(struct writer *w, struct dm_error *err)
 {
     while (!w->ended && w->next_row == w->n_rows) {
-        if (w->max_bytes != 0 && w->taken_bytes >= w->max_bytes) {
+        if (w->max_bytes != 0 &&
+            (w->taken_bytes >= w->max_bytes || (w->large && w->taken_bytes >= LARGE_FILE_BYTES))) {
             w->ended = w->more = true;
             break;
         }
@@ -151,6 +157,18 @@ static struct dm_row_range next_range(const struct writer *w)
     return range;
 }
 
+/* A large row comes alone in its chunk (rows_that_fit). */
+static void wait_for_turn(struct writer *w, const struct dm_row_range *range)
+{
+    if (w->large || range->n != 1)
+        return;
+    size_t row = range->selection != NULL ? range->selection[0] : range->start;
+    if (dm_batch_row_bytes(w->batch, row) < dm_engine_large_row(w->engine))
+        return;
+    dm_engine_large_begin(w->engine);
+    w->large = true;
+}
+
 static enum dm_status fill_chunk(struct dm_chunk_source *source, duckdb_data_chunk chunk)
 {
     struct writer *w = (struct writer *)source;
@@ -162,6 +180,7 @@ static enum dm_status fill_chunk(struct dm_chunk_source *source, duckdb_data_chu
         return status == DM_FAIL ? DM_FAIL : DM_OK;
     }
     struct dm_row_range range = next_range(w);
+    wait_for_turn(w, &range);
     for (size_t i = 0; i < w->schema->n_fields; i++) {
         const struct dm_field *f = &w->schema->fields[i];
         uint64_t nulls = w->stats[i].nulls;
@@ -289,6 +308,8 @@ static void finish_stats(const struct writer *w, struct dm_parquet_result *resul
 
 static void writer_release(struct writer *w)
 {
+    if (w->large)
+        dm_engine_large_end(w->engine);
     dm_field_names_free(w->source.names, w->schema->n_fields);
     free(w->stats);
     dm_fill_scratch_release(&w->scratch);
@@ -304,7 +325,7 @@ enum dm_status dm_parquet_write(struct dm_engine *e, const char *path, const str
     if (schema->n_fields == 0)
         return dm_fail(err, DM_ERROR_DATA, NULL, "cannot write %s: a table without columns", path);
     struct writer w = {
-        .schema = schema, .pull = pull, .ctx = ctx, .max_bytes = options->max_bytes, .err = err};
+        .engine = e, .schema = schema, .pull = pull, .ctx = ctx, .max_bytes = options->max_bytes, .err = err};
     w.source =
         (struct dm_chunk_source){.schema = schema, .names = dm_field_names_new(schema), .fill = fill_chunk};
     w.stats = dm_xzalloc(schema->n_fields, sizeof *w.stats);

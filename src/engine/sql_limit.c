@@ -87,10 +87,7 @@ enum dm_status dm_sql_explain(const struct dm_sql *s, struct dm_error *err)
     }
     if (reason == STOPPED)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the query was ended before it was done");
-    if (strstr(err->message, "Out of Memory") != NULL) {
-        char *advice = strstr(err->message, "\n\nPossible solutions"); /* settings that nobody can set here */
-        if (advice != NULL)
-            *advice = '\0';
+    if (err->class == DM_ERROR_MEMORY) {
         dm_error_hint(err, "let it hold less at a time, or raise memory_limit (or --memory-limit)");
     } else if (s->files && strstr(err->message, "No files found") != NULL) {
         err->class = DM_ERROR_CONFIG; /* waiting brings no file */

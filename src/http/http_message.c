@@ -109,6 +109,7 @@ void dm_http_refuse_error(struct dm_http_reply *reply, const struct dm_error *er
     } answers[] = {
         [DM_ERROR_NONE] = {MHD_HTTP_INTERNAL_SERVER_ERROR, "internal"},
         [DM_ERROR_TRANSIENT] = {MHD_HTTP_SERVICE_UNAVAILABLE, "try_again"},
+        [DM_ERROR_MEMORY] = {MHD_HTTP_SERVICE_UNAVAILABLE, "out_of_memory"},
         [DM_ERROR_DATA] = {MHD_HTTP_UNPROCESSABLE_CONTENT, "bad_data"},
         [DM_ERROR_CONFIG] = {MHD_HTTP_BAD_REQUEST, "bad_request"},
         [DM_ERROR_CONFLICT] = {MHD_HTTP_CONFLICT, "conflict"},

@@ -30,6 +30,7 @@ enum {
     tell_every_ms = 10000,
     keepalive_every_ms = 5000,
     quick_retry_limit = 5,
+    memory_retry_limit = 4,
     hold_limit_ms = 60000,
     give_way_ms = 50,
 };
@@ -63,6 +64,7 @@ struct pipeline {
     atomic_int_fast64_t commit_time_us; /* source commit time of the last published transaction */
     atomic_uint_fast64_t changes;       /* published rows since the start */
     atomic_uint units_pending;          /* pushed, not yet applied … */
+    atomic_size_t bytes_pending;        /* of them */
     atomic_int_fast64_t
         waiting_since_us;    /* … of whose changes the oldest are as old as this source commit time */
     atomic_bool lake_wanted; /* the stream thread found the lake busy: a moment for it between two commits */
@@ -77,6 +79,9 @@ struct pipeline {
     int64_t held_request; /* 0: the stream is not held */
     bool has_streamed;    /* in this run: what is wrong now may be a race with a change of the tables */
     int quick_retries;
+    int memory_retries; /* one after the other, … */
+    dm_position
+        memory_committed; /* … while this was the position: without a step forward it will not fit the next time either */
 };
 
 static bool stopping(const struct pipeline *p)
@@ -137,6 +142,7 @@ static enum dm_status commit_units(void *ctx, struct dm_error *err)
     void *item = NULL;
     while (dm_queue_pop(&p->queue, &item, DM_FOREVER) == DM_OK) {
         struct dm_unit *unit = item;
+        const size_t bytes = unit->bytes;
         enum dm_status status = dm_committer_apply(p->committer, unit, err);
         if (status == DM_OK && unit->closes) {
             if (unit->commit_time_us != 0)
@@ -154,6 +160,7 @@ static enum dm_status commit_units(void *ctx, struct dm_error *err)
             p->waiting_since_us = unit->commit_time_us;
         dm_unit_free(unit);
         atomic_fetch_sub(&p->units_pending, 1);
+        atomic_fetch_sub(&p->bytes_pending, bytes);
         if (status != DM_OK) {
             keep_failure(p, err);
             dm_queue_close(&p->queue);
@@ -163,9 +170,28 @@ static enum dm_status commit_units(void *ctx, struct dm_error *err)
     return DM_OK;
 }
 
+/* A full unit waits until the one before it is done, so that there are two of them, not four; small ones may wait in the queue. */
+static enum dm_status wait_for_room(struct pipeline *p, const struct dm_unit *unit, struct dm_error *err)
+{
+    enum dm_status status = DM_OK;
+    int64_t told = dm_clock_monotonic_us();
+    while (status == DM_OK && p->units_pending > 0 &&
+           p->bytes_pending + unit->bytes > p->m->config->commit_bytes && failure_of(p, err) == DM_OK) {
+        dm_clock_sleep_ms(1);
+        if (p->type->stream_keepalive != NULL && due(&told, keepalive_every_ms))
+            status = p->type->stream_keepalive(p->stream, err);
+    }
+    return status;
+}
+
 static enum dm_status push_unit(void *ctx, struct dm_unit *unit, struct dm_error *err)
 {
     struct pipeline *p = ctx;
+    if (wait_for_room(p, unit, err) != DM_OK) {
+        dm_unit_free(unit);
+        return DM_FAIL;
+    }
+    atomic_fetch_add(&p->bytes_pending, unit->bytes);
     if (atomic_fetch_add(&p->units_pending, 1) == 0)
         p->waiting_since_us = unit->waiting_since_us != 0 ? unit->waiting_since_us : dm_clock_wall_us();
     enum dm_status status = dm_queue_push_within(&p->queue, unit, keepalive_every_ms);
@@ -752,6 +778,7 @@ static void close_all(struct pipeline *p)
     p->source = NULL;
     dm_target_list_release(&p->targets);
     p->units_pending = 0;
+    p->bytes_pending = 0;
     p->held_request = 0;
 }
 
@@ -806,6 +833,15 @@ static void wait_before_retry(struct pipeline *p, int64_t *wait_ms)
     *wait_ms = *wait_ms * 2 < p->m->config->retry_max_ms ? *wait_ms * 2 : p->m->config->retry_max_ms;
 }
 
+/* Others may have taken much of the memory; after some tries on the very same work it is the limit that is too low. */
+static bool fits_maybe(struct pipeline *p)
+{
+    if (p->committed != p->memory_committed)
+        p->memory_retries = 0;
+    p->memory_committed = p->committed;
+    return p->memory_retries++ < memory_retry_limit;
+}
+
 enum dm_status dm_pipeline_run(const struct dm_pipeline_options *options, struct dm_error *err)
 {
     struct pipeline *p = dm_xzalloc(1, sizeof *p);
@@ -835,7 +871,7 @@ enum dm_status dm_pipeline_run(const struct dm_pipeline_options *options, struct
             break;
         if (why.class == DM_ERROR_DATA && failed != 0 && stop_dataset(p, failed, copy, &why, &why) == DM_OK)
             continue;
-        bool retry = why.class == DM_ERROR_TRANSIENT;
+        bool retry = why.class == DM_ERROR_TRANSIENT || (why.class == DM_ERROR_MEMORY && fits_maybe(p));
         /* A table renamed or a column dropped between our look and our use of it makes the source refuse; looking again settles it. A real
          * mistake stays one. */
         if (!retry && why.class == DM_ERROR_CONFIG && p->has_streamed &&

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "mirror/capture/collector_state.h"
 
-enum { rows_between_size_checks = 1024 };
+enum { rows_of_discarded = 1024, bytes_of_discarded = 1 << 20 };
 
 /* ---- units ---- */
 
@@ -21,6 +21,7 @@ enum dm_status dm_collector_push(struct dm_collector *c, bool closes, struct dm_
 {
     struct dm_unit *u = c->unit;
     u->closes = closes;
+    u->bytes = dm_unit_bytes(u);
     c->parts_pending = !closes;
     u->position = c->position;
     u->mark = c->mark;
@@ -28,30 +29,27 @@ enum dm_status dm_collector_push(struct dm_collector *c, bool closes, struct dm_
     close_batches(c);
     c->unit = dm_unit_new();
     c->unit_txn = UINT32_MAX;
-    c->bytes_checked_rows = 0;
+    c->bytes_grown = 0;
     return c->options.push(c->options.ctx, u, err);
-}
-
-static size_t unit_bytes(const struct dm_unit *u)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < u->n_steps; i++)
-        if (u->steps[i].batch != NULL)
-            bytes += dm_batch_bytes(u->steps[i].batch);
-    return bytes;
 }
 
 bool dm_collector_unit_is_large(struct dm_collector *c)
 {
-    return unit_bytes(c->unit) >= c->options.unit_bytes;
+    return dm_unit_bytes(c->unit) >= c->options.unit_bytes;
 }
 
-/* Inside a transaction: hands on what there is when it became large. A REKEY row and its UPDATE stay together. */
-static enum dm_status relieve(struct dm_collector *c, const struct dm_route *r, struct dm_error *err)
+/* Inside a transaction: hands on what there is when it became large. A REKEY row and its UPDATE stay together. Rows differ in size by a
+ * factor of millions, so the batch at hand is looked at for every row, the unit when that has grown. */
+static enum dm_status relieve(struct dm_collector *c, struct dm_route *r, struct dm_error *err)
 {
-    if (++c->bytes_checked_rows < rows_between_size_checks || dm_batch_ends_in_rekey(r->batch))
+    if (r->batch == NULL || dm_batch_ends_in_rekey(r->batch))
         return DM_OK;
-    c->bytes_checked_rows = 0;
+    size_t bytes = dm_batch_bytes(r->batch), grown = bytes - r->bytes_seen;
+    r->bytes_seen = bytes;
+    c->bytes_grown += grown;
+    if (c->bytes_grown < c->options.unit_bytes / 16)
+        return DM_OK;
+    c->bytes_grown = 0;
     return dm_collector_unit_is_large(c) ? dm_collector_push(c, false, err) : DM_OK;
 }
 
@@ -310,6 +308,7 @@ static struct dm_batch *unit_batch(struct dm_collector *c, struct dm_route *r)
         struct dm_step *step = dm_unit_add(c->unit, DM_STEP_ROWS, r->target);
         step->batch = dm_batch_new(r->target->schema);
         r->batch = step->batch;
+        r->bytes_seen = 0;
     }
     r->batch->txn = unit_txn_number(c);
     r->batch->subxid = 0;
@@ -318,7 +317,8 @@ static struct dm_batch *unit_batch(struct dm_collector *c, struct dm_route *r)
 
 static struct dm_batch *discard_batch(struct dm_collector *c, const struct dm_schema *schema)
 {
-    if (c->discard == NULL || c->discard->schema != schema || c->discard->rows >= rows_between_size_checks) {
+    if (c->discard == NULL || c->discard->schema != schema || c->discard->rows >= rows_of_discarded ||
+        dm_batch_bytes(c->discard) >= bytes_of_discarded) {
         dm_batch_free(c->discard);
         c->discard = dm_batch_new(schema);
     }

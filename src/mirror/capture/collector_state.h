@@ -14,6 +14,7 @@ struct dm_route {
     struct dm_table *table;
     bool applied;           /* target->schema covers `table` */
     struct dm_batch *batch; /* open batch, belongs to the unit's step; NULL: none */
+    size_t bytes_seen;      /* of it */
     uint64_t spool_id;      /* the spool that spool_table is a number of; 0: none */
     size_t spool_table;
 };
@@ -44,8 +45,8 @@ struct dm_collector {
     struct dm_staged *staged;  /* all in progress */
     struct dm_staged *current; /* between stream_start and stream_stop */
     struct dm_batch *discard;  /* rows of transactions that a copy already holds go here */
-    size_t bytes_checked_rows;
-    int64_t pin_request; /* 0: none */
+    size_t bytes_grown;        /* rows put in since the unit's size was looked at */
+    int64_t pin_request;       /* 0: none */
     dm_position pin_position;
 };
 

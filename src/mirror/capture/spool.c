@@ -8,13 +8,14 @@
 #include "base/memory.h"
 #include "mirror/capture/spool_file.h"
 
-enum { entry_batch_rows = 32768, entry_batch_bytes = 4 << 20, size_check_rows = 256 };
+enum { entry_batch_rows = 32768, entry_batch_bytes = 4 << 20 };
 
 /* One definition of one table; a changed definition is a new entry. */
 struct entry {
     struct dm_target *target;
     struct dm_table *table;
     struct dm_batch *open; /* rows not yet in the records */
+    size_t bytes;          /* of it, when a row was last added */
     bool current;          /* the newest definition of its target */
 };
 
@@ -33,6 +34,7 @@ struct dm_spool {
     size_t n_records;
     struct dm_spool_record *records; /* in memory, behind what is in the file */
     size_t record_bytes;
+    size_t open_bytes;          /* of all entries' open batches */
     struct dm_spool_file *file; /* NULL: everything is in memory */
 };
 
@@ -128,6 +130,8 @@ static enum dm_status close_batch(struct dm_spool *s, size_t entry, struct dm_er
 {
     struct dm_batch *batch = s->entries[entry].open;
     s->entries[entry].open = NULL;
+    s->open_bytes -= s->entries[entry].bytes;
+    s->entries[entry].bytes = 0;
     if (batch == NULL || batch->rows == 0) {
         dm_batch_free(batch);
         return DM_OK;
@@ -169,19 +173,30 @@ enum dm_status dm_spool_table(struct dm_spool *s, struct dm_target *target, cons
     return DM_OK;
 }
 
-static bool is_full(const struct dm_batch *b)
+/* Rows of many tables may add up. */
+static enum dm_status close_all(struct dm_spool *s, struct dm_error *err)
 {
-    return b->rows >= entry_batch_rows ||
-           (b->rows % size_check_rows == 0 && dm_batch_bytes(b) >= entry_batch_bytes);
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < s->n_entries && status == DM_OK; i++)
+        if (!dm_batch_ends_in_rekey(s->entries[i].open))
+            status = close_batch(s, i, err);
+    return status;
 }
 
 enum dm_status dm_spool_rows(struct dm_spool *s, size_t table, uint32_t txn, uint32_t subxid,
                              struct dm_batch **batch, struct dm_error *err)
 {
     struct entry *e = &s->entries[table];
-    if (e->open != NULL && is_full(e->open) && !dm_batch_ends_in_rekey(e->open) &&
-        close_batch(s, table, err) != DM_OK)
-        return DM_FAIL;
+    if (e->open != NULL) {
+        size_t bytes = dm_batch_bytes(e->open);
+        s->open_bytes += bytes - e->bytes;
+        e->bytes = bytes;
+        bool full = e->open->rows >= entry_batch_rows || bytes >= entry_batch_bytes;
+        if (full && !dm_batch_ends_in_rekey(e->open) && close_batch(s, table, err) != DM_OK)
+            return DM_FAIL;
+        if (s->open_bytes > s->memory + entry_batch_bytes && close_all(s, err) != DM_OK)
+            return DM_FAIL;
+    }
     if (e->open == NULL)
         e->open = dm_batch_new(e->table->columns);
     e->open->txn = txn;

@@ -128,7 +128,10 @@ static int compare_changes_by_place(const void *a, const void *b)
     return compare_places(&x->old, &y->old);
 }
 
-/* Fetches the stored rows of one file and fills them in. `changes` are all of that file, by position; `row` is the index in net->missing. */
+enum { fewest_at_once = 2 }; /* a REKEY and its UPDATE */
+
+/* DM_TIMEOUT: too much came back to be applied at once. Nothing was done yet, so the caller may try with fewer rows.
+ * Fetches the stored rows of one file and fills them in. `changes` are all of that file, by position; `row` is the index in net->missing. */
 static enum dm_status fill_from_file(struct dm_apply_context *a, struct dm_target *t, struct dm_batch *batch,
                                      const struct dm_index_change *changes, size_t n, struct dm_error *err)
 {
@@ -144,11 +147,18 @@ static enum dm_status fill_from_file(struct dm_apply_context *a, struct dm_targe
         place_of[i] = (uint32_t)distinct - 1;
     }
     struct dm_batch *stored = dm_batch_new(batch->schema);
-    enum dm_status status =
-        dm_parquet_fetch(a->mirror->engine, path, positions, distinct, batch->schema, stored, err);
-    for (size_t i = 0; i < n && status == DM_OK; i++)
-        status =
-            dm_net_effect_fill(&a->net, batch, a->net.missing[changes[i].row].row, stored, place_of[i], err);
+    const size_t most = (size_t)dm_mirror_portion(a->mirror, 1);
+    enum dm_status status = DM_OK;
+    for (size_t from = 0, k = 0, i = 0; from < distinct && status == DM_OK; from += k) {
+        dm_batch_clear(stored);
+        status = dm_parquet_fetch_some(a->mirror->engine, path, positions + from, distinct - from,
+                                       batch->schema, most, stored, &k, err);
+        for (; i < n && status == DM_OK && place_of[i] < from + k; i++)
+            status = dm_net_effect_fill(&a->net, batch, a->net.missing[changes[i].row].row, stored,
+                                        place_of[i] - from, err);
+        if (status == DM_OK && batch->rows > fewest_at_once && dm_net_effect_filled_bytes(&a->net) > most)
+            status = DM_TIMEOUT;
+    }
     dm_batch_free(stored);
     free(positions);
     free(place_of);
@@ -242,6 +252,32 @@ static void quarantine_lost(struct dm_apply_context *a, struct dm_target *t, con
     }
 }
 
+/* Two halves that were each not too large: a new value, and the stored ones that it left alone. */
+static void quarantine_large(struct dm_apply_context *a, struct dm_target *t, const struct dm_batch *batch)
+{
+    const uint64_t most = a->mirror->config->max_row_bytes;
+    for (size_t i = 0; i < a->net.n_changes && a->net.n_missing > 0 && most > 0; i++) {
+        struct dm_net_change *c = &a->net.changes[i];
+        size_t bytes = c->live ? dm_batch_row_bytes(batch, c->row) : 0;
+        if (bytes <= most)
+            continue;
+        c->live = false;
+        char key[512], message[200];
+        (void)snprintf(
+            message, sizeof message,
+            "the row has %zu bytes with its unchanged values; with this memory_limit a row may have "
+            "%llu (a sixteenth of it)",
+            bytes, (unsigned long long)most);
+        const struct dm_bad_row row = {.reason = "row_too_large",
+                                       .message = message,
+                                       .key = dm_key_text(batch, c->row, key, sizeof key),
+                                       .raw = key,
+                                       .raw_bytes = bytes,
+                                       .op = DM_OP_UPDATE};
+        dm_kept_rows_add(&a->bad, &a->n_bad, t, batch->txns[c->row], &row);
+    }
+}
+
 /* written[row of the batch]: where it stands. */
 static enum dm_status index_changes(struct dm_apply_context *a, struct dm_target *t,
                                     const struct dm_place *written, struct dm_error *err)
@@ -282,12 +318,14 @@ static enum dm_status apply_keyed(struct dm_apply_context *a, struct dm_target *
                                   struct dm_file_writes **files, struct dm_error *err)
 {
     a->net.resolve_all = t->history;
+    enum dm_status filled = DM_OK;
     if (dm_net_effect_compute(&a->net, batch, NULL, 0, err) != DM_OK ||
-        fill_missing(a, t, batch, err) != DM_OK)
-        return DM_FAIL;
+        (filled = fill_missing(a, t, batch, err)) != DM_OK)
+        return filled == DM_TIMEOUT ? DM_TIMEOUT : DM_FAIL;
     if (a->net.needs_finish && dm_net_effect_finish(&a->net, batch, err) != DM_OK)
         return DM_FAIL;
     quarantine_lost(a, t, batch);
+    quarantine_large(a, t, batch);
     uint32_t *selection = dm_xalloc((batch->rows + 1) * sizeof *selection);
     struct dm_place *written = dm_xalloc((batch->rows + 1) * sizeof *written);
     size_t live = select_live(&a->net, batch->rows, selection);
@@ -350,6 +388,32 @@ static enum dm_status rows_at_once(struct dm_apply_context *a, const struct dm_t
     return unchanged ? dm_apply_rows_that_fit(a, t->state.namespace, t->state.name, rows, err) : DM_OK;
 }
 
+/* Rows from … of the batch, as many as fit: *n of them. */
+static enum dm_status apply_slice(struct dm_apply_context *a, struct dm_target *t,
+                                  const struct dm_batch *batch, size_t from, size_t *at_once, size_t *n,
+                                  struct dm_error *err)
+{
+    enum dm_status status = DM_TIMEOUT;
+    while (status == DM_TIMEOUT) {
+        struct dm_batch *slice =
+            dm_batch_new(batch->schema); /* its memory goes with it, clearing would keep it */
+        status = DM_OK;
+        for (*n = 0; from + *n < batch->rows && status == DM_OK; (*n)++) {
+            if (slice->rows >= *at_once && !dm_batch_ends_in_rekey(slice))
+                break;
+            status = dm_batch_append_row(slice, batch, from + *n, err);
+        }
+        if (status == DM_OK)
+            status = apply_batch(a, t, &slice, err);
+        if (status == DM_OK)
+            status = dm_file_writes_settle(a, err);
+        dm_batch_free(slice);
+        if (status == DM_TIMEOUT)
+            *at_once = *at_once > 1 ? *at_once / 2 : 1;
+    }
+    return status;
+}
+
 static enum dm_status apply_rows(struct dm_apply_context *a, struct dm_target *t, struct dm_batch **whole,
                                  struct dm_error *err)
 {
@@ -359,22 +423,15 @@ static enum dm_status apply_rows(struct dm_apply_context *a, struct dm_target *t
         return DM_OK;
     if (rows_at_once(a, t, batch, &at_once, err) != DM_OK)
         return DM_FAIL;
-    if (at_once >= batch->rows)
-        return apply_batch(a, t, whole, err);
-    enum dm_status status = DM_OK;
-    struct dm_batch *slice = dm_batch_new(batch->schema);
-    for (size_t i = 0; i < batch->rows && status == DM_OK; i++) {
-        status = dm_batch_append_row(slice, batch, i, err);
-        bool full = slice->rows >= at_once && !dm_batch_ends_in_rekey(slice);
-        if (status == DM_OK && (full || i + 1 == batch->rows)) {
-            status = apply_batch(a, t, &slice, err);
-            if (status == DM_OK)
-                status = dm_file_writes_settle(a, err); /* memory is what slices are for */
-            dm_batch_free(slice);                       /* gives the memory back, which clearing would keep */
-            slice = dm_batch_new(batch->schema);
-        }
+    if (at_once >= batch->rows) {
+        enum dm_status status = apply_batch(a, t, whole, err);
+        if (status != DM_TIMEOUT)
+            return status;
+        at_once = batch->rows / 2;
     }
-    dm_batch_free(slice);
+    enum dm_status status = DM_OK;
+    for (size_t from = 0, n = 0; from < batch->rows && status == DM_OK; from += n)
+        status = apply_slice(a, t, batch, from, &at_once, &n, err);
     return status;
 }
 

@@ -61,6 +61,17 @@ bool dm_unit_empty(const struct dm_unit *u)
     return u->n_steps == 0 && u->n_bad == 0 && u->unread.n == 0 && u->n_pins == 0;
 }
 
+size_t dm_unit_bytes(const struct dm_unit *u)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < u->n_steps; i++)
+        if (u->steps[i].batch != NULL)
+            bytes += dm_batch_bytes(u->steps[i].batch);
+    for (size_t i = 0; i < u->n_bad; i++)
+        bytes += u->bad[i].bytes;
+    return bytes;
+}
+
 void dm_kept_rows_add(struct dm_kept_row **rows, size_t *n, struct dm_target *target, uint32_t txn,
                       const struct dm_bad_row *row)
 {
@@ -68,6 +79,7 @@ void dm_kept_rows_add(struct dm_kept_row **rows, size_t *n, struct dm_target *ta
     (*rows)[(*n)++] = (struct dm_kept_row){
         .target = target,
         .txn = txn,
+        .bytes = row->raw != NULL ? strlen(row->raw) : 0,
         .row = {.reason = dm_xstrdup(row->reason),
                 .message = dm_xstrdup(row->message),
                 .key = dm_xstrdup(row->key),

@@ -20,6 +20,7 @@ struct dm_kept_row {
     struct dm_target *target;
     uint32_t txn; /* index into the unit's (or spool's) transactions */
     uint32_t subxid;
+    size_t bytes; /* of its content */
     struct dm_bad_row row;
 };
 
@@ -83,11 +84,13 @@ struct dm_unit {
         waiting_since_us; /* source commit time of its first transaction with changes; 0: none is complete */
     int64_t started_us;   /* monotonic: when the first thing was put in; 0: empty */
     uint64_t rows;
+    size_t bytes; /* of its rows, good and bad, when it was handed on */
 };
 
 struct dm_unit *dm_unit_new(void);
 void dm_unit_free(struct dm_unit *u);
 struct dm_step *dm_unit_add(struct dm_unit *u, enum dm_step_kind kind, struct dm_target *target);
+size_t dm_unit_bytes(const struct dm_unit *u);
 bool dm_unit_empty(const struct dm_unit *u); /* nothing to apply, no pin */
 /* Appends a copy of the bad row. */
 void dm_kept_rows_add(struct dm_kept_row **rows, size_t *n, struct dm_target *target, uint32_t txn,

@@ -16,7 +16,7 @@
 #include "mirror/intake/intake.h"
 #include "mirror/intake/receipt.h"
 
-enum { first_wait_ms = 500, health_every_ms = 1000 };
+enum { first_wait_ms = 500, health_every_ms = 1000, memory_tries_most = 4 };
 
 struct watch {
     struct dm_pipeline_options options;
@@ -445,6 +445,7 @@ enum dm_status dm_folder_watch_run(const struct dm_pipeline_options *options, st
     w->m = options->mirror;
     w->config = options->config;
     int64_t wait_ms = first_wait_ms;
+    int memory_tries = 0;
     enum dm_status status = DM_OK;
     bool done = false;
     while (!done && !stopping(w)) {
@@ -452,6 +453,7 @@ enum dm_status dm_folder_watch_run(const struct dm_pipeline_options *options, st
         status = one_round(w, &done, &why);
         if (status == DM_OK) {
             wait_ms = first_wait_ms;
+            memory_tries = 0;
             if (!done)
                 pause_ms(w, w->config->poll_interval_ms);
             continue;
@@ -460,7 +462,8 @@ enum dm_status dm_folder_watch_run(const struct dm_pipeline_options *options, st
             status = DM_OK;
             break;
         }
-        bool retry = why.class == DM_ERROR_TRANSIENT;
+        bool retry = why.class == DM_ERROR_TRANSIENT ||
+                     (why.class == DM_ERROR_MEMORY && memory_tries++ < memory_tries_most);
         tell_health(w, retry ? "retrying" : "stopped", why.message, true);
         *err = why;
         if (!retry)

@@ -64,7 +64,8 @@ void dm_intake_part_release(struct dm_intake_part *part)
 /* ---- opening ---- */
 
 /* A query looks at the lake through a handle of its own: what the mirror's own handle gives out is only good until the next commit. */
-static enum dm_status open_query(struct reading *g, struct dm_error *err)
+static enum dm_status open_query(struct reading *g, const struct dm_change_options *reading,
+                                 struct dm_error *err)
 {
     const struct dm_config *config = g->r->m->config;
     struct dm_lake_options options = {
@@ -73,16 +74,19 @@ static enum dm_status open_query(struct reading *g, struct dm_error *err)
     if (status == DM_OK)
         status = dm_lake_query_open(g->lake, g->r->m->engine, NULL, NULL, &g->sql, err);
     if (status == DM_OK)
-        status = dm_change_reader_query(g->sql, g->input->what->query, g->input->schema, &g->input->options,
-                                        &g->changes, err);
+        status = dm_change_reader_query(g->sql, g->input->what->query, g->input->schema, reading, &g->changes,
+                                        err);
     return status;
 }
 
 static enum dm_status open_input(struct reading *g, struct dm_error *err)
 {
+    struct dm_change_options options = g->input->options;
+    if (options.max_row_bytes == 0)
+        options.max_row_bytes = g->r->m->config->max_row_bytes;
     if (g->input->what->path == NULL)
-        return open_query(g, err);
-    return dm_change_reader_open(g->r->m->engine, g->input->what->path, g->input->schema, &g->input->options,
+        return open_query(g, &options, err);
+    return dm_change_reader_open(g->r->m->engine, g->input->what->path, g->input->schema, &options,
                                  &g->changes, err);
 }
 

@@ -44,11 +44,25 @@ static bool append_field(const struct pg_relation *rel, size_t f, const struct p
     return r == PG_VALUE_OK;
 }
 
+static struct pg_row_shape shape_of(const struct pg_decoder *d, const struct pg_relation *rel)
+{
+    return (struct pg_row_shape){
+        .schema = rel->table->columns, .codecs = rel->codecs, .max_bytes = d->max_row_bytes};
+}
+
 /* The whole row; on a misfit the batch is as before. */
-static bool append_row(const struct pg_relation *rel, const struct pg_raw_value *values,
+static bool append_row(struct pg_decoder *d, const struct pg_relation *rel, const struct pg_raw_value *values,
                        const struct pg_raw_value *old, struct dm_batch *batch, struct pg_misfit *misfit)
 {
     size_t fields = rel->table->columns->n_fields;
+    const struct pg_row_shape shape = shape_of(d, rel);
+    for (size_t f = 0; f < fields; f++) {
+        uint32_t i = rel->source[f];
+        bool kept = values[i].kind == PG_KIND_UNCHANGED && old != NULL && old[i].kind != PG_KIND_NULL;
+        d->by_field[f] = kept ? old[i] : values[i];
+    }
+    if (pg_row_surely_too_large(&shape, d->by_field, misfit))
+        return false;
     for (size_t f = 0; f < fields; f++) {
         uint32_t i = rel->source[f];
         if (!append_field(rel, f, &values[i], old != NULL ? &old[i] : NULL, batch, misfit)) {
@@ -56,7 +70,10 @@ static bool append_row(const struct pg_relation *rel, const struct pg_raw_value 
             return false;
         }
     }
-    return true;
+    if (!pg_row_too_large(&shape, d->by_field, batch, misfit))
+        return true;
+    dm_batch_undo_row(batch);
+    return false;
 }
 
 /* The key columns, everything else null. */
@@ -116,7 +133,7 @@ static enum dm_status report(const struct change *c, const struct pg_raw_value *
 {
     for (size_t f = 0; f < c->rel->table->columns->n_fields; f++)
         c->d->by_field[f] = values[c->rel->source[f]];
-    struct pg_row_shape shape = {.schema = c->rel->table->columns, .codecs = c->rel->codecs};
+    struct pg_row_shape shape = shape_of(c->d, c->rel);
     struct bad_row_target target = {c->sink, c->handle};
     return pg_report_misfit(&shape, c->d->by_field, misfit, c->op, forward_bad_row, &target, c->err);
 }
@@ -152,7 +169,7 @@ static enum dm_status deliver_delete(const struct change *c, const struct pg_raw
     enum dm_status status = next_batch(c, &batch);
     if (status != DM_OK)
         return status;
-    if (append_row(c->rel, values, NULL, batch, &misfit)) {
+    if (append_row(c->d, c->rel, values, NULL, batch, &misfit)) {
         dm_batch_end_row(batch, DM_OP_DELETE);
         return DM_OK;
     }
@@ -171,7 +188,7 @@ static enum dm_status deliver_row(const struct change *c, const struct pg_raw_va
     enum dm_status status = next_batch(c, &batch);
     if (status != DM_OK)
         return status;
-    if (append_row(c->rel, values, old, batch, &misfit)) {
+    if (append_row(c->d, c->rel, values, old, batch, &misfit)) {
         dm_batch_end_row(batch, c->op);
         return DM_OK;
     }
@@ -192,7 +209,7 @@ static enum dm_status deliver_rekey(const struct change *c, const struct pg_raw_
     struct pg_misfit misfit, no_key;
     bool fits;
     enum dm_status status;
-    if (!append_row(rel, values, old, rel->scratch, &misfit)) {
+    if (!append_row(c->d, rel, values, old, rel->scratch, &misfit)) {
         status = deliver_key(c, DM_OP_DELETE, old, NULL, &fits, &no_key);
         return status == DM_OK ? report(c, values, &misfit) : status;
     }

@@ -70,6 +70,9 @@ static const struct state_rule text_rules[] = {
      "datamirror resync --all"},
     {"can no longer access replication slot", DM_ERROR_CONFLICT,
      "the slot was invalidated: drop it and run datamirror resync --all"},
+    {"invalid memory alloc request size", DM_ERROR_CONFIG,
+     "a row's text is longer than the server can send (1 GB): leave its column out with exclude_columns, "
+     "then run datamirror resync --all"},
     {"invalid snapshot identifier", DM_ERROR_TRANSIENT,
      "the exported snapshot is gone (its connection was lost); the copy starts again"},
     {"wal_level", DM_ERROR_CONFIG, "set wal_level = logical in postgresql.conf and restart the server"},

@@ -19,6 +19,7 @@
 #include "base/memory.h"
 #include "source/postgres/pg_charset.h"
 #include "source/postgres/pg_copy_binary.h"
+#include "source/postgres/pg_copy_select.h"
 #include "source/postgres/pg_source.h"
 
 #define MIN_PART_PAGES 2048 /* 16 MiB: below that a part costs more than it brings */
@@ -38,6 +39,7 @@ struct copy_plan {
     size_t n_leaves;
     struct copy_leaf *leaves;
     uint64_t pages;
+    uint64_t toast_bytes; /* of values stored out of line */
 };
 
 struct dm_copy {
@@ -240,6 +242,7 @@ static void add_leaf(struct copy_plan *plan, const PGresult *rows, int i)
     if (!leaf->by_ctid || leaf->pages == 0)
         leaf->pages = 1; /* something to hang it on */
     plan->pages += leaf->pages;
+    plan->toast_bytes += (uint64_t)pg_cell_int(rows, i, 4);
     free(schema);
     free(name);
 }
@@ -261,12 +264,13 @@ static enum dm_status make_plan(struct dm_copy *c, const struct pg_table *t, str
         (void)snprintf(from, sizeof from, "pg_class c");
         (void)snprintf(where, sizeof where, "c.oid = %u", t->oid);
     }
-    enum dm_status status =
-        pg_query(conn, &rows, err,
-                 "SELECT n.nspname, c.relname, pg_relation_size(c.oid) / current_setting('block_size')::int8,"
-                 " a.amname = 'heap' FROM %s JOIN pg_namespace n ON n.oid = c.relnamespace"
-                 " LEFT JOIN pg_am a ON a.oid = c.relam WHERE %s ORDER BY c.oid",
-                 from, where);
+    enum dm_status status = pg_query(
+        conn, &rows, err,
+        "SELECT n.nspname, c.relname, pg_relation_size(c.oid) / current_setting('block_size')::int8,"
+        " a.amname = 'heap', CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) ELSE 0 END"
+        " FROM %s JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " LEFT JOIN pg_am a ON a.oid = c.relam WHERE %s ORDER BY c.oid",
+        from, where);
     plan->oid = t->oid;
     for (int i = 0; status == DM_OK && i < PQntuples(rows); i++)
         add_leaf(plan, rows, i);
@@ -327,48 +331,16 @@ enum dm_status pg_copy_parts(struct dm_copy *c, const struct dm_table *t, size_t
 
 /* ---- reading ---- */
 
-/* The server's text of a value comes from the type's output function. A cast to text gives the same, unless
- * somebody defined a cast (inet shows its mask, xml keeps its declaration): then format('%s') does, which uses
- * the output function. */
-static enum dm_status append_column(struct dm_buffer *sql, const struct pg_column *c, struct dm_error *err)
-{
-    char *name = pg_quote(c->name);
-    enum dm_status status;
-    if (!c->codec.as_text)
-        status = dm_buffer_printf(sql, err, "%s", name);
-    else if (!c->codec.text_function)
-        status = dm_buffer_printf(sql, err, "%s::text", name);
-    else
-        status = dm_buffer_printf(sql, err, "CASE WHEN %s IS DISTINCT FROM NULL THEN format('%%s', %s) END",
-                                  name, name);
-    free(name);
-    return status;
-}
-
-static enum dm_status select_list(const struct pg_table *t, struct dm_buffer *out, struct dm_error *err)
-{
-    enum dm_status status = DM_OK;
-    for (size_t i = 0; i < t->n_columns && status == DM_OK; i++) {
-        if (!t->columns[i].mirrored)
-            continue;
-        if (out->len > 0)
-            status = dm_buffer_append(out, ", ", 2, err);
-        if (status == DM_OK)
-            status = append_column(out, &t->columns[i], err);
-    }
-    return status;
-}
-
 /* Pages [from, to) of the leaf; the last stretch of a leaf is open: the table may have grown since it was
  * measured. */
 static enum dm_status add_stretch(struct dm_copy_reader *r, const struct copy_leaf *leaf, uint64_t from,
-                                  uint64_t to, const struct pg_table *t, const char *columns,
+                                  uint64_t to, const struct pg_table *t, const struct pg_copy_sql *select,
                                   struct dm_error *err)
 {
     struct dm_buffer sql;
     dm_buffer_init(&sql, 16u << 20);
     const char *word = "WHERE";
-    enum dm_status status = dm_buffer_printf(&sql, err, "COPY (SELECT %s FROM %s", columns, leaf->from);
+    enum dm_status status = dm_buffer_printf(&sql, err, "COPY (%s FROM %s", select->head, leaf->from);
     if (status == DM_OK && t->filtered) {
         status = dm_buffer_printf(&sql, err, " WHERE (%s)", t->config->filter);
         word = "AND";
@@ -380,7 +352,7 @@ static enum dm_status add_stretch(struct dm_copy_reader *r, const struct copy_le
     if (status == DM_OK && to < leaf->pages)
         status = dm_buffer_printf(&sql, err, " %s ctid < '(%llu,0)'::tid", word, (unsigned long long)to);
     if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, ") TO STDOUT (FORMAT binary)");
+        status = dm_buffer_printf(&sql, err, "%s) TO STDOUT (FORMAT binary)", select->tail);
     char *encoded = NULL;
     if (status == DM_OK)
         status = pg_charset_encode(r->copy->types.charset, dm_buffer_text(&sql), &encoded, err);
@@ -405,19 +377,23 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 static enum dm_status plan_part(struct dm_copy_reader *r, const struct pg_table *t,
                                 const struct copy_plan *plan, size_t part, size_t parts, struct dm_error *err)
 {
-    struct dm_buffer columns;
-    dm_buffer_init(&columns, 16u << 20);
-    enum dm_status status = select_list(t, &columns, err);
+    struct pg_copy_sql select;
+    uint64_t most = r->copy->config->max_row_bytes;
+    r->parser.guarded = pg_copy_guard_wanted(t, most, plan->toast_bytes);
+    enum dm_status status;
+    if (r->parser.guarded)
+        status = pg_copy_guard(t, most, &select, err);
+    else
+        status = pg_copy_select(t, &select, err);
     unsigned __int128 pages = plan->pages;
     uint64_t first = (uint64_t)(pages * part / parts), end = (uint64_t)(pages * (part + 1) / parts);
     for (size_t i = 0; i < plan->n_leaves && status == DM_OK; i++) {
         const struct copy_leaf *leaf = &plan->leaves[i];
         uint64_t from = larger(first, leaf->first_page), to = smaller(end, leaf->first_page + leaf->pages);
         if (from < to)
-            status = add_stretch(r, leaf, from - leaf->first_page, to - leaf->first_page, t,
-                                 dm_buffer_text(&columns), err);
+            status = add_stretch(r, leaf, from - leaf->first_page, to - leaf->first_page, t, &select, err);
     }
-    dm_buffer_release(&columns);
+    free(select.head);
     return status;
 }
 
@@ -433,7 +409,10 @@ enum dm_status pg_copy_read(struct dm_copy *c, const struct dm_table *t, size_t 
     r->copy = c;
     r->name = table->table->name;
     r->codecs = pg_table_codecs(table);
-    r->shape = (struct pg_row_shape){.schema = table->table->columns, .codecs = r->codecs, .binary = true};
+    r->shape = (struct pg_row_shape){.schema = table->table->columns,
+                                     .codecs = r->codecs,
+                                     .binary = true,
+                                     .max_bytes = c->config->max_row_bytes};
     pg_copy_parser_init(&r->parser, &r->shape);
     if (plan_part(r, table, &plan, part, parts, err) != DM_OK || take_connection(c, &r->conn, err) != DM_OK ||
         pg_charset_raw(r->conn, true, err) != DM_OK) {

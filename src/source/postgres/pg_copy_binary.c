@@ -13,7 +13,7 @@ void pg_copy_parser_init(struct pg_copy_parser *p, const struct pg_row_shape *sh
 {
     *p = (struct pg_copy_parser){.shape = shape};
     dm_buffer_init(&p->rest, ROW_MAX);
-    p->values = dm_xzalloc(shape->schema->n_fields + 1, sizeof *p->values);
+    p->values = dm_xzalloc(shape->schema->n_fields + 2, sizeof *p->values);
 }
 
 void pg_copy_parser_release(struct pg_copy_parser *p)
@@ -45,11 +45,27 @@ static enum dm_status read_header(const uint8_t *bytes, size_t n, size_t *used, 
     return DM_OK;
 }
 
+static size_t fields_of(const struct pg_copy_parser *p)
+{
+    return p->shape->schema->n_fields + (p->guarded ? 1 : 0);
+}
+
+/* The guard's field. */
+static bool left_behind(const struct pg_copy_parser *p, struct pg_misfit *misfit)
+{
+    const struct pg_raw_value *size = &p->values[p->shape->schema->n_fields];
+    if (!p->guarded || size->kind == PG_KIND_NULL || size->n != sizeof(uint64_t))
+        return false;
+    *misfit = (struct pg_misfit){
+        .result = PG_VALUE_ROW_TOO_LARGE, .left_behind = true, .bytes = dm_get_be64(size->bytes)};
+    return true;
+}
+
 /* Cuts the row into fields without decoding. Length of the row, or 0 when it is not all there. */
 static enum dm_status cut_row(struct pg_copy_parser *p, const uint8_t *bytes, size_t n, size_t *used,
                               struct dm_error *err)
 {
-    size_t fields = p->shape->schema->n_fields, at = 2;
+    size_t fields = fields_of(p), at = 2;
     *used = 0;
     for (size_t i = 0; i < fields; i++) {
         if (n - at < 4)
@@ -114,7 +130,7 @@ static enum dm_status read_rows(struct pg_copy_parser *p, const uint8_t *bytes, 
             at += 2;
             continue;
         }
-        if (fields != p->shape->schema->n_fields)
+        if (fields != fields_of(p))
             return fail_format(err, "number of fields");
         size_t row;
         if (cut_row(p, bytes + at, n - at, &row, err) != DM_OK)
@@ -122,8 +138,9 @@ static enum dm_status read_rows(struct pg_copy_parser *p, const uint8_t *bytes, 
         if (row == 0)
             break;
         at += row;
-        struct pg_misfit misfit;
-        if (decode_row(p, batch, &misfit)) {
+        struct pg_misfit misfit = {0};
+        if (!left_behind(p, &misfit) && !pg_row_surely_too_large(p->shape, p->values, &misfit) &&
+            decode_row(p, batch, &misfit) && !pg_row_too_large(p->shape, p->values, batch, &misfit)) {
             dm_batch_end_row(batch, DM_OP_COPY);
             continue;
         }

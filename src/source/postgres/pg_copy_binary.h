@@ -21,6 +21,7 @@ struct pg_copy_parser {
     const struct pg_row_shape *shape;
     struct dm_buffer rest;       /* the beginning of a row */
     struct pg_raw_value *values; /* of the row that does not fit, n_fields */
+    bool guarded; /* one field more: the size of a row whose long values were left with the server, or null */
     bool header_seen;
     bool ended; /* the trailer came */
 };

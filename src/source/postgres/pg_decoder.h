@@ -61,6 +61,7 @@ struct pg_decoder {
     pg_resolve_fn resolve;
     void *resolve_ctx;
     const struct pg_charset *charset; /* of names; borrowed */
+    uint64_t max_row_bytes;           /* a larger row does not fit; 0: no limit */
     dm_position from;                 /* transactions before it are passed over */
     dm_position position;             /* everything before it has been delivered */
     int64_t commit_time_us;           /* of the last transaction */

@@ -7,7 +7,7 @@
 #include "source/postgres/pg_charset.h"
 
 /* A row above the first is not kept whole: of each of its values no more than the second. */
-enum { RAW_WHOLE = 16 << 20, RAW_VALUE = 1 << 10, SHOWN = 200 };
+enum { RAW_WHOLE = 1 << 20, RAW_VALUE = 1 << 10, SHOWN = 200 };
 
 /* Working space for one report. */
 struct spelled {
@@ -67,11 +67,12 @@ static bool spell(const struct pg_row_shape *shape, size_t i, const struct pg_ra
 }
 
 static enum dm_status raw_json(const struct pg_row_shape *shape, const struct pg_raw_value *values,
-                               struct dm_buffer *out, struct spelled *s, struct dm_error *err)
+                               const struct pg_misfit *misfit, struct dm_buffer *out, struct spelled *s,
+                               struct dm_error *err)
 {
     enum dm_status status = dm_buffer_append_byte(out, '{', err);
     for (size_t i = 0; i < shape->schema->n_fields && status == DM_OK; i++) {
-        if (values[i].kind == PG_KIND_UNCHANGED)
+        if (values[i].kind == PG_KIND_UNCHANGED || (misfit->left_behind && values[i].kind == PG_KIND_NULL))
             continue;
         const char *name = shape->schema->fields[i].name;
         if (out->len > 1)
@@ -109,6 +110,61 @@ static enum dm_status key_text(const struct pg_row_shape *shape, const struct pg
     return status == DM_OK && s->n_keys > 1 ? dm_buffer_append_byte(out, ')', err) : status;
 }
 
+static uint64_t row_bytes(const struct pg_row_shape *shape, const struct pg_raw_value *values)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < shape->schema->n_fields; i++)
+        bytes += values[i].n;
+    return bytes;
+}
+
+/* At least so many bytes a value has when it is decoded. Texts only grow on their way into UTF-8, or lose a quarter (EUC_TW); no fixed-width
+ * type, and no array of one, has a fourth of its spelling or less. */
+static uint64_t least_bytes(const struct pg_codec *codec, const struct pg_raw_value *v, bool binary)
+{
+    bool as_it_is = codec->id == PG_CODEC_TEXT || codec->id == PG_CODEC_JSONB || codec->id == PG_CODEC_BYTEA;
+    if (codec->array || !as_it_is)
+        return v->n / 4;
+    if (codec->id == PG_CODEC_BYTEA && !binary)
+        return v->n / 2;
+    return codec->charset != NULL ? v->n / 4 * 3 : v->n;
+}
+
+static size_t largest_value(const struct pg_row_shape *shape, const struct pg_raw_value *values)
+{
+    size_t largest = 0;
+    for (size_t i = 1; i < shape->schema->n_fields; i++)
+        if (values[i].n > values[largest].n)
+            largest = i;
+    return largest;
+}
+
+bool pg_row_surely_too_large(const struct pg_row_shape *shape, const struct pg_raw_value *values,
+                             struct pg_misfit *misfit)
+{
+    uint64_t least = 0, all = row_bytes(shape, values);
+    if (shape->max_bytes == 0 || all <= shape->max_bytes)
+        return false;
+    for (size_t i = 0; i < shape->schema->n_fields; i++)
+        least += least_bytes(&shape->codecs[i], &values[i], shape->binary);
+    if (least <= shape->max_bytes)
+        return false;
+    *misfit = (struct pg_misfit){
+        .column = largest_value(shape, values), .result = PG_VALUE_ROW_TOO_LARGE, .bytes = all};
+    return true;
+}
+
+bool pg_row_too_large(const struct pg_row_shape *shape, const struct pg_raw_value *values,
+                      const struct dm_batch *batch, struct pg_misfit *misfit)
+{
+    if (shape->max_bytes == 0 || row_bytes(shape, values) <= shape->max_bytes / 16)
+        return false; /* decoded, nothing has 16 times the bytes that came */
+    uint64_t bytes = dm_batch_row_bytes(batch, batch->rows);
+    *misfit = (struct pg_misfit){
+        .column = largest_value(shape, values), .result = PG_VALUE_ROW_TOO_LARGE, .bytes = bytes};
+    return bytes > shape->max_bytes;
+}
+
 static enum dm_status message_text(const struct pg_row_shape *shape, const struct pg_raw_value *values,
                                    const struct pg_misfit *misfit, struct dm_buffer *out, struct spelled *s,
                                    struct dm_error *err)
@@ -116,6 +172,14 @@ static enum dm_status message_text(const struct pg_row_shape *shape, const struc
     const struct dm_field *f = &shape->schema->fields[misfit->column];
     if (misfit->null_key)
         return dm_buffer_printf(out, err, "key column \"%s\" is null", f->name);
+    if (misfit->result == PG_VALUE_ROW_TOO_LARGE)
+        return dm_buffer_printf(out, err,
+                                "the row has %llu bytes%s%s%s; with this memory_limit a row may have %llu (a "
+                                "sixteenth of it)",
+                                (unsigned long long)misfit->bytes,
+                                misfit->left_behind ? "" : ", most of them in column \"",
+                                misfit->left_behind ? "" : f->name, misfit->left_behind ? "" : "\"",
+                                (unsigned long long)shape->max_bytes);
     bool spelled = spell(shape, misfit->column, &values[misfit->column], s) && s->text.len > 0;
     size_t shown = spelled ? s->text.len : 0;
     if (shown > SHOWN)
@@ -126,20 +190,12 @@ static enum dm_status message_text(const struct pg_row_shape *shape, const struc
                             spelled && s->text.len > shown ? "…" : "");
 }
 
-static uint64_t row_bytes(const struct pg_row_shape *shape, const struct pg_raw_value *values)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < shape->schema->n_fields; i++)
-        bytes += values[i].n;
-    return bytes;
-}
-
 /* The three texts of the report, each in a buffer. */
 static enum dm_status describe(const struct pg_row_shape *shape, const struct pg_raw_value *values,
                                const struct pg_misfit *misfit, struct dm_buffer texts[3], struct spelled *s,
                                struct dm_error *err)
 {
-    if (raw_json(shape, values, &texts[0], s, err) != DM_OK)
+    if (raw_json(shape, values, misfit, &texts[0], s, err) != DM_OK)
         return DM_FAIL;
     s->most = s->most < RAW_VALUE ? s->most : RAW_VALUE;
     if (key_text(shape, values, &texts[1], s, err) != DM_OK)
@@ -154,6 +210,8 @@ enum dm_status pg_report_misfit(const struct pg_row_shape *shape, const struct p
                                 void *ctx, struct dm_error *err)
 {
     uint64_t bytes = row_bytes(shape, values);
+    if (bytes < misfit->bytes)
+        bytes = misfit->bytes;
     bool whole = bytes <= RAW_WHOLE;
     struct spelled s = {.most = whole ? RAW_WHOLE : RAW_VALUE};
     struct dm_buffer texts[3];

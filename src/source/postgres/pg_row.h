@@ -13,6 +13,7 @@ struct pg_row_shape {
     const struct dm_schema *schema;
     const struct pg_codec *codecs; /* schema->n_fields of them */
     bool binary;                   /* the values are in COPY's binary form */
+    uint64_t max_bytes;            /* of a row's values; 0: no limit */
 };
 
 /* The kinds are pgoutput's own letters. */
@@ -28,8 +29,17 @@ struct pg_raw_value {
 struct pg_misfit {
     size_t column;
     bool null_key;
-    enum pg_value_result result;
+    enum pg_value_result result; /* ROW_TOO_LARGE: the column is the one with the largest value */
+    uint64_t bytes;              /* ROW_TOO_LARGE: of the row */
+    bool left_behind; /* its long values were not sent, and stand as nulls: nobody knows whose column it is */
 };
+
+/* Too large already by what came of it, whatever the decoders make of the values: then it need not be decoded. */
+bool pg_row_surely_too_large(const struct pg_row_shape *shape, const struct pg_raw_value *values,
+                             struct pg_misfit *misfit);
+/* The row at the end of the batch, decoded and not ended. */
+bool pg_row_too_large(const struct pg_row_shape *shape, const struct pg_raw_value *values,
+                      const struct dm_batch *batch, struct pg_misfit *misfit);
 
 /* Makes "{"a": "1", "b": null}" and the message, and hands them to `fn`. values[i] belongs to
  * schema->fields[i]. */

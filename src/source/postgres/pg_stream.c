@@ -122,6 +122,7 @@ enum dm_status pg_stream_open(struct dm_source *s, dm_position from, struct dm_s
     }
     st->control.decoder = &st->decoder;
     st->decoder.charset = st->control.types.charset;
+    st->decoder.max_row_bytes = s->config->max_row_bytes;
     st->feedback_us = dm_clock_monotonic_us();
     *out = st;
     return DM_OK;

@@ -58,6 +58,7 @@ enum pg_value_result {
     PG_VALUE_UTF8,            /* a text that has no form in UTF-8 */
     PG_VALUE_NOT_SENT,  /* unchanged, so only the stored row has it; but there is none to be found by key */
     PG_VALUE_TOO_LARGE, /* the column has no room for it in this batch */
+    PG_VALUE_ROW_TOO_LARGE, /* not the value alone: the row has more bytes than memory_limit allows */
 };
 
 /* Short code for quarantine ("array_shape") and the rule in words. */

@@ -19,7 +19,8 @@ const char *pg_value_reason(enum pg_value_result r)
     case PG_VALUE_ARRAY_SHAPE: return "array_shape";
     case PG_VALUE_UTF8: return "invalid_utf8";
     case PG_VALUE_NOT_SENT: return "unchanged_value";
-    case PG_VALUE_TOO_LARGE: return "value_too_large";
+    case PG_VALUE_TOO_LARGE:
+    case PG_VALUE_ROW_TOO_LARGE: return "row_too_large";
     }
     return "unknown";
 }
@@ -39,6 +40,7 @@ const char *pg_value_rule(enum pg_value_result r)
     case PG_VALUE_NOT_SENT:
         return "the server did not send the unchanged value (REPLICA IDENTITY FULL makes it)";
     case PG_VALUE_TOO_LARGE: return "the value is too large";
+    case PG_VALUE_ROW_TOO_LARGE: return "the row is larger than memory_limit allows";
     }
     return "unknown";
 }

@@ -18,7 +18,7 @@
 #include "source/sqlite/sqlite_row.h"
 #include "source/sqlite/sqlite_source.h"
 
-enum { rows_per_part = 200000, rows_between_size_checks = 256, most_connections = 16 };
+enum { rows_per_part = 200000, most_connections = 16 };
 
 struct dm_copy {
     size_t n;
@@ -195,7 +195,7 @@ enum dm_status dm_sqlite_copy_next(struct dm_copy_reader *r, struct dm_batch *ba
                                    size_t max_bytes, dm_bad_row_fn bad_row, void *ctx, struct dm_error *err)
 {
     while (batch->rows < max_rows) {
-        if (batch->rows % rows_between_size_checks == 0 && dm_batch_bytes(batch) >= max_bytes)
+        if (dm_batch_bytes(batch) >= max_bytes)
             return DM_OK;
         enum dm_status status = dm_sqlite_step(r->rows, err);
         if (status != DM_OK)

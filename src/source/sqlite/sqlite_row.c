@@ -37,11 +37,42 @@ static const char *append_column(struct dm_column *c, const struct dm_sqlite_tab
     return dm_sqlite_append(c, t->rules[column], row, at);
 }
 
+/* Of the values as the row has them. */
+static uint64_t stored_bytes(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first, int *largest)
+{
+    uint64_t bytes = 0;
+    int most = -1;
+    for (int i = 0; i < (int)t->table->columns->n_fields; i++) {
+        int class = sqlite3_column_type(row, first + i);
+        int n = class == SQLITE_TEXT || class == SQLITE_BLOB ? sqlite3_column_bytes(row, first + i) : 8;
+        bytes += (uint64_t)n;
+        if (n > most)
+            *largest = i;
+        most = n > most ? n : most;
+    }
+    return bytes;
+}
+
+/* Before its values are copied, and, since a literal is longer than its value, after. */
+static bool too_large(const struct dm_sqlite_row_mapper *m, sqlite3_stmt *row, int first, uint64_t bytes,
+                      struct dm_sqlite_bad *bad)
+{
+    if (m->table->max_row_bytes == 0 || bytes <= m->table->max_row_bytes)
+        return false;
+    (void)stored_bytes(m->table, row, first, &bad->column);
+    bad->reason = "row_too_large";
+    bad->bytes = bytes;
+    return true;
+}
+
 void dm_sqlite_row_append(struct dm_sqlite_row_mapper *m, sqlite3_stmt *row, int first,
                           struct dm_batch *batch, enum dm_op op, struct dm_sqlite_bad *bad)
 {
     *bad = (struct dm_sqlite_bad){0};
     map(m, batch->schema);
+    int ignored;
+    if (too_large(m, row, first, stored_bytes(m->table, row, first, &ignored), bad))
+        return;
     for (size_t i = 0; i < batch->n_columns; i++) {
         int column = m->columns[i];
         if (column < 0) {
@@ -55,7 +86,10 @@ void dm_sqlite_row_append(struct dm_sqlite_row_mapper *m, sqlite3_stmt *row, int
             return;
         }
     }
-    dm_batch_end_row(batch, op);
+    if (too_large(m, row, first, dm_batch_row_bytes(batch, batch->rows), bad))
+        dm_batch_undo_row(batch);
+    else
+        dm_batch_end_row(batch, op);
 }
 
 /* The place of a table column in the key, or -1. */
@@ -85,6 +119,9 @@ bool dm_sqlite_row_append_delete(struct dm_sqlite_row_mapper *m, sqlite3_stmt *r
     return true;
 }
 
+/* Of a larger row the beginnings of its values are kept. */
+enum { row_kept_whole = 1 << 20, value_kept = 1 << 10 };
+
 static const char *storage_class(int type)
 {
     static const char *const names[] = {[SQLITE_INTEGER] = "INTEGER",
@@ -102,7 +139,13 @@ static void describe(const struct dm_sqlite_table *t, sqlite3_stmt *row, int fir
     char type[32];
     const char *class = storage_class(sqlite3_column_type(row, first + bad->column));
     const char *declared = f->source_type != NULL && f->source_type[0] != '\0' ? f->source_type : "nothing";
-    if (strcmp(bad->reason, "invalid_utf8") == 0)
+    if (strcmp(bad->reason, "row_too_large") == 0)
+        (void)snprintf(
+            out, size,
+            "the row has %llu bytes, most of them in column %s; with this memory_limit a row may have "
+            "%llu (a sixteenth of it)",
+            (unsigned long long)bad->bytes, f->name, (unsigned long long)t->max_row_bytes);
+    else if (strcmp(bad->reason, "invalid_utf8") == 0)
         (void)snprintf(out, size, "column %s: the text is not valid UTF-8", f->name);
     else if (strcmp(bad->reason, "null_key") == 0)
         (void)snprintf(out, size, "key column %s is NULL", f->name);
@@ -111,7 +154,7 @@ static void describe(const struct dm_sqlite_table *t, sqlite3_stmt *row, int fir
                        f->name, declared, dm_type_name(f->type, type, sizeof type), class);
 }
 
-static enum dm_status raw_of(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first,
+static enum dm_status raw_of(const struct dm_sqlite_table *t, sqlite3_stmt *row, int first, size_t most,
                              struct dm_buffer *out, struct dm_error *err)
 {
     enum dm_status status = dm_buffer_append_byte(out, '{', err);
@@ -119,7 +162,7 @@ static enum dm_status raw_of(const struct dm_sqlite_table *t, sqlite3_stmt *row,
         if (i > 0)
             status = dm_buffer_append(out, ", ", 2, err);
         if (status == DM_OK)
-            status = dm_sqlite_json(out, t->table->columns->fields[i].name, row, first + (int)i, err);
+            status = dm_sqlite_json(out, t->table->columns->fields[i].name, row, first + (int)i, most, err);
     }
     return status == DM_OK ? dm_buffer_append_byte(out, '}', err) : status;
 }
@@ -133,7 +176,8 @@ static enum dm_status key_of(const struct dm_sqlite_table *t, sqlite3_stmt *row,
         if (i > 0)
             status = dm_buffer_append(out, ", ", 2, err);
         if (status == DM_OK)
-            status = dm_sqlite_json(out, s->fields[s->keys[i]].name, row, first + (int)s->keys[i], err);
+            status = dm_sqlite_json(out, s->fields[s->keys[i]].name, row, first + (int)s->keys[i], value_kept,
+                                    err);
     }
     return status == DM_OK ? dm_buffer_append_byte(out, '}', err) : status;
 }
@@ -145,14 +189,17 @@ enum dm_status dm_sqlite_bad_row(const struct dm_sqlite_table *t, sqlite3_stmt *
     char message[512];
     describe(t, row, first, bad, message, sizeof message);
     struct dm_buffer raw, key;
-    dm_buffer_init(&raw,
-                   UINT32_MAX); /* SQLite's own limit of a row is below half of it; in hex it may just fit */
+    dm_buffer_init(&raw, UINT32_MAX);
     dm_buffer_init(&key, UINT32_MAX);
-    enum dm_status status = raw_of(t, row, first, &raw, err);
+    int largest;
+    uint64_t bytes = stored_bytes(t, row, first, &largest);
+    bool whole = bytes <= row_kept_whole;
+    enum dm_status status = raw_of(t, row, first, whole ? SIZE_MAX : value_kept, &raw, err);
     if (status == DM_OK)
         status = key_of(t, row, first, &key, err);
     if (status == DM_OK) {
-        struct dm_bad_row bad_row = {.reason = bad->reason, .message = message, .op = op};
+        struct dm_bad_row bad_row = {
+            .reason = bad->reason, .message = message, .raw_bytes = whole ? 0 : bytes, .op = op};
         bad_row.raw = dm_buffer_text(&raw);
         bad_row.key = t->table->columns->n_keys > 0 ? dm_buffer_text(&key) : NULL;
         status = fn(ctx, &bad_row, err);

@@ -24,7 +24,8 @@ void dm_sqlite_row_mapper_release(struct dm_sqlite_row_mapper *m);
 /* Why a row was not appended. */
 struct dm_sqlite_bad {
     const char *reason; /* NULL: it was */
-    int column;         /* of the table */
+    int column;         /* of the table; row_too_large: that of the largest value */
+    uint64_t bytes;     /* row_too_large: of the row */
 };
 
 /* Appends the row whose table columns stand at `first`… of the statement. A row that does not fit is undone

@@ -531,6 +531,7 @@ static enum dm_status load_table(sqlite3 *db, struct dm_sqlite_table *t,
     t->table->append_only = c != NULL && c->append_only;
     t->images = t->table->append_only || (c != NULL && c->history >= 0 ? c->history > 0 : config->history);
     t->filter = c != NULL ? dm_xstrdup(c->filter) : NULL;
+    t->max_row_bytes = config->max_row_bytes;
     if (status == DM_OK && t->table->append_only)
         choose_row_name(t, &d);
     else if (status == DM_OK)

@@ -49,6 +49,7 @@ struct dm_sqlite_table {
     bool rowid_is_key;            /* the key is the rowid's alias */
     bool images;                  /* every change keeps its row image (history, append-only) */
     char *filter;                 /* SQL condition or NULL */
+    uint64_t max_row_bytes;       /* a larger row does not fit; 0: no limit */
     char *sql;                    /* CREATE TABLE as stored */
     size_t n_identity;
     struct dm_sqlite_identity *identity;

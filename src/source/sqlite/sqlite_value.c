@@ -369,14 +369,27 @@ bool dm_sqlite_same(struct dm_sqlite_rule r, sqlite3_stmt *a, int i, sqlite3_stm
 /* ---- JSON of a row that does not fit ---- */
 
 static enum dm_status json_hex(struct dm_buffer *out, const char *kind, const unsigned char *bytes, size_t n,
-                               struct dm_error *err)
+                               size_t most, struct dm_error *err)
 {
-    if (dm_buffer_printf(out, err, "{\"%s\": \"", kind) != DM_OK || hex(out, bytes, n, err) != DM_OK)
+    size_t kept = n < most ? n : most;
+    if (dm_buffer_printf(out, err, "{\"%s\": \"", kind) != DM_OK || hex(out, bytes, kept, err) != DM_OK)
         return DM_FAIL;
-    return dm_buffer_append(out, "\"}", 2, err);
+    return kept < n ? dm_buffer_printf(out, err, "…\"}") : dm_buffer_append(out, "\"}", 2, err);
 }
 
-enum dm_status dm_sqlite_json(struct dm_buffer *out, const char *name, sqlite3_stmt *row, int i,
+static enum dm_status json_text(struct dm_buffer *out, struct text t, size_t most, struct dm_error *err)
+{
+    if (t.n <= most)
+        return dm_json_quote(out, t.bytes, t.n, err);
+    while (most > 0 && (t.bytes[most] & 0xc0) == 0x80) /* whole characters */
+        most--;
+    if (dm_json_quote(out, t.bytes, most, err) != DM_OK)
+        return DM_FAIL;
+    out->len--; /* the quote comes behind the dots */
+    return dm_buffer_printf(out, err, "…\"");
+}
+
+enum dm_status dm_sqlite_json(struct dm_buffer *out, const char *name, sqlite3_stmt *row, int i, size_t most,
                               struct dm_error *err)
 {
     if (dm_json_quote(out, name, strlen(name), err) != DM_OK || dm_buffer_append(out, ": ", 2, err) != DM_OK)
@@ -390,11 +403,10 @@ enum dm_status dm_sqlite_json(struct dm_buffer *out, const char *name, sqlite3_s
         return dm_buffer_append(out, number, strlen(number), err);
     case SQLITE_TEXT:
         t = text_of(row, i);
-        return t.intact ? dm_json_quote(out, t.bytes, t.n, err)
-                        : json_hex(out, "text_hex", t.bytes, t.n, err);
+        return t.intact ? json_text(out, t, most, err) : json_hex(out, "text_hex", t.bytes, t.n, most, err);
     case SQLITE_BLOB:
         return json_hex(out, "blob_hex", sqlite3_column_blob(row, i), (size_t)sqlite3_column_bytes(row, i),
-                        err);
+                        most, err);
     default: return dm_buffer_append(out, "null", 4, err);
     }
 }

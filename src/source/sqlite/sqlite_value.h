@@ -45,8 +45,8 @@ const char *dm_sqlite_append(struct dm_column *c, struct dm_sqlite_rule rule, sq
 bool dm_sqlite_same(struct dm_sqlite_rule rule, sqlite3_stmt *a, int i, sqlite3_stmt *b, int j);
 
 /* Appends `"name": value` in JSON. Texts that are not UTF-8 become {"text_hex": "…"}, blobs {"blob_hex":
- * "…"}. */
-enum dm_status dm_sqlite_json(struct dm_buffer *out, const char *name, sqlite3_stmt *row, int i,
+ * "…"}. Of a value longer than `most` bytes the beginning. */
+enum dm_status dm_sqlite_json(struct dm_buffer *out, const char *name, sqlite3_stmt *row, int i, size_t most,
                               struct dm_error *err) DM_MUST_USE;
 
 #endif
