@@ -28,11 +28,11 @@ enum dm_status {
 enum dm_error_class {
     DM_ERROR_NONE = 0,
     DM_ERROR_TRANSIENT, /* try again after a wait: network, server restart, lock, disk full */
-    DM_ERROR_MEMORY,    /* it did not fit into memory_limit: worth a few tries, since others may have taken much of it */
-    DM_ERROR_DATA,      /* this row or this dataset cannot be applied; others go on */
-    DM_ERROR_CONFIG,    /* a person must change something: setting, privilege, syntax */
-    DM_ERROR_CONFLICT,  /* somebody else changed what we own: second instance, taken slot */
-    DM_ERROR_FATAL,     /* our own bug, or damage that we cannot mend */
+    DM_ERROR_MEMORY, /* it did not fit into memory_limit: worth a few tries, since others may have taken much of it */
+    DM_ERROR_DATA,     /* this row or this dataset cannot be applied; others go on */
+    DM_ERROR_CONFIG,   /* a person must change something: setting, privilege, syntax */
+    DM_ERROR_CONFLICT, /* somebody else changed what we own: second instance, taken slot */
+    DM_ERROR_FATAL,    /* our own bug, or damage that we cannot mend */
 };
 
 struct dm_error {
