@@ -1,10 +1,7 @@
 /* `datamirror doctor`: checks everything that a mirror needs and says how to mend what is missing. */
-#include <errno.h>
-#include <inttypes.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 #include "apply/keyindex.h"
 #include "base/file.h"
@@ -12,47 +9,60 @@
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "engine/engine.h"
+#include "http/http_server.h"
 #include "lake/lake.h"
+#include "mirror/capture/catalog_side.h"
 #include "mirror/deep_check.h"
+#include "mirror/intake/folder_scan.h"
 #include "mirror/lake_lock.h"
 #include "mirror/mirror.h"
-#include "source/source.h"
+#include "mirror/plan.h"
 
-#define ROOM_FAIL (UINT64_C(256) << 20) /* bytes free below which a mirror soon stands still */
-#define ROOM_WARN (UINT64_C(2) << 30)
 #define FINDINGS_MAX 50 /* damaged files that are listed one by one */
 
 /* What has been found so far; checks are shown as they are made, since some take a while. */
 struct doctor {
     bool json;
-    size_t fails;
-    size_t warnings;
+    size_t n[DM_CHECK_FAIL + 1];   /* by result */
+    enum dm_error_class ends_with; /* of the first thing that `run` would end at; NONE: it runs */
 };
 
-static const char *result_name(enum dm_check_result result)
+static void print_line(const struct doctor *d, const char *area, enum dm_check_result result,
+                       const char *what, const char *hint, int run_code)
 {
-    static const char *const names[] = {"ok", "warn", "FAIL"};
-    return names[result];
+    static const char *const names[] = {"ok", "warn", "refused", "fail"};
+    static const char *const marks[] = {"ok", "warn", "left", "FAIL"};
+    if (d->json) {
+        json_t *o = json_object();
+        dm_json_text(o, "area", area);
+        dm_json_text(o, "result", names[result]);
+        dm_json_text(o, "what", what);
+        dm_json_text(o, "hint", hint);
+        if (run_code >= 0)
+            (void)json_object_set_new(o, "run", json_integer(run_code));
+        dm_json_print(o, stdout);
+    } else {
+        (void)printf("%-4s  %s: %s%s\n", marks[result], area, result == DM_CHECK_REFUSED ? "left out: " : "",
+                     what);
+        if (hint != NULL && hint[0] != '\0')
+            (void)printf("      how to mend it: %s\n", hint);
+    }
+    (void)fflush(stdout);
+}
+
+static void show_check(struct doctor *d, const char *area, const struct dm_check *check)
+{
+    d->n[check->result]++;
+    if (check->result == DM_CHECK_FAIL && d->ends_with == DM_ERROR_NONE)
+        d->ends_with = check->class;
+    print_line(d, area, check->result, check->what, check->hint, -1);
 }
 
 static void show(struct doctor *d, const char *area, enum dm_check_result result, const char *what,
                  const char *hint)
 {
-    d->fails += result == DM_CHECK_FAIL;
-    d->warnings += result == DM_CHECK_WARN;
-    if (d->json) {
-        json_t *o = json_object();
-        dm_json_text(o, "area", area);
-        dm_json_text(o, "result", result == DM_CHECK_FAIL ? "fail" : result_name(result));
-        dm_json_text(o, "what", what);
-        dm_json_text(o, "hint", hint);
-        dm_json_print(o, stdout);
-    } else {
-        (void)printf("%-4s  %s: %s\n", result_name(result), area, what);
-        if (hint != NULL && hint[0] != '\0')
-            (void)printf("      how to mend it: %s\n", hint);
-    }
-    (void)fflush(stdout);
+    d->n[result]++;
+    print_line(d, area, result, what, hint, -1);
 }
 
 static void showf(struct doctor *d, const char *area, enum dm_check_result result, const char *hint,
@@ -68,49 +78,19 @@ static void showf(struct doctor *d, const char *area, enum dm_check_result resul
     show(d, area, result, what, hint);
 }
 
+/* What a mirror would end with. */
 static void show_error(struct doctor *d, const char *area, const struct dm_error *err)
 {
-    show(d, area, DM_CHECK_FAIL, err->message, err->hint);
+    struct dm_check_list one = {0};
+    dm_check_add_error(&one, err);
+    show_check(d, area, &one.checks[0]);
+    dm_check_list_release(&one);
 }
 
-/* The nearest folder that exists: the lake, or where it would be made. */
-static char *existing_folder(const char *path)
+static void show_checks(struct doctor *d, const char *area, const struct dm_check_list *checks)
 {
-    char *folder = dm_xstrdup(path);
-    while (!dm_file_exists(folder)) {
-        char *slash = strrchr(folder, '/');
-        if (slash == NULL || slash == folder) {
-            bool absolute = folder[0] == '/';
-            free(folder);
-            return dm_xstrdup(absolute ? "/" : ".");
-        }
-        *slash = '\0';
-    }
-    return folder;
-}
-
-static void check_folder(struct doctor *d, const char *lake)
-{
-    char *folder = existing_folder(lake);
-    bool there = strcmp(folder, lake) == 0;
-    if (access(folder, W_OK | X_OK) != 0)
-        showf(d, "lake", DM_CHECK_FAIL,
-              "change the owner or the permissions, or choose another folder with lake:",
-              "the folder %s cannot be written: %s", folder, strerror(errno));
-    else
-        showf(d, "lake", DM_CHECK_OK, NULL,
-              there ? "the folder %s can be written" : "the folder %s will be made", lake);
-    struct statvfs room;
-    if (statvfs(folder, &room) == 0) {
-        uint64_t bytes = (uint64_t)room.f_bavail * room.f_frsize;
-        enum dm_check_result result = bytes < ROOM_FAIL   ? DM_CHECK_FAIL
-                                      : bytes < ROOM_WARN ? DM_CHECK_WARN
-                                                          : DM_CHECK_OK;
-        showf(d, "lake", result,
-              result == DM_CHECK_OK ? NULL : "free some room, or move the lake to a larger disk",
-              "%.1f GiB free on its disk", (double)bytes / (double)(UINT64_C(1) << 30));
-    }
-    free(folder);
+    for (size_t i = 0; i < checks->n; i++)
+        show_check(d, area, &checks->checks[i]);
 }
 
 struct findings {
@@ -255,41 +235,77 @@ static void check_engine(struct doctor *d)
     dm_engine_close(engine);
 }
 
-static void check_watched_folder(struct doctor *d, const struct dm_source_config *config)
+static void check_folder(struct doctor *d, const struct dm_config *config)
 {
-    if (access(config->path, R_OK | X_OK) == 0)
-        showf(d, config->name, DM_CHECK_OK, NULL, "the folder %s can be read", config->path);
-    else
-        showf(d, config->name, DM_CHECK_FAIL,
-              "make it, change its permissions, or correct path:", "the folder %s cannot be read: %s",
-              config->path, strerror(errno));
+    struct dm_check_list checks = {0};
+    struct dm_error ignored;
+    (void)!dm_plan_lake(config->lake, &checks, &ignored);
+    show_checks(d, "lake", &checks);
+    dm_check_list_release(&checks);
 }
 
-static void check_source(struct doctor *d, const struct dm_source_config *config)
+static void check_watched_folder(struct doctor *d, const struct dm_source_config *config)
 {
     struct dm_error err = {0};
-    if (strcmp(config->type, "files") == 0) {
-        check_watched_folder(d, config);
-        return;
-    }
+    struct dm_folder_scan scan = {0};
+    if (dm_folder_scan(&scan, config->path, config->pattern, config->poll_interval_ms, &err) == DM_OK)
+        showf(d, config->name, DM_CHECK_OK, NULL, "the folder %s can be read", config->path);
+    else
+        show_error(d, config->name, &err);
+    dm_folder_scan_release(&scan);
+}
+
+static enum dm_status plan(const struct dm_source_config *config, const char *lake, struct dm_plan *p,
+                           struct dm_error *err)
+{
     const struct dm_source_type *type = dm_source_type_find(config->type);
     struct dm_source *source = NULL;
-    if (type == NULL) {
-        showf(d, config->name, DM_CHECK_FAIL, NULL, "type %s is not built in", config->type);
-        return;
-    }
-    if (type->open(config, &source, &err) != DM_OK) {
-        show_error(d, config->name, &err);
-        return;
-    }
-    struct dm_check_list checks = {0};
-    enum dm_status status = type->check(source, &checks, &err);
-    for (size_t i = 0; i < checks.n; i++)
-        show(d, config->name, checks.checks[i].result, checks.checks[i].what, checks.checks[i].hint);
-    dm_check_list_release(&checks);
+    struct sqlite3 *db = NULL;
+    if (type == NULL)
+        return dm_fail(err, DM_ERROR_CONFIG, NULL, "type %s is not built in", config->type);
+    char *catalog = dm_xasprintf("%s/catalog.db", lake);
+    enum dm_status status = dm_file_exists(catalog) ? dm_catalog_side_open(lake, &db, err) : DM_OK;
+    free(catalog);
+    if (status == DM_OK)
+        status = dm_plan_start(db, config, p, err);
+    (void)sqlite3_close(db);
+    if (status == DM_OK)
+        status = type->open(config, &source, err);
     if (status != DM_OK)
-        show_error(d, config->name, &err);
+        return status;
+    struct dm_error shown; /* it is among the checks */
+    (void)!dm_plan_source(p, type, source, &shown);
     type->close(source);
+    return DM_OK;
+}
+
+static void check_source(struct doctor *d, const struct dm_config *config,
+                         const struct dm_source_config *source, bool running)
+{
+    struct dm_error err = {0};
+    if (strcmp(source->type, "files") == 0) {
+        check_watched_folder(d, source);
+        return;
+    }
+    struct dm_plan p = {.running = running, .rehearse = !running};
+    enum dm_status status = plan(source, config->lake, &p, &err);
+    show_checks(d, source->name, &p.checks);
+    if (status != DM_OK)
+        show_error(d, source->name, &err);
+    dm_plan_release(&p);
+}
+
+/* A running mirror's own port is its own. */
+static void check_http(struct doctor *d, const struct dm_config *config, bool running)
+{
+    struct dm_error err = {0};
+    if (config->http == NULL)
+        return;
+    if (dm_http_server_check(config, !running, &err) != DM_OK)
+        show_error(d, "http", &err);
+    else
+        showf(d, "http", DM_CHECK_OK, NULL, running ? "the address %s is good" : "the address %s is free",
+              config->http);
 }
 
 static void check_instance(struct doctor *d, const struct dm_config *config)
@@ -300,17 +316,50 @@ static void check_instance(struct doctor *d, const struct dm_config *config)
         return; /* the lake's own checks have said why */
     for (size_t i = 0; i < report.n_datasets; i++)
         if (strcmp(report.datasets[i].state, "stopped") == 0)
-            showf(d, "mirror", DM_CHECK_FAIL, report.datasets[i].reason, "dataset %s is stopped",
+            showf(d, "mirror", DM_CHECK_REFUSED, report.datasets[i].reason, "dataset %s is stopped",
                   report.datasets[i].dataset);
     for (size_t i = 0; i < report.n_sources; i++)
         if (report.sources[i].error != NULL)
             showf(d, "mirror", DM_CHECK_WARN, NULL, "source %s: %s", report.sources[i].name,
                   report.sources[i].error);
     if (report.running)
-        showf(d, "mirror", DM_CHECK_OK, NULL, "runs as process %d", report.pid);
+        showf(d, "mirror", DM_CHECK_OK, NULL, "runs as process %d; another one would be refused", report.pid);
     else
         show(d, "mirror", DM_CHECK_OK, "does not run now", NULL);
     dm_status_report_release(&report);
+}
+
+static void check_all(struct doctor *d, const struct dm_config *config, bool running, bool deep)
+{
+    check_engine(d);
+    check_folder(d, config);
+    check_files(d, config, deep);
+    if (dm_file_exists(config->lake))
+        check_instance(d, config);
+    check_http(d, config, running);
+    for (size_t i = 0; i < config->n_sources; i++)
+        check_source(d, config, &config->sources[i], running);
+}
+
+/* What `run` would end with when it is caught up. */
+static int verdict(struct doctor *d, bool running)
+{
+    struct dm_error would = {.class = running ? DM_ERROR_CONFLICT : d->ends_with};
+    int code = would.class != DM_ERROR_NONE ? dm_command_exit_code(&would) : DM_EXIT_OK;
+    enum dm_check_result result = d->n[DM_CHECK_FAIL] > 0                            ? DM_CHECK_FAIL
+                                  : d->n[DM_CHECK_WARN] + d->n[DM_CHECK_REFUSED] > 0 ? DM_CHECK_WARN
+                                                                                     : DM_CHECK_OK;
+    const char *what = d->n[DM_CHECK_FAIL] > 0      ? "Something must be mended before the mirror can work."
+                       : d->n[DM_CHECK_REFUSED] > 0 ? "The mirror can work; look at what is left out."
+                       : d->n[DM_CHECK_WARN] > 0    ? "The mirror can work; look at the warnings."
+                                                    : "All is well.";
+    if (d->json)
+        print_line(d, "verdict", result, what, NULL, code);
+    else if (code != DM_EXIT_OK && !running)
+        (void)printf("\n%s `datamirror run` would end with code %d.\n", what, code);
+    else
+        (void)printf("\n%s\n", what);
+    return dm_command_finish(d->n[DM_CHECK_FAIL] > 0 ? DM_EXIT_NEGATIVE : DM_EXIT_OK);
 }
 
 static int run(const struct dm_invocation *in)
@@ -318,36 +367,29 @@ static int run(const struct dm_invocation *in)
     struct doctor d = {.json = dm_invocation_has(in, "json")};
     struct dm_config *config = NULL;
     struct dm_error err = {0};
+    bool running = false;
     const char *path = dm_invocation_value(in, "config");
     if (dm_config_load(path != NULL ? path : "mirror.yaml", &config, &err) != DM_OK) {
         show_error(&d, "configuration", &err);
-        return dm_command_finish(DM_EXIT_NEGATIVE);
+    } else {
+        struct dm_lake_holder holder;
+        showf(&d, "configuration", DM_CHECK_OK, NULL, "%s is good", config->file);
+        running = dm_lake_lock_held(config->lake, &holder) && holder.mirror;
+        check_all(&d, config, running, dm_invocation_has(in, "deep"));
     }
-    showf(&d, "configuration", DM_CHECK_OK, NULL, "%s is good", config->file);
-    check_engine(&d);
-    check_folder(&d, config->lake);
-    check_files(&d, config, dm_invocation_has(in, "deep"));
-    if (dm_file_exists(config->lake))
-        check_instance(&d, config);
-    for (size_t i = 0; i < config->n_sources; i++)
-        check_source(&d, &config->sources[i]);
     dm_config_free(config);
-    if (!d.json)
-        (void)printf("\n%s\n", d.fails > 0      ? "Something must be mended before the mirror can work."
-                               : d.warnings > 0 ? "The mirror can work; look at the warnings."
-                                                : "All is well.");
-    return dm_command_finish(d.fails > 0 ? DM_EXIT_NEGATIVE : DM_EXIT_OK);
+    return verdict(&d, running);
 }
 
 static const struct dm_command_option options[] = {
     DM_OPTION_CONFIG,
     {"deep", 0, NULL, "also read every data file to its end"},
-    {"json", 0, NULL, "one JSON object a check: area, result, what, hint"},
+    {"json", 0, NULL, "one JSON object a check: area, result, what, hint; the last one is the verdict"},
     DM_OPTION_VERBOSE,
     {NULL, 0, NULL, NULL},
 };
 static const struct dm_command_exit exits[] = {
-    {DM_EXIT_OK, "all is well, or there are only warnings"},
+    {DM_EXIT_OK, "the mirror can work; there may be warnings, and tables that are left out"},
     {DM_EXIT_NEGATIVE, "something must be mended first"},
     {0, NULL},
 };
@@ -357,10 +399,19 @@ const struct dm_command dm_command_doctor = {
     .arguments = "",
     .summary = "Check everything that a mirror needs, and say how to mend it",
     .about = "Checks the configuration, the lake (writable, room on the disk, its catalog, every file there, "
-             "of its size and with its ends; --deep:\n"
-             "every value can be read), the DuckDB library, and each source: connection, settings, "
-             "privileges, tables. It changes nothing but\n"
-             "hints for readers without the catalog that a killed mirror left behind.",
+             "of its size and "
+             "with its\n"
+             "ends; --deep: every value can be read), the DuckDB library, the address of `http:`, and each "
+             "source: connection,\n"
+             "settings, privileges, slot, publication, tables. `datamirror run` starts with the same checks, "
+             "so what stands here "
+             "is how it\n"
+             "would end: with --json, the last line (area \"verdict\") has its exit code as \"run\". A table "
+             "that is left out\n"
+             "(\"refused\") does not keep the others from being mirrored. It changes nothing but hints for "
+             "readers without the\n"
+             "catalog that a killed mirror left behind; what a mirror would change in a source is tried and "
+             "rolled back.",
     .options = options,
     .examples = "  datamirror doctor\n"
                 "  datamirror doctor --deep\n"

@@ -55,19 +55,25 @@ static char *usable_path(const char *source, const char *output)
 static void tell(const struct dm_starter *s, const struct dm_table_list *tables, const char *advice,
                  const char *output)
 {
-    size_t good = 0;
-    for (size_t i = 0; i < tables->n; i++)
-        good += tables->tables[i]->problem == NULL;
+    size_t good = 0, of_rights = 0;
+    for (size_t i = 0; i < tables->n; i++) {
+        good += tables->tables[i]->problem == NULL || tables->tables[i]->of_rights;
+        of_rights += tables->tables[i]->of_rights;
+    }
     (void)printf("%s written: %zu table%s", output, good, good == 1 ? "" : "s");
     if (tables->n > good)
         (void)printf(", and %zu that cannot be mirrored as they are; the file shows the ways out",
                      tables->n - good);
     (void)puts(".");
+    if (of_rights > 0)
+        (void)printf("%zu of them the source does not let this user mirror yet; `datamirror doctor` says "
+                     "what is missing.\n",
+                     of_rights);
     if (s->password_variable != NULL)
-        (void)printf(
-            "\nThe password is not in the file. Set it where the commands run, as it stood in the URL:\n"
-            "  export %s='...'\n",
-            s->password_variable);
+        (void)printf("\nThe password is not in the file. Set it where the commands run, as it is (not "
+                     "percent-encoded):\n"
+                     "  export %s='...'\n",
+                     s->password_variable);
     if (advice != NULL)
         (void)printf("\nNote: %s\n", advice);
     const char *c = strcmp(output, "mirror.yaml") == 0 ? "" : " -c ";

@@ -39,14 +39,15 @@ static const char *why_not(const struct dm_dataset_status *d)
     return NULL;
 }
 
-static int resync(const struct dm_config *config, const char *dataset, bool running)
+static int resync(const struct dm_config *config, const char *const *datasets, size_t n, bool running)
 {
     struct dm_error err = {0};
-    if (dm_mirror_resync(config, dataset, &err) != DM_OK)
+    if (dm_mirror_resync(config, datasets, n, &err) != DM_OK)
         return dm_command_fail(&err);
-    (void)printf("%s: %s\n", dataset,
-                 running ? "asked for; the running mirror copies it anew"
-                         : "asked for; the next `datamirror run` copies it anew");
+    for (size_t i = 0; i < n; i++)
+        (void)printf("%s: %s\n", datasets[i],
+                     running ? "asked for; the running mirror copies it anew"
+                             : "asked for; the next `datamirror run` copies it anew");
     return DM_EXIT_OK;
 }
 
@@ -62,24 +63,19 @@ static int resync_named(const struct dm_invocation *in, const struct dm_config *
         if (why != NULL)
             return dm_command_usage_error(in->command, "%s cannot be copied anew: %s", in->arguments[i], why);
     }
-    for (size_t i = 0; i < in->n_arguments; i++) {
-        int code = resync(config, in->arguments[i], r->running);
-        if (code != DM_EXIT_OK)
-            return code;
-    }
-    return DM_EXIT_OK;
+    return resync(config, in->arguments, in->n_arguments, r->running);
 }
 
 static int resync_all(const struct dm_config *config, const struct dm_status_report *r)
 {
-    for (size_t i = 0; i < r->n_datasets; i++) {
-        if (strcmp(r->datasets[i].state, "refused") == 0 || why_not(&r->datasets[i]) != NULL)
-            continue;
-        int code = resync(config, r->datasets[i].dataset, r->running);
-        if (code != DM_EXIT_OK)
-            return code;
-    }
-    return DM_EXIT_OK;
+    const char **names = dm_xzalloc(r->n_datasets + 1, sizeof *names);
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_datasets; i++)
+        if (strcmp(r->datasets[i].state, "refused") != 0 && why_not(&r->datasets[i]) == NULL)
+            names[n++] = r->datasets[i].dataset;
+    int code = resync(config, names, n, r->running);
+    free(names);
+    return code;
 }
 
 static int run(const struct dm_invocation *in)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/progress.h"
 
@@ -36,6 +37,21 @@ static bool starts_with(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
+static char *percent_decoded(const char *text, size_t n)
+{
+    char *out = dm_xzalloc(n + 1, 1), *o = out;
+    for (size_t i = 0; i < n; i++) {
+        unsigned byte = 0;
+        if (text[i] == '%' && i + 2 < n && sscanf(text + i + 1, "%2x", &byte) == 1 && byte != 0) {
+            *o++ = (char)byte;
+            i += 2;
+        } else {
+            *o++ = text[i];
+        }
+    }
+    return out;
+}
+
 /* The database's name: the path of a URL, or dbname= of a keyword string. */
 static char *postgres_name(const char *url)
 {
@@ -49,6 +65,10 @@ static char *postgres_name(const char *url)
             begin--;
         if (begin == scheme + 3 || memchr(begin, '@', (size_t)(end - begin)) != NULL)
             return dm_xstrdup("source"); /* no path: what stands there is host or user */
+        char *decoded = percent_decoded(begin, (size_t)(end - begin));
+        char *name = identifier(decoded, strlen(decoded));
+        free(decoded);
+        return name;
     } else {
         begin = strstr(url, "dbname");
         if (begin == NULL)
@@ -134,6 +154,10 @@ enum dm_status dm_starter_init(struct dm_starter *s, const char *source, const c
                        "\"%s\" is neither a PostgreSQL URL nor a SQLite file",
                        dm_url_redact(source, shown, sizeof shown));
     }
+    if (!postgres && strchr(path, '@') != NULL && strchr(path, ':') != NULL && !dm_file_exists(path))
+        return dm_fail(err, DM_ERROR_CONFIG, /* not repeated: it may hold a password */
+                       "give postgresql://user@host/database, or the path of a SQLite file",
+                       "the source is neither a PostgreSQL URL nor the path of a file that is there");
     for (const char *c = source; *c != '\0'; c++)
         if ((unsigned char)*c < 0x20)
             return dm_fail(err, DM_ERROR_CONFIG, NULL, "the source holds a control character");
@@ -242,6 +266,12 @@ static char *exact_glob(const struct dm_table *t)
     return yaml;
 }
 
+/* What the source's owner has to allow is no matter of this file. */
+static bool fits(const struct dm_table *t)
+{
+    return t->problem == NULL || t->of_rights;
+}
+
 /* Entries for tables that cannot be mirrored as they are; they stand first, since the first match wins. */
 static enum dm_status write_problems(const struct dm_table_list *tables, struct dm_buffer *out,
                                      struct dm_error *err)
@@ -249,7 +279,7 @@ static enum dm_status write_problems(const struct dm_table_list *tables, struct 
     bool any = false;
     for (size_t i = 0; i < tables->n; i++) {
         const struct dm_table *t = tables->tables[i];
-        if (t->problem == NULL)
+        if (fits(t))
             continue;
         if (!any && dm_buffer_printf(out, err,
                                      "      # These tables are left out as they are. To take one in, remove "
@@ -291,7 +321,7 @@ static enum dm_status write_schema(const struct dm_table_list *tables, const cha
     enum dm_status status = dm_buffer_printf(out, err, "      - %s\n", glob);
     free(glob);
     for (size_t i = 0; i < tables->n && status == DM_OK; i++)
-        if (strcmp(tables->tables[i]->schema, schema) == 0 && tables->tables[i]->problem == NULL)
+        if (strcmp(tables->tables[i]->schema, schema) == 0 && fits(tables->tables[i]))
             status = write_table(tables->tables[i], out, err);
     return status;
 }

@@ -269,9 +269,13 @@ static enum dm_status read_option(struct reader *r, const struct dm_option *o, y
     default: break;
     }
     char *text = NULL;
-    if (expanded_text(r, node, o->name, &text, err) != DM_OK)
+    const char *raw = NULL;
+    if (raw_text(r, node, o->name, &raw, err) != DM_OK)
         return DM_FAIL;
-    enum dm_status status = DM_OK;
+    enum dm_status status = o->connection ? dm_value_expand_connection(raw, place_of(r, node), &text, err)
+                                          : dm_value_expand(raw, place_of(r, node), &text, err);
+    if (status != DM_OK)
+        return DM_FAIL;
     char **member = (char **)((char *)target + o->offset);
     if (o->kind == DM_OPTION_TEXT) {
         if (text[0] == '\0')

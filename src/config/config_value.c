@@ -157,8 +157,9 @@ static bool is_name_char(char c, bool first)
 }
 
 /* `text` stands behind "${". Appends the variable's value; *used is what was read, the brace included. */
-static enum dm_status expand_name(const char *text, struct dm_config_place at, struct dm_buffer *out,
-                                  size_t *used, struct dm_error *err)
+static enum dm_status expand_name(const char *text, struct dm_config_place at,
+                                  enum dm_connection_spelling how, struct dm_buffer *out, size_t *used,
+                                  struct dm_error *err)
 {
     size_t n = 0;
     while (is_name_char(text[n], n == 0))
@@ -178,10 +179,11 @@ static enum dm_status expand_name(const char *text, struct dm_config_place at, s
         return DM_FAIL;
     }
     *used = n + 1;
-    return dm_buffer_append(out, value, strlen(value), err);
+    return dm_connection_spell(how, value, out, err);
 }
 
-enum dm_status dm_value_expand(const char *text, struct dm_config_place at, char **out, struct dm_error *err)
+static enum dm_status expand(const char *text, struct dm_config_place at, bool connection, char **out,
+                             struct dm_error *err)
 {
     struct dm_buffer b;
     dm_buffer_init(&b, VALUE_MAX);
@@ -192,7 +194,9 @@ enum dm_status dm_value_expand(const char *text, struct dm_config_place at, char
             c += 3;
         } else if (strncmp(c, "${", 2) == 0) {
             size_t used = 0;
-            status = expand_name(c + 2, at, &b, &used, err);
+            enum dm_connection_spelling how =
+                connection ? dm_connection_spelling_at(text, c) : DM_SPELL_AS_IS;
+            status = expand_name(c + 2, at, how, &b, &used, err);
             c += 2 + used;
         } else {
             status = dm_buffer_append_byte(&b, (uint8_t)*c, err);
@@ -209,4 +213,15 @@ enum dm_status dm_value_expand(const char *text, struct dm_config_place at, char
     }
     *out = (char *)b.data; /* the caller frees it; dm_buffer uses malloc */
     return DM_OK;
+}
+
+enum dm_status dm_value_expand(const char *text, struct dm_config_place at, char **out, struct dm_error *err)
+{
+    return expand(text, at, false, out, err);
+}
+
+enum dm_status dm_value_expand_connection(const char *text, struct dm_config_place at, char **out,
+                                          struct dm_error *err)
+{
+    return expand(text, at, true, out, err);
 }

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/error.h"
+#include "base/buffer.h"
 
 /* A line in the configuration file, for messages. */
 struct dm_config_place {
@@ -31,6 +31,18 @@ bool dm_value_decimal(const char *text, int *precision, int *scale); /* "38,10" 
 /* Replaces each ${NAME} by the environment variable; $${ stands for a plain ${. *out is malloc'ed. */
 enum dm_status dm_value_expand(const char *text, struct dm_config_place at, char **out,
                                struct dm_error *err) DM_MUST_USE;
+
+/* The same for a connection string, in which a value stands for itself: it is percent-encoded where it is user, password, path or the value of a
+ * parameter of a postgresql:// URL, and quoted where it is the value of a keyword (connection_value.c). Elsewhere (the whole string, a host
+ * with its port) it is taken as it is. */
+enum dm_status dm_value_expand_connection(const char *text, struct dm_config_place at, char **out,
+                                          struct dm_error *err) DM_MUST_USE;
+
+/* How a value that stands at `at` in the connection string `text` (as written) is to be spelled. */
+enum dm_connection_spelling { DM_SPELL_AS_IS, DM_SPELL_PERCENT, DM_SPELL_KEYWORD };
+enum dm_connection_spelling dm_connection_spelling_at(const char *text, const char *at);
+enum dm_status dm_connection_spell(enum dm_connection_spelling how, const char *value, struct dm_buffer *out,
+                                   struct dm_error *err) DM_MUST_USE;
 
 /* As a person would write it, for messages and the reference: "512MiB", "1s". Return out. */
 const char *dm_value_size_text(uint64_t bytes, char *out, size_t size);

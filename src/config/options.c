@@ -176,9 +176,12 @@ static const struct dm_option source[] = {
      .only = "postgres",
      .required = true,
      .secret = true,
+     .connection = true,
      .help =
          "Where the database is: a connection URL or libpq keywords. Keep the password out of the file: take "
-         "it from the environment, or from `~/.pgpass`.",
+         "it from the environment, or from `~/.pgpass`. A value of `${NAME}` stands for itself: in a URL it "
+         "is "
+         "percent-encoded where it is user, password, path or the value of a parameter.",
      .example = "url: postgresql://mirror:${SHOP_PASSWORD}@db.example/shop"},
     {.name = "path",
      .kind = DM_OPTION_TEXT,

@@ -41,6 +41,7 @@ struct dm_option {
     const char *only; /* the types of source that have it, "sqlite, files"; NULL: every type */
     bool required;
     bool secret;         /* its value is never shown */
+    bool connection;     /* TEXT: a connection string, in which variables stand for themselves */
     const char *help;    /* sentences for the reference page */
     const char *example; /* one line of YAML, or NULL */
 };

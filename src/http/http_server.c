@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -247,9 +249,29 @@ static void end_exchange(void *ctx, struct MHD_Connection *connection, void **st
 
 /* ---- the server ---- */
 
-static enum dm_status listen_at(struct dm_http_server *s, struct dm_error *err)
+/* A socket that listens at the configured address. */
+static enum dm_status open_socket(const struct dm_config *config, const struct sockaddr_storage *address,
+                                  int *out, struct dm_error *err)
 {
-    const struct dm_config *config = s->mirror->config;
+    bool six = address->ss_family == AF_INET6;
+    socklen_t n = six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int yes = 1, fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+        bind(fd, (const struct sockaddr *)(const void *)address, n) == 0 && listen(fd, SOMAXCONN) == 0) {
+        *out = fd;
+        return DM_OK;
+    }
+    int code = errno;
+    if (fd >= 0)
+        (void)close(fd);
+    return dm_fail(err, code == EADDRINUSE ? DM_ERROR_TRANSIENT : DM_ERROR_CONFIG,
+                   "choose another address or port for http", "http: cannot listen at %s: %s", config->http,
+                   strerror(code));
+}
+
+/* fd NULL: what the configuration says is looked at, and no more. */
+static enum dm_status open_address(const struct dm_config *config, int *fd, struct dm_error *err)
+{
     struct sockaddr_storage address;
     bool local = false;
     if (dm_http_address_parse(config->http, &address, &local, err) != DM_OK)
@@ -257,18 +279,34 @@ static enum dm_status listen_at(struct dm_http_server *s, struct dm_error *err)
     if (!local && config->http_token == NULL)
         return dm_fail(err, DM_ERROR_CONFIG, "set http_token: ${NAME}, or listen on 127.0.0.1 only",
                        "http: %s can be reached from other machines, and no http_token is set", config->http);
+    return fd != NULL ? open_socket(config, &address, fd, err) : DM_OK;
+}
+
+enum dm_status dm_http_server_check(const struct dm_config *config, bool listen, struct dm_error *err)
+{
+    int fd = -1;
+    enum dm_status status = open_address(config, listen ? &fd : NULL, err);
+    if (fd >= 0)
+        (void)close(fd);
+    return status;
+}
+
+static enum dm_status listen_at(struct dm_http_server *s, struct dm_error *err)
+{
+    const struct dm_config *config = s->mirror->config;
+    int fd = -1;
+    if (open_address(config, &fd, err) != DM_OK)
+        return DM_FAIL;
     unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC;
-    if (address.ss_family == AF_INET6)
-        flags |= MHD_USE_IPv6;
-    s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, s, MHD_OPTION_SOCK_ADDR, &address,
+    s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, s, MHD_OPTION_LISTEN_SOCKET, fd,
                                  MHD_OPTION_CONNECTION_LIMIT, (unsigned)most_connections,
                                  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)idle_seconds,
                                  MHD_OPTION_NOTIFY_COMPLETED, end_exchange, s, MHD_OPTION_END);
-    if (s->daemon == NULL)
-        return dm_fail(err, errno == EADDRINUSE ? DM_ERROR_TRANSIENT : DM_ERROR_CONFIG,
-                       "choose another address or port for http", "http: cannot listen at %s: %s",
-                       config->http, strerror(errno));
-    return DM_OK;
+    if (s->daemon != NULL)
+        return DM_OK;
+    (void)close(fd);
+    return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "http: the server at %s cannot be started: %s",
+                   config->http, strerror(errno));
 }
 
 enum dm_status dm_http_server_start(struct dm_mirror *mirror, struct dm_http_server **out,

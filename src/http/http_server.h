@@ -18,6 +18,9 @@ struct dm_http_server;
 /* By mirror->config->http; *out NULL when that is not set. CONFIG error for an address that cannot be used. */
 enum dm_status dm_http_server_start(struct dm_mirror *mirror, struct dm_http_server **out,
                                     struct dm_error *err) DM_MUST_USE;
+/* Would it start? listen: also whether the address is free, by listening there for a moment. config->http is set. */
+enum dm_status dm_http_server_check(const struct dm_config *config, bool listen,
+                                    struct dm_error *err) DM_MUST_USE;
 void dm_http_server_stop(struct dm_http_server *s); /* NULL is fine */
 
 /* "127.0.0.1:8181", "[::1]:8181", "localhost:8181", ":8181" (all addresses). *local: reachable from this machine only. */

@@ -12,6 +12,7 @@
 #include "mirror/intake/folder_watch.h"
 #include "mirror/order/order.h"
 #include "mirror/pipeline.h"
+#include "mirror/plan.h"
 
 enum { sweep_every_ms = 600 * 1000, sweep_min_age_ms = 3600 * 1000, wait_for_command_ms = 15000 };
 
@@ -85,7 +86,8 @@ static enum dm_status start_sources(struct dm_mirror *m, const struct dm_mirror_
         threads[i].options = (struct dm_pipeline_options){.mirror = m,
                                                           .config = &m->config->sources[i],
                                                           .until_caught_up = options->until_caught_up,
-                                                          .progress = options->progress};
+                                                          .progress = options->progress,
+                                                          .give_up_ms = options->give_up_ms};
         status = dm_thread_start(&threads[i].thread, "stream", run_source, &threads[i], err);
     }
     return status;
@@ -173,7 +175,11 @@ enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mir
     struct dm_lake_lock lock;
     struct dm_opened_mirror *opened = NULL;
     struct dm_mirror *m = NULL;
-    enum dm_status status = take_lock(config, options, &lock, err);
+    struct dm_check_list checks = {0};
+    enum dm_status status = dm_plan_lake(config->lake, &checks, err);
+    dm_check_list_release(&checks);
+    if (status == DM_OK)
+        status = take_lock(config, options, &lock, err);
     if (status == DM_OK)
         status = dm_mirror_open_locked(config, options->stop, &lock, &opened, &m, err);
     if (status == DM_OK)

@@ -22,6 +22,8 @@ struct dm_mirror_options {
     bool passing;         /* of a command that mirrors for itself: others wait for its end */
     bool progress;        /* stderr is a terminal: progress line instead of periodic log lines */
     int64_t run_for_ms;   /* end cleanly after this long; 0: never (for the sample) */
+    int64_t
+        give_up_ms; /* end with the error of a source that could not be worked with for this long; 0: never */
     /* Called when the lake is open, and before it is closed (even if `opened` failed): what else lives in a running mirror, such as
      * the HTTP server. May be NULL. */
     enum dm_status (*opened)(void *ctx, struct dm_mirror *m, struct dm_error *err);
@@ -53,7 +55,7 @@ struct dm_source_status {
     char *name;
     char *type;
     char *
-        state; /* starting, running, retrying; stopped (after an error), ended (cleanly), never run, not configured */
+        state; /* starting, waiting (for other transactions at the source), running, retrying; stopped (after an error), ended (cleanly), never run, not configured */
     char *position;         /* "" when none */
     int64_t commit_time_us; /* source commit time of the last applied transaction; 0 unknown */
     int64_t updated_us;     /* when the mirror last said so */
@@ -112,8 +114,8 @@ enum dm_status dm_mirror_verify(const struct dm_config *config, const char *cons
 
 /* ---- resync ---- */
 
-/* Asks for a new copy of the dataset; a running mirror takes it up at once, else the next run does. */
-enum dm_status dm_mirror_resync(const struct dm_config *config, const char *dataset,
+/* Asks for new copies of the datasets, of all or of none; a running mirror takes them up at once, else the next run does. */
+enum dm_status dm_mirror_resync(const struct dm_config *config, const char *const *datasets, size_t n,
                                 struct dm_error *err) DM_MUST_USE;
 
 #endif

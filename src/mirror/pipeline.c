@@ -17,6 +17,7 @@
 #include "mirror/dataset_match.h"
 #include "mirror/index/index_rebuild.h"
 #include "mirror/target_basis.h"
+#include "mirror/plan.h"
 #include "mirror/target_list.h"
 
 enum {
@@ -31,6 +32,7 @@ enum {
     keepalive_every_ms = 5000,
     quick_retry_limit = 5,
     memory_retry_limit = 4,
+    first_wait_ms = 500,
     hold_limit_ms = 60000,
     give_way_ms = 50,
 };
@@ -42,6 +44,7 @@ struct pipeline {
     const struct dm_source_type *type;
     struct dm_target_list targets;
     struct dm_source *source;
+    struct dm_source_waiter waiter;
     struct dm_stream *stream;
     struct dm_collector *collector;
     struct dm_copy_job *job;
@@ -242,40 +245,45 @@ static void warn_of_idle_globs(const struct pipeline *p, const struct dm_table_l
     }
 }
 
-/* Looks at the source's tables: adds new ones, marks vanished ones, has the capture prepared for the change. */
-static enum dm_status discover(struct pipeline *p, bool first, struct dm_error *err)
+/* Brings the datasets in line with the source's tables: adds new ones, marks vanished ones, has the capture prepared for the change. */
+static enum dm_status take_tables(struct pipeline *p, const struct dm_table_list *tables, bool first,
+                                  struct dm_error *err)
 {
-    struct dm_table_list tables = {0};
-    enum dm_status status = p->type->tables(p->source, &tables, err);
     bool changed = false;
-    if (status == DM_OK) {
-        /* A commit in progress holds the mutex, and may be waiting for what this thread has to hand on: never wait for it here. */
-        if (first)
-            (void)pthread_mutex_lock(&p->m->lake_mutex);
-        else if (!try_lake(p)) {
-            p->discovered_us = 0; /* in the next round again */
-            dm_table_list_release(&tables);
-            return DM_OK;
-        }
-        p->targets.committed = p->committed;
-        p->targets.source_end =
-            p->committed + (p->stream != NULL ? p->type->stream_lag(p->stream, p->committed) : 0);
-        status = dm_target_list_update(&p->targets, &tables, &changed, err);
-        (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    /* A commit in progress holds the mutex, and may be waiting for what this thread has to hand on: never wait for it here. */
+    if (first)
+        (void)pthread_mutex_lock(&p->m->lake_mutex);
+    else if (!try_lake(p)) {
+        p->discovered_us = 0; /* in the next round again */
+        return DM_OK;
     }
+    p->targets.committed = p->committed;
+    p->targets.source_end =
+        p->committed + (p->stream != NULL ? p->type->stream_lag(p->stream, p->committed) : 0);
+    enum dm_status status = dm_target_list_update(&p->targets, tables, &changed, err);
+    (void)pthread_mutex_unlock(&p->m->lake_mutex);
     if (status == DM_OK && first)
-        warn_of_idle_globs(p, &tables);
+        warn_of_idle_globs(p, tables);
     if (status == DM_OK && (first || changed))
-        status = p->type->prepare(p->source, &tables, err);
+        status = p->type->prepare(p->source, tables, err);
     for (size_t i = 0; i < p->targets.n && status == DM_OK && p->collector != NULL; i++) {
         struct dm_target *t = p->targets.items[i];
         if ((t->phase == DM_PHASE_STREAMING || t->phase == DM_PHASE_WAITING) &&
-            dm_dataset_table(&t->state, &tables) == NULL)
+            dm_dataset_table(&t->state, tables) == NULL)
             status = dm_collector_set_state(
                 p->collector, t, "dropped",
                 "the table is not in the source any more, or not selected; the dataset keeps its last state",
                 err);
     }
+    return status;
+}
+
+static enum dm_status discover(struct pipeline *p, struct dm_error *err)
+{
+    struct dm_table_list tables = {0};
+    enum dm_status status = p->type->tables(p->source, &tables, err);
+    if (status == DM_OK)
+        status = take_tables(p, &tables, false, err);
     dm_table_list_release(&tables);
     return status;
 }
@@ -454,10 +462,9 @@ static enum dm_status look_at_requests(struct pipeline *p, struct dm_error *err)
         p->requests_us = 0; /* in the next round again */
         return DM_OK;
     }
-    struct dm_request requests[16];
+    struct dm_request *requests = NULL;
     size_t n = 0;
-    enum dm_status status =
-        dm_request_list(dm_lake_sqlite(p->m->lake), p->config->name, requests, 16, &n, err);
+    enum dm_status status = dm_request_list(dm_lake_sqlite(p->m->lake), p->config->name, &requests, &n, err);
     bool held_seen = false;
     for (size_t i = 0; i < n && status == DM_OK; i++) {
         status = answer(p, &requests[i], err);
@@ -470,12 +477,14 @@ static enum dm_status look_at_requests(struct pipeline *p, struct dm_error *err)
         p->held_request = 0;
     }
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    free(requests);
     return status;
 }
 
 /* ---- health ---- */
 
-static enum dm_status write_health(struct pipeline *p, struct dm_error *err)
+/* waits_for: what a copy waits for at the source; NULL: for nothing. */
+static enum dm_status write_health(struct pipeline *p, const char *waits_for, struct dm_error *err)
 {
     uint64_t lag_bytes = p->stream != NULL ? p->type->stream_lag(p->stream, p->committed) : 0;
     /* The age of the oldest change that is known and not in the lake: time without changes is no lag. */
@@ -483,8 +492,8 @@ static enum dm_status write_health(struct pipeline *p, struct dm_error *err)
                     : p->collector != NULL ? dm_collector_waiting_since(p->collector)
                                            : 0;
     int64_t lag_us = since != 0 ? dm_clock_wall_us() - since : 0;
-    return dm_state_put_health(dm_lake_sqlite(p->m->lake), p->config->name, p->type->name, "running", NULL,
-                               lag_bytes, lag_us, err);
+    return dm_state_put_health(dm_lake_sqlite(p->m->lake), p->config->name, p->type->name, "running",
+                               waits_for, lag_bytes, lag_us, err);
 }
 
 static enum dm_status tell_health(struct pipeline *p, struct dm_error *err)
@@ -495,7 +504,9 @@ static enum dm_status tell_health(struct pipeline *p, struct dm_error *err)
         p->health_us = 0;
         return DM_OK;
     }
-    enum dm_status status = write_health(p, err);
+    char *waits_for = p->job != NULL ? dm_copy_job_waits_for(p->job) : NULL;
+    enum dm_status status = write_health(p, waits_for, err);
+    free(waits_for);
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
     return status;
 }
@@ -577,7 +588,7 @@ static enum dm_status one_round(struct pipeline *p, struct finished_list *ready,
         status = look_at_requests(p, err);
     if (status == DM_OK && !dm_collector_in_transaction(p->collector) &&
         due(&p->discovered_us, discover_every_ms))
-        status = discover(p, false, err);
+        status = discover(p, err);
     if (status == DM_OK && !dm_collector_in_transaction(p->collector))
         status = start_copies(p, err);
     if (status == DM_OK)
@@ -612,7 +623,7 @@ static enum dm_status stream_until_stopped(struct pipeline *p, struct dm_error *
 
 /* ---- open and close ---- */
 
-static enum dm_status open_lake_side(struct pipeline *p, dm_position *from, struct dm_error *err)
+static enum dm_status open_lake_side(struct pipeline *p, struct dm_error *err)
 {
     struct dm_source_state state = {0};
     p->targets = (struct dm_target_list){.mirror = p->m, .config = p->config};
@@ -623,39 +634,33 @@ static enum dm_status open_lake_side(struct pipeline *p, dm_position *from, stru
     if (status == DM_OK)
         status = dm_index_catch_up(p->m, p->targets.items, p->targets.n, err);
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
-    *from = status == DM_OK ? state.position : 0;
-    p->committed = *from;
+    p->committed = status == DM_OK ? state.position : 0;
     p->commit_time_us = status == DM_OK ? state.commit_time_us : 0;
     p->mark = state.mark;
     p->rebooted = state.rebooted;
     return status;
 }
 
-/* Copies that were asked for while no mirror ran, or while it could not start. */
-static enum dm_status take_resync_requests(struct pipeline *p, struct dm_error *err)
+/* Copies that were asked for while no mirror ran, or while it could not start; all of them, since together they may free the source of
+ * its past (dm_plan_start). */
+static enum dm_status take_resync_requests(struct pipeline *p, struct dm_plan *plan, struct dm_error *err)
 {
-    struct dm_request requests[64];
+    struct dm_request *requests = NULL;
     size_t n = 0;
     (void)pthread_mutex_lock(&p->m->lake_mutex);
-    enum dm_status status =
-        dm_request_list(dm_lake_sqlite(p->m->lake), p->config->name, requests, 64, &n, err);
+    enum dm_status status = dm_plan_start(dm_lake_sqlite(p->m->lake), p->config, plan, err);
+    if (status == DM_OK)
+        status = dm_request_list(dm_lake_sqlite(p->m->lake), p->config->name, &requests, &n, err);
     for (size_t i = 0; i < n && status == DM_OK; i++)
         if (requests[i].kind == DM_REQUEST_RESYNC)
             status = answer(p, &requests[i], err);
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
+    free(requests);
     return status;
 }
 
-/* When every dataset is to be copied anew, nothing rests on the old position: the capture starts afresh. This is the way out of a lost
- * slot (`resync --all`), which otherwise is an error, since going on would leave a gap. */
-static enum dm_status start_afresh(struct pipeline *p, dm_position *from, struct dm_error *err)
+static enum dm_status start_afresh(struct pipeline *p, struct dm_error *err)
 {
-    if (*from == 0)
-        return DM_OK;
-    for (size_t i = 0; i < p->targets.n; i++)
-        if (p->targets.items[i]->phase == DM_PHASE_STREAMING && !p->targets.items[i]->copy_again)
-            return DM_OK;
-    *from = 0;
     p->committed = 0;
     p->mark = (struct dm_log_mark){0};
     enum dm_status status = DM_OK;
@@ -701,31 +706,52 @@ static enum dm_status recognise(struct pipeline *p, dm_position *from, struct dm
     dm_log(DM_LOG_WARN, "%s: %s. The machine was started anew since: all tables are copied again",
            p->config->name, err->message);
     status = copy_all_again(p, err);
-    return status == DM_OK ? start_afresh(p, from, err) : status;
+    if (status == DM_OK)
+        status = start_afresh(p, err);
+    *from = status == DM_OK ? 0 : *from;
+    return status;
 }
 
-static enum dm_status open_all(struct pipeline *p, struct dm_error *err)
+static enum dm_status carry_out(struct pipeline *p, const struct dm_plan *plan, struct dm_error *err)
 {
-    dm_position from = 0;
-    enum dm_status status = open_lake_side(p, &from, err);
-    if (status == DM_OK)
-        status = take_resync_requests(p, err);
-    if (status == DM_OK)
-        status = p->type->open(p->config, &p->source, err);
-    if (status == DM_OK)
-        status = start_afresh(p, &from, err);
+    dm_position from = plan->afresh ? 0 : plan->from;
+    enum dm_status status = plan->afresh ? start_afresh(p, err) : DM_OK;
     if (status == DM_OK)
         status = recognise(p, &from, err);
     if (status == DM_OK)
-        status = dm_source_basis_check(p->m, p->config, p->type, p->source, from, err);
+        status = dm_source_basis_keep(p->m, p->config, &plan->basis, &plan->basis_now, err);
     if (status == DM_OK)
-        status = discover(p, true, err);
+        status = take_tables(p, &plan->tables, true, err);
     if (status == DM_OK && p->options.until_caught_up && !p->goal_known) {
         status = p->type->current(p->source, &p->goal, err);
         p->goal_known = status == DM_OK;
     }
     if (status == DM_OK)
         status = p->type->stream_open(p->source, from, &p->stream, err);
+    return status;
+}
+
+static enum dm_status open_source(struct pipeline *p, struct dm_error *err)
+{
+    struct dm_plan plan = {0};
+    enum dm_status status = take_resync_requests(p, &plan, err);
+    if (status == DM_OK)
+        status = p->type->open(p->config, &p->source, err);
+    if (status == DM_OK && p->type->set_waiter != NULL)
+        p->type->set_waiter(p->source, &p->waiter);
+    if (status == DM_OK)
+        status = dm_plan_source(&plan, p->type, p->source, err);
+    if (status == DM_OK)
+        status = carry_out(p, &plan, err);
+    dm_plan_release(&plan);
+    return status;
+}
+
+static enum dm_status open_all(struct pipeline *p, struct dm_error *err)
+{
+    enum dm_status status = open_lake_side(p, err);
+    if (status == DM_OK)
+        status = open_source(p, err);
     if (status != DM_OK)
         return status;
     dm_queue_init(&p->queue, units_in_flight);
@@ -743,7 +769,7 @@ static enum dm_status open_all(struct pipeline *p, struct dm_error *err)
         .ctx = p,
         .mark = p->mark,
     };
-    p->collector = dm_collector_new(&collector, from);
+    p->collector = dm_collector_new(&collector, p->committed);
     return dm_thread_start(&p->commit_thread, "commit", commit_units, p, err);
 }
 
@@ -811,18 +837,34 @@ static enum dm_status stop_dataset(struct pipeline *p, uint32_t id, bool copy, c
     return status;
 }
 
-static void tell_trouble(struct pipeline *p, const char *state, const struct dm_error *why)
+static void tell_state(struct pipeline *p, const char *state, const char *text)
 {
     struct dm_error ignored = {0};
-    char *text = why == NULL
-                     ? NULL
-                     : dm_xasprintf("%s%s%s", why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
     (void)pthread_mutex_lock(&p->m->lake_mutex);
     if (dm_state_put_trouble(dm_lake_sqlite(p->m->lake), p->config->name, p->type->name, state, text,
                              &ignored) != DM_OK)
         dm_log_error(DM_LOG_WARN, p->config->name, &ignored);
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
+}
+
+static void tell_trouble(struct pipeline *p, const char *state, const struct dm_error *why)
+{
+    char *text = why == NULL
+                     ? NULL
+                     : dm_xasprintf("%s%s%s", why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
+    tell_state(p, state, text);
     free(text);
+}
+
+static bool wants_to_stop(void *ctx)
+{
+    return stopping(ctx);
+}
+
+/* The source waits for others, before there is a stream. */
+static void tell_waiting(void *ctx, const char *for_what)
+{
+    tell_state(ctx, for_what != NULL ? "waiting" : "starting", for_what);
 }
 
 static void wait_before_retry(struct pipeline *p, int64_t *wait_ms)
@@ -842,6 +884,63 @@ static bool fits_maybe(struct pipeline *p)
     return p->memory_retries++ < memory_retry_limit;
 }
 
+/* The dataset that a commit could not be made for, and whether a copy of it mends that. */
+struct failed_dataset {
+    uint32_t dataset;
+    bool wants_copy;
+};
+
+/* What became of a try that failed. */
+enum aftermath { AFTERMATH_AGAIN, AFTERMATH_ENDED, AFTERMATH_FAILED };
+
+bool dm_pipeline_gave_up(const struct dm_pipeline_options *options, int64_t good_us, struct dm_error *why)
+{
+    if (options->give_up_ms <= 0 || dm_clock_monotonic_us() - good_us < options->give_up_ms * INT64_C(1000))
+        return false;
+    dm_error_prefix(why, "given up after %.1f s (--give-up-after)", (double)options->give_up_ms / 1000.0);
+    return true;
+}
+
+static enum aftermath after_failure(struct pipeline *p, struct dm_error *why,
+                                    const struct failed_dataset *failed, int64_t good_us, int64_t *wait_ms)
+{
+    if (why->class == DM_ERROR_DATA && failed->dataset != 0 &&
+        stop_dataset(p, failed->dataset, failed->wants_copy, why, why) == DM_OK)
+        return AFTERMATH_AGAIN;
+    bool retry = why->class == DM_ERROR_TRANSIENT || (why->class == DM_ERROR_MEMORY && fits_maybe(p));
+    if (retry && stopping(p))
+        return AFTERMATH_ENDED;
+    /* A table renamed or a column dropped between our look and our use of it makes the source refuse; looking again settles it. A real
+     * mistake stays one. */
+    if (!retry && why->class == DM_ERROR_CONFIG && p->has_streamed && p->quick_retries++ < quick_retry_limit)
+        retry = true;
+    bool too_long = retry && dm_pipeline_gave_up(&p->options, good_us, why);
+    tell_trouble(p, retry && !too_long ? "retrying" : "stopped", why);
+    if (!retry || too_long || stopping(p))
+        return AFTERMATH_FAILED;
+    dm_log(DM_LOG_WARN, "%s: %s; trying again in %.1f s", p->config->name, why->message,
+           (double)*wait_ms / 1000.0);
+    wait_before_retry(p, wait_ms);
+    return stopping(p) ? AFTERMATH_ENDED : AFTERMATH_AGAIN;
+}
+
+static enum dm_status run_once(struct pipeline *p, bool *worked, struct failed_dataset *failed,
+                               struct dm_error *why)
+{
+    enum dm_status status = open_all(p, why);
+    *worked = status == DM_OK;
+    if (status == DM_OK)
+        status = stream_until_stopped(p, why);
+    close_all(p); /* also applies what was still on its way */
+    if (status == DM_OK)
+        status = failure_of(p, why);
+    *failed = (struct failed_dataset){p->failed_dataset, p->failed_wants_copy};
+    p->failure = (struct dm_error){0};
+    p->failed_dataset = 0;
+    p->failed_wants_copy = false;
+    return status;
+}
+
 enum dm_status dm_pipeline_run(const struct dm_pipeline_options *options, struct dm_error *err)
 {
     struct pipeline *p = dm_xzalloc(1, sizeof *p);
@@ -849,49 +948,29 @@ enum dm_status dm_pipeline_run(const struct dm_pipeline_options *options, struct
     p->m = options->mirror;
     p->config = options->config;
     p->type = dm_source_type_find(p->config->type);
+    p->waiter = (struct dm_source_waiter){.ctx = p, .stopping = wants_to_stop, .waiting = tell_waiting};
     (void)pthread_mutex_init(&p->failure_mutex, NULL);
-    int64_t wait_ms = 500;
+    int64_t wait_ms = first_wait_ms, good_us = dm_clock_monotonic_us();
     enum dm_status status;
+    enum aftermath after = AFTERMATH_AGAIN;
     tell_trouble(p, "starting", NULL);
-    for (;;) {
+    do {
         struct dm_error why = {0};
+        struct failed_dataset failed = {0};
+        bool worked = false;
         int64_t started = dm_clock_monotonic_us();
-        status = open_all(p, &why);
-        if (status == DM_OK)
-            status = stream_until_stopped(p, &why);
-        close_all(p); /* also applies what was still on its way */
-        if (status == DM_OK)
-            status = failure_of(p, &why);
-        uint32_t failed = p->failed_dataset;
-        bool copy = p->failed_wants_copy;
-        p->failure = (struct dm_error){0};
-        p->failed_dataset = 0;
-        p->failed_wants_copy = false;
+        status = run_once(p, &worked, &failed, &why);
+        if (worked)
+            good_us = dm_clock_monotonic_us();
+        if (good_us - started > 60 * INT64_C(1000000))
+            wait_ms = first_wait_ms; /* it had worked for a while */
         if (status == DM_OK)
             break;
-        if (why.class == DM_ERROR_DATA && failed != 0 && stop_dataset(p, failed, copy, &why, &why) == DM_OK)
-            continue;
-        bool retry = why.class == DM_ERROR_TRANSIENT || (why.class == DM_ERROR_MEMORY && fits_maybe(p));
-        /* A table renamed or a column dropped between our look and our use of it makes the source refuse; looking again settles it. A real
-         * mistake stays one. */
-        if (!retry && why.class == DM_ERROR_CONFIG && p->has_streamed &&
-            p->quick_retries++ < quick_retry_limit)
-            retry = true;
-        tell_trouble(p, retry ? "retrying" : "stopped", &why);
-        if (!retry || stopping(p)) {
-            *err = why;
-            break;
-        }
-        if (dm_clock_monotonic_us() - started > 60 * 1000000)
-            wait_ms = 500; /* it had worked for a while */
-        dm_log(DM_LOG_WARN, "%s: %s; trying again in %.1f s", p->config->name, why.message,
-               (double)wait_ms / 1000.0);
-        wait_before_retry(p, &wait_ms);
-        if (stopping(p)) {
-            status = DM_OK;
-            break;
-        }
-    }
+        after = after_failure(p, &why, &failed, good_us, &wait_ms);
+        *err = why;
+    } while (after == AFTERMATH_AGAIN);
+    if (after == AFTERMATH_ENDED)
+        status = DM_OK;
     if (status == DM_OK)
         tell_trouble(p, "ended", NULL);
     (void)pthread_mutex_destroy(&p->failure_mutex);

@@ -375,21 +375,28 @@ enum dm_status dm_request_remove(sqlite3 *db, int64_t id, struct dm_error *err)
     return dm_sql_finish(db, st, "removing a request", err);
 }
 
-enum dm_status dm_request_list(sqlite3 *db, const char *source, struct dm_request *out, size_t max, size_t *n,
+enum dm_status dm_request_list(sqlite3 *db, const char *source, struct dm_request **out, size_t *n,
                                struct dm_error *err)
 {
+    *out = NULL;
     *n = 0;
     sqlite3_stmt *st;
     if (dm_sql_prepare(db, &st, NULL,
                        "SELECT id, kind, state, source, dataset, position FROM dm_request WHERE source=? AND "
-                       "state<? ORDER BY id LIMIT ?",
-                       err, "tii", source, (int64_t)DM_REQUEST_DONE, (int64_t)max) != DM_OK)
+                       "state<? ORDER BY id",
+                       err, "ti", source, (int64_t)DM_REQUEST_DONE) != DM_OK)
         return DM_FAIL;
     int code;
-    while ((code = sqlite3_step(st)) == SQLITE_ROW)
-        read_request(st, &out[(*n)++]);
+    while ((code = sqlite3_step(st)) == SQLITE_ROW) {
+        *out = dm_xrealloc(*out, *n + 1, sizeof **out);
+        read_request(st, &(*out)[(*n)++]);
+    }
     sqlite3_finalize(st);
-    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "reading requests", err);
+    if (code == SQLITE_DONE)
+        return DM_OK;
+    free(*out);
+    *out = NULL;
+    return dm_sql_fail(db, "reading requests", err);
 }
 
 enum dm_status dm_pin_record(sqlite3 *db, int64_t request, const char *source, struct dm_error *err)

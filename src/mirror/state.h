@@ -103,9 +103,9 @@ enum dm_status dm_request_get(struct sqlite3 *db, int64_t id, struct dm_request 
 enum dm_status dm_request_set(struct sqlite3 *db, int64_t id, enum dm_request_state state,
                               dm_position position, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_request_remove(struct sqlite3 *db, int64_t id, struct dm_error *err) DM_MUST_USE;
-/* The open requests (not done) of a source, at most `max`; *n is their number. */
-enum dm_status dm_request_list(struct sqlite3 *db, const char *source, struct dm_request *out, size_t max,
-                               size_t *n, struct dm_error *err) DM_MUST_USE;
+/* The open requests (not done) of a source, all of them; *out is malloc'ed, *n is their number. */
+enum dm_status dm_request_list(struct sqlite3 *db, const char *source, struct dm_request **out, size_t *n,
+                               struct dm_error *err) DM_MUST_USE;
 /* In a commit or alone: remembers where all datasets of the source stand for a pin. */
 enum dm_status dm_pin_record(struct sqlite3 *db, int64_t request, const char *source,
                              struct dm_error *err) DM_MUST_USE;

@@ -42,7 +42,7 @@ static struct dm_source_status source_status(sqlite3_stmt *st, const struct dm_c
     if (!is_configured(config, (const char *)sqlite3_column_text(st, 0)))
         state = "not configured"; /* any more: its datasets stay */
     bool cut_off = !running && (strcmp(state, "running") == 0 || strcmp(state, "starting") == 0 ||
-                                strcmp(state, "retrying") == 0);
+                                strcmp(state, "waiting") == 0 || strcmp(state, "retrying") == 0);
     struct dm_source_status s = {
         .name = text(st, 0),
         .type = text(st, 1),

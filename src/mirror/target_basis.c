@@ -91,28 +91,26 @@ static const char *remedy(enum dm_basis_member member)
     }
 }
 
-enum dm_status dm_source_basis_check(struct dm_mirror *m, const struct dm_source_config *config,
-                                     const struct dm_source_type *type, struct dm_source *source,
+enum dm_status dm_source_basis_judge(const struct dm_basis *stored, const struct dm_basis *present,
                                      dm_position at, struct dm_error *err)
 {
-    if (type->basis == NULL)
-        return DM_OK;
-    struct dm_basis stored = {0}, present = {0};
     struct dm_basis_look look = {.at = at};
     struct dm_basis_verdict verdict = {0};
-    enum dm_status status = type->basis(source, &present, err);
+    dm_basis_compare(stored, present, &look, &verdict);
+    if (verdict.effect != DM_BASIS_STOP)
+        return DM_OK;
+    return dm_fail(err, DM_ERROR_CONFLICT, remedy(verdict.member), "%s, which the lake does not fit",
+                   verdict.text);
+}
+
+enum dm_status dm_source_basis_keep(struct dm_mirror *m, const struct dm_source_config *config,
+                                    const struct dm_basis *stored, const struct dm_basis *present,
+                                    struct dm_error *err)
+{
+    if (present->n == 0 || dm_basis_equal(stored, present))
+        return DM_OK;
     (void)pthread_mutex_lock(&m->lake_mutex);
-    if (status == DM_OK && at != 0)
-        status = dm_state_basis(dm_lake_sqlite(m->lake), config->name, 0, &stored, err);
-    if (status == DM_OK)
-        dm_basis_compare(&stored, &present, &look, &verdict);
-    if (verdict.effect == DM_BASIS_STOP)
-        status = dm_fail(err, DM_ERROR_CONFLICT, remedy(verdict.member), "%s, which the lake does not fit",
-                         verdict.text);
-    else if (status == DM_OK && !dm_basis_equal(&stored, &present))
-        status = dm_state_put_basis(dm_lake_sqlite(m->lake), config->name, 0, &present, err);
+    enum dm_status status = dm_state_put_basis(dm_lake_sqlite(m->lake), config->name, 0, present, err);
     (void)pthread_mutex_unlock(&m->lake_mutex);
-    dm_basis_release(&stored);
-    dm_basis_release(&present);
     return status;
 }

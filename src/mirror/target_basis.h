@@ -25,10 +25,12 @@ enum dm_status dm_target_basis_load(struct dm_mirror *m, struct dm_target *t,
 enum dm_status dm_target_basis_compare(const struct dm_basis_moment *now, struct dm_target *t,
                                        const struct dm_table *table, bool *copy,
                                        struct dm_error *err) DM_MUST_USE;
-/* The same for the source as a whole, with the lake at `at` (0: nothing rests on it yet; what it is now is stored). CONFLICT: it is not what the lake was
- * made from. */
-enum dm_status dm_source_basis_check(struct dm_mirror *m, const struct dm_source_config *config,
-                                     const struct dm_source_type *type, struct dm_source *source,
+/* The same for the source as a whole, with the lake at `at`. CONFLICT: it is not what the lake was made from. Pure. */
+enum dm_status dm_source_basis_judge(const struct dm_basis *stored, const struct dm_basis *present,
                                      dm_position at, struct dm_error *err) DM_MUST_USE;
+/* Stores what the source rests on now, if it differs. */
+enum dm_status dm_source_basis_keep(struct dm_mirror *m, const struct dm_source_config *config,
+                                    const struct dm_basis *stored, const struct dm_basis *present,
+                                    struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -110,6 +110,11 @@ bool dm_table_wanted(const struct dm_source_config *config, const char *schema, 
     return config->n_tables == 0 || dm_config_table(config, schema, name) != NULL;
 }
 
+bool dm_source_stopping(const struct dm_source_waiter *w)
+{
+    return w != NULL && w->stopping(w->ctx);
+}
+
 void dm_check_add(struct dm_check_list *list, enum dm_check_result result, const char *hint, const char *fmt,
                   ...)
 {
@@ -121,7 +126,24 @@ void dm_check_add(struct dm_check_list *list, enum dm_check_result result, const
     if (vasprintf(&what, fmt, args) < 0)
         what = dm_xstrdup(fmt);
     va_end(args);
-    *check = (struct dm_check){.result = result, .what = what, .hint = dm_xstrdup(hint)};
+    *check = (struct dm_check){.result = result,
+                               .class = result == DM_CHECK_FAIL ? DM_ERROR_CONFIG : DM_ERROR_NONE,
+                               .what = what,
+                               .hint = dm_xstrdup(hint)};
+}
+
+void dm_check_add_error(struct dm_check_list *list, const struct dm_error *why)
+{
+    dm_check_add(list, DM_CHECK_FAIL, why->hint[0] != '\0' ? why->hint : NULL, "%s", why->message);
+    list->checks[list->n - 1].class = why->class;
+}
+
+enum dm_status dm_check_first_failure(const struct dm_check_list *list, struct dm_error *err)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (list->checks[i].result == DM_CHECK_FAIL && list->checks[i].class != DM_ERROR_NONE)
+            return dm_fail(err, list->checks[i].class, list->checks[i].hint, "%s", list->checks[i].what);
+    return DM_OK;
 }
 
 void dm_check_list_release(struct dm_check_list *list)

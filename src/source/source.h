@@ -52,6 +52,7 @@ struct dm_table {
         rekeyable; /* the stream says from which change on its key holds: another one than the dataset's can be followed without a copy */
     struct dm_basis
         basis; /* what its rows rest on, as of this look; empty when the table comes from a message of the stream */
+    bool of_rights; /* with problem: it is one of privileges in the source, not of the table itself */
     uint64_t estimated_rows;
     uint64_t estimated_bytes;
     size_t n_foreign_keys;
@@ -71,19 +72,28 @@ void dm_table_list_release(struct dm_table_list *list);
  * when schema is "") is wanted. */
 bool dm_table_wanted(const struct dm_source_config *config, const char *schema, const char *name);
 
-/* One line of `doctor`. */
-enum dm_check_result { DM_CHECK_OK, DM_CHECK_WARN, DM_CHECK_FAIL };
+/* One thing that was looked at before a mirror starts: a line of `doctor`, and what `run` goes by. */
+enum dm_check_result {
+    DM_CHECK_OK,
+    DM_CHECK_WARN,    /* it works, and somebody should know */
+    DM_CHECK_REFUSED, /* one table is left out; the others go on */
+    DM_CHECK_FAIL,    /* the mirror ends here */
+};
 struct dm_check {
     enum dm_check_result result;
-    char *what; /* "wal_level is logical" */
-    char *hint; /* how to mend it; NULL when ok */
+    enum dm_error_class class; /* of DM_CHECK_FAIL: how the mirror ends; NONE: it goes on, and is not sound */
+    char *what;                /* "wal_level is logical" */
+    char *hint;                /* how to mend it; NULL when ok */
 };
 struct dm_check_list {
     size_t n;
     struct dm_check *checks;
 };
 void dm_check_add(struct dm_check_list *list, enum dm_check_result result, const char *hint, const char *fmt,
-                  ...) DM_PRINTF(4, 5);
+                  ...) DM_PRINTF(4, 5);                                          /* FAIL: of class CONFIG */
+void dm_check_add_error(struct dm_check_list *list, const struct dm_error *why); /* DM_CHECK_FAIL */
+/* The first that the mirror ends at, as an error; DM_OK: none. */
+enum dm_status dm_check_first_failure(const struct dm_check_list *list, struct dm_error *err) DM_MUST_USE;
 void dm_check_list_release(struct dm_check_list *list);
 
 /* Where a source delivers changes to: implemented by mirror/. All calls come from the thread in stream_poll.
@@ -121,6 +131,25 @@ struct dm_sink {
     enum dm_status (*subtransaction)(void *ctx, uint32_t subxid, struct dm_error *err);
 };
 
+/* What the lake has of a source when a mirror starts: what is needed of the source depends on it. */
+struct dm_source_start {
+    dm_position from; /* everything up to here is in the lake; 0: nothing is, the capture begins */
+    bool afresh;      /* forget() comes first: what an earlier capture left is no fault */
+    bool copies;      /* tables are to be copied */
+    bool running;     /* a mirror of this lake runs: what it holds at the source is no fault */
+    bool rehearse;    /* prepare() does not follow: find out whether it would work, and leave no trace */
+};
+
+/* Whoever opened a source, asked while the source waits for something that may take long, in the thread that waits. */
+struct dm_source_waiter {
+    void *ctx;
+    bool (*stopping)(void *ctx); /* true: give up; the call fails as TRANSIENT */
+    /* What is waited for, when that is known or changes; NULL: the waiting is over. */
+    void (*waiting)(void *ctx, const char *for_what);
+};
+
+bool dm_source_stopping(const struct dm_source_waiter *w); /* w may be NULL */
+
 struct dm_source;
 struct dm_copy;
 struct dm_copy_reader;
@@ -138,8 +167,13 @@ struct dm_source_type {
 
     /* The tables that the configuration selects, as they are now, problems included. */
     enum dm_status (*tables)(struct dm_source *s, struct dm_table_list *out, struct dm_error *err);
-    /* Everything a mirror needs of this source; adds to the list; DM_FAIL only when it cannot even ask. */
-    enum dm_status (*check)(struct dm_source *s, struct dm_check_list *out, struct dm_error *err);
+    /* Borrowed until close; NULL: this source never waits long. */
+    void (*set_waiter)(struct dm_source *s, const struct dm_source_waiter *borrow_waiter);
+    /* Everything a mirror that starts so needs of this source, `tables` being those that it selects; adds to the list. DM_FAIL only
+     * when it cannot even ask. */
+    enum dm_status (*check)(struct dm_source *s, const struct dm_source_start *start,
+                            const struct dm_table_list *tables, struct dm_check_list *out,
+                            struct dm_error *err);
     /* What whoever sets up a mirror of it had better know, as sentences; malloc'ed, NULL: nothing. The function may be NULL, too. */
     enum dm_status (*advice)(struct dm_source *s, char **text, struct dm_error *err);
     /* Creates what change capture needs (idempotent) for the tables without a problem. */

@@ -38,6 +38,7 @@ struct dm_copy_job {
     const struct dm_source_type *type;
     struct dm_source *source;
     struct dm_copy *copy;
+    struct dm_source_waiter waiter;
     struct dm_thread thread;
     atomic_bool cancelled;
     atomic_ullong rows;
@@ -49,6 +50,7 @@ struct dm_copy_job {
     struct job_task *tasks;
     size_t next_task;
     struct dm_error error; /* class set: the whole job failed */
+    char *waits_for;       /* at the source; NULL: for nothing */
 };
 
 /* ---- one part ---- */
@@ -286,6 +288,8 @@ static enum dm_status plan(struct dm_copy_job *job, struct dm_error *err)
     dm_position at = 0;
     struct dm_table_list list = {0};
     enum dm_status status = job->type->open(job->config, &job->source, err);
+    if (status == DM_OK && job->type->set_waiter != NULL)
+        job->type->set_waiter(job->source, &job->waiter);
     if (status == DM_OK)
         status = job->type->copy_open(job->source, &job->copy, &at, err);
     if (status == DM_OK)
@@ -328,6 +332,29 @@ static enum dm_status run(void *ctx, struct dm_error *err)
 
 /* ---- the interface ---- */
 
+static bool is_cancelled(void *ctx)
+{
+    const struct dm_copy_job *job = ctx;
+    return job->cancelled;
+}
+
+static void keep_waiting(void *ctx, const char *for_what)
+{
+    struct dm_copy_job *job = ctx;
+    (void)pthread_mutex_lock(&job->mutex);
+    free(job->waits_for);
+    job->waits_for = dm_xstrdup(for_what);
+    (void)pthread_mutex_unlock(&job->mutex);
+}
+
+char *dm_copy_job_waits_for(struct dm_copy_job *job)
+{
+    (void)pthread_mutex_lock(&job->mutex);
+    char *text = dm_xstrdup(job->waits_for);
+    (void)pthread_mutex_unlock(&job->mutex);
+    return text;
+}
+
 enum dm_status dm_copy_job_start(struct dm_mirror *mirror, const struct dm_source_config *config,
                                  struct dm_copy_want *wants, size_t n, struct dm_copy_job **out,
                                  struct dm_error *err)
@@ -336,6 +363,7 @@ enum dm_status dm_copy_job_start(struct dm_mirror *mirror, const struct dm_sourc
     job->mirror = mirror;
     job->config = config;
     job->type = dm_source_type_find(config->type);
+    job->waiter = (struct dm_source_waiter){.ctx = job, .stopping = is_cancelled, .waiting = keep_waiting};
     (void)pthread_mutex_init(&job->mutex, NULL);
     job->n_tables = n;
     job->tables = dm_xzalloc(n, sizeof *job->tables);
@@ -412,6 +440,7 @@ void dm_copy_job_free(struct dm_copy_job *job)
     }
     free(job->tables);
     free(job->tasks);
+    free(job->waits_for);
     (void)pthread_mutex_destroy(&job->mutex);
     free(job);
 }

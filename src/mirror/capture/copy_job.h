@@ -29,6 +29,8 @@ enum dm_status dm_copy_job_take(struct dm_copy_job *job, struct dm_target **targ
                                 struct dm_error *err) DM_MUST_USE;
 /* Rows copied so far and rows expected, for progress. */
 void dm_copy_job_progress(struct dm_copy_job *job, uint64_t *rows, uint64_t *expected);
+/* What the job waits for at the source; malloc'ed, NULL: for nothing. */
+char *dm_copy_job_waits_for(struct dm_copy_job *job);
 /* Stops it when it still runs, and frees it. */
 void dm_copy_job_free(struct dm_copy_job *job);
 

@@ -444,7 +444,7 @@ enum dm_status dm_folder_watch_run(const struct dm_pipeline_options *options, st
     w->options = *options;
     w->m = options->mirror;
     w->config = options->config;
-    int64_t wait_ms = first_wait_ms;
+    int64_t wait_ms = first_wait_ms, good_us = dm_clock_monotonic_us();
     int memory_tries = 0;
     enum dm_status status = DM_OK;
     bool done = false;
@@ -454,6 +454,7 @@ enum dm_status dm_folder_watch_run(const struct dm_pipeline_options *options, st
         if (status == DM_OK) {
             wait_ms = first_wait_ms;
             memory_tries = 0;
+            good_us = dm_clock_monotonic_us();
             if (!done)
                 pause_ms(w, w->config->poll_interval_ms);
             continue;
@@ -464,6 +465,7 @@ enum dm_status dm_folder_watch_run(const struct dm_pipeline_options *options, st
         }
         bool retry = why.class == DM_ERROR_TRANSIENT ||
                      (why.class == DM_ERROR_MEMORY && memory_tries++ < memory_tries_most);
+        retry = retry && !dm_pipeline_gave_up(options, good_us, &why);
         tell_health(w, retry ? "retrying" : "stopped", why.message, true);
         *err = why;
         if (!retry)

@@ -294,7 +294,7 @@ enum dm_status pg_basis(struct dm_source *s, struct dm_basis *out, struct dm_err
     PGconn *conn = NULL, *replication = NULL;
     enum dm_status status = pg_source_connection(s, &conn, err);
     if (status == DM_OK)
-        status = pg_connect(s->config, PG_REPLICATION, &replication, err);
+        status = pg_connect(s->config, PG_REPLICATION, s->waiter, &replication, err);
     if (status == DM_OK)
         status = add_identity(replication, out, err);
     PQfinish(replication);

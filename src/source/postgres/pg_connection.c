@@ -12,6 +12,7 @@
 #include "source/postgres/pg_charset.h"
 
 #define CONNECT_TIMEOUT_MS 15000
+#define STEP_MS 100
 
 /* What a value's text form may depend on, fixed. row_security=off turns rows hidden by a policy into an error.
  * */
@@ -20,142 +21,6 @@ static const char fixed_options[] =
     "bytea_output=hex"
     " -c lc_monetary=C -c search_path=pg_catalog -c row_security=off -c statement_timeout=0"
     " -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c jit=off";
-
-/* ---- errors ---- */
-
-struct state_rule {
-    const char *state; /* a SQLSTATE, or its first two letters for the whole class */
-    enum dm_error_class class;
-    const char *hint;
-};
-
-static const struct state_rule state_rules[] = {
-    {"28P01", DM_ERROR_CONFIG, "check user and password in url: (or in ~/.pgpass)"},
-    {"28", DM_ERROR_CONFIG,
-     "allow the user in the server's pg_hba.conf; replication needs its own line: host replication <user> "
-     "<address> "
-     "scram-sha-256 (a logical connection is matched by its database name)"},
-    {"3D000", DM_ERROR_CONFIG, "check the database name in url:"},
-    {"42501", DM_ERROR_CONFIG,
-     "give the mirror's user what is missing: ALTER ROLE <user> REPLICATION; GRANT CREATE ON DATABASE <db> "
-     "TO <user>; "
-     "GRANT SELECT ON <table> TO <user>; publications need the owner of the tables"},
-    {"42704", DM_ERROR_CONFIG, NULL},
-    {"42", DM_ERROR_CONFIG, NULL},
-    {"53400", DM_ERROR_CONFIG,
-     "all replication slots are in use: raise max_replication_slots (a copy needs one more than the stream) "
-     "or drop "
-     "unused slots"},
-    {"53300", DM_ERROR_TRANSIENT, "too many connections: raise max_connections or max_wal_senders"},
-    {"53", DM_ERROR_TRANSIENT, NULL},
-    {"08", DM_ERROR_TRANSIENT, NULL},
-    {"40", DM_ERROR_TRANSIENT, NULL},
-    {"55006", DM_ERROR_TRANSIENT,
-     "another process uses it: stop the other mirror, or wait until the server notices "
-     "that a dead connection is gone (wal_sender_timeout)"},
-    {"55P03", DM_ERROR_TRANSIENT, NULL},
-    {"55", DM_ERROR_CONFIG, NULL},
-    {"57", DM_ERROR_TRANSIENT, NULL},
-    {"58", DM_ERROR_TRANSIENT, NULL},
-    {"XX", DM_ERROR_TRANSIENT, NULL},
-    {"22", DM_ERROR_CONFIG, NULL},
-    {"25", DM_ERROR_TRANSIENT, NULL},
-};
-
-/* Texts that say more than their SQLSTATE (they are looked for in English; elsewhere the SQLSTATE decides). */
-static const struct state_rule text_rules[] = {
-    {"can no longer get changes from replication slot", DM_ERROR_CONFLICT,
-     "the server removed log that the mirror had not read yet (max_slot_wal_keep_size): drop the slot and "
-     "run "
-     "datamirror resync --all"},
-    {"can no longer access replication slot", DM_ERROR_CONFLICT,
-     "the slot was invalidated: drop it and run datamirror resync --all"},
-    {"invalid memory alloc request size", DM_ERROR_CONFIG,
-     "a row's text is longer than the server can send (1 GB): leave its column out with exclude_columns, "
-     "then run datamirror resync --all"},
-    {"invalid snapshot identifier", DM_ERROR_TRANSIENT,
-     "the exported snapshot is gone (its connection was lost); the copy starts again"},
-    {"wal_level", DM_ERROR_CONFIG, "set wal_level = logical in postgresql.conf and restart the server"},
-    {"number of requested standby connections", DM_ERROR_TRANSIENT, "raise max_wal_senders"},
-    {"must be superuser or replication role", DM_ERROR_CONFIG, "ALTER ROLE <user> REPLICATION"},
-    {"row-level security", DM_ERROR_CONFIG,
-     "row security would hide rows from the mirror: give its user BYPASSRLS, or disable row security on the "
-     "table"},
-    {"affected by row-level", DM_ERROR_CONFIG, "give the mirror's user BYPASSRLS"},
-    {"password authentication failed", DM_ERROR_CONFIG, "check user and password in url: (or in ~/.pgpass)"},
-    {"no password supplied", DM_ERROR_CONFIG, "give a password in url: (or in ~/.pgpass)"},
-    {"no pg_hba.conf entry", DM_ERROR_CONFIG, "allow the user in the server's pg_hba.conf"},
-    {"publication \"", DM_ERROR_CONFLICT,
-     "the publication is missing in the log that the slot reads: run datamirror resync --all after dropping "
-     "the slot"},
-};
-
-static const struct state_rule *rule_of(const char *state, const char *message)
-{
-    for (size_t i = 0; i < sizeof text_rules / sizeof *text_rules; i++)
-        if (message != NULL && strstr(message, text_rules[i].state) != NULL &&
-            (text_rules[i].class != DM_ERROR_CONFLICT || strstr(message, "does not exist") != NULL ||
-             strstr(message, "can no longer") != NULL))
-            return &text_rules[i];
-    for (size_t i = 0; state != NULL && i < sizeof state_rules / sizeof *state_rules; i++)
-        if (strncmp(state, state_rules[i].state, strlen(state_rules[i].state)) == 0)
-            return &state_rules[i];
-    return NULL;
-}
-
-static void trim(char *text)
-{
-    for (size_t n = strlen(text); n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '); n--)
-        text[n - 1] = '\0';
-    for (char *c = text; *c != '\0'; c++)
-        if (*c == '\n')
-            *c = ' ';
-}
-
-enum dm_status pg_fail(struct dm_error *err, PGconn *conn, const PGresult *result, const char *what)
-{
-    const char *state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    const char *text = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    if (text == NULL)
-        text = result != NULL && PQresultErrorMessage(result)[0] != '\0' ? PQresultErrorMessage(result)
-                                                                         : PQerrorMessage(conn);
-    const char *detail = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
-    char message[700];
-    (void)snprintf(message, sizeof message, "%s%s%s%s%s", text, detail != NULL ? " (" : "",
-                   detail != NULL ? detail : "", detail != NULL ? ")" : "",
-                   text[0] == '\0' ? "the connection was closed" : "");
-    trim(message);
-    const struct state_rule *rule = rule_of(state, message);
-    /* a broken connection is always worth another try, whatever was being said */
-    bool broken = conn != NULL && PQstatus(conn) == CONNECTION_BAD;
-    enum dm_error_class class = rule != NULL              ? rule->class
-                                : broken || state == NULL ? DM_ERROR_TRANSIENT
-                                                          : DM_ERROR_FATAL;
-    return dm_fail(err, class, rule != NULL ? rule->hint : NULL, "%s: %s%s%s%s", what, message,
-                   state != NULL ? " [" : "", state != NULL ? state : "", state != NULL ? "]" : "");
-}
-
-/* Before the first query there is no result, only text: "FATAL:  28P01: password …" thanks to verbose errors.
- * */
-static enum dm_status fail_connect(struct dm_error *err, PGconn *conn)
-{
-    char message[700], state[6] = "";
-    (void)snprintf(message, sizeof message, "%s", PQerrorMessage(conn));
-    trim(message);
-    const char *fatal = strstr(message, "FATAL:  ");
-    if (fatal != NULL && strlen(fatal) > 13 && fatal[13] == ':')
-        (void)snprintf(state, sizeof state, "%.5s", fatal + 8);
-    char *location = strstr(message, " LOCATION:");
-    if (location != NULL)
-        *location = '\0';
-    const struct state_rule *rule = rule_of(state[0] != '\0' ? state : NULL, message);
-    bool refused = strstr(message, "could not translate host name") != NULL;
-    return dm_fail(err, rule != NULL ? rule->class : DM_ERROR_TRANSIENT,
-                   rule != NULL && rule->hint != NULL ? rule->hint
-                   : refused                          ? "check the host name in url:"
-                             : "check that the server runs and that host and port in url: are right",
-                   "cannot connect: %s", message);
-}
 
 /* ---- connecting ---- */
 
@@ -173,32 +38,63 @@ static char *merged_options(const char *url)
     return merged != NULL ? merged : dm_xstrdup(fixed_options + 1);
 }
 
+/* A sign of user or password that should have been percent-encoded cuts the URL elsewhere than was meant, and what libpq then takes for
+ * host, port or database it repeats in messages. */
+static bool is_cut_as_meant(const char *url)
+{
+    const char *scheme = strstr(url, "://");
+    if (scheme == NULL || (strncmp(url, "postgresql://", 13) != 0 && strncmp(url, "postgres://", 11) != 0))
+        return true;
+    const char *hosts = scheme + 3;
+    const char *credentials = hosts + strcspn(hosts, "@/");
+    if (*credentials == '@')
+        hosts = credentials + 1;
+    size_t n = strcspn(hosts, "/?");
+    const char *path = hosts + n;
+    if (memchr(hosts, '@', n) != NULL || memchr(path, '@', strcspn(path, "?")) != NULL)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (hosts[i] == '[')
+            i += strcspn(hosts + i, "]");
+        else if (hosts[i] == ':' && strspn(hosts + i + 1, "0123456789%") != strcspn(hosts + i + 1, ",/?"))
+            return false;
+    }
+    return true;
+}
+
 static enum dm_status check_url(const char *url, struct dm_error *err)
 {
+    static const char how[] =
+        "write it as postgresql://user@host:5432/database or host=… dbname=… user=…; in a URL, "
+        "percent-encode "
+        "signs such as @ : / ? % in user and password (%40 is @), or take each from a variable of its own: "
+        "${NAME} is encoded for you";
     char *problem = NULL;
     PQconninfoOption *options = PQconninfoParse(url, &problem);
     if (options != NULL) {
         PQconninfoFree(options);
-        return DM_OK;
+        if (is_cut_as_meant(url))
+            return DM_OK;
     }
     /* libpq's text may quote a part of the URL; that part could be the password, so it is not repeated */
     PQfreemem(problem);
-    return dm_fail(err, DM_ERROR_CONFIG,
-                   "write it as postgresql://user@host:5432/database or host=… dbname=… user=…",
-                   "url: is not a PostgreSQL connection string");
+    return dm_fail(err, DM_ERROR_CONFIG, how, "url: is not a PostgreSQL connection string");
 }
 
-static enum dm_status wait_connected(PGconn *conn, struct dm_error *err)
+static enum dm_status wait_connected(PGconn *conn, const struct dm_source_waiter *waiter,
+                                     struct dm_error *err)
 {
     int64_t deadline = dm_clock_monotonic_us() + CONNECT_TIMEOUT_MS * INT64_C(1000);
     PostgresPollingStatusType want = PGRES_POLLING_WRITING;
     while (want != PGRES_POLLING_OK) {
         if (want == PGRES_POLLING_FAILED)
-            return fail_connect(err, conn);
+            return pg_fail_connect(err, conn);
         int64_t left = (deadline - dm_clock_monotonic_us()) / 1000;
         struct pollfd fd = {.fd = PQsocket(conn), .events = want == PGRES_POLLING_READING ? POLLIN : POLLOUT};
-        int ready = left > 0 ? poll(&fd, 1, (int)left) : 0;
-        if (ready == 0)
+        if (dm_source_stopping(waiter))
+            return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "connecting was given up");
+        int ready = left > 0 ? poll(&fd, 1, left < STEP_MS ? (int)left : STEP_MS) : 0;
+        if (ready == 0 && left <= STEP_MS)
             return dm_fail(err, DM_ERROR_TRANSIENT,
                            "check that the server runs and that host and port in url: are right",
                            "cannot connect: no answer within %d s", CONNECT_TIMEOUT_MS / 1000);
@@ -216,8 +112,8 @@ static void ignore_notice(void *ctx, const char *message)
     (void)message;
 }
 
-enum dm_status pg_connect(const struct dm_source_config *config, enum pg_connection_kind kind, PGconn **out,
-                          struct dm_error *err)
+enum dm_status pg_connect(const struct dm_source_config *config, enum pg_connection_kind kind,
+                          const struct dm_source_waiter *waiter, PGconn **out, struct dm_error *err)
 {
     const char *url = config->url != NULL ? config->url : "";
     *out = NULL;
@@ -243,7 +139,7 @@ enum dm_status pg_connect(const struct dm_source_config *config, enum pg_connect
     (void)PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
     (void)PQsetNoticeProcessor(conn, ignore_notice, NULL);
     enum dm_status status =
-        PQstatus(conn) == CONNECTION_BAD ? fail_connect(err, conn) : wait_connected(conn, err);
+        PQstatus(conn) == CONNECTION_BAD ? pg_fail_connect(err, conn) : wait_connected(conn, waiter, err);
     if (status == DM_OK && PQserverVersion(conn) < 140000)
         status = dm_fail(err, DM_ERROR_CONFIG, "PostgreSQL 14 or newer is needed",
                          "the server is PostgreSQL %d", PQserverVersion(conn) / 10000);

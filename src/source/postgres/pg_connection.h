@@ -8,7 +8,7 @@
  * (PQclear). Errors: SQLSTATE decides the class; known ones carry a hint.
  *
  *     PGconn *conn;
- *     if (pg_connect(config, PG_NORMAL, &conn, err) != DM_OK) …
+ *     if (pg_connect(config, PG_NORMAL, NULL, &conn, err) != DM_OK) …
  *     PGresult *rows;
  *     if (pg_query(conn, &rows, err, "SELECT … WHERE oid = %u", oid) != DM_OK) …
  */
@@ -18,16 +18,20 @@
 #include <libpq-fe.h>
 
 #include "base/buffer.h"
-#include "config/config.h"
+#include "source/source.h"
 
 enum pg_connection_kind { PG_NORMAL, PG_REPLICATION };
 
-enum dm_status pg_connect(const struct dm_source_config *config, enum pg_connection_kind kind, PGconn **out,
+/* waiter NULL: nobody wants to stop it. */
+enum dm_status pg_connect(const struct dm_source_config *config, enum pg_connection_kind kind,
+                          const struct dm_source_waiter *waiter, PGconn **out,
                           struct dm_error *err) DM_MUST_USE;
 
 /* Fills err from the result (or from the connection when result is NULL) and returns DM_FAIL. Clears nothing.
  * */
 enum dm_status pg_fail(struct dm_error *err, PGconn *conn, const PGresult *result, const char *what);
+/* The same for a connection that did not come about. */
+enum dm_status pg_fail_connect(struct dm_error *err, PGconn *conn);
 
 /* Runs one command that gives rows (or none); printf style. */
 enum dm_status pg_query(PGconn *conn, PGresult **out, struct dm_error *err, const char *fmt, ...)

@@ -209,7 +209,7 @@ enum dm_status pg_control_open(struct pg_control *c, const struct dm_source *sou
 {
     const struct dm_source_config *config = source->config;
     *c = (struct pg_control){.source = source};
-    if (pg_connect(config, PG_NORMAL, &c->conn, err) != DM_OK)
+    if (pg_connect(config, PG_NORMAL, source->waiter, &c->conn, err) != DM_OK)
         return DM_FAIL;
     int64_t now = dm_clock_monotonic_us();
     int64_t interval = config->heartbeat_interval_ms > 0 ? config->heartbeat_interval_ms : DEFAULT_WATCH_MS;

@@ -21,9 +21,9 @@
 #include "source/postgres/pg_copy_binary.h"
 #include "source/postgres/pg_copy_select.h"
 #include "source/postgres/pg_source.h"
+#include "source/postgres/pg_wait.h"
 
 #define MIN_PART_PAGES 2048 /* 16 MiB: below that a part costs more than it brings */
-#define WAIT_LOG_MS 10000
 
 /* A relation that holds rows, and where its pages stand in the concatenation of all of the table's relations.
  * */
@@ -74,32 +74,8 @@ struct dm_copy_reader {
 
 /* ---- the snapshot ---- */
 
-/* Making a slot waits for the transactions that are running; say so instead of seeming dead. */
-static enum dm_status wait_result(PGconn *conn, PGresult **out, struct dm_error *err)
-{
-    int64_t started = dm_clock_monotonic_us();
-    bool said = false;
-    while (PQisBusy(conn)) {
-        struct pollfd fd = {.fd = PQsocket(conn), .events = POLLIN};
-        int ready = poll(&fd, 1, 1000);
-        if (ready < 0 && errno != EINTR)
-            return dm_fail_errno(err, "waiting for the server");
-        if (ready > 0 && !PQconsumeInput(conn))
-            return pg_fail(err, conn, NULL, "creating a replication slot");
-        if (!said && dm_clock_monotonic_us() - started > WAIT_LOG_MS * INT64_C(1000)) {
-            dm_log(DM_LOG_INFO,
-                   "the snapshot waits for transactions that began before it and are still running");
-            said = true;
-        }
-    }
-    *out = PQgetResult(conn);
-    PGresult *more;
-    while ((more = PQgetResult(conn)) != NULL)
-        PQclear(more);
-    return DM_OK;
-}
-
-static enum dm_status export_snapshot(struct dm_copy *c, dm_position *at, struct dm_error *err)
+static enum dm_status export_snapshot(struct dm_copy *c, const struct dm_source_waiter *waiter,
+                                      dm_position *at, struct dm_error *err)
 {
     char sql[256];
     /* a temporary slot is seen by all sessions, so its name must be ours alone */
@@ -107,16 +83,14 @@ static enum dm_status export_snapshot(struct dm_copy *c, dm_position *at, struct
                    "CREATE_REPLICATION_SLOT \"dm_copy_%x_%llx\" TEMPORARY LOGICAL pgoutput %s",
                    (unsigned)getpid(), (unsigned long long)dm_clock_monotonic_us(),
                    pg_version(c->walsender) >= 150000 ? "(SNAPSHOT 'export')" : "EXPORT_SNAPSHOT");
-    if (!PQsendQuery(c->walsender, sql))
-        return pg_fail(err, c->walsender, NULL, "creating a replication slot");
     PGresult *rows = NULL;
-    if (wait_result(c->walsender, &rows, err) != DM_OK)
+    if (pg_wait_query(c->config, waiter, c->walsender, sql,
+                      "creating a temporary replication slot for the copy", &rows, err) != DM_OK)
         return DM_FAIL;
-    enum dm_status status = DM_OK;
-    if (PQresultStatus(rows) != PGRES_TUPLES_OK || PQntuples(rows) != 1 || PQnfields(rows) < 3)
-        status = pg_fail(err, c->walsender, rows, "creating a temporary replication slot for the copy");
-    else
-        status = pg_lsn_parse(PQgetvalue(rows, 0, 1), at, err);
+    enum dm_status status =
+        PQntuples(rows) == 1 && PQnfields(rows) >= 3
+            ? pg_lsn_parse(PQgetvalue(rows, 0, 1), at, err)
+            : dm_fail(err, DM_ERROR_FATAL, NULL, "a new slot was answered with %d rows", PQntuples(rows));
     if (status == DM_OK)
         (void)snprintf(c->snapshot, sizeof c->snapshot, "%s", PQgetvalue(rows, 0, 2));
     PQclear(rows);
@@ -129,8 +103,8 @@ enum dm_status pg_copy_open(struct dm_source *s, struct dm_copy **out, dm_positi
     c->config = s->config;
     (void)pthread_mutex_init(&c->lock, NULL);
     *out = NULL;
-    if (pg_connect(s->config, PG_REPLICATION, &c->walsender, err) != DM_OK ||
-        export_snapshot(c, at, err) != DM_OK) {
+    if (pg_connect(s->config, PG_REPLICATION, s->waiter, &c->walsender, err) != DM_OK ||
+        export_snapshot(c, s->waiter, at, err) != DM_OK) {
         pg_copy_close(c);
         return DM_FAIL;
     }
@@ -174,7 +148,7 @@ static enum dm_status take_connection(struct dm_copy *c, PGconn **out, struct dm
     if (*out != NULL)
         return DM_OK;
     PGconn *conn;
-    if (pg_connect(c->config, PG_NORMAL, &conn, err) != DM_OK)
+    if (pg_connect(c->config, PG_NORMAL, NULL, &conn, err) != DM_OK)
         return DM_FAIL;
     if (pg_execute(conn, err, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") != DM_OK ||
         pg_execute(conn, err, "SET TRANSACTION SNAPSHOT '%s'", c->snapshot) != DM_OK) {

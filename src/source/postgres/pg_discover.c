@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "source/postgres/pg_basis.h"
 #include "source/postgres/pg_charset.h"
+#include "source/postgres/pg_published.h"
 
 static bool exact_glob(const struct dm_table_config *config)
 {
@@ -307,6 +308,17 @@ static enum dm_status read_foreign_keys(const struct pg_catalog *catalog, struct
     return DM_OK;
 }
 
+static enum dm_status read_publications(const struct pg_catalog *catalog, struct pg_table_list *list,
+                                        struct dm_error *err)
+{
+    struct pg_published published;
+    if (pg_published_read(catalog, &published, err) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = pg_published_judge(catalog, &published, list, err);
+    pg_published_release(&published);
+    return status;
+}
+
 static enum dm_status discover(const struct pg_catalog *catalog, uint32_t only_oid, struct pg_table_list *out,
                                struct dm_error *err)
 {
@@ -320,6 +332,8 @@ static enum dm_status discover(const struct pg_catalog *catalog, uint32_t only_o
             status = read_foreign_keys(catalog, out, oids, err);
         if (status == DM_OK)
             status = pg_basis_of_tables(catalog, out, oids, err);
+        if (status == DM_OK)
+            status = read_publications(catalog, out, err);
         free(oids);
     }
     return status;

@@ -10,11 +10,13 @@
 
 struct dm_source {
     const struct dm_source_config *config; /* borrowed */
+    const struct dm_source_waiter *waiter; /* borrowed; NULL: nobody */
     PGconn *conn;                          /* opened when first needed, again when broken */
     struct pg_type_cache types;
     char *slot;
     char *publication;         /* all changes */
     char *inserts_publication; /* append-only tables without identity: inserts and truncates */
+    bool inserts_unread;       /* the stream that was opened does not name it, since it was not there */
 };
 
 /* The working connection. */
@@ -29,6 +31,9 @@ void pg_tables_take(struct pg_table_list *from, struct dm_table_list *to);
 /* pg_basis.c: the server's, which takes a replication connection for a moment. */
 enum dm_status pg_basis(struct dm_source *s, struct dm_basis *out, struct dm_error *err);
 /* pg_publication.c */
+/* prepare(), rolled back, and without the slot. */
+enum dm_status pg_rehearse(struct dm_source *s, const struct dm_table_list *tables,
+                           struct dm_error *err) DM_MUST_USE;
 enum dm_status pg_prepare(struct dm_source *s, const struct dm_table_list *tables, struct dm_error *err);
 enum dm_status pg_forget(struct dm_source *s, struct dm_error *err);
 /* pg_slot.c */
@@ -43,8 +48,15 @@ struct pg_slot_state {
     char database[64];
 };
 enum dm_status pg_slot_read(PGconn *conn, const char *slot, struct pg_slot_state *out, struct dm_error *err);
+/* Can a mirror go on with it whose lake stands at `from` (0: it begins)? A slot that does not exist can be made when it begins. */
+enum dm_status pg_slot_judge(const struct dm_source *s, PGconn *conn, const struct pg_slot_state *slot,
+                             dm_position from, struct dm_error *err) DM_MUST_USE;
+/* The TRANSIENT error for one that somebody reads. */
+enum dm_status pg_slot_in_use(const struct dm_source *s, const struct pg_slot_state *slot,
+                              struct dm_error *err);
 /* pg_check.c */
-enum dm_status pg_check(struct dm_source *s, struct dm_check_list *out, struct dm_error *err);
+enum dm_status pg_check(struct dm_source *s, const struct dm_source_start *start,
+                        const struct dm_table_list *tables, struct dm_check_list *out, struct dm_error *err);
 /* pg_copy.c */
 enum dm_status pg_copy_open(struct dm_source *s, struct dm_copy **out, dm_position *at, struct dm_error *err);
 void pg_copy_close(struct dm_copy *c);

@@ -18,6 +18,7 @@
 #define FEEDBACK_SOON_US INT64_C(200000) /* after an acknowledgement */
 #define MESSAGES_PER_POLL 4096
 #define SLOT_WAIT_MS 5000
+#define LEAST_SENDER_TIMEOUT_MS 30000
 
 struct dm_stream {
     PGconn *conn;
@@ -35,30 +36,11 @@ static enum dm_status check_slot(const struct dm_source *s, PGconn *conn, dm_pos
                                  struct dm_error *err)
 {
     struct pg_slot_state slot;
-    char at[32], wanted[32];
-    if (pg_slot_read(conn, s->slot, &slot, err) != DM_OK)
+    if (pg_slot_read(conn, s->slot, &slot, err) != DM_OK || pg_slot_judge(s, conn, &slot, from, err) != DM_OK)
         return DM_FAIL;
-    if (!slot.exists)
-        return dm_fail(err, DM_ERROR_CONFLICT,
-                       "somebody dropped it, or the server failed over to a standby without it: run "
-                       "datamirror resync --all, "
-                       "which makes a new one",
-                       "the replication slot \"%s\" does not exist: changes since the last run may be lost",
-                       s->slot);
-    if (slot.lost)
-        return dm_fail(
-            err, DM_ERROR_CONFLICT,
-            "drop it and run datamirror resync --all; a larger max_slot_wal_keep_size keeps the log longer",
-            "the replication slot \"%s\" is lost: the server removed log that was not read yet", s->slot);
-    if (from != 0 && slot.confirmed > from)
-        return dm_fail(err, DM_ERROR_CONFLICT,
-                       "the lake is older than what was acknowledged (restored from a backup?), or somebody "
-                       "else used the "
-                       "slot: run datamirror resync --all",
-                       "the replication slot \"%s\" stands at %s, behind which the changes after %s are gone",
-                       s->slot, pg_lsn_format(slot.confirmed, at, sizeof at),
-                       pg_lsn_format(from, wanted, sizeof wanted));
-    return DM_OK;
+    return slot.exists
+               ? DM_OK
+               : dm_fail(err, DM_ERROR_TRANSIENT, NULL, "the replication slot \"%s\" is gone", s->slot);
 }
 
 /* A walsender whose client was killed needs a moment to notice; so wait a little before speaking of a second
@@ -71,22 +53,45 @@ static enum dm_status wait_slot_free(const struct dm_source *s, PGconn *conn, st
             return DM_FAIL;
         if (!slot.active)
             return DM_OK;
-        if (waited >= SLOT_WAIT_MS)
-            return dm_fail(
-                err, DM_ERROR_TRANSIENT,
-                "stop the other mirror; a dead connection is noticed after wal_sender_timeout, or at once by "
-                "SELECT pg_terminate_backend(<pid>)",
-                "the replication slot \"%s\" is in use by the server process %d", s->slot, slot.active_pid);
+        if (waited >= SLOT_WAIT_MS || dm_source_stopping(s->waiter))
+            return pg_slot_in_use(s, &slot, err);
         dm_clock_sleep_ms(100);
     }
 }
 
-static enum dm_status start(struct dm_stream *st, const struct dm_source *s, dm_position from,
-                            struct dm_error *err)
+/* The one of inserts is not there when the role may not make it and no table wants it. */
+static enum dm_status publication_names(struct dm_source *s, PGconn *conn, char **out, struct dm_error *err)
+{
+    PGresult *rows;
+    const char *values[] = {s->inserts_publication};
+    if (pg_query_params(conn, &rows, err, "SELECT FROM pg_publication WHERE pubname = $1", 1, values) !=
+        DM_OK)
+        return DM_FAIL;
+    char *changes = pg_quote(s->publication), *inserts = pg_quote(s->inserts_publication);
+    s->inserts_unread = PQntuples(rows) == 0;
+    *out = !s->inserts_unread ? dm_xasprintf("%s,%s", changes, inserts) : dm_xstrdup(changes);
+    PQclear(rows);
+    free(inserts);
+    free(changes);
+    return DM_OK;
+}
+
+/* The server ends a stream whose reader says nothing for wal_sender_timeout. Where that is less than we may need (a publication that waits for
+ * a lock), it is asked to be patient with this connection. */
+static enum dm_status be_given_time(PGconn *conn, struct dm_error *err)
+{
+    return pg_execute(conn, err,
+                      "SELECT set_config('wal_sender_timeout', '%d', false) FROM pg_settings"
+                      " WHERE name = 'wal_sender_timeout' AND setting::int BETWEEN 1 AND %d",
+                      LEAST_SENDER_TIMEOUT_MS, LEAST_SENDER_TIMEOUT_MS);
+}
+
+static enum dm_status start(struct dm_stream *st, struct dm_source *s, dm_position from, struct dm_error *err)
 {
     char lsn[32];
-    char *changes = pg_quote(s->publication), *inserts = pg_quote(s->inserts_publication);
-    char *names = dm_xasprintf("%s,%s", changes, inserts);
+    char *names = NULL;
+    if (publication_names(s, st->control.conn, &names, err) != DM_OK)
+        return DM_FAIL;
     char *literal = pg_quote_literal(st->conn, names);
     char *sql =
         dm_xasprintf("START_REPLICATION SLOT \"%s\" LOGICAL %s (proto_version '2', publication_names %s,"
@@ -100,8 +105,6 @@ static enum dm_status start(struct dm_stream *st, const struct dm_source *s, dm_
     free(sql);
     free(literal);
     free(names);
-    free(inserts);
-    free(changes);
     return status;
 }
 
@@ -115,8 +118,9 @@ enum dm_status pg_stream_open(struct dm_source *s, dm_position from, struct dm_s
     if (pg_control_open(&st->control, s, err) != DM_OK ||
         check_slot(s, st->control.conn, from, err) != DM_OK ||
         wait_slot_free(s, st->control.conn, err) != DM_OK ||
-        pg_connect(s->config, PG_REPLICATION, &st->conn, err) != DM_OK ||
-        pg_charset_raw(st->conn, true, err) != DM_OK || start(st, s, from, err) != DM_OK) {
+        pg_connect(s->config, PG_REPLICATION, s->waiter, &st->conn, err) != DM_OK ||
+        pg_charset_raw(st->conn, true, err) != DM_OK || be_given_time(st->conn, err) != DM_OK ||
+        start(st, s, from, err) != DM_OK) {
         pg_stream_close(st);
         return DM_FAIL;
     }

@@ -36,6 +36,7 @@ struct pg_table {
     bool partition;    /* a leaf or sub-root */
     bool filtered;     /* a row filter is configured */
     bool column_list;  /* the publication carries a column list */
+    bool owned;        /* by the mirror's role or one that it is a member of: it may publish the table */
     bool inserts_only; /* append-only without identity: published with inserts and truncates only */
     uint64_t storage;  /* relfilenode; for roots a mix of the leaves' */
     size_t n_columns;  /* live columns in attnum order, mirrored or not */
@@ -58,7 +59,9 @@ struct pg_catalog {
     PGconn *conn; /* borrowed */
     const struct dm_source_config *config;
     struct pg_type_cache *types;
-    char publication[64], inserts_publication[64];
+    char publication[64];         /* all changes */
+    bool inserts_unread;          /* the running stream does not name the publication of inserts */
+    char inserts_publication[64]; /* append-only tables without identity: inserts and truncates */
 };
 
 void pg_table_free(struct pg_table *t);

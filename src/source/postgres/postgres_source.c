@@ -41,6 +41,11 @@ static enum dm_status postgres_open(const struct dm_source_config *config, struc
     return DM_OK;
 }
 
+static void postgres_set_waiter(struct dm_source *s, const struct dm_source_waiter *borrow_waiter)
+{
+    s->waiter = borrow_waiter;
+}
+
 static void postgres_close(struct dm_source *s)
 {
     if (s == NULL)
@@ -63,7 +68,7 @@ enum dm_status pg_source_connection(struct dm_source *s, PGconn **out, struct dm
         PQfinish(s->conn);
         s->conn = NULL;
     }
-    if (s->conn == NULL && pg_connect(s->config, PG_NORMAL, &s->conn, err) != DM_OK)
+    if (s->conn == NULL && pg_connect(s->config, PG_NORMAL, s->waiter, &s->conn, err) != DM_OK)
         return DM_FAIL;
     *out = s->conn;
     return DM_OK;
@@ -99,8 +104,10 @@ static enum dm_status postgres_tables(struct dm_source *s, struct dm_table_list 
     struct pg_table_list tables;
     *out = (struct dm_table_list){0};
     if (pg_source_connection(s, &conn, err) != DM_OK ||
-        pg_source_catalog(s->config, conn, &s->types, &catalog, err) != DM_OK ||
-        pg_discover(&catalog, 0, &tables, err) != DM_OK)
+        pg_source_catalog(s->config, conn, &s->types, &catalog, err) != DM_OK)
+        return DM_FAIL;
+    catalog.inserts_unread = s->inserts_unread;
+    if (pg_discover(&catalog, 0, &tables, err) != DM_OK)
         return DM_FAIL;
     pg_tables_take(&tables, out);
     return DM_OK;
@@ -126,6 +133,7 @@ const struct dm_source_type dm_source_postgres = {
     .open = postgres_open,
     .close = postgres_close,
     .tables = postgres_tables,
+    .set_waiter = postgres_set_waiter,
     .check = pg_check,
     .prepare = pg_prepare,
     .current = postgres_current,

@@ -64,7 +64,7 @@ static enum dm_status check_tables(sqlite3 *db, const struct dm_source_config *c
         const struct dm_table *t = set.tables[i]->table;
         int64_t n = 0;
         if (t->problem != NULL) {
-            dm_check_add(out, DM_CHECK_FAIL, t->hint, "table %s %s", t->name, t->problem);
+            dm_check_add(out, DM_CHECK_REFUSED, t->hint, "table %s %s", t->name, t->problem);
             continue;
         }
         fit++;
@@ -76,7 +76,7 @@ static enum dm_status check_tables(sqlite3 *db, const struct dm_source_config *c
         captured += n > 0;
     }
     if (set.n == 0)
-        dm_check_add(out, DM_CHECK_FAIL, "check `tables:` and `exclude:` of the source",
+        dm_check_add(out, DM_CHECK_WARN, "check `tables:` and `exclude:` of the source",
                      "no table is selected");
     else
         dm_check_add(out, DM_CHECK_OK, NULL, "%zu tables can be mirrored, %zu have change capture already",
@@ -85,8 +85,12 @@ static enum dm_status check_tables(sqlite3 *db, const struct dm_source_config *c
     return err->class == DM_ERROR_NONE ? DM_OK : DM_FAIL;
 }
 
-enum dm_status dm_sqlite_check(struct dm_source *s, struct dm_check_list *out, struct dm_error *err)
+enum dm_status dm_sqlite_check(struct dm_source *s, const struct dm_source_start *start,
+                               const struct dm_table_list *tables, struct dm_check_list *out,
+                               struct dm_error *err)
 {
+    (void)start;
+    (void)tables;
     sqlite3 *db = NULL;
     enum { oldest_library = 3037000 }; /* pragma_table_list, STRICT */
     dm_check_add(out, sqlite3_libversion_number() >= oldest_library ? DM_CHECK_OK : DM_CHECK_FAIL,

@@ -39,6 +39,8 @@ uint64_t dm_sqlite_stream_lag(struct dm_stream *st, dm_position position);
 void dm_sqlite_stream_close(struct dm_stream *st);
 
 enum dm_status dm_sqlite_advice(struct dm_source *s, char **text, struct dm_error *err);
-enum dm_status dm_sqlite_check(struct dm_source *s, struct dm_check_list *out, struct dm_error *err);
+enum dm_status dm_sqlite_check(struct dm_source *s, const struct dm_source_start *start,
+                               const struct dm_table_list *tables, struct dm_check_list *out,
+                               struct dm_error *err);
 
 #endif

@@ -135,7 +135,7 @@ static void test_everything(void **state)
     assert_string_equal(c->lake, "/srv/lake");
     assert_int_equal(c->commit_interval_ms, 250);
     const struct dm_source_config *a = &c->sources[0];
-    assert_string_equal(a->url, "postgresql://u:s: #e\"cret@h/${x}");
+    assert_string_equal(a->url, "postgresql://u:s%3A%20%23e%22cret@h/${x}");
     assert_int_equal(a->heartbeat_interval_ms, 0);
     assert_int_equal(a->n_exclude, 1);
     assert_string_equal(a->time_as, "string");

@@ -31,6 +31,42 @@ static void test_sizes(void **state)
         assert_false(dm_value_size(bad[i], &v));
 }
 
+/* A variable's value stands for itself in each place of a connection string, whatever signs it holds. */
+static void test_connection_strings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *value, *expected;
+    } cases[] = {
+        {"postgresql://u:${V}@h/d", "a@b:c/d?e%#", "postgresql://u:a%40b%3Ac%2Fd%3Fe%25%23@h/d"},
+        {"postgres://${V}:x@h/d", "a b", "postgres://a%20b:x@h/d"},
+        {"postgresql://u@${V}/d", "h1:1,h2:2", "postgresql://u@h1:1,h2:2/d"},
+        {"postgresql://${V}/d", "h:1", "postgresql://h:1/d"},
+        {"postgresql://u@h:${V}/d", "5432", "postgresql://u@h:5432/d"},
+        {"postgresql://u@h/${V}", "my/db", "postgresql://u@h/my%2Fdb"},
+        {"postgresql://u@h/d?password=${V}&x=y", "a&b=c", "postgresql://u@h/d?password=a%26b%3Dc&x=y"},
+        {"postgresql://u@h/d?${V}", "a=b&c=d", "postgresql://u@h/d?a=b&c=d"},
+        {"postgresql:///d?host=${V}", "/run/pg", "postgresql:///d?host=%2Frun%2Fpg"},
+        {"${V}", "postgresql://u:p%40@h/d", "postgresql://u:p%40@h/d"},
+        {"postgresql://u:p@h/d?${V}=x", "a b", "postgresql://u:p@h/d?a b=x"},
+        {"host=h password=${V} user=u", "a b'c\\d", "host=h password=a\\ b\\'c\\\\d user=u"},
+        {"password = '${V}'", "a 'b", "password = 'a\\ \\'b'"},
+        {"password = ${V}", "a b", "password = a\\ b"},
+        {"password='it\\'s ${V}' ${V}", "a b", "password='it\\'s a\\ b' a b"},
+        {"${V} host=h", "user=a password=b", "user=a password=b host=h"},
+        {"postgresql://u:$${V}${V}@h/d", "@", "postgresql://u:${V}%40@h/d"},
+    };
+    struct dm_config_place at = {"x.yaml", 1};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *out = NULL;
+        struct dm_error err = {0};
+        assert_int_equal(setenv("V", cases[i].value, 1), 0);
+        assert_int_equal(dm_value_expand_connection(cases[i].text, at, &out, &err), DM_OK);
+        assert_string_equal(out, cases[i].expected);
+        free(out);
+    }
+}
+
 static void test_durations(void **state)
 {
     (void)state;
@@ -143,7 +179,7 @@ int main(void)
         cmocka_unit_test(test_sizes),         cmocka_unit_test(test_durations),
         cmocka_unit_test(test_decimals),      cmocka_unit_test(test_globs),
         cmocka_unit_test(test_glob_is_quick), cmocka_unit_test(test_nearest_word),
-        cmocka_unit_test(test_redact),
+        cmocka_unit_test(test_redact),        cmocka_unit_test(test_connection_strings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -364,6 +364,9 @@ static void test_lost_slot(void **state)
     run(l, "CHECKPOINT");
     assert_int_equal(l->type->stream_open(l->source, 0, &l->stream, &l->err), DM_FAIL);
     assert_int_equal(l->err.class, DM_ERROR_CONFLICT);
+    assert_non_null(strstr(l->err.hint, "pg_drop_replication_slot('dm_test')"));
+    assert_int_equal(l->type->stream_open(l->source, 1, &l->stream, &l->err), DM_FAIL);
+    assert_int_equal(l->err.class, DM_ERROR_CONFLICT);
     assert_non_null(strstr(l->err.hint, "resync"));
     run(l, "ALTER SYSTEM RESET max_slot_wal_keep_size");
     run(l, "SELECT pg_reload_conf()");
@@ -786,15 +789,29 @@ static void test_check(void **state)
     struct live *l = live_new();
     run(l, "CREATE TABLE ok (id int PRIMARY KEY); CREATE TABLE bad (a int)");
     struct dm_check_list checks = {0};
-    must(l, l->type->check(l->source, &checks, &l->err));
-    int fails = 0;
+    struct dm_table_list tables = {0};
+    struct dm_source_start start = {.copies = true, .rehearse = true};
+    must(l, l->type->tables(l->source, &tables, &l->err));
+    must(l, l->type->check(l->source, &start, &tables, &checks, &l->err));
+    must(l, dm_check_first_failure(&checks, &l->err));
+    int left_out = 0;
     for (size_t i = 0; i < checks.n; i++) {
-        fails += checks.checks[i].result == DM_CHECK_FAIL;
-        if (checks.checks[i].result == DM_CHECK_FAIL)
+        left_out += checks.checks[i].result == DM_CHECK_REFUSED;
+        if (checks.checks[i].result == DM_CHECK_REFUSED)
             assert_non_null(strstr(checks.checks[i].what, "bad has no primary key"));
     }
-    assert_int_equal(fails, 1);
+    assert_int_equal(left_out, 1);
     dm_check_list_release(&checks);
+    dm_table_list_release(&tables);
+    /* a lake that stands somewhere, and no slot */
+    start.from = 1;
+    must(l, l->type->tables(l->source, &tables, &l->err));
+    must(l, l->type->check(l->source, &start, &tables, &checks, &l->err));
+    assert_int_equal(dm_check_first_failure(&checks, &l->err), DM_FAIL);
+    assert_int_equal(l->err.class, DM_ERROR_CONFLICT);
+    dm_check_list_release(&checks);
+    dm_table_list_release(&tables);
+    start.from = 0;
     /* a role that may nothing */
     run(l, "DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN");
     static char url[160];
@@ -803,15 +820,13 @@ static void test_check(void **state)
     config.url = url;
     struct dm_source *weak;
     must(l, l->type->open(&config, &weak, &l->err));
-    must(l, l->type->check(weak, &checks, &l->err));
-    fails = 0;
-    for (size_t i = 0; i < checks.n; i++) {
-        fails += checks.checks[i].result == DM_CHECK_FAIL;
-        if (checks.checks[i].result == DM_CHECK_FAIL)
-            assert_non_null(checks.checks[i].hint);
-    }
-    assert_true(fails >= 3); /* replication role, publications, replication connection, tables */
+    must(l, l->type->tables(weak, &tables, &l->err));
+    must(l, l->type->check(weak, &start, &tables, &checks, &l->err));
+    assert_int_equal(dm_check_first_failure(&checks, &l->err), DM_FAIL);
+    assert_int_equal(l->err.class, DM_ERROR_CONFIG);
+    assert_non_null(strstr(l->err.hint, "ALTER ROLE \"weak\" REPLICATION"));
     dm_check_list_release(&checks);
+    dm_table_list_release(&tables);
     l->type->close(weak);
     live_free(l);
 }

@@ -339,13 +339,15 @@ static void test_check(void **state)
     shop_open(&s,
               "PRAGMA journal_mode = DELETE; CREATE TABLE t(id INTEGER PRIMARY KEY); CREATE TABLE bad(x)");
     struct dm_check_list list = {0};
-    must(dm_source_sqlite.check(s.source, &list, &must_error));
+    struct dm_source_start start = {.copies = true};
+    struct dm_table_list tables = {0};
+    must(dm_source_sqlite.check(s.source, &start, &tables, &list, &must_error));
     bool journal = false, bad = false;
     for (size_t i = 0; i < list.n; i++) {
         journal = journal || (list.checks[i].result == DM_CHECK_WARN &&
                               strstr(list.checks[i].what, "WAL mode") != NULL && list.checks[i].hint != NULL);
-        bad = bad || (list.checks[i].result == DM_CHECK_FAIL && strstr(list.checks[i].what, "bad") != NULL &&
-                      list.checks[i].hint != NULL);
+        bad = bad || (list.checks[i].result == DM_CHECK_REFUSED &&
+                      strstr(list.checks[i].what, "bad") != NULL && list.checks[i].hint != NULL);
     }
     assert_true(journal);
     assert_true(bad);
