@@ -56,7 +56,8 @@ static enum dm_status settle(const struct dm_basis_moment *now, struct dm_target
 enum dm_status dm_target_basis_compare(const struct dm_basis_moment *now, struct dm_target *t,
                                        const struct dm_table *table, bool *copy, struct dm_error *err)
 {
-    struct dm_basis_look look = {.running = now->running, .at = now->committed};
+    struct dm_basis_look look = {.when = now->running ? DM_BASIS_AT_LOOK : DM_BASIS_AT_START,
+                                 .at = now->committed};
     struct dm_basis_verdict verdict;
     *copy = false;
     if (t->phase != DM_PHASE_STREAMING || t->copy_again)

@@ -100,12 +100,18 @@ static enum dm_basis_effect judge_guard(const struct comparison *c, const struct
                                                                                           : DM_BASIS_NOTHING;
 }
 
+/* A rewrite comes with the stream, in its place, while it runs. */
+static enum dm_basis_effect told_rewrite(const struct comparison *c)
+{
+    return c->look->when == DM_BASIS_AT_LOOK ? DM_BASIS_EVOLVE : DM_BASIS_COPY;
+}
+
 static enum dm_basis_effect judge_type(const struct comparison *c, const struct dm_basis_fact *was,
                                        const struct dm_basis_fact *is)
 {
     if (was == NULL || strcmp(was->value, is->value) == 0)
         return DM_BASIS_NOTHING;
-    return differs(c, DM_BASIS_STORAGE) ? DM_BASIS_COPY : DM_BASIS_EVOLVE;
+    return differs(c, DM_BASIS_STORAGE) ? told_rewrite(c) : DM_BASIS_EVOLVE;
 }
 
 /* Its rows had values all along, which no event has told. */
@@ -124,10 +130,9 @@ static enum dm_basis_effect judge_fill(const struct comparison *c, const struct 
 {
     if (was != NULL || !has(c->stored, DM_BASIS_FILL))
         return DM_BASIS_NOTHING;
-    if (strcmp(is->value, "unsaid") == 0)
-        return DM_BASIS_COPY;
-    return strcmp(is->value, "itself") == 0 && differs(c, DM_BASIS_STORAGE) ? DM_BASIS_COPY
-                                                                            : DM_BASIS_NOTHING;
+    bool filled = strcmp(is->value, "unsaid") == 0 ||
+                  (strcmp(is->value, "itself") == 0 && differs(c, DM_BASIS_STORAGE));
+    return filled ? told_rewrite(c) : DM_BASIS_NOTHING;
 }
 
 /* A column that was left out has a past. Under a subject that is a name it may have got another one. */
@@ -152,8 +157,9 @@ static enum dm_basis_effect judge_taken(const struct comparison *c, const struct
 static enum dm_basis_effect judge_storage(const struct comparison *c, const struct dm_basis_fact *was,
                                           const struct dm_basis_fact *is)
 {
-    return was != NULL && strcmp(was->value, is->value) != 0 && !c->look->running ? DM_BASIS_COPY
-                                                                                  : DM_BASIS_NOTHING;
+    return was != NULL && strcmp(was->value, is->value) != 0 && c->look->when == DM_BASIS_AT_START
+               ? DM_BASIS_COPY
+               : DM_BASIS_NOTHING;
 }
 
 static enum dm_basis_effect judge_readable(const struct comparison *c, const struct dm_basis_fact *was,
@@ -341,6 +347,8 @@ void dm_basis_compare(const struct dm_basis *stored, const struct dm_basis *pres
     *out = (struct dm_basis_verdict){0};
     for (size_t i = 0; i < present->n; i++) {
         const struct dm_basis_fact *is = &present->facts[i];
+        if (look->when == DM_BASIS_IN_STREAM && is->member != DM_BASIS_TYPE && is->member != DM_BASIS_FILL)
+            continue; /* those are seen at a look */
         const struct dm_basis_fact *was = find(stored, is->member, is->subject, &next);
         enum dm_basis_effect effect = judge(&c, was, is);
         if (effect <= out->effect)

@@ -14,7 +14,7 @@
  *     struct dm_basis now = {0};
  *     dm_basis_add(&now, DM_BASIS_IDENTITY, NULL, "key");
  *     dm_basis_add(&now, DM_BASIS_TYPE, "3", "%u:%d", oid, modifier);
- *     dm_basis_compare(&stored, &now, &(struct dm_basis_look){.running = true}, &verdict);
+ *     dm_basis_compare(&stored, &now, &(struct dm_basis_look){.when = DM_BASIS_AT_LOOK}, &verdict);
  *     dm_basis_release(&now);
  */
 #ifndef DM_SOURCE_BASIS_H
@@ -115,9 +115,14 @@ char *dm_basis_print(const struct dm_basis *b);
 enum dm_status dm_basis_parse(const char *text, struct dm_basis *out, struct dm_error *err) DM_MUST_USE;
 
 /* When and from where the present is looked at. */
+enum dm_basis_when {
+    DM_BASIS_AT_START, /* since the stored basis nobody looked */
+    DM_BASIS_AT_LOOK,  /* while the stream runs, which tells of what it can tell of by itself */
+    DM_BASIS_IN_STREAM, /* by the source, to tell of it: between two looks, were the stored rows written anew? */
+};
 struct dm_basis_look {
-    bool running; /* the source has told by itself of what it can tell of since the stored basis */
-    uint64_t at;  /* the position that the lake stands at; 0: none yet */
+    enum dm_basis_when when;
+    uint64_t at; /* the position that the lake stands at; 0: none yet */
 };
 struct dm_basis_verdict {
     enum dm_basis_effect effect;

@@ -36,15 +36,16 @@ static void add_columns(struct pg_table *t)
         char number[16];
         (void)snprintf(number, sizeof number, "%d", c->attnum);
         dm_basis_add(b, DM_BASIS_NAME, number, "%s", c->name);
-        dm_basis_add(b, DM_BASIS_TYPE, number, "%u:%d", c->type, c->modifier);
         dm_basis_add(b, DM_BASIS_GENERATED, number, "%s", c->generated ? "generated" : "no");
-        dm_basis_add(b, DM_BASIS_FILL, number, "%s",
-                     !c->mirrored         ? "none"
-                     : c->default_unsaid  ? "unsaid"
-                     : c->fills_by_itself ? "itself"
-                                          : "said");
         dm_basis_add(b, DM_BASIS_TAKEN, number, "%s",
                      pg_column_wanted(t->config, c->name) ? "taken" : "left out");
+        if (!c->mirrored)
+            continue;
+        dm_basis_add(b, DM_BASIS_TYPE, number, "%u:%d", c->type, c->modifier);
+        dm_basis_add(b, DM_BASIS_FILL, number, "%s",
+                     c->default_unsaid    ? "unsaid"
+                     : c->fills_by_itself ? "itself"
+                                          : "said");
     }
 }
 

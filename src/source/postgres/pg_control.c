@@ -35,17 +35,10 @@ static void known_release(struct pg_known *k)
 
 bool pg_table_rewritten(const struct pg_table *before, const struct pg_table *now)
 {
-    bool moved = before->storage != now->storage;
-    for (size_t i = 0; i < now->n_columns; i++) {
-        const struct pg_column *c = &now->columns[i];
-        if (!c->mirrored)
-            continue;
-        const struct pg_column *old = pg_table_column(before, c->attnum);
-        if (old == NULL ? c->default_unsaid || (moved && c->fills_by_itself)
-                        : moved && (old->type != c->type || old->modifier != c->modifier))
-            return true;
-    }
-    return false;
+    struct dm_basis_look look = {.when = DM_BASIS_IN_STREAM};
+    struct dm_basis_verdict verdict;
+    dm_basis_compare(&before->table->basis, &now->table->basis, &look, &verdict);
+    return verdict.effect == DM_BASIS_COPY;
 }
 
 struct member {
