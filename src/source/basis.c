@@ -192,7 +192,6 @@ static const struct {
     [DM_BASIS_LOG_END] = {{"log-end", "the end of the source's log", DM_SCOPE_SERVER, DM_BASIS_STOP},
                           judge_log_end},
     [DM_BASIS_SLOT] = {{"slot", "the replication slot", DM_SCOPE_SERVER, DM_BASIS_STOP}, judge_slot},
-    [DM_BASIS_EPOCH] = {{"epoch", "the life of the source's log", DM_SCOPE_SERVER, DM_BASIS_STOP}, NULL},
     [DM_BASIS_PUBLISHED] = {{"published", "its entry in the publication", DM_SCOPE_PUBLICATION,
                              DM_BASIS_COPY},
                             NULL},

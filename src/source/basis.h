@@ -54,7 +54,6 @@ enum dm_basis_member {
     DM_BASIS_ENCODING,
     DM_BASIS_LOG_END, /* a position, decimal */
     DM_BASIS_SLOT,    /* "there" or "none" */
-    DM_BASIS_EPOCH,   /* of a log whose numbers can be given out twice: which life of it this is */
     /* of a table; where a subject is given it is the column's or the type's number (or name) */
     DM_BASIS_PUBLISHED,   /* its entry in the publication, a number that never comes again; "none" */
     DM_BASIS_OPERATIONS,  /* that the publication publishes */
