@@ -72,6 +72,7 @@ static enum dm_status open_once(const char *folder, struct dm_keyindex **out, bo
 enum dm_status dm_keyindex_open(const char *folder, struct dm_keyindex **out, bool *trusted,
                                 struct dm_error *err)
 {
+    *trusted = false;
     enum dm_status status = open_once(folder, out, trusted, err);
     if (status == DM_OK || !*trusted)
         return status;

@@ -130,7 +130,7 @@ static void result_json(enum dm_verify_result result, const struct tally *t)
     dm_json_text(o, "kind", "result");
     dm_json_text(o, "result", result_name(result));
     for (int i = DM_VERIFY_EQUAL; i <= DM_VERIFY_UNKNOWN; i++)
-        dm_json_count(o, result_name(i), t->of[i]);
+        dm_json_count(o, result_name((enum dm_verify_result)i), t->of[i]);
     dm_json_print(o, stdout);
 }
 

@@ -54,8 +54,8 @@ int dm_command_usage_error(const struct dm_command *command, const char *fmt, ..
 int dm_command_exit_code(const struct dm_error *err)
 {
     switch (err->class) {
-    case DM_ERROR_MEMORY: /* a setting is too low */
     case DM_ERROR_CONFIG: return DM_EXIT_USAGE;
+    case DM_ERROR_MEMORY: /* others may have taken much of it */
     case DM_ERROR_TRANSIENT: return DM_EXIT_TRY_AGAIN;
     case DM_ERROR_CONFLICT: return DM_EXIT_CONFLICT;
     case DM_ERROR_DATA: return DM_EXIT_DATA;

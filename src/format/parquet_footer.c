@@ -357,11 +357,12 @@ static void take_metadata(struct dm_thrift *t, struct dm_parquet_chunk *chunk)
     enum { NUM_VALUES = 5, TOTAL_COMPRESSED_SIZE = 7, DATA_PAGE_OFFSET = 9, DICTIONARY_PAGE_OFFSET = 11 };
     int64_t id = 0, dictionary = 0;
     for (unsigned type; (type = dm_thrift_field(t, &id)) != DM_THRIFT_STOP;) {
-        int64_t ignored, *to = id == NUM_VALUES               ? &chunk->values
-                               : id == TOTAL_COMPRESSED_SIZE  ? &chunk->bytes
-                               : id == DATA_PAGE_OFFSET       ? &chunk->offset
-                               : id == DICTIONARY_PAGE_OFFSET ? &dictionary
-                                                              : &ignored;
+        int64_t ignored = 0;
+        int64_t *to = id == NUM_VALUES               ? &chunk->values
+                      : id == TOTAL_COMPRESSED_SIZE  ? &chunk->bytes
+                      : id == DATA_PAGE_OFFSET       ? &chunk->offset
+                      : id == DICTIONARY_PAGE_OFFSET ? &dictionary
+                                                     : &ignored;
         if (type == DM_THRIFT_I64)
             *to = dm_thrift_integer(t);
         else

@@ -143,7 +143,7 @@ static void take_in(const struct dm_schema *schema, size_t rows)
 
 static void print(enum dm_sql_format format)
 {
-    struct dm_sql *sql;
+    struct dm_sql *sql = NULL;
     struct dm_error err = {0};
     char query[128];
     FILE *null = fopen("/dev/null", "w");

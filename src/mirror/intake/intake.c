@@ -68,7 +68,7 @@ static void fail_job(struct intake *in, size_t i, const struct dm_error *why)
     in->jobs[i].error = *why;
     in->jobs[i].counts = (struct dm_row_counts){0};
     in->out[i] = true;
-    if (in->jobs[i].halts && i < in->limit)
+    if (i < in->limit && in->jobs[i].halts)
         in->limit = i;
     if (in->applied[i])
         in->again = true;

@@ -58,8 +58,9 @@ static bool append_row(struct pg_decoder *d, const struct pg_relation *rel, cons
     const struct pg_row_shape shape = shape_of(d, rel);
     for (size_t f = 0; f < fields; f++) {
         uint32_t i = rel->source[f];
-        bool kept = values[i].kind == PG_KIND_UNCHANGED && old != NULL && old[i].kind != PG_KIND_NULL;
-        d->by_field[f] = kept ? old[i] : values[i];
+        d->by_field[f] = values[i];
+        if (values[i].kind == PG_KIND_UNCHANGED && old != NULL && old[i].kind != PG_KIND_NULL)
+            d->by_field[f] = old[i];
     }
     if (pg_row_surely_too_large(&shape, d->by_field, misfit))
         return false;
