@@ -285,6 +285,9 @@ static enum dm_status publish(struct erasing *e, struct dm_commit *commit, struc
     if (status == DM_OK)
         status = dm_commit_publish(commit, NULL, NULL, err);
     dm_crash_point("erase-after-publish");
+    /* An index that is behind may still hold the keys: it is built anew later, and what is in it goes now. */
+    if (status == DM_OK && e->rebuild)
+        status = dm_keyindex_clear(e->m->index, e->state.id, err);
     if (status == DM_OK)
         status = e->rebuild ? dm_keyindex_tag_set(e->m->index, e->state.id, 0, err)
                             : dm_family_tag(e->m, &e->state, commit, err);
