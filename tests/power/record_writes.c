@@ -571,11 +571,14 @@ static void note_whole(const char *path, uint64_t file)
     uint64_t n = written_end(in), size = size_at(in);
     if (n > size)
         n = size;
-    void *bytes = n == 0 ? NULL : mmap(NULL, n, PROT_READ, MAP_SHARED, in, 0);
-    if (bytes != MAP_FAILED && inode_at(in) == file)
-        note(OP_WHOLE, file, size, NULL, NULL, bytes, n);
-    if (n > 0 && bytes != MAP_FAILED)
-        munmap(bytes, n);
+    /* Read, not mapped: another thread may cut the file meanwhile, and a look behind its end would kill the process. */
+    char *bytes = n == 0 ? NULL : malloc(n);
+    uint64_t got = 0;
+    for (long r = 1; bytes != NULL && got < n && r > 0; got += r > 0 ? (uint64_t)r : 0)
+        r = syscall(SYS_pread64, in, bytes + got, n - got, got);
+    if ((n == 0 || bytes != NULL) && inode_at(in) == file)
+        note(OP_WHOLE, file, size, NULL, NULL, bytes, got);
+    free(bytes);
     syscall(SYS_close, in);
 }
 
