@@ -77,7 +77,7 @@ static size_t n_mapped;
 static struct {
     uint64_t inode;
     uint64_t folder; /* inode */
-    char *path;
+    int fd;          /* ours, kept: closing any descriptor of a file drops all locks that the process has on it (SQLite's) */
 } mapped[256];
 
 #define EXPORT __attribute__((visibility("default")))
@@ -521,14 +521,31 @@ static uint64_t folder_of(const char *path)
     return fstatat(AT_FDCWD, folder, &st, 0) == 0 ? st.st_ino : 0;
 }
 
+/* Files that are gone are forgotten. */
+static void forget_unlinked(void)
+{
+    struct stat st;
+    for (size_t i = n_mapped; i-- > 0;)
+        if (fstat(mapped[i].fd, &st) != 0 || st.st_nlink == 0) {
+            syscall(SYS_close, mapped[i].fd);
+            mapped[i] = mapped[--n_mapped];
+        }
+}
+
 static void remember_mapped(int fd, uint64_t file)
 {
     char path[PATH_MAX];
-    if (is_mapped(file) || n_mapped == sizeof mapped / sizeof *mapped || !path_of(fd, path))
+    forget_unlinked();
+    if (is_mapped(file) || !path_of(fd, path))
         return;
+    int own = n_mapped < sizeof mapped / sizeof *mapped ? (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 700) : -1;
+    if (own < 0) {
+        (void)dprintf(2, "record_writes: too many mapped files\n");
+        _exit(99);
+    }
     mapped[n_mapped].inode = file;
     mapped[n_mapped].folder = folder_of(path);
-    mapped[n_mapped++].path = strdup(path);
+    mapped[n_mapped++].fd = own;
 }
 
 static void *map(void *at, size_t n, int protection, int flags, int fd, off_t offset)
@@ -563,32 +580,29 @@ static uint64_t written_end(int fd)
     return (uint64_t)end;
 }
 
-static void note_whole(const char *path, uint64_t file)
+static void note_whole(int fd, uint64_t file)
 {
-    int in = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-    if (in < 0)
-        return;
-    uint64_t n = written_end(in), size = size_at(in);
+    uint64_t n = written_end(fd), size = size_at(fd);
     if (n > size)
         n = size;
     /* Read, not mapped: another thread may cut the file meanwhile, and a look behind its end would kill the process. */
     char *bytes = n == 0 ? NULL : malloc(n);
     uint64_t got = 0;
     for (long r = 1; bytes != NULL && got < n && r > 0; got += r > 0 ? (uint64_t)r : 0)
-        r = syscall(SYS_pread64, in, bytes + got, n - got, got);
-    if ((n == 0 || bytes != NULL) && inode_at(in) == file)
+        r = syscall(SYS_pread64, fd, bytes + got, n - got, got);
+    if (n == 0 || bytes != NULL)
         note(OP_WHOLE, file, size, NULL, NULL, bytes, got);
     free(bytes);
-    syscall(SYS_close, in);
 }
 
 /* Something becomes durable in the folder, or takes another name: what its mappings hold now is looked at, since files beside them (one that
  * says whether they can be trusted) have an order that counts. */
 static void look_at_mapped(uint64_t folder)
 {
+    forget_unlinked();
     for (size_t i = 0; i < n_mapped; i++)
         if (mapped[i].folder == folder)
-            note_whole(mapped[i].path, mapped[i].inode);
+            note_whole(mapped[i].fd, mapped[i].inode);
 }
 
 /* Of a descriptor that the C library opened by itself (opendir). */
@@ -606,9 +620,8 @@ static int sync_file(long call, int fd)
     begin();
     int rc = pass_sync ? (int)syscall(call, fd) : 0;
     if (rc == 0) {
-        char path[PATH_MAX];
-        if (is_mapped(file) && path_of(fd, path))
-            note_whole(path, file);
+        if (is_mapped(file))
+            note_whole(fd, file);
         look_at_mapped(file);
         note(OP_FSYNC, file, 0, NULL, NULL, NULL, 0);
     }
