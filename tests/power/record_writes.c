@@ -77,7 +77,7 @@ static size_t n_mapped;
 static struct {
     uint64_t inode;
     uint64_t folder; /* inode */
-    int fd;          /* ours, kept: closing any descriptor of a file drops all locks that the process has on it (SQLite's) */
+    int fd; /* ours, kept: closing any descriptor of a file drops all locks that the process has on it (SQLite's) */
 } mapped[256];
 
 #define EXPORT __attribute__((visibility("default")))
@@ -538,7 +538,8 @@ static void remember_mapped(int fd, uint64_t file)
     forget_unlinked();
     if (is_mapped(file) || !path_of(fd, path))
         return;
-    int own = n_mapped < sizeof mapped / sizeof *mapped ? (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 700) : -1;
+    int own =
+        n_mapped < sizeof mapped / sizeof *mapped ? (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 700) : -1;
     if (own < 0) {
         (void)dprintf(2, "record_writes: too many mapped files\n");
         _exit(99);
