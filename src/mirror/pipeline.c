@@ -440,7 +440,7 @@ static enum dm_status answer(struct pipeline *p, const struct dm_request *r, str
         }
         return dm_request_remove(db, r->id, err);
     }
-    if (r->state == DM_REQUEST_ASKED && p->held_request == 0) {
+    if (r->state == DM_REQUEST_ASKED && p->held_request == 0 && !dm_collector_pinned(p->collector)) {
         p->held_request = r->id;
         p->held_since_us = dm_clock_monotonic_us();
         return dm_request_set(db, r->id, DM_REQUEST_HELD, 0, err);
@@ -448,8 +448,6 @@ static enum dm_status answer(struct pipeline *p, const struct dm_request *r, str
     if (r->state == DM_REQUEST_POSITIONED && p->held_request == r->id) {
         p->held_request = 0;
         dm_collector_pin(p->collector, r->id, r->position);
-    } else if (r->state == DM_REQUEST_HELD && p->held_request != r->id) {
-        return dm_request_remove(db, r->id, err); /* of an earlier run of this mirror */
     }
     return DM_OK;
 }
@@ -571,17 +569,25 @@ static enum dm_status publish_position(struct pipeline *p, struct dm_error *err)
     return status == DM_TIMEOUT ? DM_OK : status;
 }
 
+static enum dm_status poll_stream(struct pipeline *p, struct dm_error *err)
+{
+    enum dm_status status = p->type->stream_poll(p->stream, dm_collector_sink(p->collector), poll_ms, err);
+    return status == DM_TIMEOUT ? DM_OK : status;
+}
+
+/* For a pin: nothing is read, which may take as long as the longest transaction at the source. The server must not take us for dead. */
+static enum dm_status stand_still(struct pipeline *p, struct dm_error *err)
+{
+    dm_clock_sleep_ms(10);
+    return p->type->stream_keepalive != NULL ? p->type->stream_keepalive(p->stream, err) : DM_OK;
+}
+
 static enum dm_status one_round(struct pipeline *p, struct finished_list *ready, bool *done,
                                 struct dm_error *err)
 {
     enum dm_status status = failure_of(p, err);
-    if (status == DM_OK && p->held_request == 0) {
-        status = p->type->stream_poll(p->stream, dm_collector_sink(p->collector), poll_ms, err);
-        if (status == DM_TIMEOUT)
-            status = DM_OK;
-    } else if (status == DM_OK) {
-        dm_clock_sleep_ms(10);
-    }
+    if (status == DM_OK)
+        status = p->held_request == 0 ? poll_stream(p, err) : stand_still(p, err);
     if (status == DM_OK)
         status = dm_collector_tick(p->collector, err);
     if (status == DM_OK)
@@ -642,8 +648,9 @@ static enum dm_status open_lake_side(struct pipeline *p, struct dm_error *err)
 }
 
 /* Copies that were asked for while no mirror ran, or while it could not start; all of them, since together they may free the source of
- * its past (dm_plan_start). */
-static enum dm_status take_resync_requests(struct pipeline *p, struct dm_plan *plan, struct dm_error *err)
+ * its past (dm_plan_start). A pin that got further than being asked for was lost with the stream that stood still for it: whoever asked sees
+ * it gone, and asks again. */
+static enum dm_status take_requests(struct pipeline *p, struct dm_plan *plan, struct dm_error *err)
 {
     struct dm_request *requests = NULL;
     size_t n = 0;
@@ -651,9 +658,12 @@ static enum dm_status take_resync_requests(struct pipeline *p, struct dm_plan *p
     enum dm_status status = dm_plan_start(dm_lake_sqlite(p->m->lake), p->config, plan, err);
     if (status == DM_OK)
         status = dm_request_list(dm_lake_sqlite(p->m->lake), p->config->name, &requests, &n, err);
-    for (size_t i = 0; i < n && status == DM_OK; i++)
+    for (size_t i = 0; i < n && status == DM_OK; i++) {
         if (requests[i].kind == DM_REQUEST_RESYNC)
             status = answer(p, &requests[i], err);
+        else if (requests[i].state != DM_REQUEST_ASKED)
+            status = dm_request_remove(dm_lake_sqlite(p->m->lake), requests[i].id, err);
+    }
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
     free(requests);
     return status;
@@ -734,7 +744,7 @@ static enum dm_status carry_out(struct pipeline *p, const struct dm_plan *plan, 
 static enum dm_status open_source(struct pipeline *p, struct dm_error *err)
 {
     struct dm_plan plan = {0};
-    enum dm_status status = take_resync_requests(p, &plan, err);
+    enum dm_status status = take_requests(p, &plan, err);
     if (status == DM_OK)
         status = p->type->open(p->config, &p->source, err);
     if (status == DM_OK && p->type->set_waiter != NULL)

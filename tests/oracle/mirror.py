@@ -125,12 +125,12 @@ class Mirror:
             return json.loads(text)
         return [json.loads(line) for line in text.splitlines()]
 
-    def until(self, condition, what, timeout=60, every=0.1):
+    def until(self, condition, what, timeout=60, every=0.1, progress=None):
         """Polls while watching that the mirror lives."""
         def step():
             self.check_alive()
             return condition()
-        return process.poll(step, timeout * SLOW, what, every, self.log_tail)
+        return process.poll(step, timeout * SLOW, what, every, self.log_tail, progress)
 
     def live(self, pointers=None):
         """{(ns, name): Rows} of one instant, without the datasets that status calls dropped: those of tables that the source no longer
@@ -197,6 +197,7 @@ class Marker:
             seen[0] = location
             return pointers if self.mirror.lake.read(location).column("n") == [self.number] else None
         started = time.monotonic()
-        pointers = self.mirror.until(step, f"marker {self.number} in the lake", timeout)
+        # The lake may be far behind: each commit is a step.
+        pointers = self.mirror.until(step, f"marker {self.number} in the lake", timeout, progress=self.mirror.lake.pointers)
         self.waited = time.monotonic() - started
         return pointers

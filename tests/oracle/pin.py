@@ -17,6 +17,10 @@ from .postgres import Snapshot
 ASKED, HELD, POSITIONED, DONE = 1, 2, 3, 4
 
 
+class GivenUp(Exception):
+    """The mirror lost the stream that stood still for the pin: ask for another."""
+
+
 class Pin:
     """with Pin(mirror) as pin: pin.held(); …take a snapshot…; locations = pin.at(position)"""
 
@@ -25,6 +29,7 @@ class Pin:
         self.source = source
         self.db = sqlite3.connect(mirror.lake.catalog, isolation_level=None, timeout=60)
         self.id = None
+        self.position = None   # of the snapshot, once it is told
 
     def __enter__(self):
         return self
@@ -39,17 +44,31 @@ class Pin:
         def there():
             self.mirror.check_alive()
             row = self.db.execute("select state from dm_request where id = ?", (self.id,)).fetchone()
-            assert row is not None, "the mirror gave the pin up"
+            if row is None:
+                raise GivenUp(self.mirror.log_tail())
             return row[0] >= state
-        process.poll(there, timeout * SLOW, f"the pin to reach state {state}", 0.01, self.mirror.log_tail)
 
-    def held(self, timeout=60):
+        def stands():
+            row = self.db.execute("select position from dm_source where name = ?", (self.source,)).fetchone()
+            return row[0] if row else 0
+
+        def progress():   # what comes behind the pin is no step towards it
+            return min(stands(), self.position or 0)
+        process.poll(there, timeout * SLOW, lambda: f"the pin to reach state {state}; its position is {self.position}, the lake's {stands()}", 0.01,
+                     self.mirror.log_tail, progress)
+
+    def ask(self):
         self.id = self.db.execute("insert into dm_request (kind, state, source, asked_us) values (2, ?, ?, ?)",
                                   (ASKED, self.source, int(time.time() * 1e6))).lastrowid
+
+    def held(self, timeout=60):
+        if self.id is None:
+            self.ask()
         self._until(HELD, timeout)
 
     def at(self, position, timeout=60):
         """{(namespace, table): metadata location} of the datasets that were being streamed at the position."""
+        self.position = position
         self.db.execute("update dm_request set state = ?, position = ? where id = ?", (POSITIONED, position, self.id))
         self._until(DONE, timeout)
         found = self.db.execute("select namespace, name, metadata_location from dm_pin where request = ?", (self.id,)).fetchall()
@@ -77,7 +96,17 @@ class ExportedSnapshot:
 
 
 def compare_while_writing(database, mirror, only):
-    """Compares the tables `only` (whose columns must not change meanwhile) at a position of their own, writers running. Returns the rows compared."""
+    """Compares the tables `only` (whose columns must not change meanwhile) at a position of their own, writers running. Returns the rows compared.
+    A pin that the mirror gave up is asked for again, as `verify` does; not for ever."""
+    for _ in range(3):
+        try:
+            return _compare_once(database, mirror, only)
+        except GivenUp as e:
+            last = e
+    raise AssertionError(f"the mirror gave the pin up again and again\n{last}")
+
+
+def _compare_once(database, mirror, only):
     with Pin(mirror) as pin:
         pin.held()
         with ExportedSnapshot(database.server, database.name) as s:

@@ -59,16 +59,21 @@ class Timeout(AssertionError):
     pass
 
 
-def poll(condition, timeout, what, every=0.05, context=None):
-    """Calls condition until it is true, and returns its value. `context()` is added to the message on timeout."""
-    end = time.monotonic() + timeout
+def poll(condition, timeout, what, every=0.05, context=None, progress=None):
+    """Calls condition until it is true, and returns its value. `context()` is added to the message on timeout. With `progress` the time is that
+    without a step forward, which is when its value changes: a slow machine has much to do, a fault stands still. Ten times as long at most."""
+    begin = now = time.monotonic()
+    last, since = progress() if progress else None, begin
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if progress and progress() != last:
+            last, since = progress(), now
+        if now > since + timeout or now > begin + 10 * timeout:
             more = "\n" + context() if context else ""
-            raise Timeout(f"waited {timeout} s for: {what() if callable(what) else what}{more}")
+            raise Timeout(f"waited {now - begin:.1f} s for: {what() if callable(what) else what}{more}")
         time.sleep(every)
 
 

@@ -47,7 +47,7 @@ create table evolve (id int primary key, base text);
 """
 
 EXPECTED = (psycopg.errors.IntegrityError, psycopg.errors.TransactionRollback, psycopg.errors.DeadlockDetected,
-            psycopg.errors.UndefinedColumn,
+            psycopg.errors.SerializationFailure, psycopg.errors.UndefinedColumn,
             psycopg.errors.UndefinedTable, psycopg.errors.LockNotAvailable, psycopg.errors.DuplicateColumn,
             psycopg.errors.DuplicateTable, psycopg.errors.NotNullViolation, psycopg.errors.NumericValueOutOfRange,
             psycopg.errors.DatatypeMismatch, psycopg.errors.FeatureNotSupported, psycopg.errors.QueryCanceled,

@@ -110,6 +110,11 @@ void dm_collector_pin(struct dm_collector *c, int64_t request, dm_position posit
     c->pin_position = position;
 }
 
+bool dm_collector_pinned(const struct dm_collector *c)
+{
+    return c->pin_request != 0;
+}
+
 /* Called where everything before `next` is in the unit: closes it with the pin when the pin lies here. */
 static enum dm_status satisfy_pin(struct dm_collector *c, dm_position next, struct dm_error *err)
 {

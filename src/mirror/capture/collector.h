@@ -56,7 +56,8 @@ enum dm_status dm_collector_attach(struct dm_collector *c, struct dm_target *t,
 enum dm_status dm_collector_set_state(struct dm_collector *c, struct dm_target *t, const char *state,
                                       const char *reason, struct dm_error *err) DM_MUST_USE;
 
-/* A pin: the unit closes exactly at `position`, and the commit answers the request. One at a time is enough. */
+/* A pin: the unit closes exactly at `position`, and the commit answers the request. One at a time. */
 void dm_collector_pin(struct dm_collector *c, int64_t request, dm_position position);
+bool dm_collector_pinned(const struct dm_collector *c); /* one is waited for */
 
 #endif

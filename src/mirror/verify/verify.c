@@ -126,6 +126,7 @@ static enum dm_status wait_step(struct verify *v, const char *what, struct dm_er
     return DM_OK;
 }
 
+/* DM_TIMEOUT: the mirror gave the pin up, since the stream that stood still for it was lost. */
 static enum dm_status wait_request(struct verify *v, enum dm_request_state state, const char *what,
                                    struct dm_error *err)
 {
@@ -133,8 +134,7 @@ static enum dm_status wait_request(struct verify *v, enum dm_request_state state
         struct dm_request r;
         enum dm_status status = dm_request_get(v->db, v->request, &r, err);
         if (status == DM_END)
-            return dm_fail(err, DM_ERROR_TRANSIENT, "try again",
-                           "the mirror gave up waiting for this verify");
+            return DM_TIMEOUT;
         if (status != DM_OK || r.state >= state)
             return status;
         if (wait_step(v, what, err) != DM_OK)
@@ -295,7 +295,7 @@ static enum dm_status wait_until_settled(struct verify *v, const char *source, s
     return status == DM_FAIL && dm_clock_monotonic_us() > half_us && is_mirrored(v) ? DM_OK : status;
 }
 
-/* Where writers are held this waits for a moment only; DM_TIMEOUT: they were let go, try again. */
+/* Where writers are held this waits for a moment only, and lets them go. DM_TIMEOUT: try again. */
 static enum dm_status wait_for_commit(struct verify *v, struct dm_error *err)
 {
     static const char what[] = "the lake to reach the pinned position";
@@ -308,11 +308,8 @@ static enum dm_status wait_for_commit(struct verify *v, struct dm_error *err)
     enum dm_status status = wait_request(v, DM_REQUEST_DONE, what, err);
     v->deadline_us = deadline_us;
     v->type->copy_let_writers(v->copy);
-    if (status == DM_OK || last || dm_clock_monotonic_us() < hold_until_us)
-        return status;
-    v->type->copy_close(v->copy);
-    v->copy = NULL;
-    return dm_request_remove(v->db, v->request, err) == DM_OK ? DM_TIMEOUT : DM_FAIL;
+    bool too_long = status == DM_FAIL && !last && dm_clock_monotonic_us() >= hold_until_us;
+    return too_long ? DM_TIMEOUT : status;
 }
 
 static enum dm_status pin_once(struct verify *v, const char *source, struct dm_error *err)
@@ -331,7 +328,12 @@ static enum dm_status pin_once(struct verify *v, const char *source, struct dm_e
         status = wait_for_commit(v, err);
     if (status == DM_OK)
         v->type->position_format(at, v->position, sizeof v->position);
-    return status;
+    if (status != DM_TIMEOUT)
+        return status;
+    if (v->copy != NULL)
+        v->type->copy_close(v->copy);
+    v->copy = NULL;
+    return dm_request_remove(v->db, v->request, err) == DM_OK ? DM_TIMEOUT : DM_FAIL;
 }
 
 static enum dm_status pin(struct verify *v, const char *source, struct dm_error *err)

@@ -519,6 +519,7 @@ static void a_pin_closes_exactly_at_its_position(void **state)
     struct fixture *f = *state;
     void *h = handle_of(f);
     dm_collector_pin(f->c, 42, 20);
+    assert_true(dm_collector_pinned(f->c));
     begin(f, 1, 19);
     row(f, h, DM_OP_INSERT, 1, "before the pin");
     commit(f, 1, 19);
@@ -527,6 +528,7 @@ static void a_pin_closes_exactly_at_its_position(void **state)
     assert_int_equal(f->n_units, 1);
     assert_int_equal(f->units[0]->n_pins, 1);
     assert_int_equal(f->units[0]->pins[0], 42);
+    assert_false(dm_collector_pinned(f->c));
     assert_int_equal(f->units[0]->position, 20);
     row(f, h, DM_OP_INSERT, 2, "after the pin");
     commit(f, 2, 20);
