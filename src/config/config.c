@@ -103,6 +103,8 @@ void dm_config_free(struct dm_config *config)
     free(config->compression);
     free(config->http);
     free(config->http_token);
+    free(config->file_mode);
+    free_list(config->http_hosts, config->n_http_hosts);
     for (size_t i = 0; i < config->n_sources; i++)
         release_source(&config->sources[i]);
     free(config->sources);

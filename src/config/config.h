@@ -79,13 +79,16 @@ struct dm_config {
     uint64_t
         max_row_bytes; /* a larger row goes to quarantine: a sixteenth of memory_limit (ARCHITECTURE.md: Memory) */
     uint64_t target_file_bytes;    /* default 128 MiB: data file size aimed at */
+    char *file_mode;               /* of the lake's files: 0600 (default), 0640, 0644 */
     char *compression;             /* zstd (default), snappy, uncompressed */
     int metadata_versions;         /* default 100: metadata files kept per dataset */
     int64_t snapshot_retention_ms; /* default 7 days: older snapshots are expired */
     int64_t retry_max_ms;          /* default 60000: longest wait between two tries */
     char *http;                    /* "127.0.0.1:8181"; NULL: no server */
     char *http_token;              /* NULL: none wanted */
-    uint64_t http_max_body;        /* bytes; default 1 GiB */
+    size_t n_http_hosts;
+    char **http_hosts;      /* names of the server beside its addresses and localhost */
+    uint64_t http_max_body; /* bytes; default 1 GiB */
     size_t n_sources;
     struct dm_source_config *sources;
 };

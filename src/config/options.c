@@ -14,6 +14,7 @@ static const char *const compressions[] = {"zstd", "snappy", "uncompressed", NUL
 static const char *const source_types[] = {"postgres", "sqlite", "files", NULL};
 static const char *const file_formats[] = {"auto", "csv", "json", "parquet", NULL};
 static const char *const bad_file_rules[] = {"stop", "skip", NULL};
+static const char *const file_modes[] = {"0600", "0640", "0644", NULL};
 static const char *const time_types[] = {"time", "string", NULL};
 
 #define TOP(member) .offset = offsetof(struct dm_config, member)
@@ -92,6 +93,16 @@ static const struct dm_option top[] = {
              "and Spark "
              "read it.",
      .example = "format_version: 3"},
+    {.name = "file_mode",
+     .kind = DM_OPTION_CHOICE,
+     TOP(file_mode),
+     .fallback = "0600",
+     .choices = file_modes,
+     .help =
+         "Who may read the lake's files beside the user that the mirror runs as: nobody (0600), its group "
+         "(0640), or everybody on the machine (0644). Folders are made passable to match. Holds for what "
+         "is made from then on; the secret, spills and the mirror's own state are always private.",
+     .example = "file_mode: 0640"},
     {.name = "catalog_name",
      .kind = DM_OPTION_TEXT,
      TOP(catalog_name),
@@ -150,6 +161,14 @@ static const struct dm_option top[] = {
      .help = "What clients have to send as `Authorization: Bearer …`. Wanted when `http` is not an address "
              "of this machine alone.",
      .example = "http_token: ${DATAMIRROR_TOKEN}"},
+    {.name = "http_hosts",
+     .kind = DM_OPTION_LIST,
+     TOP(http_hosts),
+     .count_offset = offsetof(struct dm_config, n_http_hosts),
+     .help = "The names that clients reach the HTTP server by. Addresses and `localhost` need none; requests "
+             "that ask "
+             "for another name are refused, since a web page can give any name this machine's address.",
+     .example = "http_hosts: [mirror.example.com]"},
     {.name = "http_max_body",
      .kind = DM_OPTION_SIZE,
      TOP(http_max_body),

@@ -4,10 +4,16 @@
 
 #include "http/http_message.h"
 
+enum dm_http_body {
+    DM_HTTP_NO_BODY,
+    DM_HTTP_JSON,    /* with Content-Type: application/json (http_gate.h) */
+    DM_HTTP_CHANGES, /* of any type that changes can be read from */
+};
+
 struct dm_http_route {
     const char *method;
     const char *pattern; /* "/v1/datasets/{}/changes": {} stands for one path segment */
-    bool body;           /* takes one */
+    enum dm_http_body body;
     bool open;           /* without a token */
     unsigned parameters; /* those it takes (http_parameters.h); 0: none */
     void (*answer)(struct dm_http_request *r, struct dm_http_reply *reply);

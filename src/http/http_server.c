@@ -18,14 +18,25 @@
 #include "base/json_shorten.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "http/http_door.h"
+#include "http/http_gate.h"
 #include "http/http_parameters.h"
 #include "http/http_routes.h"
 
-enum { most_connections = 128, idle_seconds = 60, end_wait_ms = 30000 };
+/* More connections than the gate lets requests in: health and refusals find room. */
+enum {
+    most_connections = DM_HTTP_MOST_IN_HAND + 160,
+    idle_seconds = 60,
+    refused_seconds = 5, /* for the rest of a request that was refused */
+    slowest_body = 1024, /* bytes a second, after idle_seconds */
+    end_wait_ms = 30000
+};
 
 struct dm_http_server {
     struct dm_mirror *mirror;
     struct MHD_Daemon *daemon;
+    struct dm_http_gate gate;
+    struct dm_http_door *door;
     struct dm_push_queue *pushes;
     char *folder; /* of bodies */
     atomic_ulong next_body;
@@ -37,6 +48,8 @@ struct exchange {
     struct dm_http_request request;
     const struct dm_http_route *route;
     struct dm_http_reply reply; /* status 0: not decided yet */
+    bool counted;               /* by the gate */
+    int64_t begun_us;
     XXH3_state_t *hash;
     int fd; /* of the body; -1: none */
 };
@@ -77,7 +90,15 @@ static void too_large(const struct dm_http_server *s, struct exchange *x)
                    (unsigned long long)s->mirror->config->http_max_body);
 }
 
-/* What comes after a refusal is read and dropped, so that the client gets to hear the refusal. */
+/* What comes after a refusal is read and dropped for a while, so that the client gets to hear the refusal. false: it takes too long. */
+static bool in_time(const struct exchange *x)
+{
+    int64_t seconds = (dm_clock_monotonic_us() - x->begun_us) / 1000000;
+    if (x->reply.status != 0)
+        return seconds <= refused_seconds;
+    return seconds <= idle_seconds + (int64_t)(x->request.body_bytes / slowest_body);
+}
+
 static void take_bytes(struct dm_http_server *s, struct exchange *x, const char *bytes, size_t n)
 {
     if (x->reply.status != 0 || x->fd < 0)
@@ -105,37 +126,12 @@ static void finish_body(struct exchange *x)
 
 /* ---- requests ---- */
 
-/* Takes the same time whatever differs. */
-static bool equal_secret(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b);
-    unsigned char difference = n != m;
-    for (size_t i = 0; i < n; i++)
-        difference |= (unsigned char)(a[i] ^ b[m == 0 ? 0 : i % m]);
-    return difference == 0;
-}
-
-static bool allowed(const struct dm_http_server *s, const struct exchange *x)
-{
-    const char *token = s->mirror->config->http_token;
-    static const char scheme[] = "Bearer ";
-    if (token == NULL || (x->route != NULL && x->route->open))
-        return true;
-    const char *sent = dm_http_header(&x->request, MHD_HTTP_HEADER_AUTHORIZATION);
-    return sent != NULL && strncmp(sent, scheme, sizeof scheme - 1) == 0 &&
-           equal_secret(sent + sizeof scheme - 1, token);
-}
-
 static void begin(struct dm_http_server *s, struct exchange *x)
 {
     bool known = false;
     x->route = dm_http_route_find(x->request.method, x->request.path, &x->request.parameter, &known);
-    if (!allowed(s, x)) {
-        dm_http_refuse(&x->reply, MHD_HTTP_UNAUTHORIZED, "unauthorized",
-                       "send the header \"Authorization: Bearer …\" with the configured http_token",
-                       "this request needs the token");
+    if (!dm_http_gate_pass(&s->gate, &x->request, x->route, &x->counted, &x->reply))
         return;
-    }
     if (x->route == NULL) {
         if (known)
             dm_http_refuse(&x->reply, MHD_HTTP_METHOD_NOT_ALLOWED, "method_not_allowed", NULL,
@@ -151,7 +147,7 @@ static void begin(struct dm_http_server *s, struct exchange *x)
     const char *length = dm_http_header(&x->request, MHD_HTTP_HEADER_CONTENT_LENGTH);
     if (length != NULL && strtoull(length, NULL, 10) > s->mirror->config->http_max_body)
         too_large(s, x);
-    else if (x->route->body)
+    else if (x->route->body != DM_HTTP_NO_BODY)
         open_body(s, x);
 }
 
@@ -175,6 +171,13 @@ static enum MHD_Result send_reply(struct exchange *x)
         free(line);
         return MHD_NO;
     }
+    static const char *const always[][2] = {
+        {MHD_HTTP_HEADER_CONNECTION, "close"}, /* http_door.h saw one head */
+        {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
+        {"X-Content-Type-Options", "nosniff"},
+        {"Cross-Origin-Resource-Policy", "same-origin"}};
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        (void)MHD_add_response_header(r, always[i][0], always[i][1]);
     if (x->reply.body != NULL)
         (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
     if (x->reply.retry_after != NULL)
@@ -191,6 +194,7 @@ static struct exchange *new_exchange(struct dm_http_server *s, struct MHD_Connec
 {
     struct exchange *x = dm_xzalloc(1, sizeof *x);
     x->fd = -1;
+    x->begun_us = dm_clock_monotonic_us();
     x->request = (struct dm_http_request){.connection = connection,
                                           .mirror = s->mirror,
                                           .pushes = s->pushes,
@@ -211,9 +215,16 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
     if (x == NULL) {
         x = *state = new_exchange(s, connection, url, method);
         begin(s, x);
+        if (x->reply.status == MHD_HTTP_SERVICE_UNAVAILABLE)
+            return send_reply(x); /* no thread waits for the body of one that has no place */
+        if (x->reply.status != 0)
+            (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                                            (unsigned)refused_seconds);
         return MHD_YES;
     }
     if (*n > 0) {
+        if (!in_time(x))
+            return MHD_NO;
         take_bytes(s, x, bytes, *n);
         *n = 0;
         return MHD_YES;
@@ -233,6 +244,8 @@ static void end_exchange(void *ctx, struct MHD_Connection *connection, void **st
     struct exchange *x = *state;
     if (x == NULL)
         return;
+    if (x->counted)
+        dm_http_gate_leave(&s->gate, &x->request);
     if (x->fd >= 0)
         (void)close(x->fd);
     if (x->request.body_path != NULL)
@@ -291,19 +304,27 @@ enum dm_status dm_http_server_check(const struct dm_config *config, bool listen,
     return status;
 }
 
+/* From the door, with the head of a request. */
+static void take_connection(void *ctx, int take_fd, const struct sockaddr *address, socklen_t n)
+{
+    struct dm_http_server *s = ctx;
+    (void)MHD_add_connection(s->daemon, take_fd, address, n); /* closes it when it has no room */
+}
+
 static enum dm_status listen_at(struct dm_http_server *s, struct dm_error *err)
 {
     const struct dm_config *config = s->mirror->config;
     int fd = -1;
     if (open_address(config, &fd, err) != DM_OK)
         return DM_FAIL;
-    unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC;
-    s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, s, MHD_OPTION_LISTEN_SOCKET, fd,
-                                 MHD_OPTION_CONNECTION_LIMIT, (unsigned)most_connections,
-                                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)idle_seconds,
-                                 MHD_OPTION_NOTIFY_COMPLETED, end_exchange, s, MHD_OPTION_END);
+    unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC |
+                     MHD_USE_NO_LISTEN_SOCKET;
+    s->daemon =
+        MHD_start_daemon(flags, 0, NULL, NULL, handle, s, MHD_OPTION_CONNECTION_LIMIT,
+                         (unsigned)most_connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)idle_seconds,
+                         MHD_OPTION_NOTIFY_COMPLETED, end_exchange, s, MHD_OPTION_END);
     if (s->daemon != NULL)
-        return DM_OK;
+        return dm_http_door_open(fd, take_connection, s, &s->door, err);
     (void)close(fd);
     return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "http: the server at %s cannot be started: %s",
                    config->http, strerror(errno));
@@ -317,6 +338,7 @@ enum dm_status dm_http_server_start(struct dm_mirror *mirror, struct dm_http_ser
         return DM_OK;
     struct dm_http_server *s = dm_xzalloc(1, sizeof *s);
     s->mirror = mirror;
+    dm_http_gate_init(&s->gate, mirror->config);
     s->folder = dm_xasprintf("%s/.push", mirror->config->lake);
     enum dm_status status =
         dm_file_remove_tree(s->folder, err); /* what a killed mirror had in hand was not answered */
@@ -341,16 +363,15 @@ void dm_http_server_stop(struct dm_http_server *s)
         return;
     struct dm_error err = {0};
     if (s->daemon != NULL) {
-        int fd = MHD_quiesce_daemon(s->daemon); /* no new connections */
+        dm_http_door_close(s->door); /* no new requests */
         for (int waited = 0; s->in_hand > 0 && waited < end_wait_ms; waited += 10)
             dm_clock_sleep_ms(10);
         MHD_stop_daemon(s->daemon);
-        if (fd >= 0)
-            (void)close(fd);
     }
     dm_push_queue_stop(s->pushes);
     if (dm_file_remove_tree(s->folder, &err) != DM_OK)
         dm_log_error(DM_LOG_WARN, "http", &err);
+    dm_http_gate_release(&s->gate);
     free(s->folder);
     free(s);
 }

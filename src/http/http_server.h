@@ -2,7 +2,7 @@
  *
  * A thread per connection, since a request waits for its commit. Routes are one table (http_routes.c).
  * Every reply is JSON. A body is written to `<lake>/.push/` while it arrives and removed after the reply.
- * With a token, every request but GET /v1/health must carry it.
+ * Who comes in at all: connections pass the door (http_door.h), requests the gate (http_gate.h).
  *
  *     dm_http_server_start(mirror, &server, err);
  *     …

@@ -33,6 +33,11 @@ class Api(Pushed):
     def send(self, method, path, data=None, headers=None, token=None):
         if data is not None and not isinstance(data, (bytes, str)):
             data = json.dumps(data).encode()
+        if data is not None:
+            headers = {"Content-Type": "application/json", **(headers or {})}
+        return self.plain(method, path, data, headers, token)
+
+    def plain(self, method, path, data=None, headers=None, token=None):
         return super().send(method, path, data, headers, token=token or self.token)
 
     def ok(self, method, path, data=None, code=200, headers=None):
