@@ -105,6 +105,17 @@ int dm_schema_find_id(const struct dm_schema *s, int32_t id)
     return -1;
 }
 
+int32_t dm_schema_highest_id(const struct dm_schema *s)
+{
+    int32_t highest = 0;
+    for (size_t i = 0; i < s->n_fields; i++) {
+        const struct dm_field *f = &s->fields[i];
+        highest = f->id > highest ? f->id : highest;
+        highest = f->element_id > highest ? f->element_id : highest;
+    }
+    return highest;
+}
+
 bool dm_schema_is_key(const struct dm_schema *s, uint32_t field_index)
 {
     for (size_t i = 0; i < s->n_keys; i++)

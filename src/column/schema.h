@@ -59,6 +59,7 @@ void dm_field_drop_default(struct dm_field *f);
 /* Index of the field, or -1. Names compare bytewise. */
 int dm_schema_find(const struct dm_schema *s, const char *name);
 int dm_schema_find_id(const struct dm_schema *s, int32_t id);
+int32_t dm_schema_highest_id(const struct dm_schema *s); /* of fields and list elements; 0: none */
 bool dm_schema_is_key(const struct dm_schema *s, uint32_t field_index);
 /* Same fields (id, name, type, required, default) in the same order and same key. */
 bool dm_schema_equal(const struct dm_schema *a, const struct dm_schema *b);

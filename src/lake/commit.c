@@ -194,6 +194,13 @@ static enum dm_status choose_location(struct dm_commit *c, struct table_commit *
     return status;
 }
 
+static void set_schema(struct table_commit *t, const struct dm_schema *schema)
+{
+    int32_t highest = dm_schema_highest_id(schema);
+    t->schema = dm_schema_ref(schema);
+    t->highest_id = highest > t->highest_id ? highest : t->highest_id;
+}
+
 static enum dm_status create(struct dm_commit *c, const char *namespace, const char *name,
                              const struct dm_schema *schema, struct dm_error *err)
 {
@@ -211,7 +218,7 @@ static enum dm_status create(struct dm_commit *c, const char *namespace, const c
                        "the name of the dataset %s.%s is empty or longer than 255 bytes", namespace, name);
     t = new_table_commit(c, namespace, name);
     t->next_file = 1;
-    t->schema = dm_schema_ref(schema);
+    set_schema(t, schema);
     return choose_location(c, t, err);
 }
 
@@ -266,7 +273,7 @@ enum dm_status dm_commit_set_schema(struct dm_commit *c, const char *namespace, 
     enum dm_status status = touch(c, namespace, name, &t, err);
     if (status == DM_OK) {
         dm_schema_unref(t->schema);
-        t->schema = dm_schema_ref(schema);
+        set_schema(t, schema);
     }
     lake_unlock(c->lake);
     return status;

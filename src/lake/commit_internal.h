@@ -29,6 +29,7 @@ struct table_commit {
     int32_t day_field;              /* 0: not divided by day */
     uint32_t next_file;             /* created tables; others count in table->next_file */
     const struct dm_schema *schema; /* NULL: as it is */
+    int32_t highest_id; /* of the columns of all schemas during the commit: its files may have any of them */
     size_t n_added;
     size_t added_room;
     struct added_file *added; /* ascending by number */

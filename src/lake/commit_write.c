@@ -438,6 +438,7 @@ static enum dm_status begin_metadata(struct dm_commit *c, struct table_commit *t
     t->meta->last_updated_ms = now > t->meta->last_updated_ms ? now : t->meta->last_updated_ms;
     if (t->schema != NULL && dm_metadata_set_schema(t->meta, t->schema, err) != DM_OK)
         return DM_FAIL;
+    dm_metadata_raise_column_id(t->meta, t->highest_id);
     t->meta->day_source_id = t->day_field;
     if (t->day_field != 0 && dm_schema_find_id(dm_metadata_schema(t->meta), t->day_field) < 0)
         return dm_fail(err, DM_ERROR_CONFIG, "declare a dataset of another name and bring the rows over",

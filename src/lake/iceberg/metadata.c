@@ -142,14 +142,10 @@ void dm_metadata_set_property(struct dm_metadata *m, const char *key, const char
     m->properties[m->n_properties++] = (struct dm_metadata_property){dm_xstrdup(key), dm_xstrdup(value)};
 }
 
-static void raise_last_column_id(struct dm_metadata *m, const struct dm_schema *s)
+void dm_metadata_raise_column_id(struct dm_metadata *m, int32_t id)
 {
-    for (size_t i = 0; i < s->n_fields; i++) {
-        if (s->fields[i].id > m->last_column_id)
-            m->last_column_id = s->fields[i].id;
-        if (s->fields[i].element_id > m->last_column_id)
-            m->last_column_id = s->fields[i].element_id;
-    }
+    if (id > m->last_column_id)
+        m->last_column_id = id;
 }
 
 enum dm_status dm_metadata_set_schema(struct dm_metadata *m, const struct dm_schema *schema,
@@ -177,7 +173,7 @@ enum dm_status dm_metadata_set_schema(struct dm_metadata *m, const struct dm_sch
     }
     m->schemas[at] = mine;
     m->current_schema_id = mine->schema_id;
-    raise_last_column_id(m, schema);
+    dm_metadata_raise_column_id(m, dm_schema_highest_id(schema));
     dm_metadata_set_property(m, "datamirror.columns", columns);
     dm_metadata_set_property(m, "datamirror.key", key);
     free(columns);

@@ -95,6 +95,8 @@ void dm_metadata_set_property(struct dm_metadata *m, const char *key, const char
 /* Makes `schema` current: an equal schema that is already there keeps its id, else it gets a new one. */
 enum dm_status dm_metadata_set_schema(struct dm_metadata *m, const struct dm_schema *schema,
                                       struct dm_error *err) DM_MUST_USE;
+/* Columns get higher ids from now on: files may hold a column with this one, though no schema names it. */
+void dm_metadata_raise_column_id(struct dm_metadata *m, int32_t id);
 /* Adds the snapshot and makes it current. */
 enum dm_status dm_metadata_add_snapshot(struct dm_metadata *m, const struct dm_snapshot_new *s,
                                         struct dm_error *err) DM_MUST_USE;

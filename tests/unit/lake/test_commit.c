@@ -490,10 +490,41 @@ static void refuses_a_missing_lake_and_format_2(void **state)
     free(folder);
 }
 
+/* A column that came and went within the commit may be in its files: its id is never given again. */
+static void ids_of_columns_that_went_in_the_same_commit_are_spent(void **state)
+{
+    struct dm_error err = {0};
+    struct dm_lake *lake = open_lake(*state);
+    create_dataset(lake, "shop", "orders");
+    const int32_t before = dataset(lake, "shop", "orders")->last_column_id;
+    struct dm_schema *kept = dm_schema_ref(dataset(lake, "shop", "orders")->schema);
+    struct dm_schema *wanted = dm_schema_copy(kept), *with = NULL;
+    dm_schema_add(wanted, "gone", dm_type_of(DM_INT64))->source_ref = 99;
+    int32_t last = before;
+    must(dm_schema_evolve(kept, wanted, &last, &with, &err));
+    assert_int_equal(last, before + 1);
+    struct dm_commit *c = begin(lake);
+    must(dm_commit_set_schema(c, "shop", "orders", with, &err));
+    add_fake_file(c, "shop", "orders", 10);
+    must(dm_commit_set_schema(c, "shop", "orders", kept, &err));
+    finish(c);
+    assert_int_equal(dataset(lake, "shop", "orders")->last_column_id, before + 1);
+    assert_int_equal(dataset(lake, "shop", "orders")->schema->n_fields, kept->n_fields);
+    struct dm_lake *reader = open_lake_with(*state, 100, true);
+    assert_int_equal(dataset(reader, "shop", "orders")->last_column_id, before + 1);
+    dm_lake_close(reader);
+    dm_schema_unref(with);
+    dm_schema_unref(wanted);
+    dm_schema_unref(kept);
+    dm_lake_close(lake);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(adds_deletes_and_removes_survive_reopening, setup, teardown),
+        cmocka_unit_test_setup_teardown(ids_of_columns_that_went_in_the_same_commit_are_spent, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(deleting_again_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(failed_publish_moves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(moved_pointer_is_a_conflict_for_all, setup, teardown),
