@@ -22,6 +22,12 @@ static const char fixed_options[] =
     " -c lc_monetary=C -c search_path=pg_catalog -c row_security=off -c statement_timeout=0"
     " -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c jit=off";
 
+/* Views and foreign tables of other people run their functions with the rights of whoever reads them; nothing that is mirrored is one. Minor
+ * releases from before August 2024 do not know the setting. */
+static const char no_views[] =
+    "SELECT set_config('restrict_nonsystem_relation_kind', 'view, foreign-table', false)"
+    " WHERE current_setting('restrict_nonsystem_relation_kind', true) IS NOT NULL";
+
 /* ---- connecting ---- */
 
 /* The user's own options= come first, so that ours win. */
@@ -147,6 +153,8 @@ enum dm_status pg_connect(const struct dm_source_config *config, enum pg_connect
         status = pg_execute(conn, err, "SET client_encoding = SQL_ASCII");
     if (status == DM_OK && PQserverVersion(conn) >= 170000 && kind == PG_NORMAL)
         status = pg_execute(conn, err, "SET transaction_timeout = 0");
+    if (status == DM_OK && kind == PG_NORMAL)
+        status = pg_execute(conn, err, no_views);
     if (status != DM_OK) {
         PQfinish(conn);
         return DM_FAIL;

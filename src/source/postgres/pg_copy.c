@@ -32,6 +32,7 @@ struct copy_leaf {
     uint64_t first_page;
     uint64_t pages;
     bool by_ctid; /* heap: may be cut */
+    char *same;   /* the query that says whether the name still stands for what the snapshot saw */
 };
 
 struct copy_plan {
@@ -57,6 +58,7 @@ struct dm_copy {
 
 /* One COPY of a part: a stretch of one leaf. */
 struct copy_stretch {
+    char *same; /* asked first */
     char *sql;
 };
 
@@ -114,8 +116,10 @@ enum dm_status pg_copy_open(struct dm_source *s, struct dm_copy **out, dm_positi
 
 static void plan_release(struct copy_plan *plan)
 {
-    for (size_t i = 0; i < plan->n_leaves; i++)
+    for (size_t i = 0; i < plan->n_leaves; i++) {
         free(plan->leaves[i].from);
+        free(plan->leaves[i].same);
+    }
     free(plan->leaves);
 }
 
@@ -204,12 +208,29 @@ static enum dm_status known_table(const struct dm_copy *c, const struct dm_table
     return DM_OK;
 }
 
-static void add_leaf(struct copy_plan *plan, const PGresult *rows, int i)
+/* The catalog is that of the snapshot, but names are looked up as of now: the table's owner may have put a view there meanwhile, whose functions
+ * would run with the rights of the mirror's role, or given a column another type. The lock (which whoever may read the whole table may take)
+ * keeps things as they are; a relation that has no file is a view, and one that has another file was emptied or rewritten. */
+static char *same_query(PGconn *conn, const char *from, const char *whole, const PGresult *rows, int i)
+{
+    char *literal = pg_quote_literal(conn, whole);
+    char *sql = dm_xasprintf(
+        "%s%s%sSELECT r = %s AND pg_relation_filenode(r) = %s FROM (SELECT to_regclass(%s)::oid AS r) x",
+        pg_cell_bool(rows, i, 5) ? "LOCK TABLE " : "", pg_cell_bool(rows, i, 5) ? from : "",
+        pg_cell_bool(rows, i, 5) ? " IN ACCESS SHARE MODE; " : "", pg_cell(rows, i, 6), pg_cell(rows, i, 7),
+        literal);
+    free(literal);
+    return sql;
+}
+
+static void add_leaf(PGconn *conn, struct copy_plan *plan, const PGresult *rows, int i)
 {
     plan->leaves = dm_xrealloc(plan->leaves, plan->n_leaves + 1, sizeof *plan->leaves);
     char *schema = pg_quote(pg_cell(rows, i, 0)), *name = pg_quote(pg_cell(rows, i, 1));
+    char *whole = dm_xasprintf("%s.%s", schema, name), *from = dm_xasprintf("ONLY %s", whole);
     struct copy_leaf *leaf = &plan->leaves[plan->n_leaves++];
-    *leaf = (struct copy_leaf){.from = dm_xasprintf("ONLY %s.%s", schema, name),
+    *leaf = (struct copy_leaf){.from = from,
+                               .same = same_query(conn, from, whole, rows, i),
                                .first_page = plan->pages,
                                .pages = (uint64_t)pg_cell_int(rows, i, 2),
                                .by_ctid = pg_cell_bool(rows, i, 3)};
@@ -217,6 +238,7 @@ static void add_leaf(struct copy_plan *plan, const PGresult *rows, int i)
         leaf->pages = 1; /* something to hang it on */
     plan->pages += leaf->pages;
     plan->toast_bytes += (uint64_t)pg_cell_int(rows, i, 4);
+    free(whole);
     free(schema);
     free(name);
 }
@@ -238,16 +260,18 @@ static enum dm_status make_plan(struct dm_copy *c, const struct pg_table *t, str
         (void)snprintf(from, sizeof from, "pg_class c");
         (void)snprintf(where, sizeof where, "c.oid = %u", t->oid);
     }
-    enum dm_status status = pg_query(
-        conn, &rows, err,
-        "SELECT n.nspname, c.relname, pg_relation_size(c.oid) / current_setting('block_size')::int8,"
-        " a.amname = 'heap', CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) ELSE 0 END"
-        " FROM %s JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " LEFT JOIN pg_am a ON a.oid = c.relam WHERE %s ORDER BY c.oid",
-        from, where);
+    enum dm_status status =
+        pg_query(conn, &rows, err,
+                 "SELECT n.nspname, c.relname, pg_relation_size(c.oid) / current_setting('block_size')::int8,"
+                 " a.amname = 'heap', CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) "
+                 "ELSE 0 END,"
+                 " has_table_privilege(c.oid, 'SELECT'), c.oid, c.relfilenode"
+                 " FROM %s JOIN pg_namespace n ON n.oid = c.relnamespace"
+                 " LEFT JOIN pg_am a ON a.oid = c.relam WHERE %s ORDER BY c.oid",
+                 from, where);
     plan->oid = t->oid;
     for (int i = 0; status == DM_OK && i < PQntuples(rows); i++)
-        add_leaf(plan, rows, i);
+        add_leaf(conn, plan, rows, i);
     PQclear(rows);
     give_connection(c, conn);
     return status;
@@ -327,13 +351,14 @@ static enum dm_status add_stretch(struct dm_copy_reader *r, const struct copy_le
         status = dm_buffer_printf(&sql, err, " %s ctid < '(%llu,0)'::tid", word, (unsigned long long)to);
     if (status == DM_OK)
         status = dm_buffer_printf(&sql, err, "%s) TO STDOUT (FORMAT binary)", select->tail);
-    char *encoded = NULL;
+    const struct pg_charset *charset = r->copy->types.charset;
+    struct copy_stretch stretch = {0};
     if (status == DM_OK)
-        status = pg_charset_encode(r->copy->types.charset, dm_buffer_text(&sql), &encoded, err);
-    if (status == DM_OK) {
-        r->stretches = dm_xrealloc(r->stretches, r->n_stretches + 1, sizeof *r->stretches);
-        r->stretches[r->n_stretches++].sql = encoded;
-    }
+        status = pg_charset_encode(charset, dm_buffer_text(&sql), &stretch.sql, err);
+    if (status == DM_OK)
+        status = pg_charset_encode(charset, leaf->same, &stretch.same, err);
+    r->stretches = dm_xrealloc(r->stretches, r->n_stretches + 1, sizeof *r->stretches);
+    r->stretches[r->n_stretches++] = stretch;
     dm_buffer_release(&sql);
     return status;
 }
@@ -397,20 +422,49 @@ enum dm_status pg_copy_read(struct dm_copy *c, const struct dm_table *t, size_t 
     return DM_OK;
 }
 
-/* A table that changed its name or shape since the snapshot was taken: copy it again. */
+static bool state_is_one_of(const char *state, const char *const *states, size_t n)
+{
+    for (size_t i = 0; state != NULL && i < n; i++)
+        if (strcmp(state, states[i]) == 0)
+            return true;
+    return false;
+}
+
+/* A table that changed its name, shape or privileges since the snapshot was taken: copy it again. What else the server cannot do for this
+ * table (read a damaged page, compute a filter) is its own affair: the others go on. */
 static enum dm_status fail_copy(struct dm_copy_reader *r, const PGresult *result, struct dm_error *err)
 {
     char what[160];
     (void)snprintf(what, sizeof what, "copying %s", r->name);
     (void)pg_fail(err, r->conn, result, what);
+    static const char *const changed[] = {"42P01", "42703", "42501", "42809", "55000"};
+    static const char *const damaged[] = {"XX001", "XX002"};
     const char *state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    if (state != NULL && (strcmp(state, "42P01") == 0 || strcmp(state, "42703") == 0))
+    if (state_is_one_of(state, changed, sizeof changed / sizeof *changed))
         err->class = DM_ERROR_CONFLICT;
+    else if (state != NULL && (err->class == DM_ERROR_CONFIG || err->class == DM_ERROR_FATAL ||
+                               state_is_one_of(state, damaged, sizeof damaged / sizeof *damaged)))
+        err->class = DM_ERROR_DATA;
     return DM_FAIL;
+}
+
+static enum dm_status check_same(struct dm_copy_reader *r, const char *sql, struct dm_error *err)
+{
+    PGresult *result = PQexec(r->conn, sql);
+    enum dm_status status = DM_OK;
+    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
+        status = fail_copy(r, result, err);
+    else if (PQgetisnull(result, 0, 0) || !pg_cell_bool(result, 0, 0))
+        status = dm_fail(err, DM_ERROR_CONFLICT, NULL,
+                         "copying %s: it is not the table any more that the snapshot saw", r->name);
+    PQclear(result);
+    return status;
 }
 
 static enum dm_status begin_stretch(struct dm_copy_reader *r, struct dm_error *err)
 {
+    if (check_same(r, r->stretches[r->next_stretch].same, err) != DM_OK)
+        return DM_FAIL;
     PGresult *result = PQexec(r->conn, r->stretches[r->next_stretch].sql);
     enum dm_status status = PQresultStatus(result) == PGRES_COPY_OUT ? DM_OK : fail_copy(r, result, err);
     PQclear(result);
@@ -489,8 +543,10 @@ void pg_copy_reader_close(struct dm_copy_reader *r)
         r->conn = NULL;
     }
     give_connection(r->copy, r->conn);
-    for (size_t i = 0; i < r->n_stretches; i++)
+    for (size_t i = 0; i < r->n_stretches; i++) {
+        free(r->stretches[i].same);
         free(r->stretches[i].sql);
+    }
     free(r->stretches);
     pg_copy_parser_release(&r->parser);
     free(r->codecs);

@@ -7,16 +7,14 @@
 
 enum { SQL_MAX = 16 << 20, COMPRESSED_LEAST = 256, SHORT_VALUE = 2048 };
 
-/* The server's text of a value comes from the type's output function. A cast to text gives the same, unless
- * somebody defined a cast (inet shows its mask, xml keeps its declaration): then format('%s') does, which uses
- * the output function. */
+/* The server's text of a value comes from the type's output function, through format('%s'). Never through a cast to text: inet's
+ * adds the mask, xml's takes the declaration away, and the owner of a type can define one, which would run his function with
+ * the rights of the mirror's role. IS DISTINCT FROM NULL runs no operator. */
 static enum dm_status append_column(struct dm_buffer *sql, const struct pg_codec *codec, const char *name,
                                     struct dm_error *err)
 {
     if (!codec->as_text)
         return dm_buffer_printf(sql, err, "%s", name);
-    if (!codec->text_function)
-        return dm_buffer_printf(sql, err, "%s::text", name);
     return dm_buffer_printf(sql, err, "CASE WHEN %s IS DISTINCT FROM NULL THEN format('%%s', %s) END", name,
                             name);
 }
@@ -70,8 +68,11 @@ static enum dm_status append_size(struct dm_buffer *sql, const struct pg_codec *
 {
     if (codec->array && !codec->as_text)
         return dm_buffer_printf(sql, err, "octet_length(array_send(c%zu))::int8 / 4", i);
-    if (codec->array)
-        return dm_buffer_printf(sql, err, "octet_length(c%zu::text)::int8 / 4", i);
+    if (codec->as_text)
+        return dm_buffer_printf(sql, err, "octet_length(format('%%s', c%zu))::int8%s", i,
+                                codec->array             ? " / 4"
+                                : codec->charset != NULL ? " / 4 * 3"
+                                                         : "");
     if (codec->id == PG_CODEC_BYTEA)
         return dm_buffer_printf(sql, err, "octet_length(c%zu)::int8", i);
     return dm_buffer_printf(sql, err, "octet_length(c%zu::text)::int8%s", i,

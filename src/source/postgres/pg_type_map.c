@@ -89,8 +89,7 @@ static enum dm_status load_batch(struct pg_type_cache *cache, PGconn *conn, stru
     if (pg_query(conn, &rows, err,
                  "SELECT t.oid, t.typbasetype, t.typtypmod,"
                  " CASE WHEN t.typoutput = 'pg_catalog.array_out'::regproc THEN t.typelem ELSE 0 END,"
-                 " coalesce(e.typdelim, t.typdelim),"
-                 " EXISTS (SELECT FROM pg_cast k WHERE k.castsource = t.oid AND k.casttarget = 25)"
+                 " coalesce(e.typdelim, t.typdelim)"
                  " FROM pg_type t LEFT JOIN pg_type e ON e.oid = t.typelem WHERE t.oid = ANY ('{%s}'::oid[])",
                  dm_buffer_text(wanted)) != DM_OK)
         return DM_FAIL;
@@ -102,7 +101,6 @@ static enum dm_status load_batch(struct pg_type_cache *cache, PGconn *conn, stru
         info->base_modifier = (int32_t)pg_cell_int(rows, i, 2);
         info->element = (uint32_t)pg_cell_int(rows, i, 3);
         info->delimiter = PQgetvalue(rows, i, 4)[0];
-        info->cast_to_text = pg_cell_bool(rows, i, 5);
         info->known = true;
     }
     PQclear(rows);
@@ -168,8 +166,8 @@ static bool numeric_type(int32_t modifier, const struct dm_type *decimal, struct
     return true;
 }
 
-static void map_scalar(const struct pg_type_cache *cache, const struct pg_type_info *info, uint32_t oid,
-                       int32_t modifier, const struct dm_type *decimal, struct pg_codec *out)
+static void map_scalar(const struct pg_type_cache *cache, uint32_t oid, int32_t modifier,
+                       const struct dm_type *decimal, struct pg_codec *out)
 {
     bool plain = oid != OID_TIME || !cache->time_as_text;
     for (size_t i = 0; plain && i < sizeof plain_types / sizeof *plain_types; i++) {
@@ -188,7 +186,6 @@ static void map_scalar(const struct pg_type_cache *cache, const struct pg_type_i
     out->id = PG_CODEC_TEXT;
     out->type = dm_type_of(DM_STRING);
     out->as_text = true;
-    out->text_function = info == NULL || info->cast_to_text;
 }
 
 /* Follows domains down to what they are over; the innermost modifier counts. */
@@ -211,18 +208,17 @@ enum dm_status pg_type_map(struct pg_type_cache *cache, PGconn *conn, uint32_t o
     *out = (struct pg_codec){.charset = cache->charset, .delimiter = ','};
     const struct pg_type_info *info = resolve(cache, &oid, &modifier);
     if (info == NULL || info->element == 0) {
-        map_scalar(cache, info, oid, modifier, decimal, out);
+        map_scalar(cache, oid, modifier, decimal, out);
         return DM_OK;
     }
     uint32_t element_oid = info->element;
     const struct pg_type_info *element = resolve(cache, &element_oid, &modifier);
     if (element != NULL &&
         element->element != 0) /* array of a domain over an array: the server's text, element-wise */
-        element = NULL, element_oid = 0;
-    map_scalar(cache, element, element_oid, modifier, decimal, out);
+        element_oid = 0;
+    map_scalar(cache, element_oid, modifier, decimal, out);
     out->array = true;
     out->type = dm_type_list(out->type);
     out->delimiter = info->delimiter;
-    out->text_function = false; /* an array's cast to text is its output function */
     return DM_OK;
 }

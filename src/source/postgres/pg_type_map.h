@@ -21,8 +21,7 @@ struct pg_type_info {
     int32_t base_modifier;
     uint32_t element; /* true array (array_out): type of the elements; else 0 */
     char delimiter;
-    bool cast_to_text; /* pg_cast knows a way to text that is not the output function */
-    bool known;        /* false: the catalog has no such type (any more) */
+    bool known; /* false: the catalog has no such type (any more) */
 };
 
 struct pg_type_cache {

@@ -41,7 +41,6 @@ struct pg_codec {
     uint8_t id;          /* enum pg_codec_id; for arrays: of the elements */
     bool array;          /* LIST of it */
     bool as_text;        /* COPY must ask for the server's text (and, for arrays, parse the array's text) */
-    bool text_function;  /* as_text: a cast to text would not give the output function's text */
     char delimiter;      /* array: between elements, usually ',' */
     struct dm_type type; /* of the column: a LIST for arrays */
     const struct pg_charset *charset; /* of texts; NULL: UTF-8. Borrowed */
