@@ -105,27 +105,45 @@ static void print_notes(const json_t *report)
         (void)printf("note: %s\n", json_string_value(json_array_get(notes, i)));
 }
 
-static void print_datasets(const json_t *report, bool done)
+static void print_moved(const json_t *d)
 {
+    char rows[32];
+    if (count_of(d, "moved_rows") > 0)
+        (void)printf(
+            "%s rows of %s referred to them once, and to others now: they stay, what they were goes\n",
+            dm_progress_count(count_of(d, "moved_rows"), rows, sizeof rows), text_of(d, "dataset"));
+}
+
+static void print_datasets(const json_t *report)
+{
+    static const char *const counts[] = {"keys", "rows", "history_rows", "quarantine_rows"};
+    enum { n_counts = 4 };
     const json_t *list = json_object_get(report, "datasets");
-    struct dm_report_table t = {.n_columns = done ? 6 : 4};
-    dm_report_table_row(&t, (const char *[]){"DATASET", "KEYS", "ROWS", done ? "HISTORY" : "THROUGH",
-                                             "QUARANTINE", "THROUGH"});
-    for (size_t i = 1; i < t.n_columns - (done ? 1 : 1); i++)
+    struct dm_report_table t = {.n_columns = n_counts + 2};
+    dm_report_table_row(&t, (const char *[]){"DATASET", "KEYS", "ROWS", "HISTORY", "QUARANTINE", "THROUGH"});
+    for (size_t i = 1; i <= n_counts; i++)
         t.right[i] = true;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *d = json_array_get(list, i);
-        char keys[32], rows[32], history[32], quarantine[32];
-        (void)dm_progress_count(count_of(d, "keys"), keys, sizeof keys);
-        (void)dm_progress_count(count_of(d, "rows"), rows, sizeof rows);
-        (void)dm_progress_count(count_of(d, "history_rows"), history, sizeof history);
-        (void)dm_progress_count(count_of(d, "quarantine_rows"), quarantine, sizeof quarantine);
-        const char *via = text_of(d, "via");
-        dm_report_table_row(
-            &t, (const char *[]){text_of(d, "dataset"), keys, rows, done ? history : via, quarantine, via});
+        char texts[n_counts][32];
+        for (size_t k = 0; k < n_counts; k++)
+            (void)dm_progress_count(count_of(d, counts[k]), texts[k], sizeof texts[k]);
+        dm_report_table_row(&t, (const char *[]){text_of(d, "dataset"), texts[0], texts[1], texts[2],
+                                                 texts[3], text_of(d, "via")});
     }
     dm_report_table_print(&t, stdout);
     dm_report_table_release(&t);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        print_moved(json_array_get(list, i));
+}
+
+static void print_not_covered(const json_t *report)
+{
+    const json_t *list = json_object_get(report, "not_covered");
+    if (json_array_size(list) > 0)
+        (void)puts("not covered:");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        (void)printf("  - %s\n", json_string_value(json_array_get(list, i)));
 }
 
 static void print_references(const json_t *report, bool related)
@@ -157,15 +175,11 @@ static void print_erased(const json_t *report)
         text_of(report, "erased_at"), dm_progress_count(sum(report, "files_rewritten"), files, sizeof files),
         dm_progress_count(sum(report, "files_removed"), removed, sizeof removed),
         dm_progress_count(sum(report, "bytes_removed"), bytes, sizeof bytes));
-    const json_t *list = json_object_get(report, "not_covered");
-    (void)puts("not covered:");
-    for (size_t i = 0; i < json_array_size(list); i++)
-        (void)printf("  - %s\n", json_string_value(json_array_get(list, i)));
 }
 
 static void print_report(const json_t *report, bool related)
 {
-    print_datasets(report, true);
+    print_datasets(report);
     print_references(report, related);
     print_notes(report);
     if (count_of(report, "order") == 0) {
@@ -183,6 +197,7 @@ static void print_report(const json_t *report, bool related)
         (void)puts("older files and snapshots may still hold their bytes until they expire; --until-erased "
                    "removes them "
                    "at once");
+    print_not_covered(report);
 }
 
 /* ---- running it ---- */
@@ -229,9 +244,10 @@ static enum dm_status preview(const struct dm_invocation *in, const struct dm_co
         return DM_FAIL;
     if (dm_invocation_has(in, "json"))
         return DM_OK;
-    print_datasets(*result, false);
+    print_datasets(*result);
     print_references(*result, dm_invocation_has(in, "related"));
     print_notes(*result);
+    print_not_covered(*result);
     return DM_OK;
 }
 

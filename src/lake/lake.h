@@ -203,6 +203,15 @@ enum dm_status dm_lake_past(struct dm_lake *lake, const char *namespace, const c
 enum dm_status dm_lake_dataset_past(struct dm_lake *lake, const char *namespace, const char *name,
                                     int64_t snapshot, struct dm_dataset **out,
                                     struct dm_error *err) DM_MUST_USE;
+/* Data files in the dataset's folder that its current snapshot does not refer to: of older snapshots, merged away, or left by a crash. */
+struct dm_leftovers {
+    size_t n;
+    char **paths;
+    size_t torn; /* files besides that are no whole ones: nobody can read them */
+};
+enum dm_status dm_lake_leftovers(const struct dm_dataset *d, struct dm_leftovers *out,
+                                 struct dm_error *err) DM_MUST_USE;
+void dm_leftovers_release(struct dm_leftovers *l);
 /* Is every file that the current snapshot refers to there, with its size? *what NULL: yes, or there is no such dataset; else the first that is not, malloc.
  * Looks at no more than *looks data files, and counts them off. */
 enum dm_status dm_lake_look(struct dm_lake *lake, const char *namespace, const char *name, size_t *looks,

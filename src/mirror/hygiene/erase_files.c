@@ -23,8 +23,7 @@ struct dm_schema *dm_erase_key_schema(const struct dm_schema *dataset, const str
 /* ---- finding ---- */
 
 struct search {
-    const struct dm_suppressed *set;
-    struct dm_key_list keys;
+    struct dm_erase_match *match;
     dm_erase_hit fn;
     void *ctx;
 };
@@ -33,22 +32,21 @@ static enum dm_status look(void *ctx, const struct dm_batch *batch, const uint32
                            const uint32_t *positions, struct dm_error *err)
 {
     struct search *s = ctx;
-    if (dm_key_list_encode(&s->keys, batch, err) != DM_OK)
+    if (dm_erase_match_batch(s->match, batch, err) != DM_OK)
         return DM_FAIL;
     for (size_t i = 0; i < batch->rows; i++)
-        if (dm_suppressed_has(s->set, s->keys.bytes.data + s->keys.offsets[i],
-                              s->keys.offsets[i + 1] - s->keys.offsets[i]))
+        if (dm_erase_match_has(s->match, i))
             s->fn(s->ctx, files[i], positions[i]);
     return DM_OK;
 }
 
 enum dm_status dm_erase_find(struct dm_engine *e, const struct dm_scan_file *files, size_t n, bool physical,
-                             const struct dm_schema *keys, const struct dm_suppressed *set, dm_erase_hit fn,
-                             void *ctx, struct dm_error *err)
+                             struct dm_erase_match *match, dm_erase_hit fn, void *ctx, struct dm_error *err)
 {
-    if (n == 0 || dm_suppressed_count(set) == 0)
+    const struct dm_schema *columns = dm_erase_match_columns(match);
+    if (n == 0 || columns->n_fields == 0)
         return DM_OK;
-    struct search s = {.set = set, .fn = fn, .ctx = ctx};
+    struct search s = {.match = match, .fn = fn, .ctx = ctx};
     struct dm_scan_file *all = dm_xalloc(n * sizeof *all);
     for (size_t i = 0; i < n; i++) {
         all[i] = files[i];
@@ -56,9 +54,8 @@ enum dm_status dm_erase_find(struct dm_engine *e, const struct dm_scan_file *fil
             all[i].deleted = NULL;
     }
     struct dm_scan_options options = {0};
-    enum dm_status status = dm_parquet_scan(e, all, n, keys, &options, look, &s, err);
+    enum dm_status status = dm_parquet_scan(e, all, n, columns, &options, look, &s, err);
     free(all);
-    dm_key_list_release(&s.keys);
     return status;
 }
 

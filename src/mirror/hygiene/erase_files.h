@@ -8,17 +8,17 @@
 
 #include "engine/parquet_read.h"
 #include "engine/parquet_write.h"
-#include "mirror/hygiene/suppression.h"
+#include "mirror/hygiene/erase_match.h"
 
 /* The dataset's key columns as the files of `stored` (a side dataset's schema, or its own) have them; NULL: `stored` lacks one of them. One reference. */
 struct dm_schema *dm_erase_key_schema(const struct dm_schema *dataset, const struct dm_schema *stored);
 
-/* Where rows of the keys stand, called for each. */
+/* Where rows that match stand, called for each. */
 typedef void (*dm_erase_hit)(void *ctx, uint32_t file, uint32_t position);
 /* All rows of the files, also deleted ones (`deleted` of the files is ignored when `physical`). */
 enum dm_status dm_erase_find(struct dm_engine *e, const struct dm_scan_file *files, size_t n, bool physical,
-                             const struct dm_schema *keys, const struct dm_suppressed *set, dm_erase_hit fn,
-                             void *ctx, struct dm_error *err) DM_MUST_USE;
+                             struct dm_erase_match *match, dm_erase_hit fn, void *ctx,
+                             struct dm_error *err) DM_MUST_USE;
 
 /* Where a new file goes: fills number and path (malloc'ed); and what became of it. `places`: where each of its rows stood. */
 struct dm_erase_output {

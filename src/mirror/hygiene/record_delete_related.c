@@ -1,60 +1,16 @@
 /* What depends on the rows that are deleted: followed through the registry's relationships, in a SQL session of its own.
  *
- * Dataset i is the view del.d<i> with columns c0, c1, … in the order of its schema; table main.h<i> holds the keys of it that are hit, under the same names.
- * From each dataset with new hits the relationships that point at it are followed, until nothing is added. */
+ * Dataset i is the view del.d<i> with columns c0, c1, … in the order of its schema; table main.h<i> holds the keys of it that are hit, under the same names. What the lake
+ * has of its past is main.past<i> and main.q<i> (record_delete_past.c), and main.m<i> gets the keys of rows that were a hit's once.
+ * From each dataset with new hits the relationships that point at it are followed, until nothing is added; then what refers to the hits without being one is found. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "column/key.h"
-#include "lake/dataset_scan.h"
 #include "mirror/hygiene/record_delete_parts.h"
 #include "mirror/relationship/relationship_sql.h"
 
 enum { sql_max = 64 << 20, rows_per_insert = 500 };
-
-static size_t index_of(const struct dm_delete_search_state *s, const struct dm_delete_node *n)
-{
-    return (size_t)(n - s->nodes);
-}
-
-static enum dm_status add_view(struct dm_delete_search_state *s, struct dm_delete_node *n,
-                               struct dm_error *err)
-{
-    const struct dm_dataset *d = n->dataset;
-    if (n->viewed)
-        return DM_OK;
-    struct dm_schema *plain = dm_schema_copy(d->schema);
-    for (size_t i = 0; i < plain->n_fields; i++) {
-        free(plain->fields[i].name);
-        plain->fields[i].name = dm_xasprintf("c%zu", i);
-    }
-    struct dm_scan_file *files = dm_dataset_scan(d);
-    char *name = dm_xasprintf("d%zu", index_of(s, n));
-    enum dm_status status = dm_sql_add_dataset(s->sql, "del", name, plain, files, d->n_files, err);
-    n->viewed = status == DM_OK;
-    free(name);
-    free(files);
-    dm_schema_unref(plain);
-    return status;
-}
-
-/* "c0, c4": the key columns; `alias` may be "". */
-static enum dm_status append_keys(const struct dm_delete_node *n, const char *alias, struct dm_buffer *sql,
-                                  struct dm_error *err)
-{
-    const struct dm_schema *schema = n->dataset->schema;
-    enum dm_status status = DM_OK;
-    for (size_t k = 0; k < schema->n_keys && status == DM_OK; k++)
-        status = dm_buffer_printf(sql, err, "%s%sc%u", k > 0 ? ", " : "", alias, schema->keys[k]);
-    return status;
-}
-
-static enum dm_status execute(struct dm_delete_search_state *s, struct dm_buffer *sql, struct dm_error *err)
-{
-    const char *text = dm_buffer_text(sql);
-    return text == NULL ? dm_fail_memory(err, sql_max) : dm_sql_execute(s->sql, text, err);
-}
 
 static enum dm_status add_table(struct dm_delete_search_state *s, struct dm_delete_node *n,
                                 struct dm_error *err)
@@ -63,43 +19,18 @@ static enum dm_status add_table(struct dm_delete_search_state *s, struct dm_dele
         return DM_OK;
     struct dm_buffer sql;
     dm_buffer_init(&sql, sql_max);
-    enum dm_status status = add_view(s, n, err);
+    enum dm_status status = dm_delete_add_view(s, n, err);
     if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, "CREATE TABLE main.h%zu AS SELECT ", index_of(s, n));
+        status = dm_buffer_printf(&sql, err, "CREATE TABLE main.h%zu AS SELECT ", dm_delete_index_of(s, n));
     if (status == DM_OK)
-        status = append_keys(n, "", &sql, err);
+        status = dm_delete_sql_keys(n, "", &sql, err);
     if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, " FROM del.d%zu LIMIT 0", index_of(s, n));
+        status = dm_buffer_printf(&sql, err, " FROM del.d%zu LIMIT 0", dm_delete_index_of(s, n));
     if (status == DM_OK)
-        status = execute(s, &sql, err);
+        status = dm_delete_sql_run(s, &sql, err);
     n->tabled = status == DM_OK;
     dm_buffer_release(&sql);
     return status;
-}
-
-static enum dm_status append_literal(const struct dm_column *c, size_t row, struct dm_buffer *sql,
-                                     struct dm_error *err)
-{
-    char text[128];
-    if (c->width != 0) {
-        (void)dm_fixed_text(c, row, text, sizeof text);
-        return dm_buffer_printf(sql, err, "'%s'", text);
-    }
-    if (c->type.id == DM_LIST)
-        return dm_fail(err, DM_ERROR_CONFIG, NULL, "a key column that is a list cannot be related");
-    size_t n;
-    const uint8_t *bytes = dm_column_bytes_at(c, row, &n);
-    bool binary = c->type.id == DM_BINARY;
-    enum dm_status status = dm_buffer_printf(sql, err, binary ? "unhex('" : "'");
-    for (size_t i = 0; i < n && status == DM_OK; i++) {
-        if (binary)
-            status = dm_buffer_printf(sql, err, "%02X", bytes[i]);
-        else if (bytes[i] == '\'')
-            status = dm_buffer_append(sql, "''", 2, err);
-        else
-            status = dm_buffer_append_byte(sql, bytes[i], err);
-    }
-    return status == DM_OK ? dm_buffer_printf(sql, err, binary ? "')" : "'") : status;
 }
 
 /* The keys of the node's part into its table. */
@@ -111,19 +42,19 @@ static enum dm_status fill_table(struct dm_delete_search_state *s, const struct 
     for (size_t at = 0; at < b->rows && status == DM_OK; at += rows_per_insert) {
         struct dm_buffer sql;
         dm_buffer_init(&sql, sql_max);
-        status = dm_buffer_printf(&sql, err, "INSERT INTO main.h%zu VALUES ", index_of(s, n));
+        status = dm_buffer_printf(&sql, err, "INSERT INTO main.h%zu VALUES ", dm_delete_index_of(s, n));
         for (size_t i = at; i < b->rows && i < at + rows_per_insert && status == DM_OK; i++) {
             status = dm_buffer_printf(&sql, err, i > at ? ", (" : "(");
             for (size_t k = 0; k < b->n_columns && status == DM_OK; k++) {
                 status = k > 0 ? dm_buffer_append(&sql, ", ", 2, err) : DM_OK;
                 if (status == DM_OK)
-                    status = append_literal(&b->columns[k], i, &sql, err);
+                    status = dm_delete_sql_literal(&b->columns[k], i, &sql, err);
             }
             if (status == DM_OK)
                 status = dm_buffer_append_byte(&sql, ')', err);
         }
         if (status == DM_OK)
-            status = execute(s, &sql, err);
+            status = dm_delete_sql_run(s, &sql, err);
         dm_buffer_release(&sql);
     }
     return status;
@@ -180,24 +111,45 @@ static bool make_link(struct dm_delete_search_state *s, const struct dm_relation
     return true;
 }
 
-/* " FROM del.d<child> c WHERE EXISTS (…)": children of the hits. */
-static enum dm_status append_children(struct dm_delete_search_state *s, const struct link *l,
-                                      struct dm_buffer *sql, struct dm_error *err)
+/* The deleted parents' rows: what is there, or, of those that are no more, what was. */
+static enum dm_status append_parents(struct dm_delete_search_state *s, const struct link *l,
+                                     struct dm_buffer *sql, struct dm_error *err)
 {
-    size_t child = index_of(s, l->child), parent = index_of(s, l->parent);
+    size_t parent = dm_delete_index_of(s, l->parent);
+    if (l->by_key)
+        return dm_buffer_printf(sql, err, "main.h%zu p", parent);
+    enum dm_status status = dm_buffer_printf(sql, err, "(SELECT ");
+    for (int past = 0; past < (l->parent->has_past ? 2 : 1) && status == DM_OK; past++) {
+        if (past == 1)
+            status = dm_buffer_printf(sql, err, " UNION ALL SELECT ");
+        for (size_t i = 0; i < l->n && status == DM_OK; i++)
+            status = dm_buffer_printf(sql, err, "%s%s", i > 0 ? ", " : "", l->columns[i].parent);
+        if (status == DM_OK)
+            status = dm_buffer_printf(sql, err, " FROM %s%zu SEMI JOIN main.h%zu USING (",
+                                      past == 1 ? "main.past" : "del.d", parent, parent);
+        if (status == DM_OK)
+            status = dm_delete_sql_keys(l->parent, "", sql, err);
+        if (status == DM_OK && past == 1)
+            status = dm_buffer_printf(sql, err, ") ANTI JOIN del.d%zu USING (", parent);
+        if (status == DM_OK && past == 1)
+            status = dm_delete_sql_keys(l->parent, "", sql, err);
+        if (status == DM_OK)
+            status = dm_buffer_append_byte(sql, ')', err);
+    }
+    return status == DM_OK ? dm_buffer_printf(sql, err, ") p") : status;
+}
+
+/* " FROM <relation><child> c WHERE EXISTS (…)": rows of it that refer to the hits. */
+static enum dm_status append_children(struct dm_delete_search_state *s, const struct link *l,
+                                      const char *relation, struct dm_buffer *sql, struct dm_error *err)
+{
     struct dm_join join = {.n = l->n, .columns = l->columns};
-    enum dm_status status =
-        l->by_key
-            ? dm_buffer_printf(sql, err, " FROM del.d%zu c WHERE EXISTS (SELECT 1 FROM main.h%zu p WHERE ",
-                               child, parent)
-            : dm_buffer_printf(sql, err,
-                               " FROM del.d%zu c WHERE EXISTS (SELECT 1 FROM del.d%zu p SEMI JOIN"
-                               " main.h%zu h USING (",
-                               child, parent, parent);
-    if (status == DM_OK && !l->by_key)
-        status = append_keys(l->parent, "", sql, err);
-    if (status == DM_OK && !l->by_key)
-        status = dm_buffer_printf(sql, err, ") WHERE ");
+    enum dm_status status = dm_buffer_printf(sql, err, " FROM %s%zu c WHERE EXISTS (SELECT 1 FROM ", relation,
+                                             dm_delete_index_of(s, l->child));
+    if (status == DM_OK)
+        status = append_parents(s, l, sql, err);
+    if (status == DM_OK)
+        status = dm_buffer_printf(sql, err, " WHERE ");
     if (status == DM_OK)
         status = dm_join_condition(sql, &join, "c", "p", err);
     return status == DM_OK ? dm_buffer_append_byte(sql, ')', err) : status;
@@ -209,22 +161,15 @@ static enum dm_status append_staying(struct dm_delete_search_state *s, const str
 {
     enum dm_status status = dm_buffer_printf(sql, err, " FROM (SELECT ");
     if (status == DM_OK)
-        status = append_keys(l->child, "c.", sql, err);
+        status = dm_delete_sql_keys(l->child, "c.", sql, err);
     if (status == DM_OK)
-        status = append_children(s, l, sql, err);
+        status = append_children(s, l, "del.d", sql, err);
     if (status == DM_OK)
         status = dm_buffer_printf(sql, err, " EXCEPT SELECT ");
     if (status == DM_OK)
-        status = append_keys(l->child, "", sql, err);
-    return status == DM_OK ? dm_buffer_printf(sql, err, " FROM main.h%zu)", index_of(s, l->child)) : status;
-}
-
-static enum dm_status take_count(void *ctx, size_t n, const char *const *values, struct dm_error *err)
-{
-    (void)n;
-    (void)err;
-    *(uint64_t *)ctx = values[0] != NULL ? strtoull(values[0], NULL, 10) : 0;
-    return DM_OK;
+        status = dm_delete_sql_keys(l->child, "", sql, err);
+    return status == DM_OK ? dm_buffer_printf(sql, err, " FROM main.h%zu)", dm_delete_index_of(s, l->child))
+                           : status;
 }
 
 static enum dm_status count_children(struct dm_delete_search_state *s, const struct link *l, uint64_t *rows,
@@ -233,66 +178,102 @@ static enum dm_status count_children(struct dm_delete_search_state *s, const str
     struct dm_buffer sql;
     dm_buffer_init(&sql, sql_max);
     *rows = 0;
-    enum dm_status status = add_view(s, l->child, err);
+    enum dm_status status = dm_delete_add_view(s, l->child, err);
     if (status == DM_OK)
         status = dm_buffer_printf(&sql, err, "SELECT count(*)");
     if (status == DM_OK)
         status = l->child->root && l->child->tabled ? append_staying(s, l, &sql, err)
-                                                    : append_children(s, l, &sql, err);
+                                                    : append_children(s, l, "del.d", &sql, err);
     if (status == DM_OK)
-        status = dm_buffer_text(&sql) == NULL
-                     ? dm_fail_memory(err, sql_max)
-                     : dm_sql_each(s->sql, (const char *)sql.data, take_count, rows, err);
+        status = dm_delete_sql_count(s, &sql, rows, err);
     dm_buffer_release(&sql);
     return status;
 }
 
+/* Rows of the node's tables. */
 static enum dm_status count_table(struct dm_delete_search_state *s, const struct dm_delete_node *n,
-                                  uint64_t *rows, struct dm_error *err)
+                                  const char *table, uint64_t *rows, struct dm_error *err)
 {
-    char *sql = dm_xasprintf("SELECT count(*) FROM main.h%zu", index_of(s, n));
-    enum dm_status status = dm_sql_each(s->sql, sql, take_count, rows, err);
-    free(sql);
+    struct dm_buffer sql;
+    dm_buffer_init(&sql, sql_max);
+    enum dm_status status =
+        dm_buffer_printf(&sql, err, "SELECT count(*) FROM main.%s%zu", table, dm_delete_index_of(s, n));
+    if (status == DM_OK)
+        status = dm_delete_sql_count(s, &sql, rows, err);
+    dm_buffer_release(&sql);
     return status;
 }
 
-/* Children that are not hit yet are, from here on. *more: there were some. */
+/* " AND c.c0 IS NOT NULL AND NOT EXISTS (SELECT 1 FROM del.d<child> l WHERE l.c0 = c.c0)": the row is no more. */
+static enum dm_status append_gone(struct dm_delete_search_state *s, const struct dm_delete_node *c,
+                                  struct dm_buffer *sql, struct dm_error *err)
+{
+    const struct dm_schema *schema = c->dataset->schema;
+    enum dm_status status = DM_OK;
+    for (size_t k = 0; k < schema->n_keys && status == DM_OK; k++)
+        status = dm_buffer_printf(sql, err, " AND c.c%u IS NOT NULL", schema->keys[k]);
+    if (status == DM_OK)
+        status = dm_buffer_printf(sql, err, " AND NOT EXISTS (SELECT 1 FROM del.d%zu l WHERE ",
+                                  dm_delete_index_of(s, c));
+    for (size_t k = 0; k < schema->n_keys && status == DM_OK; k++)
+        status = dm_buffer_printf(sql, err, "%sl.c%u = c.c%u", k > 0 ? " AND " : "", schema->keys[k],
+                                  schema->keys[k]);
+    return status == DM_OK ? dm_buffer_append_byte(sql, ')', err) : status;
+}
+
+/* Children that are not hit yet are, from here on: those that are there, or (`past`) those that are no more. */
+static enum dm_status hit_some(struct dm_delete_search_state *s, const struct link *l, bool past,
+                               struct dm_error *err)
+{
+    struct dm_delete_node *c = l->child;
+    struct dm_buffer sql;
+    dm_buffer_init(&sql, sql_max);
+    enum dm_status status =
+        dm_buffer_printf(&sql, err, "INSERT INTO main.h%zu SELECT ", dm_delete_index_of(s, c));
+    if (status == DM_OK)
+        status = dm_delete_sql_keys(c, "c.", &sql, err);
+    if (status == DM_OK)
+        status = append_children(s, l, past ? "main.past" : "del.d", &sql, err);
+    if (status == DM_OK && past)
+        status = append_gone(s, c, &sql, err);
+    if (status == DM_OK)
+        status = dm_buffer_printf(&sql, err, " EXCEPT SELECT ");
+    if (status == DM_OK)
+        status = dm_delete_sql_keys(c, "", &sql, err);
+    if (status == DM_OK)
+        status = dm_buffer_printf(&sql, err, " FROM main.h%zu", dm_delete_index_of(s, c));
+    if (status == DM_OK)
+        status = dm_delete_sql_run(s, &sql, err);
+    dm_buffer_release(&sql);
+    return status;
+}
+
+/* *more: there were some. */
 static enum dm_status hit_children(struct dm_delete_search_state *s, const struct link *l, bool *more,
                                    struct dm_error *err)
 {
     struct dm_delete_node *c = l->child;
     uint64_t before = 0, after = 0;
-    struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
     enum dm_status status = add_table(s, c, err);
     if (status == DM_OK)
-        status = count_table(s, c, &before, err);
+        status = dm_delete_add_past(s, c, err);
     if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, "INSERT INTO main.h%zu SELECT ", index_of(s, c));
+        status = count_table(s, c, "h", &before, err);
     if (status == DM_OK)
-        status = append_keys(c, "c.", &sql, err);
+        status = hit_some(s, l, false, err);
     if (status == DM_OK)
-        status = append_children(s, l, &sql, err);
+        status = hit_some(s, l, true, err);
     if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, " EXCEPT SELECT ");
-    if (status == DM_OK)
-        status = append_keys(c, "", &sql, err);
-    if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, " FROM main.h%zu", index_of(s, c));
-    if (status == DM_OK)
-        status = execute(s, &sql, err);
-    if (status == DM_OK)
-        status = count_table(s, c, &after, err);
-    dm_buffer_release(&sql);
+        status = count_table(s, c, "h", &after, err);
     *more = after > before;
-    if (status == DM_OK && *more && c->part == 0)
+    if (status == DM_OK && c->part == 0) /* also one without keys: former versions, or rows in quarantine */
         status = dm_delete_add_part(s, c, l->r->name, err);
     return status;
 }
 
-static void note(struct dm_delete_search_state *s, char *take_text)
+static void tell(struct dm_delete_search_state *s, char *take_text)
 {
-    json_array_append_new(s->out->notes, json_string(take_text));
+    json_array_append_new(s->out->cannot, json_string(take_text));
     free(take_text);
 }
 
@@ -310,7 +291,8 @@ static enum dm_status follow(struct dm_delete_search_state *s, const struct link
         out->references[out->n_references++] =
             (struct dm_delete_reference){dm_xstrdup(l->child->name), dm_xstrdup(l->r->name), rows};
         if (s->wanted->related)
-            note(s, dm_xasprintf("%s has no key: its rows stay", l->child->name));
+            tell(s, dm_xasprintf("%s has no key: its rows stay, %llu of them refer to deleted ones",
+                                 l->child->name, (unsigned long long)rows));
         return DM_OK;
     }
     enum dm_status status = hit_children(s, l, &more, err);
@@ -320,8 +302,10 @@ static enum dm_status follow(struct dm_delete_search_state *s, const struct link
 }
 
 /* All relationships that point at the node. */
-static enum dm_status follow_all(struct dm_delete_search_state *s, struct dm_delete_node *parent,
-                                 struct dm_error *err)
+static enum dm_status each_link(struct dm_delete_search_state *s, struct dm_delete_node *parent,
+                                enum dm_status (*fn)(struct dm_delete_search_state *, const struct link *,
+                                                     struct dm_error *),
+                                struct dm_error *err)
 {
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < s->schemas.n && status == DM_OK; i++)
@@ -330,10 +314,109 @@ static enum dm_status follow_all(struct dm_delete_search_state *s, struct dm_del
             struct link l;
             if (strcmp(r->target, parent->name) != 0 || !make_link(s, s->schemas.items[i], r, parent, &l))
                 continue;
-            status = follow(s, &l, err);
+            status = fn(s, &l, err);
             link_release(&l);
         }
     return status;
+}
+
+/* ---- what refers to the hits and stays, or has no key that is hit ---- */
+
+/* Rows that referred to a hit once, and are somebody else's now. */
+static enum dm_status find_moved(struct dm_delete_search_state *s, const struct link *l, struct dm_error *err)
+{
+    static const char *const minus[] = {"h", "m"};
+    const struct dm_schema *schema = l->child->dataset->schema;
+    size_t child = dm_delete_index_of(s, l->child);
+    struct dm_buffer sql;
+    dm_buffer_init(&sql, sql_max);
+    enum dm_status status = dm_buffer_printf(&sql, err, "INSERT INTO main.m%zu SELECT ", child);
+    if (status == DM_OK)
+        status = dm_delete_sql_keys(l->child, "c.", &sql, err);
+    if (status == DM_OK)
+        status = append_children(s, l, "main.past", &sql, err);
+    for (size_t k = 0; k < schema->n_keys && status == DM_OK; k++)
+        status = dm_buffer_printf(&sql, err, " AND c.c%u IS NOT NULL", schema->keys[k]);
+    for (size_t i = 0; i < 2 && status == DM_OK; i++) {
+        status = dm_buffer_printf(&sql, err, " EXCEPT SELECT ");
+        if (status == DM_OK)
+            status = dm_delete_sql_keys(l->child, "", &sql, err);
+        if (status == DM_OK)
+            status = dm_buffer_printf(&sql, err, " FROM main.%s%zu", minus[i], child);
+    }
+    if (status == DM_OK)
+        status = dm_delete_sql_run(s, &sql, err);
+    dm_buffer_release(&sql);
+    return status;
+}
+
+static enum dm_status take_id(void *ctx, size_t n, const char *const *values, struct dm_error *err)
+{
+    struct dm_delete_part *p = ctx;
+    (void)n;
+    (void)err;
+    p->ids = dm_xrealloc(p->ids, p->n_ids + 1, sizeof *p->ids);
+    p->ids[p->n_ids++] = strtoll(values[0], NULL, 10);
+    return DM_OK;
+}
+
+static enum dm_status find_quarantined(struct dm_delete_search_state *s, const struct link *l,
+                                       struct dm_error *err)
+{
+    struct dm_buffer sql;
+    dm_buffer_init(&sql, sql_max);
+    enum dm_status status = dm_buffer_printf(&sql, err, "SELECT c.id");
+    if (status == DM_OK)
+        status = append_children(s, l, "main.q", &sql, err);
+    if (status == DM_OK)
+        status = dm_buffer_text(&sql) == NULL ? dm_fail_memory(err, sql_max)
+                                              : dm_sql_each(s->sql, (const char *)sql.data, take_id,
+                                                            &s->out->parts[l->child->part - 1], err);
+    dm_buffer_release(&sql);
+    return status == DM_OK ? dm_delete_match_unreadable(s, l->child, l->parent, err) : status;
+}
+
+/* The values of the relationship's columns, as the child has them. */
+static enum dm_status find_tuples(struct dm_delete_search_state *s, const struct link *l,
+                                  struct dm_error *err)
+{
+    struct dm_delete_part *p = &s->out->parts[l->child->part - 1];
+    const struct dm_schema *schema = l->child->dataset->schema;
+    struct dm_schema *view = dm_schema_new();
+    struct dm_delete_tuples t = {.columns = {.n = l->n, .ids = dm_xzalloc(l->n, sizeof *t.columns.ids)}};
+    struct dm_buffer sql;
+    dm_buffer_init(&sql, sql_max);
+    enum dm_status status = dm_buffer_printf(&sql, err, "SELECT DISTINCT ");
+    for (size_t i = 0; i < l->n && status == DM_OK; i++) {
+        const struct dm_field *f = &schema->fields[dm_schema_find(schema, l->r->columns.items[i])];
+        dm_schema_add_copy(view, f);
+        dm_schema_add_key(view, (uint32_t)i);
+        t.columns.ids[i] = f->id;
+        status = dm_buffer_printf(&sql, err, "%sc.%s", i > 0 ? ", " : "", l->columns[i].child);
+    }
+    t.tuples = dm_batch_new(view);
+    dm_schema_unref(view);
+    if (status == DM_OK)
+        status = append_children(s, l, "main.past", &sql, err);
+    if (status == DM_OK)
+        status = dm_buffer_text(&sql) == NULL
+                     ? dm_fail_memory(err, sql_max)
+                     : dm_sql_each(s->sql, (const char *)sql.data, dm_delete_take_key, t.tuples, err);
+    dm_buffer_release(&sql);
+    p->tuples = dm_xrealloc(p->tuples, p->n_tuples + 1, sizeof *p->tuples);
+    p->tuples[p->n_tuples++] = t;
+    return status;
+}
+
+/* When all hits are known. */
+static enum dm_status find_rest(struct dm_delete_search_state *s, const struct link *l, struct dm_error *err)
+{
+    if (!l->child->has_past)
+        return DM_OK;
+    enum dm_status status = find_moved(s, l, err);
+    if (status == DM_OK)
+        status = find_quarantined(s, l, err);
+    return status == DM_OK ? find_tuples(s, l, err) : status;
 }
 
 static bool any_relationship_to(const struct dm_delete_search_state *s, const struct dm_delete_node *n)
@@ -361,9 +444,9 @@ static enum dm_status read_table(struct dm_delete_search_state *s, struct dm_del
     dm_buffer_init(&sql, sql_max);
     enum dm_status status = dm_buffer_printf(&sql, err, "SELECT ");
     if (status == DM_OK)
-        status = append_keys(n, "", &sql, err);
+        status = dm_delete_sql_keys(n, "", &sql, err);
     if (status == DM_OK)
-        status = dm_buffer_printf(&sql, err, " FROM main.h%zu", index_of(s, n));
+        status = dm_buffer_printf(&sql, err, " FROM main.h%zu", dm_delete_index_of(s, n));
     dm_batch_clear(p->keys);
     if (status == DM_OK)
         status = dm_buffer_text(&sql) == NULL
@@ -393,6 +476,8 @@ static enum dm_status begin_at_roots(struct dm_delete_search_state *s, struct dm
         status = add_table(s, n, err);
         if (status == DM_OK)
             status = fill_table(s, n, err);
+        if (status == DM_OK && s->wanted->related)
+            status = dm_delete_add_past(s, n, err);
         n->queued = true;
     }
     return status;
@@ -407,10 +492,16 @@ enum dm_status dm_delete_find_related(struct dm_delete_search_state *s, struct d
         status = begin_at_roots(s, err);
     for (struct dm_delete_node *n; status == DM_OK && (n = next_queued(s)) != NULL;) {
         n->queued = false;
-        status = follow_all(s, n, err);
+        status = each_link(s, n, follow, err);
     }
     for (size_t i = 0; i < s->n && status == DM_OK; i++) /* a root may have got more, too */
         if (s->nodes[i].part != 0 && s->nodes[i].tabled)
             status = read_table(s, &s->nodes[i], err);
+    for (size_t i = 0; i < s->n && status == DM_OK && s->wanted->related; i++)
+        if (s->nodes[i].part != 0 && s->nodes[i].tabled)
+            status = each_link(s, &s->nodes[i], find_rest, err);
+    for (size_t i = 0; i < s->n && status == DM_OK; i++)
+        if (s->nodes[i].part != 0 && s->nodes[i].has_past)
+            status = count_table(s, &s->nodes[i], "m", &s->out->parts[s->nodes[i].part - 1].moved, err);
     return status;
 }

@@ -23,6 +23,12 @@ static void release_part(struct dm_delete_part *p)
     free(p->via);
     dm_target_free(p->declared);
     dm_batch_free(p->keys);
+    for (size_t i = 0; i < p->n_tuples; i++) {
+        dm_column_list_release(&p->tuples[i].columns);
+        dm_batch_free(p->tuples[i].tuples);
+    }
+    free(p->tuples);
+    free(p->ids);
 }
 
 void dm_delete_hits_release(struct dm_delete_hits *h)
@@ -36,6 +42,7 @@ void dm_delete_hits_release(struct dm_delete_hits *h)
     }
     free(h->references);
     json_decref(h->notes);
+    json_decref(h->cannot);
     *h = (struct dm_delete_hits){0};
 }
 
@@ -344,6 +351,7 @@ static void release(struct dm_delete_search_state *s)
     for (size_t i = 0; i < s->n; i++) {
         free(s->nodes[i].name);
         dm_schema_unref(s->nodes[i].keys);
+        free(s->nodes[i].unreadable);
     }
     free(s->nodes);
     dm_dataset_states_release(&s->states);
@@ -364,13 +372,21 @@ static enum dm_status take_root(struct dm_delete_search_state *s, const struct d
     return status == DM_OK ? dm_delete_distinct(&p->keys, err) : status;
 }
 
+static bool is_empty(const struct dm_delete_part *p)
+{
+    size_t tuples = 0;
+    for (size_t i = 0; i < p->n_tuples; i++)
+        tuples += p->tuples[i].tuples->rows;
+    return p->keys->rows == 0 && p->n_ids == 0 && tuples == 0;
+}
+
 /* Of several datasets, those that hold nothing of it are no part of the order. */
 static void leave_out_empty(struct dm_delete_hits *h)
 {
     size_t kept = 0;
     for (size_t i = 0; i < h->n; i++) {
         bool last = kept == 0 && i + 1 == h->n;
-        if (h->parts[i].keys->rows == 0 && !last)
+        if (is_empty(&h->parts[i]) && !last)
             release_part(&h->parts[i]);
         else
             h->parts[kept++] = h->parts[i];
@@ -402,7 +418,7 @@ static enum dm_status run(struct dm_delete_search_state *s, bool keys_only_wante
 static enum dm_status search(struct dm_mirror *m, const struct dm_delete_wanted *wanted,
                              bool keys_only_wanted, struct dm_delete_hits *out, struct dm_error *err)
 {
-    *out = (struct dm_delete_hits){.notes = json_array()};
+    *out = (struct dm_delete_hits){.notes = json_array(), .cannot = json_array()};
     struct dm_delete_search_state s = {.m = m, .wanted = wanted, .out = out};
     enum dm_status status = run(&s, keys_only_wanted, err);
     release(&s);

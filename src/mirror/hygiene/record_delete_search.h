@@ -1,14 +1,23 @@
 /* record_delete_search.h — which rows an order of deletion means: keys typed by the dataset's schema, and the keys of what depends on them.
  *
  * Keys come as texts (value_parse.h), or from a SQL condition over the dataset (it may ask other datasets in subqueries; it runs in a locked session).
- * Dependents are found through the registry's relationships, from parent to child, on and on. Called with the lake mutex held; the lake stands still.
+ * Dependents are found through the registry's relationships, from parent to child, on and on; in what the datasets show, and in what the lake still has of their past:
+ * deleted and superseded rows of data files, also of such that only older snapshots refer to, histories, and rows in quarantine. A row that is no more belongs to whoever
+ * it referred to; one that is there belongs to whom it refers to now. Called with the lake mutex held; the lake stands still.
  */
 #ifndef DM_MIRROR_RECORD_DELETE_SEARCH_H
 #define DM_MIRROR_RECORD_DELETE_SEARCH_H
 
 #include <jansson.h>
 
+#include "mirror/hygiene/erase_match.h"
 #include "mirror/target.h"
+
+/* What rows of a dataset said in the columns of one relationship when they referred to deleted rows: former versions are known by it. */
+struct dm_delete_tuples {
+    struct dm_column_list columns;
+    struct dm_batch *tuples; /* each once */
+};
 
 /* The rows of one dataset. */
 struct dm_delete_part {
@@ -19,6 +28,12 @@ struct dm_delete_part {
     struct dm_batch *keys; /* batch of the key columns: each key once; also such as have no live row */
     uint64_t live;         /* rows of them that are visible now */
     char *via;             /* the relationship that led here; NULL: asked for */
+    size_t n_tuples;
+    struct dm_delete_tuples *tuples;
+    uint64_t
+        moved; /* rows that referred to deleted ones once, and to others now: they stay, their former versions go */
+    size_t n_ids;
+    int64_t *ids; /* rows in quarantine that refer to deleted ones */
 };
 
 /* Rows that refer to what is deleted, and stay. */
@@ -34,7 +49,8 @@ struct dm_delete_hits {
         *parts; /* those asked for, then their dependents; of several, those without keys are left out */
     size_t n_references;
     struct dm_delete_reference *references;
-    json_t *notes; /* array of texts for people */
+    json_t *notes;  /* array of texts for people */
+    json_t *cannot; /* … of what is not found, or stays */
 };
 void dm_delete_hits_release(struct dm_delete_hits *h);
 

@@ -79,7 +79,9 @@ static enum dm_status filter_files(struct dm_mirror *m, struct dm_copied_table *
         files[i] = (struct dm_scan_file){
             .path = copied->files[i].path, .number = (uint32_t)i, .rows = copied->files[i].result.rows};
     struct dm_schema *keys = dm_erase_key_schema(copied->schema, copied->schema);
-    enum dm_status status = dm_erase_find(m->engine, files, n, true, keys, set, count_hit, hits, err);
+    struct dm_erase_match *match = dm_erase_match_new(copied->schema, copied->schema, set, NULL, 0);
+    enum dm_status status = dm_erase_find(m->engine, files, n, true, match, count_hit, hits, err);
+    dm_erase_match_free(match);
     for (size_t i = 0; i < n && status == DM_OK; i++)
         if (hits[i] > 0)
             status = filter_file(m, copied, i, keys, set, err);

@@ -40,7 +40,10 @@ enum dm_status dm_work_order_create_tables(struct sqlite3 *db, struct dm_error *
         " report TEXT NOT NULL);"
         "CREATE TABLE IF NOT EXISTS dm_work_order_key("
         " work_order INTEGER NOT NULL, dataset INTEGER NOT NULL, hash BLOB NOT NULL,"
-        " PRIMARY KEY(work_order, dataset, hash)) WITHOUT ROWID;";
+        " PRIMARY KEY(work_order, dataset, hash)) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS dm_work_order_columns("
+        " work_order INTEGER NOT NULL, dataset INTEGER NOT NULL, columns TEXT NOT NULL,"
+        " PRIMARY KEY(work_order, dataset, columns)) WITHOUT ROWID;";
     return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? DM_OK : dm_sql_fail(db, what, err);
 }
 
@@ -255,7 +258,38 @@ enum dm_status dm_work_order_keys(struct sqlite3 *db, int64_t id, uint32_t datas
     return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, what, err);
 }
 
+enum dm_status dm_work_order_put_columns(struct sqlite3 *db, int64_t id, uint32_t dataset,
+                                         const struct dm_column_list *columns, struct dm_error *err)
+{
+    char *text = dm_column_list_text(columns);
+    enum dm_status status = dm_sql_run(db, what, "INSERT OR IGNORE INTO dm_work_order_columns VALUES(?,?,?)",
+                                       err, "iit", id, (int64_t)dataset, text);
+    free(text);
+    return status;
+}
+
+enum dm_status dm_work_order_columns(struct sqlite3 *db, int64_t id, uint32_t dataset,
+                                     struct dm_column_list **out, size_t *n, struct dm_error *err)
+{
+    sqlite3_stmt *st;
+    *out = NULL;
+    *n = 0;
+    if (dm_sql_prepare(db, &st, what,
+                       "SELECT columns FROM dm_work_order_columns WHERE work_order = ? AND dataset = ?", err,
+                       "ii", id, (int64_t)dataset) != DM_OK)
+        return DM_FAIL;
+    int code;
+    while ((code = sqlite3_step(st)) == SQLITE_ROW) {
+        *out = dm_xrealloc(*out, *n + 1, sizeof **out);
+        (*out)[(*n)++] = dm_column_list_read((const char *)sqlite3_column_text(st, 0));
+    }
+    sqlite3_finalize(st);
+    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, what, err);
+}
+
 enum dm_status dm_work_order_drop_keys(struct sqlite3 *db, int64_t id, struct dm_error *err)
 {
+    if (dm_sql_run(db, what, "DELETE FROM dm_work_order_columns WHERE work_order = ?", err, "i", id) != DM_OK)
+        return DM_FAIL;
     return dm_sql_run(db, what, "DELETE FROM dm_work_order_key WHERE work_order = ?", err, "i", id);
 }

@@ -1,4 +1,4 @@
-/* work_order.h — tables dm_work_order, dm_work_order_dataset and dm_work_order_key in the lake's catalog.db: deletions that people ordered, and how far they are.
+/* work_order.h — tables dm_work_order, dm_work_order_key and dm_work_order_columns in the lake's catalog.db: deletions that people ordered, and how far they are.
  *
  * An order is written by the very commit that carries it out, so there are no half ones:
  *   applied   rows are deleted and their keys suppressed; bytes may still be in older files
@@ -12,7 +12,7 @@
 
 #include <jansson.h>
 
-#include "mirror/hygiene/suppression.h"
+#include "mirror/hygiene/erase_match.h"
 
 struct sqlite3;
 
@@ -61,6 +61,13 @@ enum dm_status dm_work_order_datasets(struct sqlite3 *db, int64_t id, uint32_t *
                                       struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_work_order_keys(struct sqlite3 *db, int64_t id, uint32_t dataset, struct dm_key_hash **out,
                                   size_t *n, struct dm_error *err) DM_MUST_USE;
+/* Columns whose tuples are among the hashes, besides the key (erase_match.h). */
+enum dm_status dm_work_order_put_columns(struct sqlite3 *db, int64_t id, uint32_t dataset,
+                                         const struct dm_column_list *columns,
+                                         struct dm_error *err) DM_MUST_USE;
+enum dm_status dm_work_order_columns(struct sqlite3 *db, int64_t id, uint32_t dataset,
+                                     struct dm_column_list **out, size_t *n,
+                                     struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_work_order_drop_keys(struct sqlite3 *db, int64_t id, struct dm_error *err) DM_MUST_USE;
 
 #endif

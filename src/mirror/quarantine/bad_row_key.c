@@ -70,6 +70,14 @@ static bool hand_over(const struct search *s, struct dm_batch *b)
     return enough;
 }
 
+/* A key of one column as text. */
+static bool parse_text(const char *text, bool quoted, struct dm_column *c)
+{
+    struct dm_json_slice v = {.text = text, .n = strlen(text), .kind = DM_JSON_STRING};
+    struct dm_json_scan scan = dm_json_scan_of(text, strlen(text));
+    return (!quoted || (dm_json_scan_value(&scan, &v) && v.kind == DM_JSON_STRING)) && parse_slice(c, &v);
+}
+
 static bool of_object(const struct search *s, const char *object)
 {
     struct dm_batch *b = dm_batch_new(s->keys);
@@ -88,13 +96,29 @@ static bool of_text(const struct search *s, const char *text)
     bool enough = false;
     for (int quoted = 0; quoted < 2 && !enough; quoted++) {
         struct dm_batch *b = dm_batch_new(s->keys);
-        struct dm_json_slice v = {.text = text, .n = strlen(text), .kind = DM_JSON_STRING};
-        struct dm_json_scan scan = dm_json_scan_of(text, strlen(text));
-        bool ok = quoted == 0 || (dm_json_scan_value(&scan, &v) && v.kind == DM_JSON_STRING);
-        enough = ok && parse_slice(&b->columns[0], &v) && hand_over(s, b);
+        enough = parse_text(text, quoted == 1, &b->columns[0]) && hand_over(s, b);
         dm_batch_free(b);
     }
     return enough;
+}
+
+bool dm_bad_row_value(const char *json, const char *name, struct dm_column *to)
+{
+    struct dm_json_slice v;
+    return member_of(json, name, &v) && parse_slice(to, &v);
+}
+
+bool dm_bad_row_text(const char *text, struct dm_column *to)
+{
+    return parse_text(text, true, to) || parse_text(text, false, to);
+}
+
+bool dm_bad_row_is_object(const char *json)
+{
+    struct dm_json_scan s = dm_json_scan_of(json, strlen(json));
+    struct dm_json_slice key, v;
+    bool first = true, more = true;
+    return dm_json_scan_open(&s, '{') && dm_json_scan_member(&s, &first, &more, &key, &v) && more;
 }
 
 bool dm_bad_row_keys(const struct dm_schema *schema, const char *raw, const char *key, dm_key_fn fn,
