@@ -67,11 +67,22 @@ static enum dm_status forget_pages(sqlite3 *db, bool *done, struct dm_error *err
     return status;
 }
 
+/* Where a watched folder stands is told by the name of its last file. */
+static enum dm_status forget_names(sqlite3 *db, struct dm_error *err)
+{
+    return has_table(db, "dm_source")
+               ? run_sql(db, "UPDATE dm_source SET position_text = position || ' files' WHERE type = 'files'",
+                         err)
+               : DM_OK;
+}
+
 enum dm_status dm_erase_catalog(struct sqlite3 *db, const char *token, bool *done, struct dm_error *err)
 {
     *done = false;
     enum dm_status status = run_sql(db, "PRAGMA secure_delete = ON", err);
     if (status == DM_OK)
         status = forget_texts(db, token, err);
+    if (status == DM_OK)
+        status = forget_names(db, err);
     return status == DM_OK ? forget_pages(db, done, err) : status;
 }

@@ -128,18 +128,16 @@ static enum dm_status hash_file(const char *path, char out[33], struct dm_error 
     return status;
 }
 
-/* What the receipts of a file's name say: "<source>/<name>/<bytes>/<changed>/<hash>". */
+/* What the receipts of a file's name say: "<bytes>/<changed>/<hash>". */
 struct known {
     char same[64];    /* "<bytes>/<changed>/": the very file */
     const char *hash; /* "/<hash>": its content; NULL: not computed */
-    size_t skip;      /* length of "<source>/<name>/" */
     bool taken;
 };
 
-static void look_at_key(void *ctx, const char *key)
+static void look_at_state(void *ctx, const char *rest)
 {
     struct known *k = ctx;
-    const char *rest = key + k->skip;
     size_t n = strlen(rest), h = k->hash != NULL ? strlen(k->hash) : 0;
     k->taken |= strncmp(rest, k->same, strlen(k->same)) == 0;
     k->taken |= h > 0 && n > h && rest[n - h - 1] == '/' && strcmp(rest + n - h, k->hash) == 0;
@@ -150,13 +148,11 @@ static enum dm_status is_taken(struct watch *w, const struct dm_watched_file *f,
 {
     struct known k = {.hash = hash};
     (void)snprintf(k.same, sizeof k.same, "%" PRIu64 "/%" PRId64 "/", f->bytes, f->changed_ns);
-    char *prefix = dm_xasprintf("%s/%s/", w->config->name, f->name);
-    k.skip = strlen(prefix);
     (void)pthread_mutex_lock(&w->m->lake_mutex);
     enum dm_status status =
-        dm_receipt_keys(dm_lake_sqlite(w->m->lake), "file", w->config->dataset, prefix, look_at_key, &k, err);
+        dm_receipt_files(dm_lake_sqlite(w->m->lake), w->m->suppression, w->config->dataset, w->config->name,
+                         f->name, look_at_state, &k, err);
     (void)pthread_mutex_unlock(&w->m->lake_mutex);
-    free(prefix);
     *taken = k.taken;
     return status;
 }

@@ -95,7 +95,7 @@ static enum dm_status look_at_receipts(struct intake *in, struct dm_error *err)
         struct dm_intake_job *job = &in->jobs[i];
         if (in->out[i] || job->dry_run)
             continue;
-        if (dm_receipt_look(dm_lake_sqlite(in->m->lake), job, err) != DM_OK)
+        if (dm_receipt_look(dm_lake_sqlite(in->m->lake), in->m->suppression, job, err) != DM_OK)
             return DM_FAIL;
         bool failed = job->error.class != DM_ERROR_NONE;
         in->out[i] = failed || job->repeated;
@@ -329,7 +329,7 @@ static enum dm_status put_receipts(void *ctx, struct sqlite3 *db, struct dm_erro
         if (in->out[i] || !in->ended[i])
             continue;
         if (job->receipt_kind != NULL)
-            status = dm_receipt_put(db, job, err);
+            status = dm_receipt_put(db, in->m->suppression, job, err);
         if (status == DM_OK && job->extra != NULL)
             status = job->extra(job->extra_ctx, db, err);
     }
