@@ -313,13 +313,17 @@ def test_rule_the_lag_is_told_per_dataset_and_live(shop):  # noqa: F811
     mirror.until(lambda: len(mirror.query("from shop.a")) == 2, "the first change")
     time.sleep(2.5)
     assert lags() == {"shop.a": 0, "shop.b": 0}
-    shop.execute("insert into a values (3)")
-    committed, seen = time.monotonic(), []
-    while len(mirror.query("from shop.a")) < 3:
-        seen.append(lags()["shop.a"])
-        assert seen[-1] < time.monotonic() - committed + 1.5, seen                       # never more than there is
-        time.sleep(0.3)
-    growing = [lag for lag in seen if lag > 0]
+    growing = []
+    for row in range(3, 9):                                         # a busy machine may look only once within an interval
+        shop.execute(f"insert into a values ({row})")
+        committed, seen = time.monotonic(), []
+        while len(mirror.query("from shop.a")) < row:
+            seen.append(lags()["shop.a"])
+            assert seen[-1] < time.monotonic() - committed + 1.5, seen                   # never more than there is
+            time.sleep(0.3)
+        growing = [lag for lag in seen if lag > 0]
+        if len(growing) >= 2:
+            break
     assert len(set(growing)) >= 2 and max(growing) > 1 and growing == sorted(growing), seen
     mirror.until(lambda: lags() == {"shop.a": 0, "shop.b": 0}, "the lag to fall")
     assert mirror.stop() == 0

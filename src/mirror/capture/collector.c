@@ -218,7 +218,6 @@ enum dm_status dm_collector_apply_table(struct dm_collector *c, struct dm_route 
     r->batch = NULL; /* rows from here on have the new columns */
     struct dm_step *step = dm_unit_add(c->unit, DM_STEP_SCHEMA, t);
     step->schema = dm_schema_ref(next);
-    step->last_column_id = last_id;
     step->rekey = rekey;
     dm_schema_unref(t->schema);
     t->schema = next;

@@ -42,7 +42,7 @@ void dm_copied_table_free(struct dm_copied_table *c); /* also removes files that
 enum dm_step_kind {
     DM_STEP_ROWS,     /* batch */
     DM_STEP_TRUNCATE, /* txn; schema: the dataset's at that point */
-    DM_STEP_SCHEMA,   /* schema, last_column_id, rekey */
+    DM_STEP_SCHEMA,   /* schema, rekey */
     DM_STEP_ATTACH,   /* copied: replaces the whole dataset */
     DM_STEP_STATE,    /* text: new state, reason (may be NULL) */
     DM_STEP_RENAME,   /* table: the new source name (schema.name) */
@@ -53,7 +53,6 @@ struct dm_step {
     struct dm_target *target;
     struct dm_batch *batch;
     const struct dm_schema *schema;
-    int32_t last_column_id;
     bool rekey; /* the schema has another key than the rows so far */
     struct dm_copied_table *copied;
     const char *state; /* a literal */
