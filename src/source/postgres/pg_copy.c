@@ -243,7 +243,29 @@ static void add_leaf(PGconn *conn, struct copy_plan *plan, const PGresult *rows,
     free(name);
 }
 
-/* Sizes are asked once, so that all parts of a table are cut by the same numbers. */
+/* Partitions that the mirror's user may not read are read through their root, all at once. */
+static void read_through_root(PGconn *conn, struct copy_plan *plan, const struct pg_table *t, bool lock)
+{
+    for (size_t i = 0; i < plan->n_leaves; i++) {
+        free(plan->leaves[i].from);
+        free(plan->leaves[i].same);
+    }
+    char *schema = pg_quote(t->table->schema), *name = pg_quote(t->table->name);
+    char *whole = dm_xasprintf("%s.%s", schema, name), *literal = pg_quote_literal(conn, whole);
+    char *same =
+        dm_xasprintf("%s%s%sSELECT r = %u AND EXISTS (SELECT FROM pg_class WHERE oid = r AND relkind = 'p')"
+                     " FROM (SELECT to_regclass(%s)::oid AS r) x",
+                     lock ? "LOCK TABLE ONLY " : "", lock ? whole : "", lock ? " IN ACCESS SHARE MODE; " : "",
+                     t->oid, literal);
+    plan->leaves[0] = (struct copy_leaf){.from = whole, .same = same, .pages = 1};
+    plan->n_leaves = 1;
+    plan->pages = 1;
+    free(literal);
+    free(schema);
+    free(name);
+}
+
+/* Sizes are asked once, so that all parts of a table are cut by the same numbers. Where the user may read some columns only, ctid is none of them. */
 static enum dm_status make_plan(struct dm_copy *c, const struct pg_table *t, struct copy_plan *plan,
                                 struct dm_error *err)
 {
@@ -260,18 +282,23 @@ static enum dm_status make_plan(struct dm_copy *c, const struct pg_table *t, str
         (void)snprintf(from, sizeof from, "pg_class c");
         (void)snprintf(where, sizeof where, "c.oid = %u", t->oid);
     }
-    enum dm_status status =
-        pg_query(conn, &rows, err,
-                 "SELECT n.nspname, c.relname, pg_relation_size(c.oid) / current_setting('block_size')::int8,"
-                 " a.amname = 'heap', CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) "
-                 "ELSE 0 END,"
-                 " has_table_privilege(c.oid, 'SELECT'), c.oid, c.relfilenode"
-                 " FROM %s JOIN pg_namespace n ON n.oid = c.relnamespace"
-                 " LEFT JOIN pg_am a ON a.oid = c.relam WHERE %s ORDER BY c.oid",
-                 from, where);
+    enum dm_status status = pg_query(
+        conn, &rows, err,
+        "SELECT n.nspname, c.relname, pg_relation_size(c.oid) / current_setting('block_size')::int8,"
+        " a.amname = 'heap' AND has_table_privilege(c.oid, 'SELECT'), CASE WHEN c.reltoastrelid <> 0 THEN"
+        " pg_relation_size(c.reltoastrelid) ELSE 0 END,"
+        " has_table_privilege(c.oid, 'SELECT'), c.oid, c.relfilenode, has_table_privilege(%u, 'SELECT')"
+        " FROM %s JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " LEFT JOIN pg_am a ON a.oid = c.relam WHERE %s ORDER BY c.oid",
+        t->oid, from, where);
     plan->oid = t->oid;
-    for (int i = 0; status == DM_OK && i < PQntuples(rows); i++)
+    bool readable = true;
+    for (int i = 0; status == DM_OK && i < PQntuples(rows); i++) {
         add_leaf(conn, plan, rows, i);
+        readable = readable && pg_cell_bool(rows, i, 5);
+    }
+    if (t->kind == 'p' && !readable)
+        read_through_root(conn, plan, t, pg_cell_bool(rows, 0, 8));
     PQclear(rows);
     give_connection(c, conn);
     return status;

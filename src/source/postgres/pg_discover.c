@@ -161,6 +161,11 @@ static void describe_fields(struct pg_table *t, const PGresult *rows, int first,
         if (!is_text(pg_cell(rows, i, 2)))
             pg_table_problem(t, "rename it (or leave it out: name the others in columns:)",
                              "has a column whose name is not UTF-8: %s", c->name);
+        if (!pg_cell_bool(rows, i, 10))
+            pg_table_problem(t,
+                             "GRANT SELECT ON the table TO the mirror's user, or leave the column out with "
+                             "exclude_columns:",
+                             "has a column that may not be read by the mirror's user: %s", c->name);
         t->table->columns->fields[field].source_type = name_cell(rows, i, 5);
         const char *missing = pg_cell(rows, i, 8);
         if (missing != NULL) {
@@ -192,7 +197,8 @@ static enum dm_status read_columns(const struct pg_catalog *catalog, struct pg_t
             "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, format_type(a.atttypid, "
             "a.atttypmod),"
             " a.attnotnull, a.attgenerated <> '', CASE WHEN a.atthasmissing THEN a.attmissingval::text END,"
-            " a.atthasdef OR a.attidentity <> '' OR t.typtype = 'd'"
+            " a.atthasdef OR a.attidentity <> '' OR t.typtype = 'd', has_column_privilege(a.attrelid, "
+            "a.attnum, 'SELECT')"
             " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
             " WHERE a.attrelid = ANY ('%s'::oid[]) AND a.attnum > 0 AND NOT a.attisdropped"
             " ORDER BY a.attrelid, a.attnum",
