@@ -55,7 +55,6 @@ struct pipeline {
     dm_position goal;      /* until_caught_up: end when this is committed */
     bool goal_known;
     struct dm_log_mark mark; /* of the source's log, where the pipeline begins */
-    bool rebooted;           /* the machine was started anew since the lake moved last */
 
     /* commit thread */
     struct dm_queue queue;
@@ -643,7 +642,6 @@ static enum dm_status open_lake_side(struct pipeline *p, struct dm_error *err)
     p->committed = status == DM_OK ? state.position : 0;
     p->commit_time_us = status == DM_OK ? state.commit_time_us : 0;
     p->mark = state.mark;
-    p->rebooted = state.rebooted;
     return status;
 }
 
@@ -702,32 +700,17 @@ static enum dm_status copy_all_again(struct pipeline *p, struct dm_error *err)
     return status;
 }
 
-/* A log that lost its end is what a power cut leaves when the source does not sync each commit: nothing to ask anybody about. Without one, somebody
- * put an older file there, and has to say that it is meant. */
-static enum dm_status recognise(struct pipeline *p, dm_position *from, struct dm_error *err)
-{
-    if (*from == 0 || p->type->recognise == NULL)
-        return DM_OK;
-    enum dm_status status = p->type->recognise(p->source, *from, &p->mark, err);
-    if (status != DM_END)
-        return status;
-    if (!p->rebooted)
-        return DM_FAIL;
-    dm_log(DM_LOG_WARN, "%s: %s. The machine was started anew since: all tables are copied again",
-           p->config->name, err->message);
-    status = copy_all_again(p, err);
-    if (status == DM_OK)
-        status = start_afresh(p, err);
-    *from = status == DM_OK ? 0 : *from;
-    return status;
-}
-
 static enum dm_status carry_out(struct pipeline *p, const struct dm_plan *plan, struct dm_error *err)
 {
-    dm_position from = plan->afresh ? 0 : plan->from;
-    enum dm_status status = plan->afresh ? start_afresh(p, err) : DM_OK;
-    if (status == DM_OK)
-        status = recognise(p, &from, err);
+    dm_position from = dm_plan_is_afresh(plan) ? 0 : plan->from;
+    enum dm_status status = DM_OK;
+    if (plan->lost.class != DM_ERROR_NONE) {
+        dm_log(DM_LOG_WARN, "%s: %s. The machine was started anew since: all tables are copied again",
+               p->config->name, plan->lost.message);
+        status = copy_all_again(p, err);
+    }
+    if (status == DM_OK && dm_plan_is_afresh(plan))
+        status = start_afresh(p, err);
     if (status == DM_OK)
         status = dm_source_basis_keep(p->m, p->config, &plan->basis, &plan->basis_now, err);
     if (status == DM_OK)

@@ -55,6 +55,8 @@ enum dm_status dm_plan_start(sqlite3 *db, const struct dm_source_config *config,
         apply_requests(db, plan, err) != DM_OK)
         return DM_FAIL;
     plan->from = state.position;
+    plan->mark = state.mark;
+    plan->rebooted = state.rebooted;
     /* When every dataset is to be copied anew, nothing rests on the old position: the capture starts afresh. This is the way out of a lost
      * slot (`resync --all`), which otherwise is an error, since going on would leave a gap. */
     plan->afresh = plan->from != 0;
@@ -85,6 +87,30 @@ static bool copies_wanted(const struct dm_plan *plan)
     return false;
 }
 
+/* A log that lost its end is what a power cut leaves when the source does not sync each commit: nothing to ask anybody about. Without one, somebody
+ * put an older file there, and has to say that it is meant. (While a mirror runs, the log goes on, and the position with it.) */
+static enum dm_status recognise_log(struct dm_plan *plan, const struct dm_source_type *type,
+                                    struct dm_source *source, struct dm_error *err)
+{
+    if (plan->from == 0 || plan->afresh || plan->running || type->recognise == NULL)
+        return DM_OK;
+    enum dm_status status = type->recognise(source, plan->from, &plan->mark, err);
+    if (status != DM_END)
+        return status;
+    if (!plan->rebooted)
+        return DM_FAIL;
+    plan->lost = *err;
+    dm_check_add(&plan->checks, DM_CHECK_WARN, NULL,
+                 "%s. The machine was started anew since: all tables are copied again", err->message);
+    *err = (struct dm_error){0};
+    return DM_OK;
+}
+
+bool dm_plan_is_afresh(const struct dm_plan *plan)
+{
+    return plan->afresh || plan->lost.class != DM_ERROR_NONE;
+}
+
 enum dm_status dm_plan_source(struct dm_plan *plan, const struct dm_source_type *type,
                               struct dm_source *source, struct dm_error *err)
 {
@@ -95,10 +121,12 @@ enum dm_status dm_plan_source(struct dm_plan *plan, const struct dm_source_type 
         status == DM_OK && type->basis != NULL ? type->basis(source, &plan->basis_now, &no_basis) : DM_OK;
     if (status == DM_OK && asked == DM_OK)
         status = dm_source_basis_judge(&plan->basis, &plan->basis_now, plan->afresh ? 0 : plan->from, &why);
+    if (status == DM_OK)
+        status = recognise_log(plan, type, source, &why);
     if (status == DM_OK) {
-        struct dm_source_start start = {.from = plan->afresh ? 0 : plan->from,
-                                        .afresh = plan->afresh,
-                                        .copies = copies_wanted(plan),
+        struct dm_source_start start = {.from = dm_plan_is_afresh(plan) ? 0 : plan->from,
+                                        .afresh = dm_plan_is_afresh(plan),
+                                        .copies = plan->lost.class != DM_ERROR_NONE || copies_wanted(plan),
                                         .running = plan->running,
                                         .rehearse = plan->rehearse};
         status = type->check(source, &start, &plan->tables, &plan->checks, &why);

@@ -21,7 +21,10 @@
 struct dm_plan {
     const struct dm_source_config *config; /* borrowed */
     dm_position from;                      /* of the lake */
+    struct dm_log_mark mark;               /* of the source's log there */
+    bool rebooted;                         /* the machine was started anew since the lake moved last */
     bool afresh;                           /* nothing rests on `from` any more: the capture begins anew */
+    struct dm_error lost;                  /* class set: the log lost its end, so that all is copied again */
     bool running;                          /* set by the caller: a mirror of this lake runs */
     bool rehearse;                         /* set by the caller: nothing is done afterwards */
     struct dm_dataset_states datasets;
@@ -36,6 +39,7 @@ enum dm_status dm_plan_start(struct sqlite3 *db, const struct dm_source_config *
                              struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_plan_source(struct dm_plan *plan, const struct dm_source_type *type,
                               struct dm_source *source, struct dm_error *err) DM_MUST_USE;
+bool dm_plan_is_afresh(const struct dm_plan *plan); /* the capture begins anew, for one reason or the other */
 void dm_plan_release(struct dm_plan *plan);
 
 /* The folder of the lake: can it be written, or made? DM_FAIL: what a mirror would end with. */

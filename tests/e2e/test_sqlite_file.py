@@ -1,5 +1,6 @@
 """What can happen to the file of a SQLite source: lost transactions, backups, copies, other databases in its place. After each the mirror goes on
 exactly, copies again, or stops and says so; never silently wrong (the table in docs/sqlite.md)."""
+import json
 import os
 import shutil
 import sqlite3
@@ -75,8 +76,15 @@ class Shop:
         self.mirror.catch_up(env=env)
         compare(self.source(), self.mirror.live())
 
+    def foretold(self, env=None):
+        """What doctor says that `run` would end with, and all its words."""
+        p = self.mirror.with_config("doctor", "--json", env=env)
+        return json.loads(p.stdout.splitlines()[-1])["run"], p.stdout
+
     def copies(self, env=None):
-        """Equal, because all was copied again, which is said."""
+        """Equal, because all was copied again, which is said; doctor knew it."""
+        code, told = self.foretold(env)
+        assert code == 0 and "all tables are copied again" in told, told
         self.mirror.catch_up(env=env)
         compare(self.source(), self.mirror.live())
         assert "all tables are copied again" in self.last_run()
@@ -84,6 +92,8 @@ class Shop:
     def stops(self, words):
         """With the reason and the way out, which works; the lake is as it was."""
         before = self.mirror.lake.pointers()
+        code, told = self.foretold()
+        assert code == CONFLICT and words in told and "datamirror resync --all" in told, told
         self.mirror.start("--until-caught-up")
         assert self.mirror.wait_end() == CONFLICT, self.mirror.log_tail()
         said = self.last_run()
