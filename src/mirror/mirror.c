@@ -138,7 +138,8 @@ static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_op
     return status;
 }
 
-/* Beside another mirror that stays this one is refused at once. A command that writes, or a verify that mirrors for itself, ends soon and is waited for. */
+/* Beside another mirror that stays this one is refused at once. A command that writes, or a verify that mirrors for itself, ends soon and is waited for.
+ * DM_END: asked to stop meanwhile. */
 static enum dm_status take_lock(const struct dm_config *config, const struct dm_mirror_options *options,
                                 struct dm_lake_lock *lock, struct dm_error *err)
 {
@@ -152,7 +153,9 @@ static enum dm_status take_lock(const struct dm_config *config, const struct dm_
     enum dm_status status;
     while ((status = dm_lake_lock_try(config->lake, use, lock, &holder, err)) == DM_TIMEOUT) {
         mirrors = holder.stays ? mirrors + 1 : 0;
-        if (mirrors == 2 || dm_clock_monotonic_us() > until || *options->stop > 0)
+        if (*options->stop > 0)
+            return DM_END;
+        if (mirrors == 2 || dm_clock_monotonic_us() > until)
             return dm_lake_lock_refuse(config->lake, &holder, err);
         if (mirrors > 0) {
             dm_clock_sleep_ms(20);
@@ -194,5 +197,5 @@ enum dm_status dm_mirror_run(const struct dm_config *config, const struct dm_mir
             options->closing(options->ctx);
     }
     dm_mirror_close(opened);
-    return status;
+    return status == DM_END ? DM_OK : status;
 }

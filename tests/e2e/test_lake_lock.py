@@ -23,10 +23,14 @@ def test_run_waits_for_a_verify_that_mirrors_for_itself(folder):
     mirror.catch_up()
     with sqlite3.connect(folder / "shop.db") as db:   # a writer that lets no snapshot be held keeps verify busy
         db.execute("begin immediate")
-        child = process.start([str(BINARY), "verify", "-c", str(mirror.config), "--timeout", "4s"], cwd=mirror.folder)
+        child = process.start([str(BINARY), "verify", "-c", str(mirror.config), "--timeout", "30s"], cwd=mirror.folder)
         process.poll(lambda: holder(mirror)[:1] == [str(child.pid)] and holder(mirror)[1] == "run", 20, "verify to hold the lake")
-        mirror.start()
-        mirror.until(lambda: re.search(f"waiting for .*pid {child.pid}", mirror.log.read_text()), "the run to say that it waits")
+        waits = re.compile(f"waiting for .*pid {child.pid}")
+        for last in (False, True):
+            mirror.start()
+            mirror.until(lambda: waits.search(mirror.log.read_text().rsplit("--- run", 1)[1]), "the run to say that it waits")
+            if not last:   # asked to end while it waits it ends well: it was not refused
+                assert mirror.stop() == 0 and "error" not in mirror.log.read_text()
         db.rollback()
     mirror.until(lambda: holder(mirror)[:1] == [str(mirror.child.pid)], "the run to have the lake")
     child.wait(60)
