@@ -56,9 +56,10 @@ static enum dm_status write_all(int fd, const void *bytes, size_t n)
     return DM_OK;
 }
 
-enum dm_status dm_file_write(const char *path, const void *bytes, size_t n, struct dm_error *err)
+static enum dm_status write_file(const char *path, int flags, mode_t mode, const void *bytes, size_t n,
+                                 struct dm_error *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, mode);
     if (fd < 0)
         return dm_fail_errno(err, "cannot create %s", path);
     enum dm_status status = DM_OK;
@@ -67,6 +68,11 @@ enum dm_status dm_file_write(const char *path, const void *bytes, size_t n, stru
     if (close(fd) != 0 && status == DM_OK)
         status = dm_fail_errno(err, "cannot close %s", path);
     return status;
+}
+
+enum dm_status dm_file_write(const char *path, const void *bytes, size_t n, struct dm_error *err)
+{
+    return write_file(path, O_TRUNC, 0644, bytes, n, err);
 }
 
 enum dm_status dm_file_sync(const char *path, struct dm_error *err)
@@ -92,16 +98,39 @@ static enum dm_status sync_parent(const char *path, struct dm_error *err)
     return status;
 }
 
-enum dm_status dm_file_replace(const char *path, const void *bytes, size_t n, struct dm_error *err)
+static enum dm_status replace(const char *path, bool private, const void *bytes, size_t n,
+                              struct dm_error *err)
 {
     char *temporary = dm_xasprintf("%s.tmp", path);
-    enum dm_status status = dm_file_write(temporary, bytes, n, err);
+    enum dm_status status = DM_OK;
+    if (private) {
+        (void)unlink(temporary);
+        status = write_file(temporary, O_EXCL | O_NOFOLLOW, 0600, bytes, n, err);
+    } else {
+        status = dm_file_write(temporary, bytes, n, err);
+    }
     if (status == DM_OK && rename(temporary, path) != 0)
         status = dm_fail_errno(err, "cannot rename %s to %s", temporary, path);
     if (status == DM_OK)
         status = sync_parent(path, err);
     free(temporary);
     return status;
+}
+
+enum dm_status dm_file_replace(const char *path, const void *bytes, size_t n, struct dm_error *err)
+{
+    return replace(path, false, bytes, n, err);
+}
+
+enum dm_status dm_file_replace_private(const char *path, const void *bytes, size_t n, struct dm_error *err)
+{
+    return replace(path, true, bytes, n, err);
+}
+
+void dm_file_set_mode(unsigned mode)
+{
+    mode_t folders = (mode_t)(mode | (mode & 0444) >> 2);
+    (void)umask(~folders & 0777);
 }
 
 enum dm_status dm_file_make_folders(const char *path, struct dm_error *err)
@@ -113,7 +142,9 @@ enum dm_status dm_file_make_folders(const char *path, struct dm_error *err)
             continue;
         char old = *at;
         *at = '\0';
-        if (mkdir(copy, 0755) != 0 && errno != EEXIST)
+        const char *slash = strrchr(copy, '/');
+        bool own = (slash != NULL ? slash[1] : copy[0]) == '.';
+        if (mkdir(copy, own ? 0700 : 0755) != 0 && errno != EEXIST)
             status = dm_fail_errno(err, "cannot create the folder %s", copy);
         *at = old;
         if (old == '\0')

@@ -20,9 +20,15 @@ enum dm_status dm_file_write(const char *path, const void *bytes, size_t n, stru
 /* As dm_file_write through a temporary name and rename, then fsyncs the folder: old or new, never half. */
 enum dm_status dm_file_replace(const char *path, const void *bytes, size_t n,
                                struct dm_error *err) DM_MUST_USE;
+/* The same for a secret: only the user may read it, and nobody could have put another file in its way. */
+enum dm_status dm_file_replace_private(const char *path, const void *bytes, size_t n,
+                                       struct dm_error *err) DM_MUST_USE;
 /* fsyncs a file that somebody else wrote (Parquet from the engine), or a folder. */
 enum dm_status dm_file_sync(const char *path, struct dm_error *err) DM_MUST_USE;
-enum dm_status dm_file_make_folders(const char *path, struct dm_error *err) DM_MUST_USE; /* mkdir -p */
+/* mkdir -p. A folder whose name begins with a dot is the mirror's own (spools, spills, bodies, the key index): nobody else may enter it, whatever the mode. */
+enum dm_status dm_file_make_folders(const char *path, struct dm_error *err) DM_MUST_USE;
+/* Who may read the files that the process makes from now on: 0600, 0640, 0644; folders to match. */
+void dm_file_set_mode(unsigned mode);
 enum dm_status dm_file_size(const char *path, uint64_t *bytes, struct dm_error *err) DM_MUST_USE;
 bool dm_file_exists(const char *path);
 /* Removes a file or a whole folder tree; a missing path is fine. */

@@ -3,11 +3,15 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/shown.h"
+
+enum { message_bytes = 2047, line_bytes = 2 * message_bytes + 256 };
 
 static _Atomic int lowest_level = DM_LOG_INFO;
 static _Atomic bool as_json = false;
@@ -28,45 +32,38 @@ static const char *level_name(enum dm_log_level level)
     return names[level];
 }
 
-/* Escapes into `out` what JSON does not allow raw; truncates rather than overflows. */
-static void json_escape(const char *text, char *out, size_t size)
+/* What dm_shown leaves that JSON does not allow: quotes and backslashes. */
+static void json_escape(const char *text, char *out)
 {
-    size_t n = 0;
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0' && n + 7 < size; c++) {
-        if (*c == '"' || *c == '\\') {
-            out[n++] = '\\';
-            out[n++] = (char)*c;
-        } else if (*c < 0x20) {
-            n += (size_t)snprintf(out + n, size - n, "\\u%04x", *c);
-        } else {
-            out[n++] = (char)*c;
-        }
-    }
-    out[n] = '\0';
+    for (; *text != '\0'; *out++ = *text++)
+        if (*text == '"' || *text == '\\')
+            *out++ = '\\';
+    *out = '\0';
 }
 
 void dm_log(enum dm_log_level level, const char *fmt, ...)
 {
     if ((int)level < lowest_level)
         return;
-    char message[2048];
     va_list args;
     va_start(args, fmt);
-    (void)vsnprintf(message, sizeof message, fmt, args);
+    char *message = dm_vshown_format(fmt, args);
     va_end(args);
     char when[40];
     dm_clock_format_us(dm_clock_wall_us(), when, sizeof when);
-    char line[4096 + 128];
+    char line[line_bytes];
     int n;
+    message[strnlen(message, message_bytes)] = '\0';
     if (as_json) {
-        char escaped[4096];
-        json_escape(message, escaped, sizeof escaped);
+        char escaped[2 * message_bytes + 8];
+        json_escape(message, escaped);
         n = snprintf(line, sizeof line, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"%s\"}\n", when,
                      level_name(level), escaped);
     } else {
         const char *clear = isatty(STDERR_FILENO) ? "\r\033[K" : "";
         n = snprintf(line, sizeof line, "%s%s %-5s %s\n", clear, when, level_name(level), message);
     }
+    free(message);
     if (n > 0) {
         size_t len = (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
         ssize_t ignored = write(STDERR_FILENO, line, len);

@@ -51,6 +51,16 @@ bool dm_utf8_valid(const uint8_t *bytes, size_t n)
     return true;
 }
 
+uint32_t dm_utf8_character(const uint8_t *p, size_t n, size_t *length)
+{
+    static const uint8_t masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    *length = sequence(p, n);
+    uint32_t c = p[0] & masks[*length];
+    for (size_t i = 1; i < *length; i++)
+        c = c << 6 | (p[i] & 0x3fu);
+    return c;
+}
+
 /* The tables of letters; (locale_t)0: they are not installed, then only ASCII has cases. */
 static locale_t letters;
 static pthread_once_t letters_once = PTHREAD_ONCE_INIT;
@@ -71,9 +81,7 @@ static wint_t folded(const char *p, size_t n, size_t *len)
                : b[0] < 0x80              ? b[0]
                                           : 0x110000 + (wint_t)b[0];
     }
-    wint_t c = *len == 2 ? b[0] & 0x1f : *len == 3 ? b[0] & 0x0f : b[0] & 0x07;
-    for (size_t i = 1; i < *len; i++)
-        c = c << 6 | (b[i] & 0x3f);
+    wint_t c = (wint_t)dm_utf8_character(b, n, len);
     /* By the capital: two small letters may share one (the two forms of sigma). */
     return letters != (locale_t)0 ? towlower_l(towupper_l(c, letters), letters) : c;
 }

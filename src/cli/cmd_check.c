@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "base/shown.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/report_table.h"
@@ -53,29 +54,31 @@ static void print_table(const struct dm_check_report *report)
 static void print_sample(const struct dm_check_result *r, const struct dm_check_sample *s)
 {
     if (strcmp(s->what, "orphan") == 0)
-        (void)printf("  orphan: %s %s refers to %s, which is not in %s\n", r->child, s->key, s->reference,
-                     r->parent);
+        (void)dm_print(stdout, "  orphan: %s %s refers to %s, which is not in %s\n", r->child, s->key,
+                       s->reference, r->parent);
     else if (strcmp(s->what, "null_reference") == 0)
-        (void)printf("  no reference: %s %s must have one: %s\n", r->child, s->key, s->reference);
+        (void)dm_print(stdout, "  no reference: %s %s must have one: %s\n", r->child, s->key, s->reference);
     else if (strcmp(s->what, "crowded_parent") == 0)
-        (void)printf("  too many: %" PRIu64 " rows of %s refer to %s\n", s->rows, r->child, s->reference);
+        (void)dm_print(stdout, "  too many: %" PRIu64 " rows of %s refer to %s\n", s->rows, r->child,
+                       s->reference);
     else if (strcmp(s->what, "ambiguous_parent") == 0)
-        (void)printf("  not unique: %" PRIu64 " rows of %s have %s\n", s->rows, r->parent, s->reference);
+        (void)dm_print(stdout, "  not unique: %" PRIu64 " rows of %s have %s\n", s->rows, r->parent,
+                       s->reference);
     else
-        (void)printf("  alone: nothing in %s refers to %s %s\n", r->child, r->parent, s->reference);
+        (void)dm_print(stdout, "  alone: nothing in %s refers to %s %s\n", r->child, r->parent, s->reference);
 }
 
 static void print_details(const struct dm_check_result *r)
 {
     if (r->verdict == DM_CHECK_FINE && r->waiting == 0)
         return;
-    (void)printf("\n%s of %s: %s", r->name, r->child, verdict_text(r->verdict));
+    (void)dm_print(stdout, "\n%s of %s: %s", r->name, r->child, verdict_text(r->verdict));
     if (r->verdict == DM_CHECK_UNKNOWN)
-        (void)printf(": %s", r->reason);
+        (void)dm_print(stdout, ": %s", r->reason);
     (void)fputc('\n', stdout);
     if (r->waiting > 0)
-        (void)printf("  %" PRIu64 " more rows of %s wait in quarantine for their parent\n", r->waiting,
-                     r->child);
+        (void)dm_print(stdout, "  %" PRIu64 " more rows of %s wait in quarantine for their parent\n",
+                       r->waiting, r->child);
     for (size_t i = 0; i < r->n_samples; i++)
         print_sample(r, &r->samples[i]);
 }
@@ -84,22 +87,24 @@ static void print_report(const struct dm_check_report *report)
 {
     char when[40];
     if (report->n == 0) {
-        (void)printf("There are no relationships%s.\n",
-                     report->n_positions == 0 ? " in this lake (datamirror schema apply declares them)" : "");
+        (void)dm_print(stdout, "There are no relationships%s.\n",
+                       report->n_positions == 0 ? " in this lake (datamirror schema apply declares them)"
+                                                : "");
         return;
     }
-    (void)printf("Checked at one commit, %s", dm_clock_format_us(report->checked_us, when, sizeof when));
+    (void)dm_print(stdout, "Checked at one commit, %s",
+                   dm_clock_format_us(report->checked_us, when, sizeof when));
     for (size_t i = 0; i < report->n_positions; i++)
-        (void)printf("%s %s at %s", i == 0 ? ":" : ",", report->positions[i].source,
-                     report->positions[i].position != NULL ? report->positions[i].position : "?");
-    (void)printf("\n\n");
+        (void)dm_print(stdout, "%s %s at %s", i == 0 ? ":" : ",", report->positions[i].source,
+                       report->positions[i].position != NULL ? report->positions[i].position : "?");
+    (void)dm_print(stdout, "\n\n");
     print_table(report);
     for (size_t i = 0; i < report->n; i++)
         print_details(&report->results[i]);
     for (size_t i = 0; i < report->n_junctions; i++)
-        (void)printf("%s%s joins %s and %s, many to many; query shows it as %s\n", i == 0 ? "\n" : "",
-                     report->junctions[i].junction, report->junctions[i].left, report->junctions[i].right,
-                     report->junctions[i].view);
+        (void)dm_print(stdout, "%s%s joins %s and %s, many to many; query shows it as %s\n",
+                       i == 0 ? "\n" : "", report->junctions[i].junction, report->junctions[i].left,
+                       report->junctions[i].right, report->junctions[i].view);
 }
 
 /* ---- for machines ---- */

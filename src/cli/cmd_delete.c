@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "base/shown.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/report_table.h"
@@ -102,14 +103,15 @@ static void print_notes(const json_t *report)
 {
     const json_t *notes = json_object_get(report, "notes");
     for (size_t i = 0; i < json_array_size(notes); i++)
-        (void)printf("note: %s\n", json_string_value(json_array_get(notes, i)));
+        (void)dm_print(stdout, "note: %s\n", json_string_value(json_array_get(notes, i)));
 }
 
 static void print_moved(const json_t *d)
 {
     char rows[32];
     if (count_of(d, "moved_rows") > 0)
-        (void)printf(
+        (void)dm_print(
+            stdout,
             "%s rows of %s referred to them once, and to others now: they stay, what they were goes\n",
             dm_progress_count(count_of(d, "moved_rows"), rows, sizeof rows), text_of(d, "dataset"));
 }
@@ -143,7 +145,7 @@ static void print_not_covered(const json_t *report)
     if (json_array_size(list) > 0)
         (void)puts("not covered:");
     for (size_t i = 0; i < json_array_size(list); i++)
-        (void)printf("  - %s\n", json_string_value(json_array_get(list, i)));
+        (void)dm_print(stdout, "  - %s\n", json_string_value(json_array_get(list, i)));
 }
 
 static void print_references(const json_t *report, bool related)
@@ -152,9 +154,9 @@ static void print_references(const json_t *report, bool related)
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *r = json_array_get(list, i);
         char rows[32];
-        (void)printf("%s rows of %s refer to them (%s) and stay%s\n",
-                     dm_progress_count(count_of(r, "rows"), rows, sizeof rows), text_of(r, "dataset"),
-                     text_of(r, "relationship"), related ? "" : "; --related deletes them, too");
+        (void)dm_print(stdout, "%s rows of %s refer to them (%s) and stay%s\n",
+                       dm_progress_count(count_of(r, "rows"), rows, sizeof rows), text_of(r, "dataset"),
+                       text_of(r, "relationship"), related ? "" : "; --related deletes them, too");
     }
 }
 
@@ -170,7 +172,8 @@ static uint64_t sum(const json_t *report, const char *key)
 static void print_erased(const json_t *report)
 {
     char files[32], removed[32], bytes[32];
-    (void)printf(
+    (void)dm_print(
+        stdout,
         "erased: the last byte was gone at %s: %s data files written anew, %s files (%s bytes) removed\n",
         text_of(report, "erased_at"), dm_progress_count(sum(report, "files_rewritten"), files, sizeof files),
         dm_progress_count(sum(report, "files_removed"), removed, sizeof removed),
@@ -186,13 +189,13 @@ static void print_report(const json_t *report, bool related)
         (void)puts("nothing was deleted");
         return;
     }
-    (void)printf("order %" PRIu64 ": deleted at %s; the source cannot bring these rows back\n",
-                 count_of(report, "order"), text_of(report, "deleted_at"));
+    (void)dm_print(stdout, "order %" PRIu64 ": deleted at %s; the source cannot bring these rows back\n",
+                   count_of(report, "order"), text_of(report, "deleted_at"));
     const char *status = text_of(report, "status");
     if (strcmp(status, "erased") == 0)
         print_erased(report);
     else if (strcmp(status, "erasing") == 0)
-        (void)printf("still being erased: %s\n", text_of(report, "detail"));
+        (void)dm_print(stdout, "still being erased: %s\n", text_of(report, "detail"));
     else
         (void)puts("older files and snapshots may still hold their bytes until they expire; --until-erased "
                    "removes them "
@@ -208,7 +211,7 @@ static void show_progress(void *ctx, uint64_t rows, uint64_t done, uint64_t tota
     if (total == 0)
         return;
     *(bool *)ctx = true;
-    (void)fprintf(stderr, "\rerasing: dataset %" PRIu64 " of %" PRIu64 " ", done + 1, total);
+    (void)dm_print(stderr, "\rerasing: dataset %" PRIu64 " of %" PRIu64 " ", done + 1, total);
 }
 
 static enum dm_status run_order(const struct dm_config *config, const char *kind, json_t *order, bool dry_run,
@@ -230,8 +233,8 @@ static enum dm_status run_order(const struct dm_config *config, const char *kind
 static bool confirmed(const json_t *preview)
 {
     char answer[16] = "", rows[32];
-    (void)printf("Delete these %s rows for good? [y/N] ",
-                 dm_progress_count(sum(preview, "rows"), rows, sizeof rows));
+    (void)dm_print(stdout, "Delete these %s rows for good? [y/N] ",
+                   dm_progress_count(sum(preview, "rows"), rows, sizeof rows));
     (void)fflush(stdout);
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
 }
@@ -290,10 +293,12 @@ static int unsuppress(const struct dm_invocation *in, const struct dm_config *co
     if (dm_invocation_has(in, "json"))
         dm_json_print(json_incref(result), stdout);
     else
-        (void)printf("%s: %" PRIu64 " of %" PRIu64
-                     " keys were suppressed and are not any more. Their rows are not back "
-                     "yet: the next change of\nthe row, a resync or a repeated ingest brings them.\n",
-                     text_of(result, "dataset"), count_of(result, "unsuppressed"), count_of(result, "keys"));
+        (void)dm_print(stdout,
+                       "%s: %" PRIu64 " of %" PRIu64
+                       " keys were suppressed and are not any more. Their rows are not back "
+                       "yet: the next change of\nthe row, a resync or a repeated ingest brings them.\n",
+                       text_of(result, "dataset"), count_of(result, "unsuppressed"),
+                       count_of(result, "keys"));
     json_decref(result);
     return DM_EXIT_OK;
 }
@@ -351,9 +356,9 @@ static int look(const struct dm_invocation *in, const struct dm_config *config)
     } else if (status == DM_OK && show != NULL) {
         json_t *o = dm_work_order_json(&list.items[0]);
         if (list.items[0].name != NULL)
-            (void)printf("%s\n", list.items[0].name);
+            (void)dm_print(stdout, "%s\n", list.items[0].name);
         if (list.items[0].description != NULL)
-            (void)printf("%s\n", list.items[0].description);
+            (void)dm_print(stdout, "%s\n", list.items[0].description);
         print_report(o, true);
         json_decref(o);
     } else if (status == DM_OK) {

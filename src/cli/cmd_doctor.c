@@ -2,10 +2,12 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "apply/keyindex.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/shown.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "engine/engine.h"
@@ -42,10 +44,10 @@ static void print_line(const struct doctor *d, const char *area, enum dm_check_r
             (void)json_object_set_new(o, "run", json_integer(run_code));
         dm_json_print(o, stdout);
     } else {
-        (void)printf("%-4s  %s: %s%s\n", marks[result], area, result == DM_CHECK_REFUSED ? "left out: " : "",
-                     what);
+        (void)dm_print(stdout, "%-4s  %s: %s%s\n", marks[result], area,
+                       result == DM_CHECK_REFUSED ? "left out: " : "", what);
         if (hint != NULL && hint[0] != '\0')
-            (void)printf("      how to mend it: %s\n", hint);
+            (void)dm_print(stdout, "      how to mend it: %s\n", hint);
     }
     (void)fflush(stdout);
 }
@@ -248,7 +250,8 @@ static void check_watched_folder(struct doctor *d, const struct dm_source_config
 {
     struct dm_error err = {0};
     struct dm_folder_scan scan = {0};
-    if (dm_folder_scan(&scan, config->path, config->pattern, config->poll_interval_ms, &err) == DM_OK)
+    if (dm_folder_scan(&scan, config->path, config->pattern, config->follow_links, config->poll_interval_ms,
+                       &err) == DM_OK)
         showf(d, config->name, DM_CHECK_OK, NULL, "the folder %s can be read", config->path);
     else
         show_error(d, config->name, &err);
@@ -329,6 +332,29 @@ static void check_instance(struct doctor *d, const struct dm_config *config)
     dm_status_report_release(&report);
 }
 
+/* Who else may read what should be private. */
+static void check_modes(struct doctor *d, const struct dm_config *config)
+{
+    struct stat st;
+    if (config->holds_secret && config->file != NULL && stat(config->file, &st) == 0 &&
+        (st.st_mode & 077) != 0)
+        showf(d, "configuration", DM_CHECK_WARN,
+              "chmod 600 it, or take the secret from the environment: ${NAME}",
+              "%s has a secret in it, and others may read it (mode %04o)", config->file, st.st_mode & 0777);
+    static const char *const names[] = {"catalog.db", ".secret", ".index"};
+    unsigned wanted = (unsigned)strtoul(config->file_mode, NULL, 8);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = dm_xasprintf("%s/%s", config->lake, names[i]);
+        unsigned allowed = i == 0 ? wanted : 0700;
+        if (stat(path, &st) == 0 && (st.st_mode & 0777 & ~allowed & 077) != 0)
+            showf(d, "lake", DM_CHECK_WARN,
+                  i == 0 ? "chmod -R go= the lake folder, or say whom it is for: file_mode"
+                         : "chmod -R go= it: it is the mirror's own",
+                  "%s can be read by others than the mirror's user (mode %04o)", path, st.st_mode & 0777);
+        free(path);
+    }
+}
+
 static void check_all(struct doctor *d, const struct dm_config *config, bool running, bool deep)
 {
     check_engine(d);
@@ -337,6 +363,7 @@ static void check_all(struct doctor *d, const struct dm_config *config, bool run
     if (dm_file_exists(config->lake))
         check_instance(d, config);
     check_http(d, config, running);
+    check_modes(d, config);
     for (size_t i = 0; i < config->n_sources; i++)
         check_source(d, config, &config->sources[i], running);
 }
@@ -356,9 +383,9 @@ static int verdict(struct doctor *d, bool running)
     if (d->json)
         print_line(d, "verdict", result, what, NULL, code);
     else if (code != DM_EXIT_OK && !running)
-        (void)printf("\n%s `datamirror run` would end with code %d.\n", what, code);
+        (void)dm_print(stdout, "\n%s `datamirror run` would end with code %d.\n", what, code);
     else
-        (void)printf("\n%s\n", what);
+        (void)dm_print(stdout, "\n%s\n", what);
     return dm_command_finish(d->n[DM_CHECK_FAIL] > 0 ? DM_EXIT_NEGATIVE : DM_EXIT_OK);
 }
 
@@ -374,6 +401,7 @@ static int run(const struct dm_invocation *in)
     } else {
         struct dm_lake_holder holder;
         showf(&d, "configuration", DM_CHECK_OK, NULL, "%s is good", config->file);
+        dm_file_set_mode((unsigned)strtoul(config->file_mode, NULL, 8));
         running = dm_lake_lock_held(config->lake, &holder) && holder.mirror;
         check_all(&d, config, running, dm_invocation_has(in, "deep"));
     }

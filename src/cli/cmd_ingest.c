@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "base/shown.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/stop_signal.h"
@@ -170,7 +171,7 @@ static void print_part(const json_t *file, const char *name, const char *words, 
     char text[32];
     if (n == 0 && !always)
         return;
-    (void)printf("%s%s %s", *first ? "" : ", ", dm_progress_count(n, text, sizeof text), words);
+    (void)dm_print(stdout, "%s%s %s", *first ? "" : ", ", dm_progress_count(n, text, sizeof text), words);
     *first = false;
 }
 
@@ -180,18 +181,20 @@ static void print_file(const json_t *file, bool dry_run)
     const json_t *error = json_object_get(file, "error");
     if (!json_is_null(error)) {
         (void)fflush(stdout);
-        (void)fprintf(stderr, "error: %s: nothing of it is in: %s\n", name,
-                      json_string_value(json_object_get(error, "message")));
+        char *text = dm_xasprintf("%s: nothing of it is in: %s", name,
+                                  json_string_value(json_object_get(error, "message")));
+        dm_print_lines(stderr, "error: ", text);
+        free(text);
         const char *hint = json_string_value(json_object_get(error, "hint"));
         if (hint != NULL && hint[0] != '\0')
-            (void)fprintf(stderr, "hint: %s\n", hint);
+            (void)dm_print(stderr, "hint: %s\n", hint);
         return;
     }
     uint64_t received = count_of(file, "received");
     double seconds = json_real_value(json_object_get(file, "seconds"));
     char rows[32], speed[32];
     bool first = true;
-    (void)printf("%s: %s rows: ", name, dm_progress_count(received, rows, sizeof rows));
+    (void)dm_print(stdout, "%s: %s rows: ", name, dm_progress_count(received, rows, sizeof rows));
     print_part(file, "upserted", "upserted", true, &first);
     print_part(file, "deleted", "deleted", true, &first);
     print_part(file, "stale", "stale", true, &first);
@@ -200,21 +203,22 @@ static void print_file(const json_t *file, bool dry_run)
     print_part(file, "suppressed", "suppressed", false, &first);
     print_part(file, "quarantined", "quarantined", true, &first);
     if (count_of(file, "waiting") > 0)
-        (void)printf(" (%" PRIu64 " until their parent comes)", count_of(file, "waiting"));
-    (void)printf("; %s rows/s\n", dm_progress_count((uint64_t)(seconds > 0 ? (double)received / seconds : 0),
-                                                    speed, sizeof speed));
+        (void)dm_print(stdout, " (%" PRIu64 " until their parent comes)", count_of(file, "waiting"));
+    (void)dm_print(
+        stdout, "; %s rows/s\n",
+        dm_progress_count((uint64_t)(seconds > 0 ? (double)received / seconds : 0), speed, sizeof speed));
     uint64_t old = count_of(file, "stale") + count_of(file, "ties");
     if (old > 0 && old + count_of(file, "quarantined") == received)
-        (void)printf("  nothing new: %s stale or of an equal version\n",
-                     old == 1 ? "the row is" : "all rows are");
+        (void)dm_print(stdout, "  nothing new: %s stale or of an equal version\n",
+                       old == 1 ? "the row is" : "all rows are");
     uint64_t upserted = count_of(file, "upserted"), inserted = count_of(file, "inserted");
     if (dry_run && inserted < upserted) /* is the key as unique as they think? */
-        (void)printf("  keys: %s new, %s there already (in the dataset, or earlier in this file)\n",
-                     dm_progress_count(inserted, rows, sizeof rows),
-                     dm_progress_count(upserted - inserted, speed, sizeof speed));
+        (void)dm_print(stdout, "  keys: %s new, %s there already (in the dataset, or earlier in this file)\n",
+                       dm_progress_count(inserted, rows, sizeof rows),
+                       dm_progress_count(upserted - inserted, speed, sizeof speed));
     const json_t *notes = json_object_get(file, "notes");
     for (size_t i = 0; i < json_array_size(notes); i++)
-        (void)printf("  note: %s\n", json_string_value(json_array_get(notes, i)));
+        (void)dm_print(stdout, "  note: %s\n", json_string_value(json_array_get(notes, i)));
 }
 
 static int code_of_class(int class)
@@ -254,9 +258,11 @@ static int print_result(const struct dm_invocation *in, const json_t *order, jso
     for (size_t i = 0; i < tried; i++)
         print_file(json_array_get(files, i), dm_invocation_has(in, "dry-run"));
     if (wanted > tried)
-        (void)printf("%zu file%s not tried\n", wanted - tried, wanted - tried == 1 ? " was" : "s were");
+        (void)dm_print(stdout, "%zu file%s not tried\n", wanted - tried,
+                       wanted - tried == 1 ? " was" : "s were");
     if (code == DM_EXIT_QUARANTINED)
-        (void)printf("Some rows cannot be used; see: datamirror quarantine show %s\n", in->arguments[0]);
+        (void)dm_print(stdout, "Some rows cannot be used; see: datamirror quarantine show %s\n",
+                       in->arguments[0]);
     if (dm_invocation_has(in, "dry-run"))
         (void)puts("A dry run: nothing was changed.");
     return code;

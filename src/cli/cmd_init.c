@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/shown.h"
 #include "cli/commands.h"
 #include "cli/starter.h"
 
@@ -60,25 +61,27 @@ static void tell(const struct dm_starter *s, const struct dm_table_list *tables,
         good += tables->tables[i]->problem == NULL || tables->tables[i]->of_rights;
         of_rights += tables->tables[i]->of_rights;
     }
-    (void)printf("%s written: %zu table%s", output, good, good == 1 ? "" : "s");
+    (void)dm_print(stdout, "%s written: %zu table%s", output, good, good == 1 ? "" : "s");
     if (tables->n > good)
-        (void)printf(", and %zu that cannot be mirrored as they are; the file shows the ways out",
-                     tables->n - good);
+        (void)dm_print(stdout, ", and %zu that cannot be mirrored as they are; the file shows the ways out",
+                       tables->n - good);
     (void)puts(".");
     if (of_rights > 0)
-        (void)printf("%zu of them the source does not let this user mirror yet; `datamirror doctor` says "
-                     "what is missing.\n",
-                     of_rights);
+        (void)dm_print(stdout,
+                       "%zu of them the source does not let this user mirror yet; `datamirror doctor` says "
+                       "what is missing.\n",
+                       of_rights);
     if (s->password_variable != NULL)
-        (void)printf("\nThe password is not in the file. Set it where the commands run, as it is (not "
-                     "percent-encoded):\n"
-                     "  export %s='...'\n",
-                     s->password_variable);
+        (void)dm_print(stdout,
+                       "\nThe password is not in the file. Set it where the commands run, as it is (not "
+                       "percent-encoded):\n"
+                       "  export %s='...'\n",
+                       s->password_variable);
     if (advice != NULL)
-        (void)printf("\nNote: %s\n", advice);
+        (void)dm_print(stdout, "\nNote: %s\n", advice);
     const char *c = strcmp(output, "mirror.yaml") == 0 ? "" : " -c ";
     const char *file = c[0] != '\0' ? output : "";
-    (void)printf("\nNext:\n  datamirror doctor%s%s\n  datamirror run%s%s\n", c, file, c, file);
+    (void)dm_print(stdout, "\nNext:\n  datamirror doctor%s%s\n  datamirror run%s%s\n", c, file, c, file);
 }
 
 static enum dm_status write_starter(const char *source, const char *name, const char *lake,
@@ -97,7 +100,7 @@ static enum dm_status write_starter(const char *source, const char *name, const 
     if (status == DM_OK)
         status = dm_starter_write(&starter, lake, &tables, text, err);
     if (status == DM_OK)
-        status = dm_file_replace(output, text->data, text->len, err);
+        status = dm_file_replace_private(output, text->data, text->len, err);
     if (status == DM_OK)
         tell(&starter, &tables, advice, output);
     free(advice);
@@ -127,11 +130,12 @@ static int run(const struct dm_invocation *in)
         status = write_starter(source, dm_invocation_value(in, "name"), lake != NULL ? lake : "./lake",
                                output, &text, &err);
     } else {
-        status = dm_file_replace(output, example, sizeof example - 1, &err);
+        status = dm_file_replace_private(output, example, sizeof example - 1, &err);
         if (status == DM_OK)
-            (void)printf("%s written. Change url: (or use `datamirror init --force --source URL`), then:\n"
-                         "  datamirror doctor\n  datamirror run\n",
-                         output);
+            (void)dm_print(stdout,
+                           "%s written. Change url: (or use `datamirror init --force --source URL`), then:\n"
+                           "  datamirror doctor\n  datamirror run\n",
+                           output);
     }
     dm_buffer_release(&text);
     return status == DM_OK ? dm_command_finish(DM_EXIT_OK) : dm_command_fail(&err);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "base/shown.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/report_table.h"
@@ -153,24 +154,25 @@ static enum dm_status show_text(void *ctx, const struct dm_quarantine_row *row, 
     (void)err;
     char when[40];
     char *name = dataset_name(a, row->dataset);
-    (void)printf("#%" PRId64 "  %s  %s of %s, %s\n", row->id, row->reason, op_text(row->op), name,
-                 dm_clock_format_us(row->time_us, when, sizeof when));
-    (void)printf("  %s\n", row->message);
-    (void)printf("  from %s%s%s%s%s\n", row->source != NULL ? row->source : "?",
-                 row->position != NULL && row->position[0] != '\0' ? ", " : "",
-                 row->position != NULL ? row->position : "", row->key != NULL ? ", key " : "",
-                 row->key != NULL ? row->key : "");
+    (void)dm_print(stdout, "#%" PRId64 "  %s  %s of %s, %s\n", row->id, row->reason, op_text(row->op), name,
+                   dm_clock_format_us(row->time_us, when, sizeof when));
+    (void)dm_print(stdout, "  %s\n", row->message);
+    (void)dm_print(stdout, "  from %s%s%s%s%s\n", row->source != NULL ? row->source : "?",
+                   row->position != NULL && row->position[0] != '\0' ? ", " : "",
+                   row->position != NULL ? row->position : "", row->key != NULL ? ", key " : "",
+                   row->key != NULL ? row->key : "");
     if (row->waiting)
-        (void)printf("  it is applied when its parent comes\n");
+        (void)dm_print(stdout, "  it is applied when its parent comes\n");
     if (row->raw != NULL) {
         size_t n = strlen(row->raw), most = SHOWN_RAW;
         while (n > most && most > 0 && ((unsigned char)row->raw[most] & 0xc0) == 0x80)
             most--;
-        (void)printf("  %.*s%s\n", (int)(n > most ? most : n), row->raw,
-                     n > most ? "… (--json shows all)" : "");
+        (void)dm_print(stdout, "  %.*s%s\n", (int)(n > most ? most : n), row->raw,
+                       n > most ? "… (--json shows all)" : "");
     }
     if (row->raw_bytes != 0)
-        (void)printf("  the row has %" PRIu64 " bytes; only its beginning is kept\n", row->raw_bytes);
+        (void)dm_print(stdout, "  the row has %" PRIu64 " bytes; only its beginning is kept\n",
+                       row->raw_bytes);
     (void)putchar('\n');
     free(name);
     return DM_OK;
@@ -193,7 +195,7 @@ static enum dm_status show(struct ask *a, struct dm_error *err)
     if (all == 0)
         (void)puts("There is no such row in quarantine.");
     else if (limit != 0 && all > limit)
-        (void)printf("%s more; --limit 0 shows all\n", dm_progress_count(all - limit, n, sizeof n));
+        (void)dm_print(stdout, "%s more; --limit 0 shows all\n", dm_progress_count(all - limit, n, sizeof n));
     return DM_OK;
 }
 
@@ -278,14 +280,14 @@ if (status == DM_OK)
 if (file && e.out != NULL && fclose(e.out) != 0 && status == DM_OK)
     status = dm_fail_errno(err, "cannot write %s", path);
 if (status == DM_OK && file)
-    (void)printf("%" PRIu64 " rows in %s\n", e.rows, path);
+    (void)dm_print(stdout, "%" PRIu64 " rows in %s\n", e.rows, path);
 if (status == DM_OK && e.left_out > 0)
-    (void)fprintf(stderr,
-                  "warning: %" PRIu64 " rows are no lines of columns (corrupt, or too long) and are "
-                  "left out; --format ndjson has them\n",
-                  e.left_out);
+    (void)dm_print(stderr,
+                   "warning: %" PRIu64 " rows are no lines of columns (corrupt, or too long) and are "
+                   "left out; --format ndjson has them\n",
+                   e.left_out);
 if (status == DM_OK && e.cut > 0)
-    (void)fprintf(stderr, "warning: of %" PRIu64 " rows only the beginning is kept\n", e.cut);
+    (void)dm_print(stderr, "warning: of %" PRIu64 " rows only the beginning is kept\n", e.cut);
 dm_schema_unref(e.schema);
 dm_buffer_release(&e.line);
 return status;
@@ -347,11 +349,12 @@ static enum dm_status replay(struct ask *a, struct dm_error *err)
         dm_json_print(result, stdout);
         return DM_OK;
     }
-    (void)printf("%" PRIu64 " rows replayed: %" PRIu64 " applied, %" PRIu64
-                 " overtaken by newer versions, %" PRIu64 " stay in quarantine\n",
-                 number(result, "replayed"), number(result, "applied"), number(result, "stale"), stayed);
+    (void)dm_print(stdout,
+                   "%" PRIu64 " rows replayed: %" PRIu64 " applied, %" PRIu64
+                   " overtaken by newer versions, %" PRIu64 " stay in quarantine\n",
+                   number(result, "replayed"), number(result, "applied"), number(result, "stale"), stayed);
     if (cut > 0)
-        (void)printf("%" PRIu64 " rows were not tried: only their beginning is kept\n", cut);
+        (void)dm_print(stdout, "%" PRIu64 " rows were not tried: only their beginning is kept\n", cut);
     json_decref(result);
     return DM_OK;
 }
@@ -366,8 +369,8 @@ static bool confirmed(struct ask *a, uint64_t rows)
                                          "this throws %" PRIu64 " rows away for good; say --yes", rows);
         return false;
     }
-    (void)fprintf(stderr, "Throw %" PRIu64 " rows of %s.%s away for good? [y/N] ", rows, a->dataset.namespace,
-                  a->dataset.name);
+    (void)dm_print(stderr, "Throw %" PRIu64 " rows of %s.%s away for good? [y/N] ", rows,
+                   a->dataset.namespace, a->dataset.name);
     char answer[16] = "";
     if (fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y'))
         return true;
@@ -392,7 +395,7 @@ static enum dm_status discard(struct ask *a, struct dm_error *err)
         dm_json_print(result, stdout);
         return DM_OK;
     }
-    (void)printf("%" PRIu64 " rows discarded\n", number(result, "discarded"));
+    (void)dm_print(stdout, "%" PRIu64 " rows discarded\n", number(result, "discarded"));
     json_decref(result);
     return DM_OK;
 }

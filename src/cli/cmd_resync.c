@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/shown.h"
 #include "cli/commands.h"
 #include "config/nearest_word.h"
 #include "mirror/mirror.h"
@@ -45,9 +46,9 @@ static int resync(const struct dm_config *config, const char *const *datasets, s
     if (dm_mirror_resync(config, datasets, n, &err) != DM_OK)
         return dm_command_fail(&err);
     for (size_t i = 0; i < n; i++)
-        (void)printf("%s: %s\n", datasets[i],
-                     running ? "asked for; the running mirror copies it anew"
-                             : "asked for; the next `datamirror run` copies it anew");
+        (void)dm_print(stdout, "%s: %s\n", datasets[i],
+                       running ? "asked for; the running mirror copies it anew"
+                               : "asked for; the next `datamirror run` copies it anew");
     return DM_EXIT_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json_shorten.h"
 #include "base/memory.h"
+#include "base/shown.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/schema_report.h"
@@ -88,7 +89,7 @@ static enum dm_status read_stdin(const struct dm_schema_read_options *o, struct 
 static void print_notes(const struct dm_names *notes)
 {
     for (size_t i = 0; i < notes->n; i++)
-        (void)fprintf(stderr, "note: %s\n", notes->items[i]);
+        (void)dm_print(stderr, "note: %s\n", notes->items[i]);
 }
 
 /* All files as one set, so that their schemas may refer to each other. */
@@ -133,8 +134,9 @@ static void print_changes(const json_t *result, bool dry_run)
 {
     const json_t *changes = json_object_get(result, "changes");
     for (size_t i = 0; i < json_array_size(changes); i++)
-        (void)printf("%s: %s\n", json_string_value(json_object_get(json_array_get(changes, i), "schema")),
-                     json_string_value(json_object_get(json_array_get(changes, i), "what")));
+        (void)dm_print(stdout, "%s: %s\n",
+                       json_string_value(json_object_get(json_array_get(changes, i), "schema")),
+                       json_string_value(json_object_get(json_array_get(changes, i), "what")));
     if (dry_run)
         (void)puts("A dry run: nothing was changed.");
 }
@@ -304,10 +306,7 @@ static enum dm_status show(struct work *w, int *code, struct dm_error *err)
         return show_text(w, err);
     if (dm_invocation_has(w->in, "json")) {
         json_t *all = dm_schemas_to_json(&w->wanted);
-        char *text = json_dumps(all, JSON_INDENT(2));
-        (void)puts(text != NULL ? dm_json_shorten(text) : "[]");
-        free(text);
-        json_decref(all);
+        dm_json_print_as(all, JSON_INDENT(2), stdout);
         return DM_OK;
     }
     for (size_t i = 0; i < w->wanted.n; i++) {
@@ -344,7 +343,7 @@ static enum dm_status drop(struct work *w, int *code, struct dm_error *err)
         json_decref(result);
         if (status != DM_OK)
             return status;
-        (void)printf("%s: dropped, with its dataset\n", s->name);
+        (void)dm_print(stdout, "%s: dropped, with its dataset\n", s->name);
     }
     return DM_OK;
 }

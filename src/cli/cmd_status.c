@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "base/shown.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/stop_signal.h"
@@ -78,7 +79,7 @@ static void print_sources(const struct dm_status_report *r, FILE *out)
     dm_report_table_release(&t);
     for (size_t i = 0; i < r->n_sources; i++)
         if (r->sources[i].error != NULL)
-            (void)fprintf(out, "  %s: %s\n", r->sources[i].name, r->sources[i].error);
+            (void)dm_print(out, "  %s: %s\n", r->sources[i].name, r->sources[i].error);
 }
 
 static bool is_declared(const struct dm_dataset_status *d)
@@ -158,22 +159,22 @@ static void print_datasets(const struct dm_status_report *r, FILE *out)
         print_declared(r, out);
     for (size_t i = 0; i < r->n_datasets; i++)
         if (r->datasets[i].reason != NULL)
-            (void)fprintf(out, "  %s is %s: %s\n", r->datasets[i].dataset, r->datasets[i].state,
-                          r->datasets[i].reason);
+            (void)dm_print(out, "  %s is %s: %s\n", r->datasets[i].dataset, r->datasets[i].state,
+                           r->datasets[i].reason);
     for (size_t i = 0; i < r->n_datasets; i++) {
         char n[2][32];
         if (r->datasets[i].suppressed_keys > 0)
-            (void)fprintf(out, "  %s: %s keys were deleted by order; %s changes of them were left out\n",
-                          r->datasets[i].dataset,
-                          dm_progress_count(r->datasets[i].suppressed_keys, n[0], sizeof n[0]),
-                          dm_progress_count(r->datasets[i].suppressed, n[1], sizeof n[1]));
+            (void)dm_print(out, "  %s: %s keys were deleted by order; %s changes of them were left out\n",
+                           r->datasets[i].dataset,
+                           dm_progress_count(r->datasets[i].suppressed_keys, n[0], sizeof n[0]),
+                           dm_progress_count(r->datasets[i].suppressed, n[1], sizeof n[1]));
     }
 }
 
 static void print_report(const struct dm_status_report *r, FILE *out)
 {
     if (r->running)
-        (void)fprintf(out, "The mirror runs (process %d).\n\n", r->pid);
+        (void)dm_print(out, "The mirror runs (process %d).\n\n", r->pid);
     else
         (void)fputs("The mirror does not run. Start it with: datamirror run\n\n", out);
     if (r->n_sources > 0)

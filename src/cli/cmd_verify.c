@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/progress.h"
+#include "base/shown.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/stop_signal.h"
@@ -34,11 +35,11 @@ static void count(void *ctx, const struct dm_verify_dataset *d)
 static void difference_text(void *ctx, const struct dm_verify_difference *d)
 {
     (void)ctx;
-    (void)printf("  %s %s: %s\n", d->dataset, d->key, d->what);
+    (void)dm_print(stdout, "  %s %s: %s\n", d->dataset, d->key, d->what);
     if (d->source_values != NULL)
-        (void)printf("    source: %s\n", d->source_values);
+        (void)dm_print(stdout, "    source: %s\n", d->source_values);
     if (d->lake_values != NULL)
-        (void)printf("    lake:   %s\n", d->lake_values);
+        (void)dm_print(stdout, "    lake:   %s\n", d->lake_values);
 }
 
 static void dataset_text(void *ctx, const struct dm_verify_dataset *d)
@@ -46,22 +47,22 @@ static void dataset_text(void *ctx, const struct dm_verify_dataset *d)
     count(ctx, d);
     char source[32], lake[32], n[32];
     if (d->result == DM_VERIFY_UNKNOWN) {
-        (void)printf("%s: could not tell: %s\n", d->dataset,
-                     d->reason != NULL ? d->reason : "no reason given");
+        (void)dm_print(stdout, "%s: could not tell: %s\n", d->dataset,
+                       d->reason != NULL ? d->reason : "no reason given");
         return;
     }
-    (void)printf("%s: %s at %s, %s rows in the source, %s in the lake", d->dataset, result_name(d->result),
-                 d->position != NULL ? d->position : "?",
-                 dm_progress_count(d->source_rows, source, sizeof source),
-                 dm_progress_count(d->lake_rows, lake, sizeof lake));
+    (void)dm_print(stdout, "%s: %s at %s, %s rows in the source, %s in the lake", d->dataset,
+                   result_name(d->result), d->position != NULL ? d->position : "?",
+                   dm_progress_count(d->source_rows, source, sizeof source),
+                   dm_progress_count(d->lake_rows, lake, sizeof lake));
     if (d->differences > 0)
-        (void)printf(", %s different", dm_progress_count(d->differences, n, sizeof n));
+        (void)dm_print(stdout, ", %s different", dm_progress_count(d->differences, n, sizeof n));
     if (d->quarantined > 0)
-        (void)printf(", %s in quarantine", dm_progress_count(d->quarantined, n, sizeof n));
+        (void)dm_print(stdout, ", %s in quarantine", dm_progress_count(d->quarantined, n, sizeof n));
     if (d->suppressed > 0)
-        (void)printf(", %s more deleted by order", dm_progress_count(d->suppressed, n, sizeof n));
+        (void)dm_print(stdout, ", %s more deleted by order", dm_progress_count(d->suppressed, n, sizeof n));
     if (d->expired > 0)
-        (void)printf(", %s more past their expiry", dm_progress_count(d->expired, n, sizeof n));
+        (void)dm_print(stdout, ", %s more past their expiry", dm_progress_count(d->expired, n, sizeof n));
     (void)fputc('\n', stdout);
     (void)fflush(stdout);
 }
@@ -115,12 +116,12 @@ static void result_text(enum dm_verify_result result, const struct tally *t)
     else
         (void)fputs("Could not tell for every dataset.", stdout);
     if (result == DM_VERIFY_EQUAL && t->quarantined > 0)
-        (void)printf(", but for %s row%s in quarantine (datamirror quarantine list)",
-                     dm_progress_count(t->quarantined, n, sizeof n), t->quarantined == 1 ? "" : "s");
+        (void)dm_print(stdout, ", but for %s row%s in quarantine (datamirror quarantine list)",
+                       dm_progress_count(t->quarantined, n, sizeof n), t->quarantined == 1 ? "" : "s");
     if (result == DM_VERIFY_EQUAL)
         (void)fputc('.', stdout);
     if (t->of[DM_VERIFY_UNKNOWN] > 0)
-        (void)printf(" %zu of %zu datasets could not be compared.", t->of[DM_VERIFY_UNKNOWN], all);
+        (void)dm_print(stdout, " %zu of %zu datasets could not be compared.", t->of[DM_VERIFY_UNKNOWN], all);
     (void)fputc('\n', stdout);
 }
 

@@ -2,6 +2,7 @@
 #include <libpq-fe.h>
 #include <sqlite3.h>
 
+#include "base/shown.h"
 #include "cli/commands.h"
 #include "engine/engine.h"
 
@@ -9,8 +10,8 @@ static int run(const struct dm_invocation *in)
 {
     (void)in;
     int pq = PQlibVersion();
-    (void)printf("datamirror %s\nduckdb %s\nsqlite %s\nlibpq %d.%d\n", DM_VERSION, dm_engine_version(),
-                 sqlite3_libversion(), pq / 10000, pq % 10000);
+    (void)dm_print(stdout, "datamirror %s\nduckdb %s\nsqlite %s\nlibpq %d.%d\n", DM_VERSION,
+                   dm_engine_version(), sqlite3_libversion(), pq / 10000, pq % 10000);
     return dm_command_finish(DM_EXIT_OK);
 }
 

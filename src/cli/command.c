@@ -7,8 +7,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/shown.h"
 #include "config/config_value.h"
 #include "config/nearest_word.h"
 
@@ -42,12 +44,14 @@ int dm_command_usage_error(const struct dm_command *command, const char *fmt, ..
 {
     va_list args;
     va_start(args, fmt);
-    (void)fprintf(stderr, "datamirror%s%s: ", command != NULL ? " " : "",
-                  command != NULL ? command->name : "");
-    (void)vfprintf(stderr, fmt, args);
+    (void)dm_print(stderr, "datamirror%s%s: ", command != NULL ? " " : "",
+                   command != NULL ? command->name : "");
+    char *text = dm_vshown_format(fmt, args);
+    (void)fputs(text, stderr);
+    free(text);
     va_end(args);
-    (void)fprintf(stderr, "\nhelp: datamirror %s%s--help\n", command != NULL ? command->name : "",
-                  command != NULL ? " " : "");
+    (void)dm_print(stderr, "\nhelp: datamirror %s%s--help\n", command != NULL ? command->name : "",
+                   command != NULL ? " " : "");
     return DM_EXIT_USAGE;
 }
 
@@ -68,9 +72,9 @@ int dm_command_exit_code(const struct dm_error *err)
 int dm_command_fail(const struct dm_error *err)
 {
     (void)fflush(stdout);
-    (void)fprintf(stderr, "error: %s\n", err->message);
+    dm_print_lines(stderr, "error: ", err->message);
     if (err->hint[0] != '\0')
-        (void)fprintf(stderr, "hint: %s\n", err->hint);
+        dm_print_lines(stderr, "hint: ", err->hint);
     return dm_command_exit_code(err);
 }
 
@@ -78,8 +82,10 @@ bool dm_command_config(const struct dm_invocation *in, struct dm_config **out, i
 {
     const char *path = dm_invocation_value(in, "config");
     struct dm_error err = {0};
-    if (dm_config_load(path != NULL ? path : "mirror.yaml", out, &err) == DM_OK)
+    if (dm_config_load(path != NULL ? path : "mirror.yaml", out, &err) == DM_OK) {
+        dm_file_set_mode((unsigned)strtoul((*out)->file_mode, NULL, 8));
         return true;
+    }
     *code = dm_command_fail(&err);
     return false;
 }
@@ -117,7 +123,7 @@ int dm_command_finish(int code)
     if (fflush(stdout) == 0 && ferror(stdout) == 0)
         return code;
     if (errno != EPIPE) /* a reader that has seen enough is no failure worth words */
-        (void)fprintf(stderr, "error: the output could not be written: %s\n", strerror(errno));
+        (void)dm_print(stderr, "error: the output could not be written: %s\n", strerror(errno));
     return DM_EXIT_TRY_AGAIN;
 }
 

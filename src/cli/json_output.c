@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/json_shorten.h"
 #include "base/memory.h"
+#include "base/shown.h"
+#include "base/utf8.h"
 
 /* Length of the UTF-8 sequence that begins here by its first byte and continuation bytes; 0: not one. */
 static size_t sequence_length(const unsigned char *c)
@@ -73,10 +75,33 @@ void dm_json_time(json_t *object, const char *key, int64_t wall_us)
     dm_json_text(object, key, wall_us != 0 ? dm_clock_format_us(wall_us, when, sizeof when) : NULL);
 }
 
+/* JSON allows DEL, the controls from U+0080 on and what turns text; a terminal must not get them. Between quotes only, so they may be \\u…. */
+static void print_shown(const char *text, FILE *out)
+{
+    size_t n = strlen(text), from = 0;
+    for (size_t i = 0, length; i < n; i += length) {
+        uint32_t c = dm_utf8_character((const uint8_t *)text + i, n - i, &length);
+        if (length == 0)
+            length = 1;
+        else if (c >= 0x7f && dm_shown_written(c)) {
+            (void)fwrite(text + from, 1, i - from, out);
+            (void)fprintf(out, "\\u%04x", (unsigned)c);
+            from = i + length;
+        }
+    }
+    (void)fwrite(text + from, 1, n - from, out);
+    (void)fputc('\n', out);
+}
+
+void dm_json_print_as(json_t *take_value, size_t flags, FILE *out)
+{
+    char *text = json_dumps(take_value, flags);
+    print_shown(text != NULL ? dm_json_shorten(text) : "{}", out);
+    free(text);
+    json_decref(take_value);
+}
+
 void dm_json_print(json_t *take_object, FILE *out)
 {
-    char *text = json_dumps(take_object, JSON_COMPACT);
-    (void)fprintf(out, "%s\n", text != NULL ? dm_json_shorten(text) : "{}");
-    free(text);
-    json_decref(take_object);
+    dm_json_print_as(take_object, JSON_COMPACT, out);
 }

@@ -13,5 +13,6 @@ void dm_json_seconds(json_t *object, const char *key, int64_t us);   /* negative
 void dm_json_time(json_t *object, const char *key, int64_t wall_us); /* 0: null */
 /* Prints the object and a newline, and releases it. */
 void dm_json_print(json_t *take_object, FILE *out);
+void dm_json_print_as(json_t *take_value, size_t flags, FILE *out); /* of jansson: JSON_INDENT(2) */
 
 #endif

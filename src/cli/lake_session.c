@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/shown.h"
 #include "config/config_value.h"
 #include "lake/lake_query.h"
 #include "mirror/relationship/junction_view.h"
@@ -57,12 +58,10 @@ enum dm_status dm_lake_session_open(const struct dm_config *config, const struct
         .snapshot_retention_ms = config->snapshot_retention_ms,
         .read_only = true,
     };
-    const char *temp = getenv("TMPDIR");
     *out = (struct dm_lake_session){0};
-    out->spill = dm_xasprintf("%s/datamirror-query-%ld", temp != NULL && temp[0] != '\0' ? temp : "/tmp",
-                              (long)getpid());
+    dm_temp_folder_make(&out->spill);
     struct dm_engine_options engine_options = {
-        .memory_limit = limits->memory, .threads = (int)limits->threads, .temp_folder = out->spill};
+        .memory_limit = limits->memory, .threads = (int)limits->threads, .temp_folder = out->spill.path};
     enum dm_status status = dm_lake_open(&lake_options, &out->lake, err);
     if (status == DM_OK)
         status = dm_engine_open(&engine_options, &out->engine, err);
@@ -83,9 +82,6 @@ void dm_lake_session_close(struct dm_lake_session *s)
     dm_engine_close(s->engine);
     if (s->lake != NULL)
         dm_lake_close(s->lake);
-    struct dm_error ignored = {0};
-    if (s->spill != NULL && dm_file_remove_tree(s->spill, &ignored) != DM_OK)
-        (void)fprintf(stderr, "warning: %s\n", ignored.message);
-    free(s->spill);
+    dm_temp_folder_remove(&s->spill);
     *s = (struct dm_lake_session){0};
 }

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "cli/command.h"
+#include "base/temp_folder.h"
 #include "engine/sql.h"
 #include "lake/lake.h"
 
@@ -37,7 +38,7 @@ struct dm_lake_session {
     struct dm_lake *lake;
     struct dm_engine *engine;
     struct dm_sql *sql;
-    char *spill;
+    struct dm_temp_folder spill;
 };
 /* files: the SQL may read files, too. The clock of the timeout starts here. On failure there is nothing to close. */
 enum dm_status dm_lake_session_open(const struct dm_config *config, const struct dm_session_limits *limits,

@@ -1,14 +1,21 @@
 #include "cli/report_table.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
+#include "base/shown.h"
+
+static char *shown(const char *text)
+{
+    return text != NULL ? dm_shown(text, strlen(text)) : dm_xstrdup("");
+}
 
 void dm_report_table_row(struct dm_report_table *t, const char *const *cells)
 {
     t->cells = dm_xrealloc(t->cells, (t->n_rows + 1) * t->n_columns, sizeof *t->cells);
     for (size_t i = 0; i < t->n_columns; i++)
-        t->cells[t->n_rows * t->n_columns + i] = dm_xstrdup(cells[i] != NULL ? cells[i] : "");
+        t->cells[t->n_rows * t->n_columns + i] = shown(cells[i]);
     t->n_rows++;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/shown.h"
 #include "cli/report_table.h"
 #include "registry/type_words.h"
 
@@ -20,8 +21,8 @@ static void print_missing(const struct dm_relational_schema *s, FILE *out)
 {
     char missing[DM_MISSING_MAX];
     if (!dm_relational_schema_is_complete(s))
-        (void)fprintf(out, "  %s is incomplete and has no dataset yet: it still needs %s\n", s->name,
-                      dm_relational_schema_missing(s, missing));
+        (void)dm_print(out, "  %s is incomplete and has no dataset yet: it still needs %s\n", s->name,
+                       dm_relational_schema_missing(s, missing));
 }
 
 void dm_schema_report_list(const struct dm_relational_schemas *list, FILE *out)
@@ -118,35 +119,35 @@ static void print_relationships(const struct dm_relational_schema *s, FILE *out)
 static void print_settings(const struct dm_dataset_settings *s, FILE *out)
 {
     if (s->history != DM_HISTORY_NONE)
-        (void)fprintf(out, "  history             %s\n", s->history == DM_HISTORY_SCD2 ? "scd2" : "changes");
+        (void)dm_print(out, "  history             %s\n", s->history == DM_HISTORY_SCD2 ? "scd2" : "changes");
     if (s->ignore_null_updates)
         (void)fputs("  ignore_null_updates true\n", out);
     if (s->unavailable_value != NULL)
-        (void)fprintf(out, "  unavailable_value   %s\n", s->unavailable_value);
+        (void)dm_print(out, "  unavailable_value   %s\n", s->unavailable_value);
     if (s->tombstone_retention_ms == -1)
         (void)fputs("  tombstone_retention forever\n", out);
     else if (s->tombstone_retention_ms > 0)
-        (void)fprintf(out, "  tombstone_retention %g h\n", (double)s->tombstone_retention_ms / 3600e3);
+        (void)dm_print(out, "  tombstone_retention %g h\n", (double)s->tombstone_retention_ms / 3600e3);
     if (s->expire != NULL)
-        (void)fprintf(out, "  expire              %s\n", s->expire);
+        (void)dm_print(out, "  expire              %s\n", s->expire);
     if (s->max_quarantined > 0)
-        (void)fprintf(out, "  max_quarantined     %" PRIu64 " rows\n", s->max_quarantined);
+        (void)dm_print(out, "  max_quarantined     %" PRIu64 " rows\n", s->max_quarantined);
     if (s->max_quarantined_share > 0)
-        (void)fprintf(out, "  max_quarantined     %g %%\n", 100 * s->max_quarantined_share);
+        (void)dm_print(out, "  max_quarantined     %g %%\n", 100 * s->max_quarantined_share);
 }
 
 void dm_schema_report_one(const struct dm_relational_schema *s, FILE *out)
 {
     char *key = dm_names_joined(&s->key);
-    (void)fprintf(out, "%s\n", s->name);
+    (void)dm_print(out, "%s\n", s->name);
     if (s->description != NULL)
-        (void)fprintf(out, "  %s\n", s->description);
-    (void)fprintf(out, "  origin              %s\n  behavior            %s\n  key                 %s\n",
-                  s->origin, s->behavior == DM_BEHAVIOR_TIME_SERIES ? "time-series" : "record",
-                  s->key.n > 0 ? key : "(none)");
-    (void)fprintf(out, "  version             %s\n", version_of(s));
+        (void)dm_print(out, "  %s\n", s->description);
+    (void)dm_print(out, "  origin              %s\n  behavior            %s\n  key                 %s\n",
+                   s->origin, s->behavior == DM_BEHAVIOR_TIME_SERIES ? "time-series" : "record",
+                   s->key.n > 0 ? key : "(none)");
+    (void)dm_print(out, "  version             %s\n", version_of(s));
     if (s->timestamp != NULL)
-        (void)fprintf(out, "  timestamp           %s\n", s->timestamp);
+        (void)dm_print(out, "  timestamp           %s\n", s->timestamp);
     print_missing(s, out);
     print_settings(&s->settings, out);
     (void)fputc('\n', out);
@@ -164,11 +165,11 @@ void dm_schema_report_plan(const struct dm_schema_changes *plan, FILE *out)
                                            [DM_CHANGE_CHECKED] = "  [if the data allows it]",
                                            [DM_CHANGE_REFUSED] = "  [refused]"};
     if (plan->n == 0)
-        (void)fprintf(out, "%s: no change\n", plan->schema);
+        (void)dm_print(out, "%s: no change\n", plan->schema);
     for (size_t i = 0; i < plan->n; i++) {
         const struct dm_schema_change *c = &plan->items[i];
-        (void)fprintf(out, "%s: %s%s\n", plan->schema, c->what, verdicts[c->verdict]);
+        (void)dm_print(out, "%s: %s%s\n", plan->schema, c->what, verdicts[c->verdict]);
         if (c->verdict == DM_CHANGE_REFUSED)
-            (void)fprintf(out, "    %s\n", c->hint);
+            (void)dm_print(out, "    %s\n", c->hint);
     }
 }

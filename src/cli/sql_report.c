@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "base/memory.h"
+#include "base/shown.h"
 #include "cli/json_output.h"
 
 static uint64_t count_of(const json_t *o, const char *name)
@@ -51,13 +53,14 @@ static void print_counts(const json_t *r)
                  {"quarantined", "quarantined", true}};
     char text[32];
     uint64_t received = count_of(r, "received");
-    (void)printf("%s row%s: ", dm_progress_count(received, text, sizeof text), received == 1 ? "" : "s");
+    (void)dm_print(stdout, "%s row%s: ", dm_progress_count(received, text, sizeof text),
+                   received == 1 ? "" : "s");
     for (size_t i = 0, said = 0; i < sizeof parts / sizeof *parts; i++) {
         uint64_t n = count_of(r, parts[i].name);
         if (n == 0 && !parts[i].always)
             continue;
-        (void)printf("%s%s %s", said++ > 0 ? ", " : "", dm_progress_count(n, text, sizeof text),
-                     parts[i].words);
+        (void)dm_print(stdout, "%s%s %s", said++ > 0 ? ", " : "", dm_progress_count(n, text, sizeof text),
+                       parts[i].words);
     }
     (void)fputc('\n', stdout);
 }
@@ -71,20 +74,21 @@ void dm_sql_report_print(const char *name, size_t n, const json_t *r)
                        (unsigned long long)count_of(r, "statement"), (unsigned long long)count_of(r, "line"));
     if (!json_is_null(error)) {
         (void)fflush(stdout);
-        (void)fprintf(stderr, "error: %s%s: nothing of it is in: %s\n", name, place,
-                      text_of(error, "message"));
+        char *text = dm_xasprintf("%s%s: nothing of it is in: %s", name, place, text_of(error, "message"));
+        dm_print_lines(stderr, "error: ", text);
+        free(text);
         if (text_of(error, "hint")[0] != '\0')
-            (void)fprintf(stderr, "hint: %s\n", text_of(error, "hint"));
+            dm_print_lines(stderr, "hint: ", text_of(error, "hint"));
         return;
     }
-    (void)printf("%s%s into %s: ", name, place, text_of(r, "dataset"));
+    (void)dm_print(stdout, "%s%s into %s: ", name, place, text_of(r, "dataset"));
     print_counts(r);
     const json_t *notes = json_object_get(r, "notes"), *samples = json_object_get(r, "samples");
     for (size_t i = 0; i < json_array_size(notes); i++)
-        (void)printf("  note: %s\n", json_string_value(json_array_get(notes, i)));
+        (void)dm_print(stdout, "  note: %s\n", json_string_value(json_array_get(notes, i)));
     for (size_t i = 0; i < json_array_size(samples); i++) {
         const json_t *sample = json_array_get(samples, i);
-        (void)printf("  %s: %s\n", outcome(sample), text_of(sample, "row"));
+        (void)dm_print(stdout, "  %s: %s\n", outcome(sample), text_of(sample, "row"));
     }
     (void)fflush(stdout);
 }
@@ -136,18 +140,18 @@ int dm_sql_report_finish(const struct dm_invocation *in, const struct dm_sql_rep
     if (report->failure != NULL)
         (void)dm_command_fail(report->failure);
     if (report->not_tried > 0 && json_array_size(report->results) > 0)
-        (void)fprintf(stderr, "%zu of %zu statements %s not done\n", report->not_tried, report->n,
-                      report->not_tried == 1 ? "was" : "were");
+        (void)dm_print(stderr, "%zu of %zu statements %s not done\n", report->not_tried, report->n,
+                       report->not_tried == 1 ? "was" : "were");
     for (size_t i = 0; i < json_array_size(report->results) && !report->dry_run; i++) {
         const json_t *r = json_array_get(report->results, i);
         if (count_of(r, "quarantined") > 0)
-            (void)printf("Some rows cannot be used; see: datamirror quarantine show %s\n",
-                         text_of(r, "dataset"));
+            (void)dm_print(stdout, "Some rows cannot be used; see: datamirror quarantine show %s\n",
+                           text_of(r, "dataset"));
     }
     if (report->dry_run)
-        (void)printf("A dry run: nothing was changed.%s\n",
-                     report->n > 1
-                         ? " Each statement was tried on the lake as it is now, without those before it."
-                         : "");
+        (void)dm_print(stdout, "A dry run: nothing was changed.%s\n",
+                       report->n > 1
+                           ? " Each statement was tried on the lake as it is now, without those before it."
+                           : "");
     return code;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -343,22 +344,40 @@ static enum dm_status write_tables(const struct dm_table_list *tables, struct dm
     return DM_OK;
 }
 
+enum { token_bytes = 16 };
+
+static enum dm_status make_token(char *out, struct dm_error *err)
+{
+    unsigned char bytes[token_bytes];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return dm_fail_errno(err, "cannot get random bytes");
+    for (size_t i = 0; i < sizeof bytes; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    return DM_OK;
+}
+
 enum dm_status dm_starter_write(const struct dm_starter *s, const char *lake,
                                 const struct dm_table_list *tables, struct dm_buffer *out,
                                 struct dm_error *err)
 {
-    char *folder = quoted(lake, true);
-    enum dm_status status =
-        dm_buffer_printf(out, err,
-                         "# Written by `datamirror init`. All options: datamirror help --reference\n\n"
-                         "lake: %s # the folder of the lake\n"
-                         "# commit_interval: 1s # how often changes become visible\n"
-                         "# memory_limit: 512MiB\n\n"
-                         "sources:\n"
-                         "  %s: # datasets are named %s.<table>\n"
-                         "    type: %s\n"
-                         "    %s: %s\n",
-                         folder, s->name, s->name, s->type, place_option(s), s->written);
+    char *folder = quoted(lake, true), token[2 * token_bytes + 1];
+    if (make_token(token, err) != DM_OK) {
+        free(folder);
+        return DM_FAIL;
+    }
+    enum dm_status status = dm_buffer_printf(
+        out, err,
+        "# Written by `datamirror init`. All options: datamirror help --reference\n\n"
+        "lake: %s # the folder of the lake\n"
+        "# commit_interval: 1s # how often changes become visible\n"
+        "# memory_limit: 512MiB\n"
+        "# http: 127.0.0.1:8181 # take changes, schemas and record deletes over HTTP (docs/http.md)\n"
+        "http_token: %s # what its clients must send; so nobody else may read this file\n\n"
+        "sources:\n"
+        "  %s: # datasets are named %s.<table>\n"
+        "    type: %s\n"
+        "    %s: %s\n",
+        folder, token, s->name, s->name, s->type, place_option(s), s->written);
     free(folder);
     if (status == DM_OK && tables != NULL)
         status = write_tables(tables, out, err);

@@ -58,6 +58,7 @@ struct dm_source_config {
     char *null_text;               /* files, CSV; NULL: the empty unquoted field only */
     bool strict_columns;           /* files */
     int64_t poll_interval_ms;      /* files: default 2000 */
+    bool follow_links;             /* files: symbolic links to files below the folder */
     char *on_bad_file;             /* files: stop (default) or skip */
     char *time_as;          /* postgres: "time" (default) or "string", the column type of a time of day */
     uint64_t max_row_bytes; /* that of the whole configuration; 0: no limit */
@@ -69,6 +70,7 @@ enum { DM_ROWS_IN_MEMORY = 16 };
 
 struct dm_config {
     char *file;                 /* path of mirror.yaml; NULL when built in memory */
+    bool holds_secret;          /* the file itself has a token or a password */
     char *folder;               /* its folder, "." when none */
     char *lake;                 /* usable as it is (a relative one was joined to the folder of mirror.yaml) */
     char *catalog_name;         /* default "datamirror": catalog_name in iceberg_tables */

@@ -258,6 +258,14 @@ static enum dm_status read_sources(struct reader *r, yaml_node_t *node, struct d
 static enum dm_status read_tables(struct reader *r, yaml_node_t *node, struct dm_source_config *source,
                                   struct dm_error *err);
 
+/* A secret that stands in the file itself: a token, or the password of a URL, not taken from the environment. */
+static bool is_literal_secret(const struct dm_option *o, const char *raw)
+{
+    char shown[4096];
+    return strstr(raw, "${") == NULL &&
+           (!o->connection || dm_url_replace_secrets(raw, "", shown, sizeof shown));
+}
+
 static enum dm_status read_option(struct reader *r, const struct dm_option *o, yaml_node_t *node,
                                   void *target, struct dm_error *err)
 {
@@ -276,6 +284,7 @@ static enum dm_status read_option(struct reader *r, const struct dm_option *o, y
                                           : dm_value_expand(raw, place_of(r, node), &text, err);
     if (status != DM_OK)
         return DM_FAIL;
+    r->config->holds_secret |= o->secret && is_literal_secret(o, raw);
     char **member = (char **)((char *)target + o->offset);
     if (o->kind == DM_OPTION_TEXT) {
         if (text[0] == '\0')

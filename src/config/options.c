@@ -267,6 +267,15 @@ static const struct dm_option source[] = {
      .only = "files",
      .help = "How often the folder is looked at. A file is taken when it has not changed for that long.",
      .example = "poll_interval: 10s"},
+    {.name = "follow_links",
+     .kind = DM_OPTION_BOOL,
+     SOURCE(follow_links),
+     .fallback = "false",
+     .only = "files",
+     .help = "Takes files that symbolic links lead to, as long as they are below the folder. Without it, "
+             "links are passed "
+             "over: whoever may write into the folder could have the mirror read what only it may read.",
+     .example = "follow_links: true"},
     {.name = "on_bad_file",
      .kind = DM_OPTION_CHOICE,
      SOURCE(on_bad_file),

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/shown.h"
 
 enum { HELD_ROWS = 1000, HELD_BYTES = 4 << 20, GAP = 2, WIDTH_MIN = 4 };
 #define HELD_MAX ((size_t)4 << 30)
@@ -73,20 +74,10 @@ static size_t bytes_that_fit(const char *text, size_t width)
 
 static enum dm_status append_escaped(struct dm_buffer *out, const char *text, size_t n, struct dm_error *err)
 {
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        bool c1 = c == 0xc2 && i + 1 < n &&
-                  (unsigned char)text[i + 1] < 0xa0; /* U+0080 to U+009F are controls too */
-        enum dm_status status = c == '\n'               ? dm_buffer_append(out, "\\n", 2, err)
-                                : c == '\t'             ? dm_buffer_append(out, "\\t", 2, err)
-                                : c == '\r'             ? dm_buffer_append(out, "\\r", 2, err)
-                                : c < 0x20 || c == 0x7f ? dm_buffer_printf(out, err, "\\x%02x", c)
-                                : c1 ? dm_buffer_printf(out, err, "\\x%02x", (unsigned char)text[++i])
-                                     : dm_buffer_append_byte(out, c, err);
-        if (status != DM_OK)
-            return DM_FAIL;
-    }
-    return dm_buffer_append_byte(out, 0, err);
+    char *shown = dm_shown(text, n);
+    enum dm_status status = dm_buffer_append(out, shown, strlen(shown) + 1, err);
+    free(shown);
+    return status;
 }
 
 enum dm_status dm_text_table_init(struct dm_text_table *t, FILE *out, size_t n, const char *const *names,

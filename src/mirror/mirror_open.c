@@ -61,7 +61,7 @@ static enum dm_status open_lake(struct dm_mirror *m, struct dm_error *err)
         return DM_FAIL;
     struct sqlite3 *db = dm_lake_sqlite(m->lake);
     if (dm_state_create_tables(db, err) != DM_OK || dm_registry_create_tables(db, err) != DM_OK ||
-        dm_suppression_open(db, true, &m->suppression, err) != DM_OK ||
+        dm_suppression_open(db, m->config->lake, true, &m->suppression, err) != DM_OK ||
         dm_receipt_create_table(db, m->suppression, err) != DM_OK)
         return DM_FAIL;
     return dm_order_table_create(db, err);

@@ -148,7 +148,7 @@ static enum dm_status read_datasets(const struct dm_config *config, sqlite3 *db,
     struct dm_suppression *suppression = NULL;
     enum dm_status status = dm_lake_open(&options, &lake, err);
     if (status == DM_OK)
-        status = dm_suppression_open(db, false, &suppression, err);
+        status = dm_suppression_open(db, NULL, false, &suppression, err);
     out->datasets = dm_xzalloc(states.n, sizeof *out->datasets);
     for (size_t i = 0; i < states.n && status == DM_OK; i++) {
         const struct dm_dataset_state *s = &states.items[i];

@@ -5,20 +5,17 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <xxhash.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "lake/catalog/catalog_sql.h"
-
-#define SECRET_BYTES 192
+#include "mirror/hygiene/lake_secret.h"
 
 struct dm_suppressed {
     atomic_int references;
     uint64_t generation;
-    uint8_t secret[SECRET_BYTES];
+    struct dm_lake_secret secret;
     size_t n;
     size_t slots;              /* a power of two, more than twice n */
     struct dm_key_hash *table; /* all zero bytes: free */
@@ -41,7 +38,7 @@ struct staged {
 };
 
 struct dm_suppression {
-    uint8_t secret[SECRET_BYTES];
+    struct dm_lake_secret secret;
     pthread_mutex_t mutex; /* entries */
     size_t n;
     struct entry *entries;
@@ -53,12 +50,10 @@ static const struct dm_key_hash free_slot;
 
 /* ---- sets ---- */
 
-static struct dm_key_hash hash_of(const uint8_t *secret, const uint8_t *key, size_t len)
+static struct dm_key_hash hash_of(const struct dm_lake_secret *secret, const uint8_t *key, size_t len)
 {
     struct dm_key_hash h;
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_withSecret(key, len, secret, SECRET_BYTES));
-    memcpy(h.bytes, canonical.digest, sizeof h.bytes);
+    dm_lake_secret_hash(secret, key, len, h.bytes);
     if (memcmp(&h, &free_slot, sizeof h) == 0)
         h.bytes[0] = 1;
     return h;
@@ -67,7 +62,7 @@ static struct dm_key_hash hash_of(const uint8_t *secret, const uint8_t *key, siz
 void dm_suppression_hash(const struct dm_suppression *s, const uint8_t *key, size_t len,
                          struct dm_key_hash *out)
 {
-    *out = hash_of(s->secret, key, len);
+    *out = hash_of(&s->secret, key, len);
 }
 
 /* Its slot, or the free one where it belongs. */
@@ -87,13 +82,13 @@ static void put(struct dm_suppressed *set, const struct dm_key_hash *h)
     set->table[at] = *h;
 }
 
-static struct dm_suppressed *new_set(const uint8_t *secret, size_t room)
+static struct dm_suppressed *new_set(const struct dm_lake_secret *secret, size_t room)
 {
     static atomic_ullong generations;
     struct dm_suppressed *set = dm_xzalloc(1, sizeof *set);
     set->references = 1;
     set->generation = atomic_fetch_add(&generations, 1) + 1;
-    memcpy(set->secret, secret, SECRET_BYTES);
+    set->secret = *secret;
     set->slots = 16;
     while (set->slots < room * 2 + 2)
         set->slots *= 2;
@@ -104,7 +99,7 @@ static struct dm_suppressed *new_set(const uint8_t *secret, size_t room)
 struct dm_suppressed *dm_suppressed_new(const struct dm_suppression *s, const struct dm_key_hash *hashes,
                                         size_t n)
 {
-    struct dm_suppressed *set = new_set(s->secret, n);
+    struct dm_suppressed *set = new_set(&s->secret, n);
     for (size_t i = 0; i < n; i++)
         put(set, &hashes[i]);
     return set;
@@ -122,7 +117,7 @@ bool dm_suppressed_has(const struct dm_suppressed *set, const uint8_t *key, size
 {
     if (set == NULL || set->n == 0 || len == 0)
         return false;
-    struct dm_key_hash h = hash_of(set->secret, key, len);
+    struct dm_key_hash h = hash_of(&set->secret, key, len);
     return memcmp(&set->table[slot_of(set, &h)], &h, sizeof h) == 0;
 }
 
@@ -141,7 +136,7 @@ static struct dm_suppressed *changed_set(const struct dm_suppression *s, const s
                                          const struct dm_key_hash *added, size_t n,
                                          const struct dm_suppressed *removed)
 {
-    struct dm_suppressed *set = new_set(s->secret, dm_suppressed_count(from) + n);
+    struct dm_suppressed *set = new_set(&s->secret, dm_suppressed_count(from) + n);
     for (size_t i = 0; from != NULL && i < from->slots; i++) {
         const struct dm_key_hash *h = &from->table[i];
         if (memcmp(h, &free_slot, sizeof *h) != 0 &&
@@ -256,65 +251,29 @@ void dm_suppression_settle(struct dm_suppression *s, bool committed)
 
 /* ---- catalog.db ---- */
 
-static enum dm_status put_secret(struct sqlite3 *db, struct dm_error *err)
-{
-    uint8_t secret[SECRET_BYTES];
-    sqlite3_stmt *st;
-    if (getrandom(secret, sizeof secret, 0) != (ssize_t)sizeof secret)
-        return dm_fail_errno(err, "cannot get random bytes");
-    if (sqlite3_prepare_v2(db, "INSERT OR IGNORE INTO dm_suppression_secret(id, secret) VALUES(1, ?)", -1,
-                           &st, NULL) != SQLITE_OK)
-        return dm_sql_fail(db, "making the secret", err);
-    sqlite3_bind_blob(st, 1, secret, (int)sizeof secret, SQLITE_STATIC);
-    int code = sqlite3_step(st);
-    sqlite3_finalize(st);
-    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "making the secret", err);
-}
-
 static enum dm_status create_tables(struct sqlite3 *db, struct dm_error *err)
 {
     static const char sql[] =
         "CREATE TABLE IF NOT EXISTS dm_suppression("
         " dataset INTEGER NOT NULL, hash BLOB NOT NULL, work_order INTEGER NOT NULL, time_us INTEGER NOT "
         "NULL,"
-        " PRIMARY KEY(dataset, hash)) WITHOUT ROWID;"
-        "CREATE TABLE IF NOT EXISTS dm_suppression_secret(id INTEGER PRIMARY KEY, secret BLOB NOT NULL);";
+        " PRIMARY KEY(dataset, hash)) WITHOUT ROWID;";
     if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
         return dm_sql_fail(db, "making the tables of suppressed keys", err);
     return DM_OK;
 }
 
-/* *there: the tables are there. */
-static enum dm_status load_secret(struct dm_suppression *s, struct sqlite3 *db, bool *there,
-                                  struct dm_error *err)
+/* *there: the table is there. */
+static enum dm_status look_for_table(struct sqlite3 *db, bool *there, struct dm_error *err)
 {
     sqlite3_stmt *st;
-    *there = false;
-    if (sqlite3_prepare_v2(db, "SELECT count(*) FROM sqlite_master WHERE name = 'dm_suppression_secret'", -1,
-                           &st, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db, "SELECT count(*) FROM sqlite_master WHERE name = 'dm_suppression'", -1, &st,
+                           NULL) != SQLITE_OK)
         return dm_sql_fail(db, "looking for suppressed keys", err);
     int code = sqlite3_step(st);
     *there = code == SQLITE_ROW && sqlite3_column_int(st, 0) > 0;
     sqlite3_finalize(st);
-    if (code != SQLITE_ROW)
-        return dm_sql_fail(db, "looking for suppressed keys", err);
-    if (!*there)
-        return DM_OK;
-    if (sqlite3_prepare_v2(db, "SELECT secret FROM dm_suppression_secret WHERE id = 1", -1, &st, NULL) !=
-        SQLITE_OK)
-        return dm_sql_fail(db, "reading the secret", err);
-    code = sqlite3_step(st);
-    enum dm_status status = DM_OK;
-    if (code == SQLITE_ROW && sqlite3_column_bytes(st, 0) == SECRET_BYTES)
-        memcpy(s->secret, sqlite3_column_blob(st, 0), SECRET_BYTES);
-    else if (code == SQLITE_DONE)
-        *there = false;
-    else
-        status = code == SQLITE_ROW ? dm_fail(err, DM_ERROR_FATAL, "restore catalog.db from a backup",
-                                              "catalog.db: the secret of the suppressed keys is damaged")
-                                    : dm_sql_fail(db, "reading the secret", err);
-    sqlite3_finalize(st);
-    return status;
+    return code == SQLITE_ROW ? DM_OK : dm_sql_fail(db, "looking for suppressed keys", err);
 }
 
 static void take_hash(sqlite3_stmt *st, int column, struct dm_key_hash *h)
@@ -336,7 +295,7 @@ static enum dm_status load_sets(struct dm_suppression *s, struct sqlite3 *db, st
     while ((code = sqlite3_step(st)) == SQLITE_ROW) {
         struct entry *e = find_or_add(s, (uint32_t)sqlite3_column_int64(st, 0));
         if (e->set == NULL)
-            e->set = new_set(s->secret, (size_t)sqlite3_column_int64(st, 2));
+            e->set = new_set(&s->secret, (size_t)sqlite3_column_int64(st, 2));
         struct dm_key_hash h;
         take_hash(st, 1, &h);
         put(e->set, &h);
@@ -345,17 +304,17 @@ static enum dm_status load_sets(struct dm_suppression *s, struct sqlite3 *db, st
     return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "reading suppressed keys", err);
 }
 
-enum dm_status dm_suppression_open(struct sqlite3 *db, bool create, struct dm_suppression **out,
-                                   struct dm_error *err)
+enum dm_status dm_suppression_open(struct sqlite3 *db, const char *lake, bool create,
+                                   struct dm_suppression **out, struct dm_error *err)
 {
     struct dm_suppression *s = dm_xzalloc(1, sizeof *s);
     (void)pthread_mutex_init(&s->mutex, NULL);
     bool there = false;
     enum dm_status status = create ? create_tables(db, err) : DM_OK;
-    if (status == DM_OK && create)
-        status = put_secret(db, err);
+    if (status == DM_OK && lake != NULL)
+        status = dm_lake_secret_open(db, lake, create, &s->secret, err);
     if (status == DM_OK)
-        status = load_secret(s, db, &there, err);
+        status = look_for_table(db, &there, err);
     if (status == DM_OK && there)
         status = load_sets(s, db, err);
     if (status != DM_OK) {

@@ -1,6 +1,6 @@
 /* suppression.h — keys that a person ordered deleted, and that no source may bring back.
  *
- * Remembered in catalog.db (dm_suppression) as 128-bit keyed hashes of the key's order-preserving bytes (column/key.h), with a random secret of the lake, so
+ * Remembered in catalog.db (dm_suppression) as 128-bit keyed hashes of the key's order-preserving bytes (column/key.h), with the lake's secret (lake_secret.h), so
  * that no byte of the key itself has to stay. Loaded when the lake is opened; a dataset without suppressed keys costs one look at an empty list.
  *
  * struct dm_suppressed is the set of one dataset at one time: immutable, shared by reference, so that a copy may use it without any lock. The functions of
@@ -30,9 +30,10 @@ struct dm_key_hash {
     uint8_t bytes[16];
 };
 
-/* Makes the tables when they are not there, and loads all sets. A connection that may not write: `create` false, and a lake without the tables has none. */
-enum dm_status dm_suppression_open(struct sqlite3 *db, bool create, struct dm_suppression **out,
-                                   struct dm_error *err) DM_MUST_USE;
+/* Makes the tables when they are not there, and loads all sets. A connection that may not write: `create` false, and a lake without the tables has none.
+ * `lake`: its folder, for the secret; NULL: the sets can only be counted. */
+enum dm_status dm_suppression_open(struct sqlite3 *db, const char *lake, bool create,
+                                   struct dm_suppression **out, struct dm_error *err) DM_MUST_USE;
 void dm_suppression_close(struct dm_suppression *s); /* NULL is fine */
 
 /* A reference to the dataset's set; NULL: nothing of it is suppressed. s may be NULL. */

@@ -1,6 +1,7 @@
 #include "mirror/intake/folder_scan.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,7 +43,33 @@ static void add(struct dm_folder_scan *scan, size_t *room, const char *name, con
                                                                     st->st_mtim.tv_nsec};
 }
 
-static enum dm_status list(struct dm_folder_scan *out, const char *folder, const char *pattern,
+/* Does the link lead to a file below the folder? */
+static bool leads_inside(const char *folder, const char *name)
+{
+    char *link = dm_xasprintf("%s/%s", folder, name), *to = realpath(link, NULL),
+         *in = realpath(folder, NULL);
+    size_t n = in != NULL ? strlen(in) : 0;
+    bool inside = to != NULL && n > 0 && strncmp(to, in, n) == 0 && (to[n] == '/' || in[n - 1] == '/');
+    free(link);
+    free(to);
+    free(in);
+    return inside;
+}
+
+/* false: it is no file. */
+static bool look(int dir, const char *folder, const char *name, bool links, struct stat *st, bool *refused)
+{
+    *refused = false;
+    if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) != 0)
+        return false; /* just gone */
+    if (S_ISLNK(st->st_mode)) {
+        *refused = !links || !leads_inside(folder, name);
+        return *refused || (fstatat(dir, name, st, 0) == 0 && S_ISREG(st->st_mode));
+    }
+    return S_ISREG(st->st_mode);
+}
+
+static enum dm_status list(struct dm_folder_scan *out, const char *folder, const char *pattern, bool links,
                            struct dm_error *err)
 {
     DIR *dir = opendir(folder);
@@ -54,12 +81,13 @@ static enum dm_status list(struct dm_folder_scan *out, const char *folder, const
     size_t room = 0;
     for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
         struct stat st;
-        /* A file that has just gone is as good as none. */
-        if (wanted_name(e->d_name, pattern) && fstatat(dirfd(dir), e->d_name, &st, 0) == 0 &&
-            S_ISREG(st.st_mode)) {
+        bool refused;
+        if (wanted_name(e->d_name, pattern) && look(dirfd(dir), folder, e->d_name, links, &st, &refused)) {
             add(out, &room, e->d_name, &st);
             if (is_marker(e->d_name, pattern))
                 out->files[out->n - 1].state = DM_WATCHED_MARKER;
+            else if (refused)
+                out->files[out->n - 1].state = DM_WATCHED_LINK;
         }
     }
     (void)closedir(dir);
@@ -82,10 +110,10 @@ static void carry_over(struct dm_watched_file *now, struct dm_watched_file *befo
 }
 
 enum dm_status dm_folder_scan(struct dm_folder_scan *scan, const char *folder, const char *pattern,
-                              int64_t settled_after_ms, struct dm_error *err)
+                              bool links, int64_t settled_after_ms, struct dm_error *err)
 {
     struct dm_folder_scan now = {0};
-    if (list(&now, folder, pattern, err) != DM_OK)
+    if (list(&now, folder, pattern, links, err) != DM_OK)
         return DM_FAIL;
     int64_t settled_ns = (dm_clock_wall_us() - settled_after_ms * 1000) * 1000;
     for (size_t i = 0, k = 0; i < now.n; i++) {

@@ -17,6 +17,7 @@ enum dm_watched_state {
     DM_WATCHED_TAKEN,
     DM_WATCHED_BAD,
     DM_WATCHED_MARKER, /* no file of changes */
+    DM_WATCHED_LINK,   /* a symbolic link that is not followed */
 };
 
 struct dm_watched_file {
@@ -27,7 +28,7 @@ struct dm_watched_file {
     enum dm_watched_state state;
     char *problem;    /* BAD */
     int64_t tried_us; /* BAD: when, monotonic */
-    bool told;        /* MARKER: people know */
+    bool told;        /* MARKER, LINK: people know */
 };
 
 struct dm_folder_scan {
@@ -36,8 +37,9 @@ struct dm_folder_scan {
 };
 
 /* settled_after_ms: a file seen for the first time counts as settled when it has not changed for that long. */
+/* links: symbolic links are followed to files below the folder (and never to others, which may be somebody else's). */
 enum dm_status dm_folder_scan(struct dm_folder_scan *scan, const char *folder, const char *pattern,
-                              int64_t settled_after_ms, struct dm_error *err) DM_MUST_USE;
+                              bool links, int64_t settled_after_ms, struct dm_error *err) DM_MUST_USE;
 void dm_folder_scan_release(struct dm_folder_scan *scan);
 
 #endif

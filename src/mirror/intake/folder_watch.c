@@ -106,10 +106,10 @@ static void tell_present_health(struct watch *w, bool now)
 
 /* ---- one file ---- */
 
-static enum dm_status hash_file(const char *path, char out[33], struct dm_error *err)
+static enum dm_status hash_file(const char *path, bool links, char out[33], struct dm_error *err)
 {
     enum { chunk_bytes = 1 << 20 };
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | (links ? 0 : O_NOFOLLOW));
     if (fd < 0)
         return dm_fail_errno(err, "cannot open %s", path);
     XXH3_state_t *state = XXH3_createState();
@@ -259,7 +259,7 @@ static enum dm_status add_to_group(struct watch *w, struct group *g, struct dm_w
     bool taken = false;
     enum dm_status status = is_taken(w, f, NULL, &taken, err);
     if (status == DM_OK && !taken)
-        status = hash_file(path, hash, err);
+        status = hash_file(path, w->config->follow_links, hash, err);
     if (status == DM_OK && !taken)
         status = is_taken(w, f, hash, &taken, err);
     if (status != DM_OK || taken) {
@@ -336,7 +336,7 @@ static enum dm_status fill_group(struct watch *w, struct group *g, size_t *at, s
         struct dm_watched_file *f = &w->scan.files[*at];
         if (g->n == files_at_once || g->bytes >= w->m->config->commit_bytes)
             break;
-        if (f->state == DM_WATCHED_TAKEN || f->state == DM_WATCHED_MARKER)
+        if (f->state == DM_WATCHED_TAKEN || f->state == DM_WATCHED_MARKER || f->state == DM_WATCHED_LINK)
             continue;
         if (!f->settled || (f->state == DM_WATCHED_BAD && !skips(w) && !due_again(w, f)))
             break;
@@ -358,11 +358,16 @@ static void tell_markers(struct watch *w)
 {
     for (size_t i = 0; i < w->scan.n; i++) {
         struct dm_watched_file *f = &w->scan.files[i];
-        if (f->state != DM_WATCHED_MARKER || f->told)
+        if ((f->state != DM_WATCHED_MARKER && f->state != DM_WATCHED_LINK) || f->told)
             continue;
+        f->told = true;
+        if (f->state == DM_WATCHED_LINK) {
+            dm_log(DM_LOG_WARN, "%s: %s is passed over: it is a symbolic link%s", w->config->name, f->name,
+                   w->config->follow_links ? " that leads out of the folder" : " (follow_links)");
+            continue;
+        }
         dm_log(f->name[0] == '_' ? DM_LOG_INFO : DM_LOG_DEBUG,
                "%s: %s is passed over: names that begin with _ or . are markers", w->config->name, f->name);
-        f->told = true;
     }
 }
 
@@ -415,8 +420,8 @@ static void pause_ms(const struct watch *w, int64_t ms)
 static enum dm_status one_round(struct watch *w, bool *done, struct dm_error *err)
 {
     size_t left = 0;
-    enum dm_status status =
-        dm_folder_scan(&w->scan, w->config->path, w->config->pattern, w->config->poll_interval_ms, err);
+    enum dm_status status = dm_folder_scan(&w->scan, w->config->path, w->config->pattern,
+                                           w->config->follow_links, w->config->poll_interval_ms, err);
     w->halted = NULL; /* what they point to is gone */
     w->growing = NULL;
     tell_markers(w);

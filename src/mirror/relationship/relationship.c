@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/temp_folder.h"
 #include "config/nearest_word.h"
 #include "engine/sql.h"
 #include "lake/dataset_scan.h"
@@ -374,10 +375,10 @@ enum dm_status dm_check_relationships(const struct dm_config *config, const stru
     struct checker c = {.options = options, .report = report};
     struct dm_lake_options lake_options = {
         .folder = config->lake, .catalog_name = config->catalog_name, .read_only = true};
-    const char *temp = getenv("TMPDIR");
-    char *spill = dm_xasprintf("%s/datamirror-check-%ld", temp != NULL && temp[0] != '\0' ? temp : "/tmp",
-                               (long)getpid());
-    struct dm_engine_options engine_options = {.memory_limit = config->memory_limit, .temp_folder = spill};
+    struct dm_temp_folder spill;
+    dm_temp_folder_make(&spill);
+    struct dm_engine_options engine_options = {.memory_limit = config->memory_limit,
+                                               .temp_folder = spill.path};
     enum dm_status status = dm_lake_open(&lake_options, &c.lake, err);
     if (status == DM_OK)
         status = read_catalog(&c, err);
@@ -394,9 +395,7 @@ enum dm_status dm_check_relationships(const struct dm_config *config, const stru
     forget_members(&c);
     if (c.lake != NULL)
         dm_lake_close(c.lake);
-    struct dm_error ignored = {0};
-    (void)!dm_file_remove_tree(spill, &ignored);
-    free(spill);
+    dm_temp_folder_remove(&spill);
     if (status != DM_OK)
         dm_check_report_release(report);
     return status;

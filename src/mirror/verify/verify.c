@@ -167,7 +167,8 @@ static enum dm_status compare(struct verify *v, const struct dm_dataset_state *d
     struct dm_scan_file *files = dm_dataset_scan(pinned);
     struct dm_sql *sql = NULL;
     struct dm_schema *plain = dm_verify_plain_schema(schema);
-    enum dm_status status = dm_left_out_load(v->db, result->dataset, d->id, schema, &left_out, err);
+    enum dm_status status =
+        dm_left_out_load(v->db, v->config->lake, result->dataset, d->id, schema, &left_out, err);
     if (status == DM_OK)
         status = dm_verify_rows_read(&source, v->db, d->id, table, schema, plain, err);
     if (status == DM_OK)

@@ -20,11 +20,11 @@ static enum dm_status read_latest(struct sqlite3 *db, uint32_t dataset, int64_t 
                               : dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
 }
 
-enum dm_status dm_left_out_load(struct sqlite3 *db, const char *name, uint32_t dataset,
+enum dm_status dm_left_out_load(struct sqlite3 *db, const char *lake, const char *name, uint32_t dataset,
                                 const struct dm_schema *schema, struct dm_left_out *l, struct dm_error *err)
 {
     *l = (struct dm_left_out){.expiry = {.field = -1}};
-    if (dm_suppression_open(db, false, &l->suppression, err) != DM_OK)
+    if (dm_suppression_open(db, lake, false, &l->suppression, err) != DM_OK)
         return DM_FAIL;
     l->set = dm_suppression_of(l->suppression, dataset);
     if (l->set != NULL && read_latest(db, dataset, &l->latest_us, err) != DM_OK)

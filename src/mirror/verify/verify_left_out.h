@@ -3,7 +3,7 @@
  * Suppressed keys are expected to be absent: the source's rows of them are left out of the comparison, the lake's are not (one there is a difference). Rows past their
  * expiry at the moment of the verify are left out on both sides: those that the lake has removed, and those that it has not removed yet.
  *
- *     dm_left_out_load(db, "shop.orders", dataset, schema, &l, err);
+ *     dm_left_out_load(db, lake, "shop.orders", dataset, schema, &l, err);
  *     dm_left_out_select(&l, batch, selection, &n, err);      // rows of the source
  *     dm_left_out_hide(&l, engine, files, n, err);            // of the lake: `deleted` of the files is replaced
  *     dm_left_out_release(&l);
@@ -27,7 +27,7 @@ struct dm_left_out {
     roaring_bitmap_t **bitmaps;
 };
 
-enum dm_status dm_left_out_load(struct sqlite3 *db, const char *name, uint32_t dataset,
+enum dm_status dm_left_out_load(struct sqlite3 *db, const char *lake, const char *name, uint32_t dataset,
                                 const struct dm_schema *schema, struct dm_left_out *l,
                                 struct dm_error *err) DM_MUST_USE;
 void dm_left_out_release(struct dm_left_out *l);

@@ -9,13 +9,16 @@
 
 #include <cmocka.h>
 #include <sqlite3.h>
+#include <xxhash.h>
 
 #include "../../temp_folder.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "engine/parquet_read.h"
 #include "mirror/commit/commit_unit.h"
+#include "mirror/hygiene/lake_secret.h"
 #include "mirror/hygiene/suppression.h"
+#include "mirror/hygiene/work_order.h"
 
 #define must(call) \
     do { \
@@ -28,6 +31,18 @@ static sqlite3 *memory_db(void)
     sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
     return db;
+}
+
+/* The folder of this test's lake. */
+static const char *lake(void)
+{
+    static char folder[] = "/tmp/dm-suppression-XXXXXX";
+    static const char *made;
+    if (made == NULL) {
+        assert_true(temp_folder_make(folder));
+        made = folder;
+    }
+    return made;
 }
 
 static struct dm_key_hash hash_of(struct dm_suppression *s, const char *key)
@@ -57,10 +72,10 @@ static void test_durable_when_committed_only(void **state)
     struct dm_error err = {0};
     sqlite3 *db = memory_db();
     struct dm_suppression *s = NULL, *again = NULL;
-    must(dm_suppression_open(db, false, &s, &err)); /* a lake of an older version, read only */
+    must(dm_suppression_open(db, lake(), false, &s, &err)); /* a lake of an older version, read only */
     assert_null(dm_suppression_of(s, 1));
     dm_suppression_close(s);
-    must(dm_suppression_open(db, true, &s, &err));
+    must(dm_suppression_open(db, lake(), true, &s, &err));
     assert_null(dm_suppression_of(s, 1));
     assert_int_equal(dm_suppressed_count(NULL), 0);
     stage_one(s, 1, "alice");
@@ -77,7 +92,7 @@ static void test_durable_when_committed_only(void **state)
     must(dm_suppression_save(s, db, &err));
     dm_suppression_settle(s, true);
     dm_suppression_settle(s, false); /* nothing is staged any more */
-    must(dm_suppression_open(db, false, &again, &err));
+    must(dm_suppression_open(db, lake(), false, &again, &err));
     assert_true(has(again, 1, "bob") && has(again, 1, "carol") && has(again, 2, "bob"));
     assert_false(has(again, 1, "alice") || has(again, 2, "carol") || has(again, 3, "bob"));
     dm_suppression_close(again);
@@ -85,10 +100,98 @@ static void test_durable_when_committed_only(void **state)
     dm_suppression_stage_removal(s, 1, &h, 1);
     must(dm_suppression_save(s, db, &err));
     dm_suppression_settle(s, true);
-    must(dm_suppression_open(db, true, &again, &err)); /* the secret is made once */
+    must(dm_suppression_open(db, lake(), true, &again, &err)); /* the secret is made once */
     assert_false(has(again, 1, "bob"));
     assert_true(has(again, 1, "carol") && has(again, 2, "bob"));
     dm_suppression_close(again);
+    dm_suppression_close(s);
+    sqlite3_close(db);
+}
+
+/* A lake of an older version: XXH3 with a seed in the catalog. */
+static void make_old(sqlite3 *db, const char *const *keys, size_t n)
+{
+    uint8_t seed[DM_OLD_SEED_BYTES];
+    sqlite3_stmt *st;
+    for (size_t i = 0; i < sizeof seed; i++)
+        seed[i] = (uint8_t)(i * 37 + 11);
+    assert_int_equal(
+        sqlite3_exec(
+            db,
+            "CREATE TABLE dm_suppression(dataset INTEGER NOT NULL, hash BLOB NOT NULL, work_order INTEGER "
+            "NOT "
+            "NULL, time_us INTEGER NOT NULL, PRIMARY KEY(dataset, hash)) WITHOUT ROWID;"
+            "CREATE TABLE dm_work_order_key(work_order INTEGER NOT NULL, dataset INTEGER NOT NULL, hash BLOB "
+            "NOT NULL, PRIMARY KEY(work_order, dataset, hash)) WITHOUT ROWID;"
+            "CREATE TABLE dm_suppression_secret(id INTEGER PRIMARY KEY, secret BLOB NOT NULL)",
+            NULL, NULL, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "INSERT INTO dm_suppression_secret VALUES(1, ?)", -1, &st, NULL),
+                     SQLITE_OK);
+    sqlite3_bind_blob(st, 1, seed, sizeof seed, SQLITE_STATIC);
+    assert_int_equal(sqlite3_step(st), SQLITE_DONE);
+    sqlite3_finalize(st);
+    static const char *const inserts[] = {"INSERT INTO dm_suppression VALUES(1, ?, 1, 1)",
+                                          "INSERT INTO dm_work_order_key VALUES(1, 1, ?)"};
+    for (size_t i = 0; i < 2 * n; i++) {
+        XXH128_canonical_t h;
+        XXH128_canonicalFromHash(
+            &h, XXH3_128bits_withSecret(keys[i / 2], strlen(keys[i / 2]), seed, sizeof seed));
+        assert_int_equal(sqlite3_prepare_v2(db, inserts[i % 2], -1, &st, NULL), SQLITE_OK);
+        sqlite3_bind_blob(st, 1, h.digest, sizeof h.digest, SQLITE_STATIC);
+        assert_int_equal(sqlite3_step(st), SQLITE_DONE);
+        sqlite3_finalize(st);
+    }
+}
+
+static int count(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *st;
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    int n = sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    return n;
+}
+
+static void test_lakes_of_older_versions_are_converted(void **state)
+{
+    (void)state;
+    struct dm_error err = {0};
+    static const char *const keys[] = {"alice", "a key of more than sixteen bytes", "x"};
+    enum { n = 3 };
+    char folder[] = "/tmp/dm-suppression-XXXXXX";
+    assert_true(temp_folder_make(folder));
+    sqlite3 *db = memory_db();
+    struct dm_suppression *s = NULL;
+    make_old(db, keys, n);
+    must(dm_suppression_open(db, folder, false, &s, &err)); /* reading: as it is */
+    for (int i = 0; i < n; i++)
+        assert_true(has(s, 1, keys[i]));
+    dm_suppression_close(s);
+    for (int again = 0; again < 2; again++) {
+        must(dm_suppression_open(db, folder, true, &s, &err));
+        for (int i = 0; i < n; i++) {
+            struct dm_key_hash h = hash_of(s, keys[i]), *of_order = NULL;
+            size_t m = 0;
+            assert_true(has(s, 1, keys[i]));
+            must(dm_work_order_keys(db, 1, 1, &of_order, &m, &err));
+            bool found = false;
+            for (size_t k = 0; k < m; k++)
+                found |= memcmp(&of_order[k], &h, sizeof h) == 0;
+            assert_true(found && m == n);
+            free(of_order);
+        }
+        assert_false(has(s, 1, "bob"));
+        stage_one(s, 1, again == 0 ? "carol" : "dave"); /* and goes on so */
+        must(dm_suppression_save(s, db, &err));
+        dm_suppression_settle(s, true);
+        dm_suppression_close(s);
+    }
+    assert_int_equal(count(db, "SELECT count(*) FROM sqlite_master WHERE name = 'dm_suppression_secret'"), 0);
+    assert_int_equal(count(db, "SELECT count(*) FROM dm_suppression"), n + 2);
+    must(dm_suppression_open(db, folder, false, &s, &err));
+    assert_true(has(s, 1, "carol") && has(s, 1, "dave") && has(s, 1, "alice") && !has(s, 1, "bob"));
     dm_suppression_close(s);
     sqlite3_close(db);
 }
@@ -100,7 +203,7 @@ static void test_many_keys_and_generations(void **state)
     struct dm_error err = {0};
     sqlite3 *db = memory_db();
     struct dm_suppression *s = NULL;
-    must(dm_suppression_open(db, true, &s, &err));
+    must(dm_suppression_open(db, lake(), true, &s, &err));
     struct dm_key_hash *h = dm_xalloc(n * sizeof *h);
     char key[32];
     for (int i = 0; i < n; i++) {
@@ -149,7 +252,7 @@ static void open_rows(struct rows *r)
 {
     struct dm_error err = {0};
     *r = (struct rows){.t = {.state = {.id = 3}}, .db = memory_db()};
-    must(dm_suppression_open(r->db, true, &r->m.suppression, &err));
+    must(dm_suppression_open(r->db, lake(), true, &r->m.suppression, &err));
     r->schema = dm_schema_new();
     struct dm_field *f = dm_schema_add(r->schema, "id", dm_type_of(DM_INT64));
     f->id = 1;
@@ -360,6 +463,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_durable_when_committed_only),
+        cmocka_unit_test(test_lakes_of_older_versions_are_converted),
         cmocka_unit_test(test_many_keys_and_generations),
         cmocka_unit_test(test_changes),
         cmocka_unit_test(test_bad_rows),
