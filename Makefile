@@ -23,9 +23,9 @@ test: build ## unit, fuzz corpus, end-to-end and crash tests
 unit: build ## the unit tests only
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
 
-nightly: build ## what random tests do in a night: 2 000 change sets, 500 kills (about an hour each), 200 power cuts, 20 random mixes
+nightly: build ## what random tests do in a night: 2 000 change sets, 500 kills (about an hour each), 200 power cuts, 200 seeds of all features, 20 random mixes
 	@scripts/setup test
-	@DM_SKIP_UNIT=1 DM_CASES=2000 DM_KILLS=500 DM_CUTS=200 DM_FLIPS=200 scripts/test $(BUILD) -k "convergence or kill or kills or test_cut or index_damage"
+	@DM_SKIP_UNIT=1 DM_CASES=2000 DM_KILLS=500 DM_CUTS=200 DM_FLIPS=200 DM_SEEDS=200 scripts/test $(BUILD) -k "convergence or all_features or kill or kills or test_cut or index_damage"
 	@for seed in $$(shuf -i 1-999999 -n 20); do echo "seed $$seed"; \
 		DM_SKIP_UNIT=1 DM_SEED=$$seed scripts/test $(BUILD) -k "test_random_postgres or test_random_sqlite" || exit 1; done
 

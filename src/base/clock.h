@@ -1,4 +1,6 @@
-/* clock.h — time: microseconds since 1970-01-01T00:00:00Z for moments, a monotonic clock for durations. */
+/* clock.h — time: microseconds since 1970-01-01T00:00:00Z for moments, a monotonic clock for durations.
+ *
+ * Tests of expiry and retention set DM_CLOCK_AHEAD, in seconds (also negative): all moments of the process are by so much later. */
 #ifndef DM_BASE_CLOCK_H
 #define DM_BASE_CLOCK_H
 
