@@ -107,7 +107,7 @@ def once(entries):
 
 
 def spelled(raw):
-    return sorted((n, number(str(v))) for n, v in raw.items() if v is not None and not (n == KIND and str(v).lower() == "u"))
+    return sorted((n, number(str(v).lower() if isinstance(v, bool) else str(v))) for n, v in raw.items() if v is not None and not (n == KIND and str(v).lower() == "u"))
 
 
 def number(text):

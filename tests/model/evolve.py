@@ -76,7 +76,7 @@ def fits(model, d, c):
 
 def fits_as(d, column, kind):
     """Whether a column can be of the key, or the version: no row may be in the way, and no suppressed key, which is known by its hash alone."""
-    if any(row.get(column.id) is None for row in d.rows.values()) or d.aside:
+    if any(row.get(column.id) is None for row in d.rows.values()) or any(a.change is None or a.change.values.get(column.id) is None for a in d.aside):
         return False
     if kind == "version":
         return column.type in VERSIONS and d.expire is None
@@ -132,6 +132,10 @@ def reorder(d, column, kind):
         d.rows = {tuple(row[i] for i in d.key): row for row in d.rows.values()}
     if ends:
         begin_history(d)
+    for a in d.aside:
+        if a.change is not None:
+            a.change.key = a.key = tuple(a.change.values[i] for i in d.key)
+            a.change.version = a.change.values[d.version]
 
 
 def evolve(d, c):
@@ -141,10 +145,16 @@ def evolve(d, c):
         d.add(c["column"], c["type"])
     elif kind == "rename":
         column.name = c["to"]
+        for a in d.aside:
+            a.raw = {c["to"] if n == c["column"] else n: v for n, v in a.raw.items()}
     elif kind == "drop":
         d.columns.remove(column)
         for row in [*d.rows.values(), *(p[2] for p in d.past), *(v[1] for k in d.intervals.values() for v in k.values())]:
             row.pop(column.id, None)
+        for a in d.aside:
+            a.raw = {n: v for n, v in a.raw.items() if n != c["column"]}
+            if a.change is not None:
+                a.change.values.pop(column.id, None)
         return f"    drop_columns: [{c['column']}]\n"
     elif kind == "widen":
         column.type = kinds.WIDER[column.type]

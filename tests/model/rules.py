@@ -180,5 +180,16 @@ def expire(d, now):
         return False
     limit = now - datetime.timedelta(hours=d.expire)
     kept = {k: row for k, row in d.rows.items() if moment(d, row) is None or moment(d, row) >= limit}
-    gone, d.rows = len(d.rows) - len(kept), kept
+    aside = [a for a in d.aside if not switches.QUARANTINE_EXPIRES or time_aside(d, a) is None or time_aside(d, a) >= limit]
+    gone = len(d.rows) - len(kept) + len(d.aside) - len(aside)
+    d.rows, d.aside = kept, aside
     return gone > 0
+
+
+def time_aside(d, a):
+    """The time that a row in quarantine goes by, when it can be read."""
+    column = d.by_id(d.timestamp if d.timestamp is not None else d.version)
+    try:
+        return kinds.value(column.type, a.raw[column.name]) if column.type == "timestamptz" else None
+    except (kinds.Bad, KeyError, TypeError):
+        return None

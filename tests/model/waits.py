@@ -26,6 +26,13 @@ def nothing_new(d, change):
     return row is not None and change.version == row[d.version] and change.values == {i: row.get(i) for i in change.values}
 
 
+def is_late(d, change):
+    """What is older than what is stored goes into a history at most: it will not be there as a parent, not even as its own."""
+    row = d.rows.get(change.key)
+    stored = row[d.version] if row is not None else d.tombstones.get(change.key)
+    return stored is not None and rules.order(change.version) < rules.order(stored)
+
+
 def offer(model, d, change, raw):
     """One change: applied, put aside, or made to wait. Returns the counters that it moves."""
     model.arrivals += 1
@@ -34,7 +41,7 @@ def offer(model, d, change, raw):
         return applied(d, change)
     row = d.rows.get(change.key)
     stored = row[d.version] if row is not None else d.tombstones.get(change.key)
-    late = stored is not None and rules.order(change.version) < rules.order(stored)
+    late = is_late(d, change)
     if (late and d.history != "scd2") or (row is None and stored == change.version):
         return rules.apply(d, change)
     found = parents(model, d, change.values)
@@ -42,7 +49,7 @@ def offer(model, d, change, raw):
     if found is None:
         d.aside.append(Aside(raw, "null_reference", change.key, None, change.arrived))
         return ["quarantined"]
-    if all(p == own or p[1] in model.datasets[p[0]].rows for p in found):
+    if all((p == own and not late) or p[1] in model.datasets[p[0]].rows for p in found):
         return applied(d, change)
     d.aside.append(Aside(raw, "orphan", change.key, change, change.arrived))
     return ["waiting", "quarantined"]
@@ -72,7 +79,7 @@ def ready(model):
     """The waiting rows that have their parents, were they all applied together: circles come free at once, with all that hangs on them."""
     free = [(d, a) for d in model.datasets.values() for a in d.aside if a.change is not None]
     while True:
-        keys = {(d.name, a.key) for d, a in free}
+        keys = {(d.name, a.key) for d, a in free if not is_late(d, a.change)}
         still = [(d, a) for d, a in free
                  if all(p in keys or p[1] in model.datasets[p[0]].rows for p in parents(model, d, a.change.values) or [])]
         if len(still) == len(free):
