@@ -208,7 +208,9 @@ static void print_file(const json_t *file, bool dry_run)
         stdout, "; %s rows/s\n",
         dm_progress_count((uint64_t)(seconds > 0 ? (double)received / seconds : 0), speed, sizeof speed));
     uint64_t old = count_of(file, "stale") + count_of(file, "ties");
-    if (old > 0 && old + count_of(file, "quarantined") == received)
+    bool changed =
+        count_of(file, "upserted") + count_of(file, "deleted") + count_of(file, "noop_deletes") > 0;
+    if (old > 0 && !changed && old + count_of(file, "quarantined") == received)
         (void)dm_print(stdout, "  nothing new: %s stale or of an equal version\n",
                        old == 1 ? "the row is" : "all rows are");
     uint64_t upserted = count_of(file, "upserted"), inserted = count_of(file, "inserted");

@@ -13,6 +13,7 @@
 #include "mirror/order/order.h"
 #include "mirror/pipeline.h"
 #include "mirror/plan.h"
+#include "mirror/relationship/orphan.h"
 
 enum { sweep_every_ms = 600 * 1000, sweep_min_age_ms = 3600 * 1000, wait_for_command_ms = 15000 };
 
@@ -134,6 +135,8 @@ static enum dm_status run_sources(struct dm_mirror *m, const struct dm_mirror_op
     m->ending = true;
     status = join_sources(m, threads, status, err);
     dm_order_desk_stop(desk);
+    if (status == DM_OK && options->until_caught_up) /* what the sources brought at last may be a parent */
+        status = dm_orphans_release(m, err);
     free(threads);
     return status;
 }

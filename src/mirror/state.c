@@ -235,6 +235,9 @@ enum dm_status dm_state_remove_dataset(sqlite3 *db, uint32_t dataset, struct dm_
     if (dm_sql_run(db, "emptying a quarantine", "DELETE FROM dm_quarantine WHERE dataset=?", err, "u",
                    (uint64_t)dataset) != DM_OK)
         return DM_FAIL;
+    if (dm_sql_run(db, "emptying a quarantine", "DELETE FROM dm_quarantine_names WHERE dataset=?", err, "u",
+                   (uint64_t)dataset) != DM_OK)
+        return DM_FAIL;
     if (dm_sql_run(db, "forgetting what a dataset rests on", "DELETE FROM dm_basis WHERE dataset=?", err, "u",
                    (uint64_t)dataset) != DM_OK)
         return DM_FAIL;

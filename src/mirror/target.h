@@ -24,6 +24,7 @@ enum dm_phase {
 };
 
 struct dm_orphan_watch;
+struct dm_orphan_promises;
 struct dm_spool;
 struct dm_suppression;
 struct dm_dataset_rules;
@@ -59,6 +60,8 @@ struct dm_mirror {
     struct dm_keyindex *index;
     struct dm_orphan_watch
         *orphan_watch; /* of dm_orphans_release (orphan.h), under the lake mutex; NULL at first */
+    const struct dm_orphan_promises
+        *orphan_promises; /* of a release of rows in circles (orphan.h), under the lake mutex; NULL: none */
     struct dm_suppression *suppression; /* keys that must not come back (suppression.h); NULL: none */
     pthread_mutex_t
         lake_mutex; /* held for a whole commit, and for every use of the lake's SQLite connection */

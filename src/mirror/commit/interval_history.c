@@ -169,6 +169,8 @@ static size_t collect_versions(const struct writing *w, size_t k, struct version
     dm_version_pass_group(p, k, &first, &end);
     for (size_t i = first; i < end; i++) {
         uint32_t row = p->rows[i].row;
+        if (p->waits != NULL && p->waits[row]) /* for its parent */
+            continue;
         out[n] =
             (struct version){.row = row, .arrival = (uint32_t)i, .gone = dm_version_pass_deletes(p, row)};
         out[n].key = dm_version_at(&w->keys, row, &out[n].key_len);

@@ -10,6 +10,8 @@
 /* The upserts and deletes of all keys, key by key, each in version order. */
 struct chains {
     struct dm_version_pass *p;
+    bool
+        waiting_too; /* rows that wait are in their chains, to see what they would take; nothing takes from them */
     bool nulls_too; /* a null keeps the value, too */
     bool *bad;      /* per batch row: it leaves out a value that nobody has; NULL: none does */
     size_t n_fields;
@@ -21,14 +23,29 @@ struct chains {
     uint32_t *stored_row;     /* per key: its row in `stored`; DM_NO_ROW: none is needed */
 };
 
-static void choose_fields(struct chains *c)
+static bool waits(const struct dm_version_pass *p, uint32_t row)
+{
+    return p->waits != NULL && p->waits[row];
+}
+
+static bool is_wanted(uint32_t column, const uint32_t *only, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (only[i] == column)
+            return true;
+    return only == NULL;
+}
+
+/* only: NULL: all. */
+static void choose_fields(struct chains *c, const uint32_t *only, size_t n)
 {
     const struct dm_batch *b = c->p->batch;
     c->fields = dm_xalloc((b->n_columns + 1) * sizeof *c->fields);
     c->schema = dm_schema_new();
     for (uint32_t i = 0; i < b->n_columns; i++) {
         bool wanting = b->columns[i].unchanged > 0 || (c->nulls_too && b->columns[i].nulls > 0);
-        if (!wanting || dm_schema_is_key(b->schema, i) || (int)i == c->p->t->rules->version_field)
+        if (!wanting || !is_wanted(i, only, n) || dm_schema_is_key(b->schema, i) ||
+            (int)i == c->p->t->rules->version_field)
             continue;
         dm_schema_add_copy(c->schema, &b->schema->fields[i]);
         c->fields[c->n_fields++] = i;
@@ -69,7 +86,7 @@ static void make_chains(struct chains *c)
         dm_version_pass_group(p, k, &first, &end);
         for (size_t i = first; i < end; i++) {
             struct link *l = &links[m];
-            if (p->waits != NULL && p->waits[p->rows[i].row])
+            if (waits(p, p->rows[i].row) && !c->waiting_too)
                 continue;
             *l = (struct link){.row = p->rows[i].row, .arrival = (uint32_t)i};
             l->gone = dm_version_pass_deletes(p, l->row);
@@ -128,7 +145,19 @@ static enum dm_status fetch_file(struct chains *c, const struct dm_index_change 
     return status;
 }
 
-/* Of the keys whose first change takes values from the stored row. */
+/* Does the key's first change take values from the stored row? So do those behind it, as long as those before them wait. */
+static bool takes_stored(const struct chains *c, size_t k)
+{
+    for (size_t i = c->start[k]; i < c->start[k + 1]; i++) {
+        uint32_t row = c->rows[i];
+        if (!dm_version_pass_deletes(c->p, row) && wants_stored(c, row))
+            return true;
+        if (!waits(c->p, row))
+            return false;
+    }
+    return false;
+}
+
 static enum dm_status fetch_stored(struct chains *c, struct dm_error *err)
 {
     struct dm_version_pass *p = c->p;
@@ -138,10 +167,7 @@ static enum dm_status fetch_stored(struct chains *c, struct dm_error *err)
     size_t n = 0;
     for (size_t k = 0; k < p->n_keys; k++) {
         c->stored_row[k] = DM_NO_ROW;
-        if (c->start[k] == c->start[k + 1] || !dm_place_known(p->stored[k].old))
-            continue;
-        uint32_t row = c->rows[c->start[k]];
-        if (dm_version_pass_deletes(p, row) || !wants_stored(c, row))
+        if (!dm_place_known(p->stored[k].old) || !takes_stored(c, k))
             continue;
         wanted[n] = p->stored[k];
         wanted[n++].row = (uint32_t)k;
@@ -180,7 +206,7 @@ static bool find_origins(const struct chains *c, const struct dm_column *column,
             } else if (keeps && now != DM_NO_ROW) {
                 origin[row] = now;
                 any = true;
-            } else {
+            } else if (!waits(p, row)) {
                 now = row;
             }
         }
@@ -188,13 +214,19 @@ static bool find_origins(const struct chains *c, const struct dm_column *column,
     return any;
 }
 
-static enum dm_status fill_column(const struct chains *c, size_t i, uint32_t *origin, struct dm_error *err)
+/* *any false: the column has all its values, and nothing is in *out. */
+static enum dm_status fill_column(const struct chains *c, size_t i, struct dm_column *out, bool *any,
+                                  struct dm_error *err)
 {
-    struct dm_column *column = &c->p->batch->columns[c->fields[i]];
+    const struct dm_column *column = &c->p->batch->columns[c->fields[i]];
     const struct dm_column *stored = &c->stored->columns[i];
-    if (!find_origins(c, column, origin))
-        return DM_OK;
+    uint32_t *origin = dm_xalloc((c->p->batch->rows + 1) * sizeof *origin);
     struct dm_column filled;
+    *any = find_origins(c, column, origin);
+    if (!*any) {
+        free(origin);
+        return DM_OK;
+    }
     dm_column_init(&filled, column->type);
     dm_column_reserve(&filled, column->length);
     size_t rows = column->length;
@@ -207,12 +239,24 @@ static enum dm_status fill_column(const struct chains *c, size_t i, uint32_t *or
         else
             status = dm_column_append_value(&filled, column, origin[row], err);
     }
-    if (status != DM_OK) {
+    free(origin);
+    if (status == DM_OK)
+        *out = filled;
+    else
         dm_column_release(&filled);
+    return status;
+}
+
+static enum dm_status replace_column(const struct chains *c, size_t i, struct dm_error *err)
+{
+    struct dm_column filled;
+    bool any = false;
+    if (fill_column(c, i, &filled, &any, err) != DM_OK)
         return DM_FAIL;
+    if (any) {
+        dm_column_release(&c->p->batch->columns[c->fields[i]]);
+        c->p->batch->columns[c->fields[i]] = filled;
     }
-    dm_column_release(column);
-    *column = filled;
     return DM_OK;
 }
 
@@ -278,28 +322,51 @@ static void forget_bad(struct chains *c)
     p->n_keys = keys;
 }
 
+static void release_chains(struct chains *c)
+{
+    free(c->bad);
+    dm_batch_free(c->stored);
+    dm_schema_unref(c->schema);
+    free(c->fields);
+    free(c->start);
+    free(c->rows);
+    free(c->stored_row);
+}
+
 enum dm_status dm_null_updates_resolve(struct dm_version_pass *p, struct dm_error *err)
 {
     struct chains c = {.p = p, .nulls_too = p->t->rules->schema->settings.ignore_null_updates};
     enum dm_status status = DM_OK;
-    choose_fields(&c);
+    choose_fields(&c, NULL, 0);
     if (c.n_fields > 0) {
         make_chains(&c);
         find_bad(&c);
         status = fetch_stored(&c, err);
-        uint32_t *origin = dm_xalloc((p->batch->rows + 1) * sizeof *origin);
         for (size_t i = 0; i < c.n_fields && status == DM_OK; i++)
-            status = fill_column(&c, i, origin, err);
-        free(origin);
+            status = replace_column(&c, i, err);
         if (status == DM_OK)
             forget_bad(&c);
     }
-    free(c.bad);
-    dm_batch_free(c.stored);
-    dm_schema_unref(c.schema);
-    free(c.fields);
-    free(c.start);
-    free(c.rows);
-    free(c.stored_row);
+    release_chains(&c);
+    return status;
+}
+
+enum dm_status dm_null_updates_peek(struct dm_version_pass *p, const uint32_t *columns, size_t n,
+                                    struct dm_column *out, bool *filled, struct dm_error *err)
+{
+    struct chains c = {
+        .p = p, .nulls_too = p->t->rules->schema->settings.ignore_null_updates, .waiting_too = true};
+    enum dm_status status = DM_OK;
+    memset(filled, 0, n * sizeof *filled);
+    choose_fields(&c, columns, n);
+    if (c.n_fields > 0) {
+        make_chains(&c);
+        status = fetch_stored(&c, err);
+    }
+    for (size_t i = 0; i < c.n_fields && status == DM_OK; i++)
+        for (size_t k = 0; k < n && status == DM_OK; k++)
+            if (columns[k] == c.fields[i] && !filled[k])
+                status = fill_column(&c, i, &out[k], &filled[k], err);
+    release_chains(&c);
     return status;
 }

@@ -15,5 +15,9 @@
 #include "mirror/commit/version_pass.h"
 
 enum dm_status dm_null_updates_resolve(struct dm_version_pass *p, struct dm_error *err) DM_MUST_USE;
+/* What these columns of the batch would be then, given the rows that wait (p->waits), which give nothing to others but are filled themselves. filled[i]: out[i] is the
+ * column, the caller's to release; else the batch's own has all its values. Changes nothing. On failure what is filled is the caller's, too. */
+enum dm_status dm_null_updates_peek(struct dm_version_pass *p, const uint32_t *columns, size_t n,
+                                    struct dm_column *out, bool *filled, struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -13,6 +13,8 @@
 
 #define DM_NO_ROW UINT32_MAX
 
+struct dm_orphan_search;
+
 /* What became of a row, as if the rows came one by one. */
 enum dm_row_outcome {
     DM_ROW_BAD = 0,
@@ -39,6 +41,7 @@ struct dm_version_pass {
     struct dm_key_list versions;
     uint8_t *outcome; /* enum dm_row_outcome, per batch row */
     bool *waits; /* per batch row: it waits for its parent and takes no part (orphan.h); NULL: none does */
+    struct dm_orphan_search *search; /* orphan.h; NULL: nothing is enforced here */
     bool *
         equal; /* per batch row: it ties with the stored row and says the same (equal_rows.h); NULL: none does */
     size_t n_rows;

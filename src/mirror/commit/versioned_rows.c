@@ -301,6 +301,8 @@ static enum dm_status pass(struct dm_version_pass *p, struct dm_file_writes **fi
         return DM_FAIL;
     for (size_t k = 0; k < p->n_keys; k++)
         judge_key(p, k);
+    if (dm_orphans_note(p, err) != DM_OK)
+        return DM_FAIL;
     if (write_winners(p, files, err) != DM_OK)
         return DM_FAIL;
     switch (settings->history) {
@@ -321,7 +323,7 @@ enum dm_status dm_apply_versioned(struct dm_apply_context *a, struct dm_target *
         DM_ROW_COUNT(dm_version_pass_txn(&p, i), received, 1);
     dm_key_list_release(&p.versions);
     free(p.outcome);
-    free(p.waits);
+    dm_orphans_end(&p);
     free(p.equal);
     free(p.rows);
     free(p.stored);

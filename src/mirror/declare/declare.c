@@ -5,12 +5,15 @@
 #include <string.h>
 
 #include "base/crash_point.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "mirror/declare/declare_checks.h"
 #include "mirror/declare/declared.h"
 #include "mirror/commit/history.h"
 #include "mirror/index/index_rebuild.h"
+#include "mirror/quarantine/quarantine_names.h"
 #include "mirror/quarantine/quarantine_table.h"
+#include "mirror/relationship/orphan.h"
 #include "mirror/commit/tombstones.h"
 #include "mirror/commit/versioned_rows.h"
 #include "registry/schema_diff.h"
@@ -328,12 +331,30 @@ static enum dm_status remove_dataset(const struct dm_target *t, const char *name
     return status;
 }
 
+/* What is in quarantine follows. A dataset that is made anew has no ids in common with the old one, so there the names stay as they are. */
+static enum dm_status change_quarantine(const struct work *w, struct sqlite3 *db, struct dm_error *err)
+{
+    bool rules = false;
+    for (size_t i = 0; i < w->plan.n; i++)
+        rules |= w->plan.items[i].kind != DM_CHANGE_TEXT;
+    if (w->target == NULL || w->undone || !rules)
+        return DM_OK;
+    uint32_t dataset = w->target->state.id;
+    if (w->columns != NULL && !w->recreate &&
+        dm_quarantine_names_change(db, dataset, w->target->schema, w->columns, err) != DM_OK)
+        return DM_FAIL;
+    return dm_quarantine_ask_again(db, dataset, err);
+}
+
 static enum dm_status save(void *ctx, struct sqlite3 *db, struct dm_error *err)
 {
     struct declare *d = ctx;
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < d->n && status == DM_OK; i++) {
         struct work *w = &d->work[i];
+        status = change_quarantine(w, db, err);
+        if (status != DM_OK)
+            break;
         if (w->plan.n > 0 || w->is_new)
             status = dm_registry_put(db, w->schema, err);
         if (status == DM_OK && w->undone)
@@ -423,6 +444,9 @@ enum dm_status dm_declare(struct dm_mirror *m, struct dm_relational_schemas *wan
     }
     release(&d);
     (void)pthread_mutex_unlock(&m->lake_mutex);
+    struct dm_error why = {0};
+    if (status == DM_OK && change && !options->dry_run && dm_orphans_release(m, &why) != DM_OK)
+        dm_log_error(DM_LOG_WARN, "children that wait for their parent", &why);
     return status;
 }
 

@@ -114,17 +114,19 @@ static enum dm_status replay(struct dm_mirror *m, const json_t *order, const str
                              json_t **result, struct dm_error *err)
 {
     struct dm_dataset_state dataset = {0};
-    struct dm_quarantine_choice choice = {0};
-    struct dm_replay_result done = {0};
+    struct dm_replay_part part = {.dataset = &dataset};
     int64_t *ids = NULL;
-    enum dm_status status = read_choice(order, &choice, &ids, err);
+    enum dm_status status = read_choice(order, &part.choice, &ids, err);
     if (status == DM_OK)
         status = find_dataset(m, order, &dataset, err);
-    choice.dataset = dataset.id;
+    part.choice.dataset = dataset.id;
+    char *origin = dm_quarantine_origin();
     if (status == DM_OK)
-        status = dm_quarantine_replay(m, &dataset, &choice, hooks, &done, err);
+        status = dm_quarantine_replay(m, &part, 1, origin, hooks, err);
+    free(origin);
     if (status == DM_OK) /* parents may have been among them */
         status = dm_orphans_release(m, err);
+    const struct dm_replay_result done = part.result;
     if (status == DM_OK)
         *result = json_pack("{s:I, s:I, s:I, s:I, s:I}", "replayed", (json_int_t)done.replayed, "applied",
                             (json_int_t)done.applied, "stale", (json_int_t)done.stale, "stayed",

@@ -32,10 +32,17 @@ struct dm_replay_result {
     uint64_t stayed;   /* still bad */
     uint64_t cut;      /* only their beginning is kept: not tried */
 };
-/* Tries rows of one declared dataset again, in one commit. Lake mutex not held. */
-enum dm_status dm_quarantine_replay(struct dm_mirror *m, const struct dm_dataset_state *dataset,
-                                    const struct dm_quarantine_choice *choice,
-                                    const struct dm_order_hooks *hooks, struct dm_replay_result *result,
+/* Rows of one declared dataset. */
+struct dm_replay_part {
+    const struct dm_dataset_state *dataset;
+    struct dm_quarantine_choice choice;
+    struct dm_replay_result result;
+};
+/* What the rows of a replay come with; malloc'ed, never twice the same. */
+char *dm_quarantine_origin(void);
+/* Tries rows again, in one commit as far as a commit takes that many. A row that stays is judged anew. Lake mutex not held. */
+enum dm_status dm_quarantine_replay(struct dm_mirror *m, struct dm_replay_part *parts, size_t n,
+                                    const char *origin, const struct dm_order_hooks *hooks,
                                     struct dm_error *err) DM_MUST_USE;
 
 #endif

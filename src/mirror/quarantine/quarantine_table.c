@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "lake/catalog/catalog_sql.h"
+#include "mirror/quarantine/quarantine_names.h"
 
 static const char create_sql[] =
     "CREATE TABLE IF NOT EXISTS dm_quarantine("
@@ -15,7 +16,7 @@ static const char create_sql[] =
     " message TEXT NOT NULL, key TEXT, raw TEXT, op INTEGER NOT NULL, position TEXT, time_us INTEGER NOT "
     "NULL,"
     " source TEXT, raw_bytes INTEGER, waits_for INTEGER, parent_key BLOB, row_key BLOB, version BLOB,"
-    " relationship TEXT);"
+    " relationship TEXT, names INTEGER);"
     "CREATE INDEX IF NOT EXISTS dm_quarantine_dataset ON dm_quarantine(dataset, id);"
     "CREATE INDEX IF NOT EXISTS dm_quarantine_place ON dm_quarantine(dataset, position);";
 
@@ -24,7 +25,7 @@ static const struct {
     const char *name, *type;
 } added_columns[] = {
     {"source", "TEXT"},  {"raw_bytes", "INTEGER"}, {"waits_for", "INTEGER"}, {"parent_key", "BLOB"},
-    {"row_key", "BLOB"}, {"version", "BLOB"},      {"relationship", "TEXT"},
+    {"row_key", "BLOB"}, {"version", "BLOB"},      {"relationship", "TEXT"}, {"names", "INTEGER"},
 };
 
 static const char index_sql[] =
@@ -32,6 +33,28 @@ static const char index_sql[] =
     " WHERE waits_for IS NOT NULL;"
     "CREATE INDEX IF NOT EXISTS dm_quarantine_child ON dm_quarantine(dataset, row_key)"
     " WHERE waits_for IS NOT NULL;";
+
+/* What a row misses besides its first parent. In a catalog that lacks the table nobody wrote that down, so its waiting rows are asked again. */
+static const char also_sql[] =
+    "UPDATE dm_quarantine SET waits_for = 0 WHERE waits_for IS NOT NULL;"
+    "CREATE TABLE IF NOT EXISTS dm_waits_also(row INTEGER NOT NULL, parent INTEGER NOT NULL,"
+    " parent_key BLOB NOT NULL);"
+    "CREATE INDEX IF NOT EXISTS dm_waits_also_row ON dm_waits_also(row);"
+    "CREATE INDEX IF NOT EXISTS dm_waits_also_parent ON dm_waits_also(parent, parent_key);"
+    "CREATE TRIGGER IF NOT EXISTS dm_quarantine_gone AFTER DELETE ON dm_quarantine"
+    " WHEN old.waits_for IS NOT NULL BEGIN DELETE FROM dm_waits_also WHERE row = old.id; END;";
+
+static bool has_table(sqlite3 *db, const char *name)
+{
+    sqlite3_stmt *st;
+    if (sqlite3_prepare_v2(db, "SELECT 1 FROM sqlite_master WHERE type='table' AND name=?", -1, &st, NULL) !=
+        SQLITE_OK)
+        return false;
+    sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
+    bool has = sqlite3_step(st) == SQLITE_ROW;
+    sqlite3_finalize(st);
+    return has;
+}
 
 static bool has_column(sqlite3 *db, const char *name)
 {
@@ -61,7 +84,9 @@ enum dm_status dm_quarantine_create(sqlite3 *db, struct dm_error *err)
     }
     if (sqlite3_exec(db, index_sql, NULL, NULL, NULL) != SQLITE_OK)
         return dm_sql_fail(db, "making the indexes of dm_quarantine", err);
-    return DM_OK;
+    if (!has_table(db, "dm_waits_also") && sqlite3_exec(db, also_sql, NULL, NULL, NULL) != SQLITE_OK)
+        return dm_sql_fail(db, "making dm_waits_also", err);
+    return dm_quarantine_names_create(db, err);
 }
 
 /* ---- writing ---- */
@@ -69,7 +94,8 @@ enum dm_status dm_quarantine_create(sqlite3 *db, struct dm_error *err)
 void dm_quarantine_writer_release(struct dm_quarantine_writer *w)
 {
     sqlite3_finalize(w->insert);
-    w->insert = NULL;
+    sqlite3_finalize(w->also);
+    w->insert = w->also = NULL;
 }
 
 /* How many of the first `most` bytes are whole UTF-8 characters. */
@@ -78,6 +104,27 @@ static size_t whole_characters(const char *text, size_t most)
     while (most > 0 && ((unsigned char)text[most] & 0xc0) == 0x80)
         most--;
     return most;
+}
+
+/* The other parents that the row, which was just inserted, misses. */
+static enum dm_status add_also(struct dm_quarantine_writer *w, sqlite3 *db,
+                               const struct dm_waiting_for *waits, struct dm_error *err)
+{
+    if (w->also == NULL &&
+        sqlite3_prepare_v2(db, "INSERT INTO dm_waits_also(row, parent, parent_key) VALUES(?1, ?2, ?3)", -1,
+                           &w->also, NULL) != SQLITE_OK)
+        return dm_sql_fail(db, "writing to quarantine", err);
+    int64_t row = sqlite3_last_insert_rowid(db);
+    enum dm_status status = DM_OK;
+    for (size_t i = 1; i < waits->n_parents && status == DM_OK; i++) {
+        sqlite3_bind_int64(w->also, 1, row);
+        sqlite3_bind_int64(w->also, 2, (sqlite3_int64)waits->parents[i].dataset);
+        sqlite3_bind_blob64(w->also, 3, waits->parents[i].key, waits->parents[i].key_len, SQLITE_STATIC);
+        if (sqlite3_step(w->also) != SQLITE_DONE)
+            status = dm_sql_fail(db, "writing to quarantine", err);
+        sqlite3_reset(w->also);
+    }
+    return status;
 }
 
 enum dm_status dm_quarantine_add(struct dm_quarantine_writer *w, sqlite3 *db, uint32_t dataset,
@@ -116,8 +163,8 @@ enum dm_status dm_quarantine_add(struct dm_quarantine_writer *w, sqlite3 *db, ui
     sqlite3_bind_int(
         st, 16, row->place != NULL && waits == NULL && strcmp(source != NULL ? source : "", "replay") != 0);
     if (waits != NULL) {
-        sqlite3_bind_int64(st, 11, (sqlite3_int64)waits->parent);
-        sqlite3_bind_blob64(st, 12, waits->parent_key, waits->parent_key_len, SQLITE_STATIC);
+        sqlite3_bind_int64(st, 11, (sqlite3_int64)waits->parents[0].dataset);
+        sqlite3_bind_blob64(st, 12, waits->parents[0].key, waits->parents[0].key_len, SQLITE_STATIC);
         sqlite3_bind_blob64(st, 13, waits->row_key, waits->row_key_len, SQLITE_STATIC);
         sqlite3_bind_blob64(st, 14, waits->version, waits->version_len, SQLITE_STATIC);
         sqlite3_bind_text(st, 15, waits->relationship, -1, SQLITE_STATIC);
@@ -126,10 +173,75 @@ enum dm_status dm_quarantine_add(struct dm_quarantine_writer *w, sqlite3 *db, ui
     enum dm_status status = code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "writing to quarantine", err);
     sqlite3_reset(st);
     sqlite3_clear_bindings(st);
-    return status;
+    return status == DM_OK && waits != NULL && waits->n_parents > 1 ? add_also(w, db, waits, err) : status;
 }
 
 /* ---- reading ---- */
+
+/* Rows by the names of now: the names of the last row that was read, which are mostly those of the next one, too. */
+struct naming {
+    sqlite3 *db;
+    int64_t id; /* 0: nothing yet */
+    struct dm_schema *then, *now;
+    struct dm_buffer raw, key;
+};
+
+static struct dm_schema *names_of(sqlite3 *db, const char *sql, int64_t id)
+{
+    sqlite3_stmt *st = NULL;
+    struct dm_schema *s = NULL;
+    if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK) {
+        sqlite3_bind_int64(st, 1, id);
+        if (sqlite3_step(st) == SQLITE_ROW)
+            s = dm_quarantine_names_parse((const char *)sqlite3_column_text(st, 0));
+    }
+    sqlite3_finalize(st);
+    return s;
+}
+
+static enum dm_status translate(struct naming *n, struct dm_buffer *out, const char **text,
+                                struct dm_error *err)
+{
+    if (*text == NULL)
+        return DM_OK;
+    if (out->max == 0)
+        dm_buffer_init(out, 4 * DM_QUARANTINE_RAW_MAX);
+    dm_buffer_clear(out);
+    if (dm_quarantine_names_translate(out, *text, n->then, n->now, err) != DM_OK)
+        return DM_FAIL;
+    *text = (const char *)out->data;
+    return DM_OK;
+}
+
+/* id: dm_quarantine.names of the row; 0: it is by the names of now already. */
+static enum dm_status name_row(struct naming *n, int64_t id, struct dm_quarantine_row *row,
+                               struct dm_error *err)
+{
+    if (id == 0)
+        return DM_OK;
+    if (id != n->id) {
+        dm_schema_unref(n->then);
+        dm_schema_unref(n->now);
+        n->then = names_of(n->db, "SELECT fields FROM dm_quarantine_names WHERE id = ?1", id);
+        n->now = names_of(n->db,
+                          "SELECT fields FROM dm_quarantine_names WHERE current = 1 AND dataset ="
+                          " (SELECT dataset FROM dm_quarantine_names WHERE id = ?1)",
+                          id);
+        n->id = id;
+    }
+    if (n->then == NULL || n->now == NULL)
+        return DM_OK;
+    enum dm_status status = translate(n, &n->key, &row->key, err);
+    return status == DM_OK && row->raw_bytes == 0 ? translate(n, &n->raw, &row->raw, err) : status;
+}
+
+static void release_naming(struct naming *n)
+{
+    dm_schema_unref(n->then);
+    dm_schema_unref(n->now);
+    dm_buffer_release(&n->raw);
+    dm_buffer_release(&n->key);
+}
 
 /* The choice as " WHERE …"; ids go through a JSON array, of which there may be many. */
 static const char where_sql[] = " WHERE (?1 = 0 OR dataset = ?1) AND (?2 IS NULL OR reason = ?2)"
@@ -179,14 +291,15 @@ enum dm_status dm_quarantine_each(sqlite3 *db, const struct dm_quarantine_choice
     sqlite3_stmt *st;
     if (prepare_choice(db,
                        "SELECT id, dataset, reason, message, key, raw, coalesce(raw_bytes, 0), op, source, "
-                       "position, time_us, waits_for IS NOT NULL FROM dm_quarantine",
+                       "position, time_us, waits_for IS NOT NULL, coalesce(names, 0) FROM dm_quarantine",
                        " ORDER BY id LIMIT ?5", choice, &st, err) != DM_OK)
         return DM_FAIL;
     sqlite3_bind_int64(st, 5, choice->limit == 0 ? -1 : (sqlite3_int64)choice->limit);
     enum dm_status status = DM_OK;
+    struct naming naming = {.db = db};
     int code;
     while ((code = sqlite3_step(st)) == SQLITE_ROW && status == DM_OK) {
-        const struct dm_quarantine_row row = {
+        struct dm_quarantine_row row = {
             .id = sqlite3_column_int64(st, 0),
             .dataset = (uint32_t)sqlite3_column_int64(st, 1),
             .reason = text_at(st, 2),
@@ -200,8 +313,11 @@ enum dm_status dm_quarantine_each(sqlite3 *db, const struct dm_quarantine_choice
             .time_us = sqlite3_column_int64(st, 10),
             .waiting = sqlite3_column_int(st, 11) != 0,
         };
-        status = fn(ctx, &row, err);
+        status = name_row(&naming, sqlite3_column_int64(st, 12), &row, err);
+        if (status == DM_OK)
+            status = fn(ctx, &row, err);
     }
+    release_naming(&naming);
     sqlite3_finalize(st);
     if (status == DM_OK && code != SQLITE_DONE && code != SQLITE_ROW)
         return dm_sql_fail(db, "reading dm_quarantine", err);
@@ -235,6 +351,14 @@ enum dm_status dm_quarantine_remove(sqlite3 *db, const struct dm_quarantine_choi
     if (n != NULL)
         *n = (uint64_t)sqlite3_changes64(db);
     return DM_OK;
+}
+
+enum dm_status dm_quarantine_ask_again(sqlite3 *db, uint32_t dataset, struct dm_error *err)
+{
+    return dm_sql_run(db, "waiting rows",
+                      "UPDATE dm_quarantine SET waits_for = 0 WHERE waits_for IS NOT NULL AND (dataset = ?1"
+                      " OR waits_for = ?1 OR id IN (SELECT row FROM dm_waits_also WHERE parent = ?1))",
+                      err, "u", (uint64_t)dataset);
 }
 
 enum dm_status dm_quarantine_groups(sqlite3 *db, uint32_t dataset, dm_quarantine_group_fn fn, void *ctx,

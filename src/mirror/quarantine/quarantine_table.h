@@ -5,8 +5,9 @@
  *   source, position, time_us            who brought it, from where ("orders.csv:17", a log position), when
  *   raw, raw_bytes                       the row as JSON text. Up to DM_QUARANTINE_RAW_MAX bytes are kept whole; of a longer one the first
  *                                        DM_QUARANTINE_RAW_KEPT bytes, and raw_bytes says how long it was (else NULL): position leads to the whole
- *   waits_for, parent_key, row_key,      children that wait for their parent (orphan.h); else NULL
- *   version, relationship
+ *   waits_for, parent_key, row_key,      children that wait for their parent (orphan.h); else NULL. waits_for 0: something changed that what
+ *   version, relationship                it misses depends on, so it is to be asked again. Table dm_waits_also has further parents that it misses
+ *   names                                the names that its columns had (quarantine_names.h). Readers get a row by the names of now
  *
  * The functions run on the caller's connection, inside its transaction if one is open. One thread at a time a connection.
  */
@@ -25,16 +26,22 @@ struct sqlite3_stmt;
 enum dm_status dm_quarantine_create(struct sqlite3 *db, struct dm_error *err) DM_MUST_USE;
 
 /* What a child waits for. Borrowed. */
+struct dm_missing_parent {
+    uint32_t dataset;   /* its number */
+    const uint8_t *key; /* order-preserving bytes, as the key index has them */
+    size_t key_len;
+};
 struct dm_waiting_for {
-    uint32_t parent; /* dataset number */
-    const char *relationship;
-    const uint8_t *parent_key, *row_key, *version; /* order-preserving bytes, as the key index has them */
-    size_t parent_key_len, row_key_len, version_len;
+    const char *relationship; /* of the first */
+    size_t n_parents;         /* all that it misses, at least one */
+    const struct dm_missing_parent *parents;
+    const uint8_t *row_key, *version; /* of the row, like the parents' keys */
+    size_t row_key_len, version_len;
 };
 
 /* Writes many rows with one statement. Zeroed struct is ready; release when done, before the connection is closed. */
 struct dm_quarantine_writer {
-    struct sqlite3_stmt *insert;
+    struct sqlite3_stmt *insert, *also;
 };
 void dm_quarantine_writer_release(struct dm_quarantine_writer *w);
 /* `waits` is NULL unless the row waits for its parent. */
@@ -77,6 +84,11 @@ enum dm_status dm_quarantine_count(struct sqlite3 *db, const struct dm_quarantin
 /* *n (may be NULL): rows removed. */
 enum dm_status dm_quarantine_remove(struct sqlite3 *db, const struct dm_quarantine_choice *choice,
                                     uint64_t *n, struct dm_error *err) DM_MUST_USE;
+
+/* The dataset's key, version or rules, or what stands for its rows as a parent, may be other ones now: what waits in it or for it is asked again by the
+ * next dm_orphans_release. */
+enum dm_status dm_quarantine_ask_again(struct sqlite3 *db, uint32_t dataset,
+                                       struct dm_error *err) DM_MUST_USE;
 
 /* One line of the overview. */
 struct dm_quarantine_group {

@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "lake/catalog/catalog_sql.h"
-#include "mirror/relationship/orphan.h"
 #include "mirror/quarantine/quarantine.h"
+#include "mirror/relationship/orphan_circle.h"
 
 enum { KEYS_AT_ONCE = 8192 };
 
@@ -22,6 +22,7 @@ struct seen {
 struct dm_orphan_watch {
     size_t n;
     struct seen *items;
+    int64_t circles_until; /* no row up to this id is part of a circle */
 };
 
 void dm_orphan_watch_free(struct dm_orphan_watch *w)
@@ -30,15 +31,6 @@ void dm_orphan_watch_free(struct dm_orphan_watch *w)
         free(w->items);
     free(w);
 }
-
-/* Rows whose parents are there. */
-struct found {
-    size_t n, capacity;
-    struct {
-        uint32_t dataset;
-        int64_t id;
-    } * items;
-};
 
 /* Has the parent's dataset, or what waits for it, changed since the last look? */
 static bool has_changed(struct dm_orphan_watch *w, const struct seen *now)
@@ -56,18 +48,14 @@ static bool has_changed(struct dm_orphan_watch *w, const struct seen *now)
 }
 
 static enum dm_status take_rows(sqlite3 *db, sqlite3_stmt *rows, uint32_t parent,
-                                const struct dm_index_change *key, struct found *found, struct dm_error *err)
+                                const struct dm_index_change *key, struct dm_orphan_rows *found,
+                                struct dm_error *err)
 {
     sqlite3_bind_int64(rows, 1, (sqlite3_int64)parent);
     sqlite3_bind_blob64(rows, 2, key->key, key->key_len, SQLITE_STATIC);
     int code;
     while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
-        if (found->n == found->capacity) {
-            found->capacity = found->capacity == 0 ? 256 : found->capacity * 2;
-            found->items = dm_xrealloc(found->items, found->capacity, sizeof *found->items);
-        }
-        found->items[found->n].dataset = (uint32_t)sqlite3_column_int64(rows, 0);
-        found->items[found->n++].id = sqlite3_column_int64(rows, 1);
+        dm_orphan_rows_add(found, (uint32_t)sqlite3_column_int64(rows, 0), sqlite3_column_int64(rows, 1));
     }
     sqlite3_reset(rows);
     return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "waiting children", err);
@@ -75,7 +63,7 @@ static enum dm_status take_rows(sqlite3 *db, sqlite3_stmt *rows, uint32_t parent
 
 /* One portion of the keys that somebody waits for, in order. *n: how many there were. */
 static enum dm_status look_up_portion(struct dm_mirror *m, uint32_t parent, struct dm_buffer *after,
-                                      struct found *found, size_t *n, struct dm_error *err)
+                                      struct dm_orphan_rows *found, size_t *n, struct dm_error *err)
 {
     sqlite3 *db = dm_lake_sqlite(m->lake);
     sqlite3_stmt *keys = NULL, *rows = NULL;
@@ -83,11 +71,15 @@ static enum dm_status look_up_portion(struct dm_mirror *m, uint32_t parent, stru
     enum dm_status status = DM_OK;
     *n = 0;
     if (sqlite3_prepare_v2(db,
-                           "SELECT DISTINCT parent_key FROM dm_quarantine WHERE waits_for = ?1"
-                           " AND (?2 IS NULL OR parent_key > ?2) ORDER BY parent_key LIMIT ?3",
+                           "SELECT parent_key FROM dm_quarantine WHERE waits_for = ?1"
+                           " AND (?2 IS NULL OR parent_key > ?2) UNION SELECT parent_key FROM dm_waits_also"
+                           " WHERE parent = ?1 AND (?2 IS NULL OR parent_key > ?2)"
+                           " ORDER BY parent_key LIMIT ?3",
                            -1, &keys, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(db,
-                           "SELECT dataset, id FROM dm_quarantine WHERE waits_for = ?1 AND parent_key = ?2",
+                           "SELECT dataset, id FROM dm_quarantine WHERE waits_for = ?1 AND parent_key = ?2"
+                           " UNION SELECT q.dataset, q.id FROM dm_waits_also a JOIN dm_quarantine q"
+                           " ON q.id = a.row WHERE a.parent = ?1 AND a.parent_key = ?2",
                            -1, &rows, NULL) != SQLITE_OK)
         status = dm_sql_fail(db, "waiting children", err);
     if (status == DM_OK) {
@@ -123,7 +115,8 @@ static enum dm_status look_up_portion(struct dm_mirror *m, uint32_t parent, stru
     return status;
 }
 
-static enum dm_status look_up(struct dm_mirror *m, uint32_t parent, struct found *found, struct dm_error *err)
+static enum dm_status look_up(struct dm_mirror *m, uint32_t parent, struct dm_orphan_rows *found,
+                              struct dm_error *err)
 {
     struct dm_buffer after;
     dm_buffer_init(&after, DM_KEY_MAX_BYTES);
@@ -144,8 +137,8 @@ static enum dm_status read_parents(struct dm_mirror *m, struct seen **out, size_
     *n = 0;
     if (sqlite3_prepare_v2(
             db,
-            "SELECT waits_for, count(*), max(id) FROM dm_quarantine WHERE waits_for IS NOT NULL"
-            " GROUP BY waits_for",
+            "SELECT parent, count(*), max(id) FROM (SELECT waits_for AS parent, id FROM dm_quarantine WHERE"
+            " waits_for > 0 UNION ALL SELECT parent, row FROM dm_waits_also) GROUP BY parent",
             -1, &st, NULL) != SQLITE_OK)
         return dm_sql_fail(db, "waiting children", err);
     int code;
@@ -159,15 +152,32 @@ static enum dm_status read_parents(struct dm_mirror *m, struct seen **out, size_
     return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "waiting children", err);
 }
 
+/* Those whose key, version, rules or parents may be other ones since they were looked at. */
+static enum dm_status find_asked(struct dm_mirror *m, struct dm_orphan_rows *found, struct dm_error *err)
+{
+    sqlite3 *db = dm_lake_sqlite(m->lake);
+    sqlite3_stmt *st = NULL;
+    if (sqlite3_prepare_v2(db, "SELECT dataset, id FROM dm_quarantine WHERE waits_for = 0", -1, &st, NULL) !=
+        SQLITE_OK)
+        return dm_sql_fail(db, "waiting children", err);
+    int code;
+    while ((code = sqlite3_step(st)) == SQLITE_ROW)
+        dm_orphan_rows_add(found, (uint32_t)sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1));
+    sqlite3_finalize(st);
+    return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "waiting children", err);
+}
+
 /* Lake mutex held, no commit open. */
-static enum dm_status find_all(struct dm_mirror *m, struct found *found, struct dm_error *err)
+static enum dm_status find_all(struct dm_mirror *m, struct dm_orphan_rows *found, struct dm_error *err)
 {
     struct seen *parents;
     size_t n;
-    enum dm_status status = read_parents(m, &parents, &n, err);
-    if (status == DM_OK && n > 0) {
-        if (m->orphan_watch == NULL)
-            m->orphan_watch = dm_xzalloc(1, sizeof *m->orphan_watch);
+    if (m->orphan_watch == NULL)
+        m->orphan_watch = dm_xzalloc(1, sizeof *m->orphan_watch);
+    enum dm_status status = find_asked(m, found, err);
+    if (status != DM_OK || read_parents(m, &parents, &n, err) != DM_OK)
+        return DM_FAIL;
+    if (n > 0) {
         status = dm_keyindex_begin(m->index, err);
         for (size_t i = 0; i < n && status == DM_OK; i++) {
             status = dm_keyindex_tag_get(m->index, parents[i].parent, &parents[i].tag, err);
@@ -180,63 +190,111 @@ static enum dm_status find_all(struct dm_mirror *m, struct found *found, struct 
     return status;
 }
 
-static int compare_found(const void *a, const void *b)
+static int compare_rows(const void *a, const void *b)
 {
-    const struct {
-        uint32_t dataset;
-        int64_t id;
-    } *x = a, *y = b;
+    const struct dm_orphan_row *x = a, *y = b;
     if (x->dataset != y->dataset)
         return x->dataset < y->dataset ? -1 : 1;
     return (x->id > y->id) - (x->id < y->id);
 }
 
-static enum dm_status replay(struct dm_mirror *m, uint32_t dataset, const int64_t *ids, size_t n,
+/* The rows as parts of a replay; `states` and `ids` are theirs. */
+static size_t divide(struct dm_orphan_rows *rows, const struct dm_dataset_states *states, int64_t *ids,
+                     struct dm_replay_part *parts)
+{
+    size_t n = 0, n_ids = 0;
+    if (rows->n > 0)
+        qsort(rows->items, rows->n, sizeof *rows->items, compare_rows);
+    for (size_t i = 0; i < rows->n;) {
+        uint32_t dataset = rows->items[i].dataset;
+        size_t first = n_ids;
+        for (; i < rows->n && rows->items[i].dataset == dataset; i++)
+            if (n_ids == first || ids[n_ids - 1] != rows->items[i].id)
+                ids[n_ids++] = rows->items[i].id;
+        for (size_t k = 0; k < states->n; k++)
+            if (states->items[k].id == dataset)
+                parts[n++] = (struct dm_replay_part){
+                    .dataset = &states->items[k],
+                    .choice = {.dataset = dataset, .ids = ids + first, .n_ids = n_ids - first}};
+    }
+    return n;
+}
+
+static enum dm_status replay(struct dm_mirror *m, struct dm_orphan_rows *rows, const char *origin,
                              uint64_t *moved, struct dm_error *err)
 {
     struct dm_dataset_states states = {0};
+    *moved = 0;
+    if (rows->n == 0)
+        return DM_OK;
     (void)pthread_mutex_lock(&m->lake_mutex);
     enum dm_status status = dm_state_datasets(dm_lake_sqlite(m->lake), "", &states, err);
     (void)pthread_mutex_unlock(&m->lake_mutex);
-    for (size_t i = 0; status == DM_OK && i < states.n; i++) {
-        const struct dm_dataset_state *d = &states.items[i];
-        if (d->id != dataset)
-            continue;
-        struct dm_quarantine_choice choice = {.dataset = dataset, .ids = ids, .n_ids = n};
-        struct dm_replay_result result;
-        status = dm_quarantine_replay(m, d, &choice, NULL, &result, err);
-        if (status != DM_OK)
-            continue;
-        *moved += result.replayed - result.stayed;
-        dm_log(DM_LOG_INFO, "%s.%s: the parents of %llu waiting rows have come", d->namespace, d->name,
-               (unsigned long long)(result.replayed - result.stayed));
+    if (status != DM_OK)
+        return status;
+    int64_t *ids = dm_xalloc(rows->n * sizeof *ids);
+    struct dm_replay_part *parts = dm_xzalloc(states.n + 1, sizeof *parts);
+    size_t n = divide(rows, &states, ids, parts);
+    status = dm_quarantine_replay(m, parts, n, origin, NULL, err);
+    for (size_t i = 0; i < n && status == DM_OK; i++) {
+        uint64_t gone = parts[i].result.replayed - parts[i].result.stayed;
+        *moved += gone;
+        m->orphan_watch->circles_until = parts[i].result.stayed > 0 ? 0 : m->orphan_watch->circles_until;
+        if (gone > 0)
+            dm_log(DM_LOG_INFO, "%s.%s: %llu waiting rows need not wait any longer",
+                   parts[i].dataset->namespace, parts[i].dataset->name, (unsigned long long)gone);
     }
+    free(parts);
+    free(ids);
+    dm_dataset_states_release(&states);
+    return status;
+}
+
+/* Rows that miss only each other. */
+static enum dm_status release_circles(struct dm_mirror *m, uint64_t *moved, struct dm_error *err)
+{
+    char *origin = dm_quarantine_origin();
+    struct dm_orphan_rows rows = {0};
+    struct dm_orphan_promises promises = {.origin = origin};
+    (void)pthread_mutex_lock(&m->lake_mutex);
+    enum dm_status status = dm_orphan_circles_find(m, &m->orphan_watch->circles_until, &rows, &promises, err);
+    m->orphan_promises = &promises;
+    (void)pthread_mutex_unlock(&m->lake_mutex);
+    *moved = 0;
     if (status == DM_OK)
-        dm_dataset_states_release(&states);
+        status = replay(m, &rows, origin, moved, err);
+    (void)pthread_mutex_lock(&m->lake_mutex);
+    m->orphan_promises = NULL;
+    (void)pthread_mutex_unlock(&m->lake_mutex);
+    dm_orphan_promises_release(&promises);
+    free(rows.items);
+    free(origin);
+    return status;
+}
+
+static enum dm_status release_found(struct dm_mirror *m, uint64_t *moved, struct dm_error *err)
+{
+    struct dm_orphan_rows found = {0};
+    char *origin = dm_quarantine_origin();
+    (void)pthread_mutex_lock(&m->lake_mutex);
+    enum dm_status status = find_all(m, &found, err);
+    (void)pthread_mutex_unlock(&m->lake_mutex);
+    if (status == DM_OK)
+        status = replay(m, &found, origin, moved, err);
+    free(origin);
+    free(found.items);
     return status;
 }
 
 enum dm_status dm_orphans_release(struct dm_mirror *m, struct dm_error *err)
 {
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    (void)pthread_mutex_lock(&one_at_a_time);
     enum dm_status status = DM_OK;
     for (uint64_t moved = 1; moved > 0 && status == DM_OK;) {
-        struct found found = {0};
-        moved = 0;
-        (void)pthread_mutex_lock(&m->lake_mutex);
-        status = find_all(m, &found, err);
-        (void)pthread_mutex_unlock(&m->lake_mutex);
-        if (found.n > 0)
-            qsort(found.items, found.n, sizeof *found.items, compare_found);
-        int64_t *ids = dm_xalloc((found.n + 1) * sizeof *ids);
-        for (size_t i = 0; i < found.n && status == DM_OK;) {
-            size_t n = 0;
-            uint32_t dataset = found.items[i].dataset;
-            for (; i < found.n && found.items[i].dataset == dataset; i++)
-                ids[n++] = found.items[i].id;
-            status = replay(m, dataset, ids, n, &moved, err);
-        }
-        free(ids);
-        free(found.items);
+        status = release_found(m, &moved, err);
+        if (status == DM_OK && moved == 0)
+            status = release_circles(m, &moved, err);
     }
     if (status != DM_OK) { /* look at all of them the next time */
         (void)pthread_mutex_lock(&m->lake_mutex);
@@ -244,5 +302,6 @@ enum dm_status dm_orphans_release(struct dm_mirror *m, struct dm_error *err)
         m->orphan_watch = NULL;
         (void)pthread_mutex_unlock(&m->lake_mutex);
     }
+    (void)pthread_mutex_unlock(&one_at_a_time);
     return status;
 }
