@@ -12,19 +12,22 @@
 static void print_result(const json_t *result, bool dry_run)
 {
     const json_t *list = json_object_get(result, "datasets");
-    struct dm_report_table t = {.n_columns = 3, .right = {false, false, true}};
+    struct dm_report_table t = {.n_columns = 4, .right = {false, false, true, true}};
     if (json_array_size(list) == 0) {
         (void)puts("No dataset has an expiry; declare `expire: P3M` in a schema.");
         return;
     }
-    dm_report_table_row(&t, (const char *[]){"DATASET", "OLDER THAN", dry_run ? "WOULD GO" : "REMOVED"});
+    dm_report_table_row(
+        &t, (const char *[]){"DATASET", "OLDER THAN", dry_run ? "WOULD GO" : "REMOVED", "OF QUARANTINE"});
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *d = json_array_get(list, i);
-        char rows[32];
+        char rows[32], aside[32];
+        uint64_t bad = (uint64_t)json_integer_value(json_object_get(d, "quarantined"));
         uint64_t n = (uint64_t)json_integer_value(json_object_get(d, "rows"));
         dm_report_table_row(&t, (const char *[]){json_string_value(json_object_get(d, "dataset")),
                                                  json_string_value(json_object_get(d, "before")),
-                                                 dm_progress_count(n, rows, sizeof rows)});
+                                                 dm_progress_count(n, rows, sizeof rows),
+                                                 dm_progress_count(bad, aside, sizeof aside)});
     }
     dm_report_table_print(&t, stdout);
     dm_report_table_release(&t);

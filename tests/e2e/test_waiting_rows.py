@@ -81,6 +81,18 @@ def test_a_bad_row_follows_renames(declared):
     assert declared.quarantine("w.b") == []
 
 
+def test_a_bad_row_of_a_mirrored_table_follows_renames(database):
+    database.execute("create table b (id int primary key, n numeric(5,2)); insert into b values (1, 'NaN'), (2, 1.5)")
+    mirror = database.mirror()
+    mirror.catch_up()
+    d = Declared(None, mirror)
+    assert [json.loads(w["raw"]) for w in d.quarantine("shop.b")] == [{"id": "1", "n": "NaN"}]
+    database.execute("alter table b rename n to m; insert into b values (3, 2.5), (4, 'NaN')")
+    mirror.catch_up()
+    assert picked(d.rows("shop.b"), "id", "m") == [(2, 1.5), (3, 2.5)]
+    assert [json.loads(w["raw"]) for w in d.quarantine("shop.b")] == [{"id": str(i), "m": "NaN"} for i in (1, 4)]
+
+
 def test_a_dropped_column_does_not_come_back_from_quarantine(declared):
     declared.apply(schemas(parent(), child()))
     declared.ingest("w.c", [{"id": 1, "v": 1, "pid": 7, "note": "of the old column"}])
@@ -254,6 +266,42 @@ def test_circles_across_datasets(declared):
     assert 6 not in declared.column("w.a") and 8 not in declared.column("w.c")
 
 
+# ---- expiry ----
+
+def test_waiting_and_bad_rows_expire(declared):
+    old, young = "2020-01-01T00:00:00Z", "9000-01-01T00:00:00Z"
+    declared.apply(schemas(parent(), child(columns="id: int64 not null, v: timestamptz not null, pid: int64, n: int32", more=", expire: P1Y")))
+    rows = [{"id": 1, "v": old, "pid": 7}, {"id": 2, "v": young, "pid": 7}, {"id": 3, "v": old, "n": "no number"}, {"id": 4, "v": young, "n": "no number"},
+            {"id": 5, "v": "no time"}]
+    declared.ingest("w.c", rows, code=QUARANTINED)
+    assert json.loads(declared.run("expire", "--dry-run", "--json").stdout)["datasets"][0]["quarantined"] == 2
+    assert len(declared.quarantine("w.c")) == 5
+    assert json.loads(declared.run("expire", "--json").stdout)["datasets"][0]["quarantined"] == 2
+    assert picked([json.loads(w["raw"]) for w in declared.quarantine("w.c")], "id") == [(2,), (4,), (5,)]
+    declared.ingest("w.p", [{"id": 7, "v": 1}])
+    assert declared.column("w.c") == [2]
+
+
+# ---- lakes of before ----
+
+def test_a_lake_of_the_old_layout(declared):
+    """Where only the first missing parent of a row was written down, and names were those of now."""
+    two = (', relationships: [{name: first, columns: [pid], to: w.p, cardinality: "M:0", on_orphan: quarantine}, '
+           '{name: next, columns: [q], to: w.c, cardinality: "M:0", on_orphan: quarantine}]')
+    columns = "id: int64 not null, v: int64 not null, pid: int64, q: int64"
+    declared.apply(schemas(parent(), f"  - {{name: w.c, columns: {{{columns}}}, key: [id], version: v{two}}}\n"))
+    declared.ingest("w.c", [{"id": 1, "v": 1, "pid": 7, "q": 2}, {"id": 3, "v": 1, "q": 4}])
+    declared.ingest("w.c", [{"id": 2, "v": 1, "pid": 8, "q": 1}])
+    db = sqlite3.connect(declared.mirror.lake.folder / "catalog.db")
+    db.executescript("drop trigger dm_quarantine_gone; drop table dm_waits_also; drop table dm_quarantine_names; alter table dm_quarantine drop column names")
+    db.close()
+    declared.ingest("w.p", [{"id": 7, "v": 1}])
+    assert declared.rows("w.c") == [], "its other parent waits for one that is not there"
+    declared.ingest("w.p", [{"id": 8, "v": 1}])
+    assert declared.column("w.c") == [1, 2]
+    assert picked(declared.quarantine("w.c"), "key") == [("3",)]
+
+
 # ---- rules that go ----
 
 @pytest.mark.parametrize("rule", ["removed", "not enforced", "to another parent"])
@@ -285,4 +333,26 @@ def test_until_caught_up_ends_behind_the_releases(folder):
     db.execute("insert into p values (3)")
     mirror.catch_up()
     assert d.column("w.c") == [2] and d.column("w.grand") == [5]
+    db.close()
+
+
+def test_what_cannot_be_enforced_holds_up_nobody_else(folder):
+    """The mirrored parent of some gets a key of another type: their wait goes on, and that of others ends as ever."""
+    path = folder / "shop.db"
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("pragma journal_mode = wal")
+    db.executescript("create table p (id integer primary key); insert into p values (1)")
+    mirror = Mirror(folder / "m", f"  shop:\n    type: sqlite\n    path: {path}\n", "commit_interval: 50ms")
+    mirror.catch_up()
+    d = Declared(None, mirror)
+    d.apply(schemas(parent(), child("w.stuck", to="shop.p"), child()))
+    d.ingest("w.stuck", [{"id": 5, "v": 1, "pid": 2}])
+    d.ingest("w.c", [{"id": 2, "v": 1, "pid": 7}])
+    db.executescript("drop table p; create table p (id text primary key not null); insert into p values ('2')")
+    mirror.catch_up()
+    d.ingest("w.p", [{"id": 7, "v": 1}])
+    assert d.column("w.c") == [2]
+    assert picked(d.quarantine("w.stuck"), "key", "waiting") == [("5", True)]
+    d.apply(schemas(child("w.stuck", to=None)))
+    assert d.column("w.stuck") == [5]
     db.close()

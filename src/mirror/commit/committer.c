@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "lake/commit_scan.h"
+#include "mirror/commit/evolved.h"
 #include "mirror/commit/apply_rows.h"
 #include "mirror/commit/row_counts.h"
 #include "base/crash_point.h"
@@ -30,6 +31,7 @@ struct dm_committer {
     size_t n_touched;
     struct dm_target **touched; /* distinct targets of the commit in progress */
     struct dm_bad_rows bad;     /* of all its units */
+    struct dm_evolved evolved;
     size_t n_copied;
     struct copied {
         uint32_t dataset;
@@ -76,6 +78,7 @@ static void forget_commit(struct dm_committer *c)
     c->n_touched = 0;
     dm_bad_rows_clear(&c->bad);
     forget_copied(c);
+    dm_evolved_clear(&c->evolved);
     c->open = false;
 }
 
@@ -243,6 +246,7 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
         (struct copied){.dataset = t->state.id, .basis = dm_basis_copy(&step->table->basis)};
     if (step->table->id != 0) /* a table that the capture did not know yet got its id after the dataset */
         t->state.source_id = step->table->id;
+    dm_evolved_note(&c->evolved, t->state.id, NULL, NULL);
     t->state.copied_at = copied->at;
     t->state.received += copied->rows;
     t->state.inserted += copied->rows;
@@ -288,6 +292,10 @@ static enum dm_status rekey(struct dm_committer *c, const struct dm_step *step, 
 static enum dm_status apply_schema(struct dm_committer *c, const struct dm_step *step, struct dm_error *err)
 {
     struct dm_target *t = step->target;
+    const struct dm_dataset *before = NULL;
+    if (dm_lake_dataset(c->options.mirror->lake, t->state.namespace, t->state.name, &before, err) != DM_OK)
+        return DM_FAIL;
+    dm_evolved_note(&c->evolved, t->state.id, before != NULL ? before->schema : NULL, step->schema);
     if (dm_commit_set_schema(c->apply.commit, t->state.namespace, t->state.name, step->schema, err) != DM_OK)
         return DM_FAIL;
     if (step->rekey && rekey(c, step, err) != DM_OK)
@@ -431,6 +439,8 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
         if (status == DM_OK)
             status = dm_state_put_basis(db, c->options.source->name, copied->dataset, &copied->basis, err);
     }
+    if (status == DM_OK)
+        status = dm_evolved_save(&c->evolved, db, err);
     bool log = unit->source == NULL && c->options.source != NULL;
     struct quarantining q = {
         .committer = c, .db = db, .source = log ? c->options.source->name : unit->source};

@@ -13,6 +13,8 @@
 #include "mirror/commit/tombstones.h"
 #include "mirror/hygiene/erase.h"
 #include "mirror/index/index_rebuild.h"
+#include "mirror/quarantine/bad_row_key.h"
+#include "mirror/quarantine/quarantine_table.h"
 #include "registry/period.h"
 
 /* ---- what is past it ---- */
@@ -100,6 +102,7 @@ struct expiring {
     uint64_t rows;
     size_t n, room;
     uint32_t *positions; /* of one file */
+    uint64_t aside;      /* rows in quarantine that go */
 };
 
 static void count_hit(void *ctx, uint32_t file, uint32_t position)
@@ -235,6 +238,47 @@ static enum dm_status expire_dataset(struct expiring *x, bool dry_run, struct dm
     return status;
 }
 
+/* ---- what waits, or is bad ---- */
+
+struct aside {
+    const struct expiring *x;
+    size_t n;
+    int64_t *ids;
+};
+
+static enum dm_status look_aside(void *ctx, const struct dm_quarantine_row *row, struct dm_error *err)
+{
+    struct aside *a = ctx;
+    const struct dm_expiry *e = &a->x->expiry;
+    struct dm_column value;
+    (void)err;
+    dm_column_init(&value, e->type);
+    bool passed = row->raw != NULL &&
+                  dm_bad_row_value(row->raw, a->x->d->schema->fields[e->field].name, &value) &&
+                  dm_expiry_passed(e, &value, 0);
+    dm_column_release(&value);
+    if (!passed)
+        return DM_OK;
+    a->ids = dm_xrealloc(a->ids, a->n + 1, sizeof *a->ids);
+    a->ids[a->n++] = row->id;
+    return DM_OK;
+}
+
+static enum dm_status expire_aside(struct expiring *x, bool dry_run, struct dm_error *err)
+{
+    struct sqlite3 *db = dm_lake_sqlite(x->m->lake);
+    struct aside a = {.x = x};
+    struct dm_quarantine_choice choice = {.dataset = x->state->id};
+    enum dm_status status = dm_quarantine_each(db, &choice, look_aside, &a, err);
+    x->aside = a.n;
+    choice.ids = a.ids;
+    choice.n_ids = a.n;
+    if (status == DM_OK && a.n > 0 && !dry_run)
+        status = dm_quarantine_remove(db, &choice, NULL, err);
+    free(a.ids);
+    return status;
+}
+
 /* ---- all ---- */
 
 static enum dm_status expire_one(struct dm_mirror *m, const struct dm_dataset_state *state, const char *name,
@@ -252,16 +296,21 @@ static enum dm_status expire_one(struct dm_mirror *m, const struct dm_dataset_st
     bool expires = status == DM_OK && x.expiry.field >= 0;
     if (expires)
         status = expire_dataset(&x, dry_run, err);
+    if (expires && status == DM_OK)
+        status = expire_aside(&x, dry_run, err);
     (void)pthread_mutex_unlock(&m->lake_mutex);
     if (status != DM_OK)
         dm_error_prefix(err, "expiring rows of %s", name);
     if (status != DM_OK || !expires)
         return status;
-    if (x.rows > 0 && !dry_run)
-        dm_log(DM_LOG_INFO, "%s: %" PRIu64 " rows are past their expiry and were removed", name, x.rows);
-    json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "dataset", name, "before",
+    if (x.rows + x.aside > 0 && !dry_run)
+        dm_log(DM_LOG_INFO,
+               "%s: %" PRIu64 " rows are past their expiry and were removed, %" PRIu64
+               " of them in quarantine",
+               name, x.rows + x.aside, x.aside);
+    json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I}", "dataset", name, "before",
                                           dm_clock_format_us(x.expiry.cutoff_us, before, sizeof before),
-                                          "rows", (json_int_t)x.rows));
+                                          "rows", (json_int_t)x.rows, "quarantined", (json_int_t)x.aside));
     return DM_OK;
 }
 

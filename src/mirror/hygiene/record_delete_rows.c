@@ -174,8 +174,10 @@ enum dm_status dm_deleting_add_waiting(struct dm_mirror *m, struct dm_deleting *
     struct dm_deleting *g = &all[which];
     sqlite3 *db = dm_lake_sqlite(m->lake);
     sqlite3_stmt *st;
-    if (sqlite3_prepare_v2(db, "SELECT id, parent_key FROM dm_quarantine WHERE waits_for = ?1", -1, &st,
-                           NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db,
+                           "SELECT id, parent_key FROM dm_quarantine WHERE waits_for = ?1 UNION"
+                           " SELECT row, parent_key FROM dm_waits_also WHERE parent = ?1",
+                           -1, &st, NULL) != SQLITE_OK)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
     sqlite3_bind_int64(st, 1, g->part->state.id);
     size_t had = g->n_ids;

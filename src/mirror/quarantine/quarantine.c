@@ -124,6 +124,10 @@ static enum dm_status replay(struct dm_mirror *m, const json_t *order, const str
     if (status == DM_OK)
         status = dm_quarantine_replay(m, &part, 1, origin, hooks, err);
     free(origin);
+    if (status == DM_OK && part.error.class != DM_ERROR_NONE) {
+        *err = part.error;
+        status = DM_FAIL;
+    }
     if (status == DM_OK) /* parents may have been among them */
         status = dm_orphans_release(m, err);
     const struct dm_replay_result done = part.result;

@@ -217,10 +217,9 @@ static enum dm_status take_in(struct dm_mirror *m, struct dm_replay_part *parts,
                                         : dm_intake(m, jobs, n_jobs, hooks != NULL ? hooks->progress : NULL,
                                                     hooks != NULL ? hooks->ctx : NULL, err);
     for (size_t i = 0; i < n_jobs; i++) {
-        if (status == DM_OK && jobs[i].error.class != DM_ERROR_NONE) {
-            *err = jobs[i].error;
-            status = DM_FAIL;
-        }
+        parts[part_of[i]].error = jobs[i].error;
+        if (jobs[i].error.class != DM_ERROR_NONE)
+            r[part_of[i]].stayed = r[part_of[i]].n;
         count(&r[part_of[i]], &jobs[i], &parts[part_of[i]].result);
         dm_intake_job_release(&jobs[i]);
         free(names[i]);

@@ -4,13 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "lake/catalog/catalog_sql.h"
 #include "mirror/quarantine/quarantine.h"
 #include "mirror/relationship/orphan_circle.h"
 
-enum { KEYS_AT_ONCE = 8192 };
+enum { KEYS_AT_ONCE = 8192, again_after_ms = 60000 };
 
 struct seen {
     uint32_t parent;
@@ -23,12 +24,19 @@ struct dm_orphan_watch {
     size_t n;
     struct seen *items;
     int64_t circles_until; /* no row up to this id is part of a circle */
+    size_t n_failed;       /* datasets whose rows could not be taken in, with their schema as it was then */
+    struct failed {
+        uint32_t dataset;
+        int64_t at_us; /* monotonic */
+    } * failed;
 };
 
 void dm_orphan_watch_free(struct dm_orphan_watch *w)
 {
-    if (w != NULL)
+    if (w != NULL) {
         free(w->items);
+        free(w->failed);
+    }
     free(w);
 }
 
@@ -152,6 +160,36 @@ static enum dm_status read_parents(struct dm_mirror *m, struct seen **out, size_
     return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "waiting children", err);
 }
 
+/* Rows of a dataset that takes none in are tried once a minute only: with a relationship that cannot be enforced any more, say. */
+static struct failed *failure_of(struct dm_orphan_watch *w, uint32_t dataset)
+{
+    for (size_t i = 0; i < w->n_failed; i++)
+        if (w->failed[i].dataset == dataset)
+            return &w->failed[i];
+    return NULL;
+}
+
+static bool failed_just_now(struct dm_orphan_watch *w, uint32_t dataset)
+{
+    const struct failed *f = failure_of(w, dataset);
+    return f != NULL && dm_clock_monotonic_us() - f->at_us < (int64_t)again_after_ms * 1000;
+}
+
+static void note_failure(struct dm_orphan_watch *w, const struct dm_dataset_state *d,
+                         const struct dm_error *why)
+{
+    struct failed *f = failure_of(w, d->id);
+    if (f == NULL) {
+        w->failed = dm_xrealloc(w->failed, w->n_failed + 1, sizeof *w->failed);
+        f = &w->failed[w->n_failed++];
+        f->dataset = d->id;
+    }
+    f->at_us = dm_clock_monotonic_us();
+    struct dm_error told = *why;
+    dm_error_prefix(&told, "rows of %s.%s that wait", d->namespace, d->name);
+    dm_log_error(DM_LOG_WARN, "they go on waiting", &told);
+}
+
 /* Those whose key, version, rules or parents may be other ones since they were looked at. */
 static enum dm_status find_asked(struct dm_mirror *m, struct dm_orphan_rows *found, struct dm_error *err)
 {
@@ -161,8 +199,11 @@ static enum dm_status find_asked(struct dm_mirror *m, struct dm_orphan_rows *fou
         SQLITE_OK)
         return dm_sql_fail(db, "waiting children", err);
     int code;
-    while ((code = sqlite3_step(st)) == SQLITE_ROW)
-        dm_orphan_rows_add(found, (uint32_t)sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1));
+    while ((code = sqlite3_step(st)) == SQLITE_ROW) {
+        uint32_t dataset = (uint32_t)sqlite3_column_int64(st, 0);
+        if (!failed_just_now(m->orphan_watch, dataset))
+            dm_orphan_rows_add(found, dataset, sqlite3_column_int64(st, 1));
+    }
     sqlite3_finalize(st);
     return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "waiting children", err);
 }
@@ -243,6 +284,12 @@ static enum dm_status replay(struct dm_mirror *m, struct dm_orphan_rows *rows, c
         if (gone > 0)
             dm_log(DM_LOG_INFO, "%s.%s: %llu waiting rows need not wait any longer",
                    parts[i].dataset->namespace, parts[i].dataset->name, (unsigned long long)gone);
+        if (parts[i].error.class == DM_ERROR_NONE)
+            continue;
+        note_failure(m->orphan_watch, parts[i].dataset, &parts[i].error);
+        (void)pthread_mutex_lock(&m->lake_mutex);
+        status = dm_quarantine_ask_again(dm_lake_sqlite(m->lake), parts[i].dataset->id, err);
+        (void)pthread_mutex_unlock(&m->lake_mutex);
     }
     free(parts);
     free(ids);
