@@ -331,7 +331,7 @@ static enum dm_status remove_dataset(const struct dm_target *t, const char *name
     return status;
 }
 
-/* What is in quarantine follows. A dataset that is made anew has no ids in common with the old one, so there the names stay as they are. */
+/* What is in quarantine follows. A dataset that is made anew had no commit, so there is nothing. */
 static enum dm_status change_quarantine(const struct work *w, struct sqlite3 *db, struct dm_error *err)
 {
     bool rules = false;
