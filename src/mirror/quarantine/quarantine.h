@@ -37,7 +37,8 @@ struct dm_replay_part {
     const struct dm_dataset_state *dataset;
     struct dm_quarantine_choice choice;
     struct dm_replay_result result;
-    struct dm_error error; /* what kept its rows as they are, and not those of other parts; class NONE: nothing */
+    struct dm_error
+        error; /* what kept its rows as they are, and not those of other parts; class NONE: nothing */
 };
 /* What the rows of a replay come with; malloc'ed, never twice the same. */
 char *dm_quarantine_origin(void);
