@@ -48,7 +48,9 @@ def tombstones(world, pointers, d):
         *key, version = pick(row, names)
         key = tuple(key)
         last[key] = max(version, last.get(key, version), key=order)
-    differ(f"{d.name}: tombstones {names}", last.items(), [(tuple(map(plain, k)), plain(v)) for k, v in d.tombstones.items()])
+    beneath = {tuple(map(plain, k)) for k in d.rows} if d.refs else set()    # rows that come free within a commit leave none beneath them
+    differ(f"{d.name}: tombstones {names}", [i for i in last.items() if i[0] not in beneath],
+           [(tuple(map(plain, k)), plain(v)) for k, v in d.tombstones.items() if tuple(map(plain, k)) not in beneath])
 
 
 def history(world, pointers, d):
@@ -91,10 +93,10 @@ def ended(world, pointers, name, kind, past, intervals, columns):
 
 def quarantine(world, d):
     found = []
-    for line in world.cli("quarantine", "show", d.name, "--json", codes=(0, 1)).splitlines():
+    for line in world.cli("quarantine", "show", d.name, "--json", "--limit", "0", codes=(0, 1)).splitlines():
         entry = json.loads(line)
-        found.append((entry["reason"], spelled(json.loads(entry["raw"]))))
-    differ(f"{d.name}: quarantine", once(found), once([(a.reason, spelled(a.raw)) for a in d.aside]))
+        found.append((entry["reason"], spelled(d, json.loads(entry["raw"]))))
+    differ(f"{d.name}: quarantine", once(found), once([(a.reason, spelled(d, a.raw)) for a in d.aside]))
 
 
 def once(entries):
@@ -106,8 +108,11 @@ def once(entries):
     return waiting + [e for e in entries if e[0] != "orphan"]
 
 
-def spelled(raw):
-    return sorted((n, number(str(v).lower() if isinstance(v, bool) else str(v))) for n, v in raw.items() if v is not None and not (n == KIND and str(v).lower() == "u"))
+def spelled(d, raw):
+    """The values of the dataset's columns, and the kind of change; what waits does not keep what the dataset has no column for."""
+    known = {KIND, *(c.name for c in d.columns)}
+    return sorted((n, number(str(v).lower() if isinstance(v, bool) else str(v))) for n, v in raw.items()
+                  if n in known and v is not None and not (n == KIND and str(v).lower() == "u"))
 
 
 def number(text):
