@@ -156,6 +156,7 @@ def test_what_waits_was_deleted_moved_or_bad_is_erased(crm):
     crm.people(ALICE, CARL, v=2)
     for number, person, word in [(1, ALICE, "live"), (2, ALICE, "deleted"), (4, ALICE, "bad"), (6, CARL, "waits")]:
         assert crm.order(number, person, WORDS[word], 5)["suppressed"] == 1
+    crm.order(3, ALICE, WORDS["moved"], 1)  # what is Bob's now, as it was then
     for number, order, word in [(10, 2, "line"), (11, 6, "line_waits"), (14, 2, "line_gone")]:
         assert crm.line(number, order, WORDS[word], 5)["suppressed"] == 1
     check_gone(crm)

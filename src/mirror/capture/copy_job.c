@@ -266,6 +266,7 @@ static enum dm_status plan_table(struct dm_copy_job *job, struct job_table *jt,
     c->schema = schema;
     if (status != DM_OK)
         return status;
+    jt->suppressed = dm_suppressed_under(jt->suppressed, jt->want.current, schema);
     size_t workers = job->config->copy_workers > 0 ? (size_t)job->config->copy_workers : 1;
     status = job->type->copy_parts(job->copy, jt->table, workers, &jt->parts, err);
     if (status == DM_OK && jt->parts == 0)

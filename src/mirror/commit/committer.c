@@ -221,6 +221,11 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
     struct dm_copied_table *copied = step->copied;
     if (forget_damaged(c, t, err) != DM_OK)
         return DM_FAIL;
+    const struct dm_dataset *there = NULL;
+    if (dm_lake_dataset(c->options.mirror->lake, t->state.namespace, t->state.name, &there, err) != DM_OK)
+        return DM_FAIL;
+    dm_suppression_follow(c->options.mirror->suppression, t->state.id, there != NULL ? there->schema : NULL,
+                          copied->schema);
     if (dm_suppress_copied(c->options.mirror, t, copied, err) != DM_OK)
         return DM_FAIL;
     if (prepare_dataset(c, t, copied->schema, err) != DM_OK)
@@ -276,6 +281,7 @@ static enum dm_status rekey(struct dm_committer *c, const struct dm_step *step, 
     const struct dm_target *t = step->target;
     struct dm_commit *commit = c->apply.commit;
     struct dm_commit_scan scan;
+    dm_suppression_stage_rekey(c->options.mirror->suppression, t->state.id);
     if (dm_commit_mark(commit, t->state.namespace, t->state.name, err) != DM_OK ||
         dm_commit_scan_make(commit, t->state.namespace, t->state.name, &scan, err) != DM_OK)
         return DM_FAIL;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "mirror/declare/declare_checks.h"
+#include "mirror/hygiene/suppression.h"
 #include "mirror/declare/declared.h"
 #include "mirror/commit/history.h"
 #include "mirror/index/index_rebuild.h"
@@ -112,6 +113,22 @@ static enum dm_status plan_columns(struct work *w, struct dm_error *err)
     return DM_OK;
 }
 
+/* What was deleted for good stays away. */
+static enum dm_status check_suppression(struct declare *d, const struct work *w, struct dm_error *err)
+{
+    if (w->target == NULL || w->columns == NULL || w->recreate)
+        return DM_OK;
+    return dm_suppression_check(d->m->suppression, w->target->state.id, w->schema->name, w->target->schema,
+                                w->columns, err);
+}
+
+static void follow_suppression(struct declare *d, const struct work *w)
+{
+    if (w->target != NULL && w->columns != NULL)
+        dm_suppression_follow(d->m->suppression, w->target->state.id, w->recreate ? NULL : w->target->schema,
+                              w->columns);
+}
+
 static enum dm_status check_plan(struct declare *d, struct work *w, struct dm_error *err)
 {
     for (size_t i = 0; i < w->plan.n; i++) {
@@ -212,7 +229,7 @@ static enum dm_status plan_one(struct declare *d, struct work *w, struct dm_erro
     }
     if (check_plan(d, w, err) != DM_OK || plan_division(d, w, err) != DM_OK)
         return DM_FAIL;
-    return plan_columns(w, err);
+    return plan_columns(w, err) == DM_OK ? check_suppression(d, w, err) : DM_FAIL;
 }
 
 static enum dm_status plan(struct declare *d, struct dm_relational_schemas *wanted, struct dm_error *err)
@@ -349,7 +366,7 @@ static enum dm_status change_quarantine(const struct work *w, struct sqlite3 *db
 static enum dm_status save(void *ctx, struct sqlite3 *db, struct dm_error *err)
 {
     struct declare *d = ctx;
-    enum dm_status status = DM_OK;
+    enum dm_status status = dm_suppression_save(d->m->suppression, db, err);
     for (size_t i = 0; i < d->n && status == DM_OK; i++) {
         struct work *w = &d->work[i];
         status = change_quarantine(w, db, err);
@@ -399,13 +416,16 @@ static enum dm_status commit(struct declare *d, struct dm_error *err)
     enum dm_status status = forget_indexes(d, err);
     if (status == DM_OK)
         status = dm_commit_begin(d->m->lake, &c, err);
-    for (size_t i = 0; i < d->n && status == DM_OK; i++)
+    for (size_t i = 0; i < d->n && status == DM_OK; i++) {
         status = stage(d, c, &d->work[i], err);
+        follow_suppression(d, &d->work[i]);
+    }
     if (status == DM_OK)
         status = dm_commit_write(c, &summary, err);
     dm_crash_point("declare-before-publish");
     if (status == DM_OK)
         status = dm_commit_publish(c, save, d, err);
+    dm_suppression_settle(d->m->suppression, status == DM_OK);
     dm_crash_point("declare-after-publish");
     dm_commit_free(c);
     return status;

@@ -70,11 +70,12 @@ static enum dm_status move_keys(const struct into_commit *w, uint32_t number, co
     }
     for (size_t i = 0; i < batch->rows && status == DM_OK; i++)
         if (c[i].old.file != w->old_file)
-            status =
-                dm_fail(err, DM_ERROR_FATAL,
-                        "stop the mirror, remove <lake>/.index and start again: it is rebuilt from the lake",
-                        "%s.%s: the key index and the data files disagree about a row of file %u",
-                        w->d->namespace, w->d->name, w->old_file);
+            status = dm_fail(err, DM_ERROR_FATAL,
+                             "stop the mirror, remove <lake>/.index and start again: "
+                             "it is rebuilt from the lake",
+                             "%s.%s: the key index and the data files disagree about "
+                             "a row of file %u",
+                             w->d->namespace, w->d->name, w->old_file);
     free(c);
     dm_key_list_release(&keys);
     return status;
@@ -90,7 +91,7 @@ static enum dm_status written(void *ctx, uint32_t number, const char *path, cons
 }
 
 static enum dm_status write_anew(struct into_commit *w, const struct dm_data_file *f,
-                                 const struct dm_schema *keys, struct dm_error *err)
+                                 struct dm_erase_match *match, struct dm_error *err)
 {
     struct erasing *e = w->e;
     struct dm_scan_file file = {.path = f->path, .number = f->number, .rows = f->rows, .deleted = f->deleted};
@@ -100,8 +101,8 @@ static enum dm_status write_anew(struct into_commit *w, const struct dm_data_fil
     w->old_file = f->number;
     if (stop_wanted(e))
         return stopped(err);
-    if (dm_erase_write_anew(e->m->engine, &file, w->d->schema, keys, e->wanted.set, e->m->config->compression,
-                            &out, &rows, err) != DM_OK)
+    if (dm_erase_write_anew(e->m->engine, &file, w->d->schema, match, e->m->config->compression, &out, &rows,
+                            err) != DM_OK)
         return DM_FAIL;
     e->counts.files_rewritten++;
     return dm_commit_remove_file(w->commit, w->d->namespace, w->d->name, f->number, err);
@@ -113,20 +114,23 @@ static enum dm_status erase_member(struct erasing *e, struct dm_commit *commit, 
     const struct dm_dataset *d = e->family.members[i];
     struct into_commit w = {.e = e, .commit = commit, .d = d, .indexed = i == 0};
     const struct dm_schema *schema = e->family.members[0]->schema;
-    struct dm_schema *keys = dm_erase_key_schema(schema, d->schema);
+    /* What is there and matches by its key alone; former versions are there no
+   * more. */
+    struct dm_erase_match *match = dm_erase_match_new(&(struct dm_erase_match_options){
+        .dataset = schema, .stored = d->schema, .set = e->wanted.set, .whole_rows = true});
     bool *dirty = dm_xzalloc(d->n_files + 1, sizeof *dirty);
     size_t snapshots = 0;
-    enum dm_status status = keys != NULL ? dm_erase_look_member(&e->look, schema, d, dirty, err) : DM_OK;
+    enum dm_status status = dm_erase_look_member(&e->look, schema, d, dirty, err);
     for (size_t k = 0; k < d->n_files && status == DM_OK; k++)
         if (dirty[k])
-            status = write_anew(&w, &d->files[k], keys, err);
+            status = write_anew(&w, &d->files[k], match, err);
     if (status == DM_OK)
         status = dm_lake_snapshots(e->m->lake, d->namespace, d->name, &snapshots, err);
     e->counts.snapshots += snapshots;
     if (status == DM_OK)
         status = dm_commit_expire_all(commit, d->namespace, d->name, err);
     free(dirty);
-    dm_schema_unref(keys);
+    dm_erase_match_free(match);
     return status;
 }
 

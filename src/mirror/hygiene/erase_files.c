@@ -4,22 +4,6 @@
 
 #include "base/memory.h"
 
-struct dm_schema *dm_erase_key_schema(const struct dm_schema *dataset, const struct dm_schema *stored)
-{
-    struct dm_schema *keys = dm_schema_new();
-    for (size_t k = 0; k < dataset->n_keys; k++) {
-        const struct dm_field *of = &dataset->fields[dataset->keys[k]];
-        int at = dm_schema_find_id(stored, of->id);
-        if (at < 0) {
-            dm_schema_unref(keys);
-            return NULL;
-        }
-        dm_schema_add_copy(keys, &stored->fields[at]);
-        dm_schema_add_key(keys, (uint32_t)k);
-    }
-    return keys;
-}
-
 /* ---- finding ---- */
 
 struct search {
@@ -64,12 +48,9 @@ enum dm_status dm_erase_find(struct dm_engine *e, const struct dm_scan_file *fil
 struct anew {
     struct dm_engine *e;
     const struct dm_schema *schema;
-    const struct dm_suppressed *set;
+    struct dm_erase_match *match;
     const struct dm_erase_output *out;
     struct dm_parquet_options options;
-    uint32_t *column_of;        /* key column k of the file's columns */
-    struct dm_batch *key_batch; /* borrows columns */
-    struct dm_key_list keys;
     struct dm_batch *batch;
     uint64_t rows;
 };
@@ -94,30 +75,15 @@ static enum dm_status flush(struct anew *a, struct dm_error *err)
     return status;
 }
 
-/* The keys of a batch of whole rows. */
-static enum dm_status encode_keys(struct anew *a, const struct dm_batch *batch, struct dm_error *err)
-{
-    struct dm_batch *view = a->key_batch;
-    for (size_t k = 0; k < view->n_columns; k++)
-        view->columns[k] = batch->columns[a->column_of[k]];
-    view->rows = batch->rows;
-    enum dm_status status = dm_key_list_encode(&a->keys, view, err);
-    for (size_t k = 0; k < view->n_columns; k++)
-        view->columns[k] = (struct dm_column){0};
-    view->rows = 0;
-    return status;
-}
-
 static enum dm_status take(void *ctx, const struct dm_batch *batch, const uint32_t *files,
                            const uint32_t *positions, struct dm_error *err)
 {
     struct anew *a = ctx;
     (void)files;
     (void)positions;
-    enum dm_status status = encode_keys(a, batch, err);
+    enum dm_status status = dm_erase_match_batch(a->match, batch, err);
     for (size_t i = 0; i < batch->rows && status == DM_OK; i++)
-        if (!dm_suppressed_has(a->set, a->keys.bytes.data + a->keys.offsets[i],
-                               a->keys.offsets[i + 1] - a->keys.offsets[i]))
+        if (!dm_erase_match_has(a->match, i))
             status = dm_batch_append_row(a->batch, batch, i, err);
     if (status == DM_OK && dm_batch_bytes(a->batch) >= a->out->most_bytes)
         status = flush(a, err);
@@ -125,29 +91,18 @@ static enum dm_status take(void *ctx, const struct dm_batch *batch, const uint32
 }
 
 enum dm_status dm_erase_write_anew(struct dm_engine *e, const struct dm_scan_file *file,
-                                   const struct dm_schema *schema, const struct dm_schema *keys,
-                                   const struct dm_suppressed *set, const char *compression,
-                                   const struct dm_erase_output *out, uint64_t *rows, struct dm_error *err)
+                                   const struct dm_schema *schema, struct dm_erase_match *match,
+                                   const char *compression, const struct dm_erase_output *out, uint64_t *rows,
+                                   struct dm_error *err)
 {
     struct anew a = {
-        .e = e, .schema = schema, .set = set, .out = out, .options = {.compression = compression}};
-    a.column_of = dm_xzalloc(keys->n_fields + 1, sizeof *a.column_of);
-    for (size_t k = 0; k < keys->n_fields; k++)
-        a.column_of[k] = (uint32_t)dm_schema_find_id(schema, keys->fields[k].id);
-    a.key_batch = dm_batch_new(keys);
-    for (size_t k = 0; k < a.key_batch->n_columns; k++)
-        dm_column_release(&a.key_batch->columns[k]);
+        .e = e, .schema = schema, .match = match, .out = out, .options = {.compression = compression}};
     a.batch = dm_batch_new(schema);
     struct dm_scan_options options = {0};
     enum dm_status status = dm_parquet_scan(e, file, 1, schema, &options, take, &a, err);
     if (status == DM_OK)
         status = flush(&a, err);
     *rows = a.rows;
-    for (size_t k = 0; k < a.key_batch->n_columns; k++)
-        a.key_batch->columns[k] = (struct dm_column){0};
-    dm_batch_free(a.key_batch);
     dm_batch_free(a.batch);
-    dm_key_list_release(&a.keys);
-    free(a.column_of);
     return status;
 }

@@ -10,9 +10,6 @@
 #include "engine/parquet_write.h"
 #include "mirror/hygiene/erase_match.h"
 
-/* The dataset's key columns as the files of `stored` (a side dataset's schema, or its own) have them; NULL: `stored` lacks one of them. One reference. */
-struct dm_schema *dm_erase_key_schema(const struct dm_schema *dataset, const struct dm_schema *stored);
-
 /* Where rows that match stand, called for each. */
 typedef void (*dm_erase_hit)(void *ctx, uint32_t file, uint32_t position);
 /* All rows of the files, also deleted ones (`deleted` of the files is ignored when `physical`). */
@@ -28,12 +25,12 @@ struct dm_erase_output {
     enum dm_status (*written)(void *ctx, uint32_t number, const char *path, const struct dm_batch *batch,
                               const struct dm_parquet_result *result, struct dm_error *err);
 };
-/* The visible rows of the file whose keys are not in the set, in order, in one or more new files (none when no row stays). `keys` as above; `schema`: all
- * columns. *rows: how many. */
+/* The visible rows of the file that do not match, in order, in one or more new
+ * files (none when no row stays). `match` is one of whole rows of `schema`.
+ * *rows: how many. */
 enum dm_status dm_erase_write_anew(struct dm_engine *e, const struct dm_scan_file *file,
-                                   const struct dm_schema *schema, const struct dm_schema *keys,
-                                   const struct dm_suppressed *set, const char *compression,
-                                   const struct dm_erase_output *out, uint64_t *rows,
+                                   const struct dm_schema *schema, struct dm_erase_match *match,
+                                   const char *compression, const struct dm_erase_output *out, uint64_t *rows,
                                    struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -17,6 +17,10 @@ enum dm_status dm_erase_wanted_load(struct dm_mirror *m, int64_t order, uint32_t
     enum dm_status status = dm_work_order_keys(db, order, dataset, &hashes, &n, err);
     if (status == DM_OK)
         status = dm_work_order_columns(db, order, dataset, &out->lists, &out->n_lists, err);
+    if (status == DM_OK) { /* and the key */
+        out->lists = dm_xrealloc(out->lists, out->n_lists + 1, sizeof *out->lists);
+        out->lists[out->n_lists++] = (struct dm_column_list){0};
+    }
     (void)pthread_mutex_unlock(&m->lake_mutex);
     if (status == DM_OK)
         out->set = dm_suppressed_new(m->suppression, hashes, n);
@@ -42,7 +46,11 @@ void dm_erase_look_release(struct dm_erase_look *l)
 static struct dm_erase_match *match_for(const struct dm_erase_look *l, const struct dm_schema *dataset,
                                         const struct dm_schema *stored)
 {
-    return dm_erase_match_new(dataset, stored, l->wanted->set, l->wanted->lists, l->wanted->n_lists);
+    return dm_erase_match_new(&(struct dm_erase_match_options){.dataset = dataset,
+                                                               .stored = stored,
+                                                               .set = l->wanted->set,
+                                                               .n_lists = l->wanted->n_lists,
+                                                               .lists = l->wanted->lists});
 }
 
 static uint32_t name_hash(const char *name)

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "mirror/quarantine/bad_row_key.h"
 
 enum { mark_bytes = 16, tuple_max = 256 << 20 };
 
@@ -17,49 +18,17 @@ struct tuple {
     uint32_t *of;           /* … of `columns` */
     struct dm_buffer front; /* what is hashed before it; empty: a key */
     struct dm_key_list keys;
+    const struct dm_suppressed *in;
+    bool is_key; /* these are the columns of the dataset's key */
 };
 
 struct dm_erase_match {
-    const struct dm_suppressed *set;
-    struct dm_schema *columns;
+    struct dm_schema *columns; /* that batches have */
+    bool whole_rows;
     size_t n;
     struct tuple *tuples;
     struct dm_buffer room;
 };
-
-/* ---- column lists ---- */
-
-void dm_column_list_release(struct dm_column_list *l)
-{
-    free(l->ids);
-    *l = (struct dm_column_list){0};
-}
-
-char *dm_column_list_text(const struct dm_column_list *l)
-{
-    char *text = dm_xstrdup("");
-    for (size_t i = 0; i < l->n; i++) {
-        char *longer = dm_xasprintf("%s%s%d", text, i > 0 ? "," : "", (int)l->ids[i]);
-        free(text);
-        text = longer;
-    }
-    return text;
-}
-
-struct dm_column_list dm_column_list_read(const char *text)
-{
-    struct dm_column_list l = {0};
-    while (text != NULL && *text != '\0') {
-        char *end;
-        long id = strtol(text, &end, 10);
-        if (end == text)
-            break;
-        l.ids = dm_xrealloc(l.ids, l.n + 1, sizeof *l.ids);
-        l.ids[l.n++] = (int32_t)id;
-        text = *end == ',' ? end + 1 : end;
-    }
-    return l;
-}
 
 /* ---- tuples ---- */
 
@@ -75,13 +44,10 @@ static enum dm_status make_front(struct dm_buffer *out, const struct dm_column_l
     return status;
 }
 
-/* What is hashed of row `row`; *len 0: it has a null. */
-static enum dm_status tuple_bytes(const struct dm_buffer *front, const struct dm_key_list *keys, size_t row,
-                                  struct dm_buffer *room, const uint8_t **bytes, size_t *len,
-                                  struct dm_error *err)
+/* What is hashed of a tuple; *len 0: it has a null. */
+static enum dm_status put_in_front(const struct dm_buffer *front, struct dm_buffer *room,
+                                   const uint8_t **bytes, size_t *len, struct dm_error *err)
 {
-    *bytes = keys->bytes.data + keys->offsets[row];
-    *len = keys->offsets[row + 1] - keys->offsets[row];
     if (*len == 0 || front->len == 0)
         return DM_OK;
     dm_buffer_clear(room);
@@ -91,6 +57,16 @@ static enum dm_status tuple_bytes(const struct dm_buffer *front, const struct dm
     *bytes = room->data;
     *len = room->len;
     return DM_OK;
+}
+
+/* … of row `row`. */
+static enum dm_status tuple_bytes(const struct dm_buffer *front, const struct dm_key_list *keys, size_t row,
+                                  struct dm_buffer *room, const uint8_t **bytes, size_t *len,
+                                  struct dm_error *err)
+{
+    *bytes = keys->bytes.data + keys->offsets[row];
+    *len = keys->offsets[row + 1] - keys->offsets[row];
+    return put_in_front(front, room, bytes, len, err);
 }
 
 enum dm_status dm_erase_hash_tuples(const struct dm_suppression *s, const struct dm_column_list *columns,
@@ -120,58 +96,69 @@ enum dm_status dm_erase_hash_tuples(const struct dm_suppression *s, const struct
 
 /* ---- matching ---- */
 
-static uint32_t add_column(struct dm_schema *columns, const struct dm_field *f)
+static uint32_t add_column(struct dm_erase_match *m, const struct dm_schema *stored, int32_t id)
 {
-    int there = dm_schema_find_id(columns, f->id);
+    if (m->whole_rows)
+        return (uint32_t)dm_schema_find_id(stored, id);
+    int there = dm_schema_find_id(m->columns, id);
     if (there >= 0)
         return (uint32_t)there;
-    dm_schema_add_copy(columns, f);
-    return (uint32_t)columns->n_fields - 1;
+    dm_schema_add_copy(m->columns, &stored->fields[dm_schema_find_id(stored, id)]);
+    return (uint32_t)m->columns->n_fields - 1;
 }
 
 /* The tuple takes part when the stored schema has all of its columns. */
-static void add_tuple(struct dm_erase_match *m, const struct dm_schema *stored, const int32_t *ids, size_t n,
-                      struct dm_buffer front)
+static void add_tuple(struct dm_erase_match *m, const struct dm_erase_match_options *o,
+                      const struct dm_column_list *l, const struct dm_suppressed *in, bool marked)
 {
-    bool has_all = n > 0;
-    for (size_t i = 0; i < n; i++)
-        has_all &= dm_schema_find_id(stored, ids[i]) >= 0;
-    if (!has_all) {
-        dm_buffer_release(&front);
+    struct dm_error none = {0};
+    bool has_all = l->n > 0;
+    for (size_t i = 0; i < l->n; i++)
+        has_all &= dm_schema_find_id(o->stored, l->ids[i]) >= 0;
+    if (!has_all)
         return;
-    }
+    struct dm_column_list key = dm_column_list_of_key(o->dataset);
     m->tuples = dm_xrealloc(m->tuples, m->n + 1, sizeof *m->tuples);
     struct tuple *t = &m->tuples[m->n++];
-    *t = (struct tuple){.view = dm_schema_new(), .of = dm_xzalloc(n, sizeof *t->of), .front = front};
-    for (size_t i = 0; i < n; i++) {
-        const struct dm_field *f = &stored->fields[dm_schema_find_id(stored, ids[i])];
-        t->of[i] = add_column(m->columns, f);
-        dm_schema_add_copy(t->view, f);
+    *t = (struct tuple){.view = dm_schema_new(),
+                        .of = dm_xzalloc(l->n, sizeof *t->of),
+                        .in = in,
+                        .is_key = dm_column_list_equal(l, &key)};
+    dm_buffer_init(&t->front, tuple_max);
+    if (marked && make_front(&t->front, l, &none) != DM_OK)
+        dm_buffer_clear(&t->front); /* some bytes: it has room for them */
+    for (size_t i = 0; i < l->n; i++) {
+        t->of[i] = add_column(m, o->stored, l->ids[i]);
+        dm_schema_add_copy(t->view, &o->stored->fields[dm_schema_find_id(o->stored, l->ids[i])]);
         dm_schema_add_key(t->view, (uint32_t)i);
     }
+    dm_column_list_release(&key);
 }
 
-struct dm_erase_match *dm_erase_match_new(const struct dm_schema *dataset, const struct dm_schema *stored,
-                                          const struct dm_suppressed *set, const struct dm_column_list *lists,
-                                          size_t n)
+struct dm_erase_match *dm_erase_match_new(const struct dm_erase_match_options *o)
 {
     struct dm_erase_match *m = dm_xzalloc(1, sizeof *m);
-    m->set = set;
-    m->columns = dm_schema_new();
+    m->whole_rows = o->whole_rows;
+    m->columns = o->whole_rows ? dm_schema_ref(o->stored) : dm_schema_new();
     dm_buffer_init(&m->room, tuple_max);
-    int32_t *key = dm_xzalloc(dataset->n_keys + 1, sizeof *key);
-    for (size_t k = 0; k < dataset->n_keys; k++)
-        key[k] = dataset->fields[dataset->keys[k]].id;
-    struct dm_buffer front;
-    dm_buffer_init(&front, tuple_max);
-    add_tuple(m, stored, key, dataset->n_keys, front);
-    for (size_t i = 0; i < n; i++) {
-        struct dm_error none = {0};
-        if (make_front(&front, &lists[i], &none) == DM_OK) /* some bytes: it has room for them */
-            add_tuple(m, stored, lists[i].ids, lists[i].n, front);
-    }
-    free(key);
+    struct dm_column_list key = dm_column_list_of_key(o->dataset);
+    if (o->n_lists == 0)
+        add_tuple(m, o, &key, o->set, false);
+    for (size_t i = 0; i < o->n_lists; i++)
+        add_tuple(m, o, o->lists[i].n > 0 ? &o->lists[i] : &key, o->set, o->lists[i].n > 0);
+    size_t n = 0;
+    const struct dm_suppressed *marked = dm_suppressed_marked(o->set);
+    const struct dm_column_list *lists = dm_suppressed_lists(marked, &n);
+    for (size_t i = 0; i < n; i++)
+        add_tuple(m, o, &lists[i], marked, true);
+    dm_column_list_release(&key);
     return m;
+}
+
+struct dm_erase_match *dm_suppressed_match(const struct dm_suppressed *set, const struct dm_schema *schema)
+{
+    return dm_erase_match_new(&(struct dm_erase_match_options){
+        .dataset = schema, .stored = schema, .set = set, .whole_rows = true});
 }
 
 void dm_erase_match_free(struct dm_erase_match *m)
@@ -220,7 +207,32 @@ bool dm_erase_match_has(struct dm_erase_match *m, size_t row)
         struct dm_error none = {0};
         if (tuple_bytes(&m->tuples[i].front, &m->tuples[i].keys, row, &m->room, &bytes, &len, &none) ==
                 DM_OK &&
-            dm_suppressed_has(m->set, bytes, len))
+            dm_suppressed_has(m->tuples[i].in, bytes, len))
+            return true;
+    }
+    return false;
+}
+
+/* ---- rows in quarantine ---- */
+
+struct bad_row {
+    struct dm_erase_match *m;
+    const struct tuple *tuple;
+};
+
+static bool has_bytes(void *ctx, const uint8_t *key, size_t len)
+{
+    const struct bad_row *b = ctx;
+    struct dm_error none = {0};
+    return put_in_front(&b->tuple->front, &b->m->room, &key, &len, &none) == DM_OK &&
+           dm_suppressed_has(b->tuple->in, key, len);
+}
+
+bool dm_erase_match_bad_row(struct dm_erase_match *m, const char *raw, const char *key)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        struct bad_row b = {m, &m->tuples[i]};
+        if (dm_bad_row_keys(m->tuples[i].view, raw, m->tuples[i].is_key ? key : NULL, has_bytes, &b))
             return true;
     }
     return false;

@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "mirror/hygiene/erase.h"
-#include "mirror/index/index_rebuild.h"
 #include "mirror/hygiene/record_delete_rows.h"
+#include "mirror/index/index_rebuild.h"
 
 struct deletion {
     struct dm_mirror *m;
@@ -86,8 +86,7 @@ static enum dm_status publish(struct deletion *d, struct dm_error *err)
     enum dm_status status = dm_commit_write(d->commit, &still.summary, err);
     dm_crash_point("delete-before-publish");
     for (size_t i = 0; i < d->hits.n && status == DM_OK; i++)
-        dm_suppression_stage(d->m->suppression, d->hits.parts[i].state.id, d->parts[i].hashes,
-                             d->hits.parts[i].keys->rows, d->work.id);
+        dm_deleting_stage(d->m->suppression, &d->parts[i], d->work.id, false);
     if (status == DM_OK) {
         d->work.report = report_of(d, true);
         status = dm_commit_publish(d->commit, save, d, err);
@@ -190,10 +189,10 @@ static enum dm_status search(struct deletion *d, struct dm_error *err)
     struct dm_delete_wanted wanted = {.n = read_roots(d->order, roots),
                                       .roots = roots,
                                       .related = json_is_true(json_object_get(d->order, "related"))};
-    enum dm_status status = wanted.n > 0
-                                ? dm_delete_search(d->m, &wanted, &d->hits, err)
-                                : dm_fail(err, DM_ERROR_CONFIG, NULL,
-                                          "an order of deletion names a dataset, and keys or a condition");
+    enum dm_status status = wanted.n > 0 ? dm_delete_search(d->m, &wanted, &d->hits, err)
+                                         : dm_fail(err, DM_ERROR_CONFIG, NULL,
+                                                   "an order of deletion names a dataset, "
+                                                   "and keys or a condition");
     free(roots);
     return status;
 }
@@ -335,7 +334,7 @@ static enum dm_status unsuppress(struct dm_mirror *m, const json_t *order, json_
     size_t n_before = dm_suppressed_count(before);
     enum dm_status status = dm_deleting_prepare(m, p, &g, err);
     if (status == DM_OK) {
-        dm_suppression_stage_removal(m->suppression, p->state.id, g.hashes, p->keys->rows);
+        dm_deleting_stage(m->suppression, &g, 0, true);
         status = save_removal(m, err);
         dm_suppression_settle(m->suppression, status == DM_OK);
     }

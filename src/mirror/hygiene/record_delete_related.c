@@ -291,7 +291,8 @@ static enum dm_status follow(struct dm_delete_search_state *s, const struct link
         out->references[out->n_references++] =
             (struct dm_delete_reference){dm_xstrdup(l->child->name), dm_xstrdup(l->r->name), rows};
         if (s->wanted->related)
-            tell(s, dm_xasprintf("%s has no key: its rows stay, %llu of them refer to deleted ones",
+            tell(s, dm_xasprintf("%s has no key: its rows stay, %llu of them refer "
+                                 "to deleted ones",
                                  l->child->name, (unsigned long long)rows));
         return DM_OK;
     }
@@ -376,35 +377,57 @@ static enum dm_status find_quarantined(struct dm_delete_search_state *s, const s
     return status == DM_OK ? dm_delete_match_unreadable(s, l->child, l->parent, err) : status;
 }
 
-/* The values of the relationship's columns, as the child has them. */
-static enum dm_status find_tuples(struct dm_delete_search_state *s, const struct link *l,
+/* " AND EXISTS (SELECT 1 FROM main.m<child> m WHERE m.c0 = c.c0)" */
+static enum dm_status append_staying_keys(struct dm_delete_search_state *s, const struct dm_delete_node *c,
+                                          struct dm_buffer *sql, struct dm_error *err)
+{
+    const struct dm_schema *schema = c->dataset->schema;
+    enum dm_status status =
+        dm_buffer_printf(sql, err, " AND EXISTS (SELECT 1 FROM main.m%zu m WHERE ", dm_delete_index_of(s, c));
+    for (size_t k = 0; k < schema->n_keys && status == DM_OK; k++)
+        status = dm_buffer_printf(sql, err, "%sm.c%u = c.c%u", k > 0 ? " AND " : "", schema->keys[k],
+                                  schema->keys[k]);
+    return status == DM_OK ? dm_buffer_append_byte(sql, ')', err) : status;
+}
+
+/* The values of the relationship's columns, as the child has them; with
+ * `former` the key before them, and only of rows that stay. */
+static enum dm_status find_tuples(struct dm_delete_search_state *s, const struct link *l, bool former,
                                   struct dm_error *err)
 {
     struct dm_delete_part *p = &s->out->parts[l->child->part - 1];
     const struct dm_schema *schema = l->child->dataset->schema;
     struct dm_schema *view = dm_schema_new();
-    struct dm_delete_tuples t = {.columns = {.n = l->n, .ids = dm_xzalloc(l->n, sizeof *t.columns.ids)}};
+    struct dm_delete_tuples t = {0};
     struct dm_buffer sql;
     dm_buffer_init(&sql, sql_max);
     enum dm_status status = dm_buffer_printf(&sql, err, "SELECT DISTINCT ");
-    for (size_t i = 0; i < l->n && status == DM_OK; i++) {
-        const struct dm_field *f = &schema->fields[dm_schema_find(schema, l->r->columns.items[i])];
-        dm_schema_add_copy(view, f);
-        dm_schema_add_key(view, (uint32_t)i);
-        t.columns.ids[i] = f->id;
-        status = dm_buffer_printf(&sql, err, "%sc.%s", i > 0 ? ", " : "", l->columns[i].child);
+    for (size_t i = former ? 0 : schema->n_keys; i < schema->n_keys + l->n && status == DM_OK; i++) {
+        uint32_t at = i < schema->n_keys
+                          ? schema->keys[i]
+                          : (uint32_t)dm_schema_find(schema, l->r->columns.items[i - schema->n_keys]);
+        if (dm_schema_find_id(view, schema->fields[at].id) >= 0)
+            continue;
+        dm_schema_add_copy(view, &schema->fields[at]);
+        dm_schema_add_key(view, (uint32_t)t.columns.n);
+        status = dm_buffer_printf(&sql, err, "%sc.c%u", t.columns.n > 0 ? ", " : "", at);
+        dm_column_list_add(&t.columns, schema->fields[at].id);
     }
     t.tuples = dm_batch_new(view);
     dm_schema_unref(view);
     if (status == DM_OK)
         status = append_children(s, l, "main.past", &sql, err);
+    if (status == DM_OK && former)
+        status = append_staying_keys(s, l->child, &sql, err);
     if (status == DM_OK)
         status = dm_buffer_text(&sql) == NULL
                      ? dm_fail_memory(err, sql_max)
                      : dm_sql_each(s->sql, (const char *)sql.data, dm_delete_take_key, t.tuples, err);
     dm_buffer_release(&sql);
-    p->tuples = dm_xrealloc(p->tuples, p->n_tuples + 1, sizeof *p->tuples);
-    p->tuples[p->n_tuples++] = t;
+    struct dm_delete_tuples **all = former ? &p->former : &p->tuples;
+    size_t *n = former ? &p->n_former : &p->n_tuples;
+    *all = dm_xrealloc(*all, *n + 1, sizeof **all);
+    (*all)[(*n)++] = t;
     return status;
 }
 
@@ -416,7 +439,9 @@ static enum dm_status find_rest(struct dm_delete_search_state *s, const struct l
     enum dm_status status = find_moved(s, l, err);
     if (status == DM_OK)
         status = find_quarantined(s, l, err);
-    return status == DM_OK ? find_tuples(s, l, err) : status;
+    if (status == DM_OK)
+        status = find_tuples(s, l, false, err);
+    return status == DM_OK ? find_tuples(s, l, true, err) : status;
 }
 
 static bool any_relationship_to(const struct dm_delete_search_state *s, const struct dm_delete_node *n)

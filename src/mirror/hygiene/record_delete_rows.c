@@ -84,7 +84,11 @@ static enum dm_status delete_side_rows(struct dm_mirror *m, struct dm_commit *co
                                        const struct dm_dataset *side, struct dm_error *err)
 {
     struct dm_erase_match *match =
-        dm_erase_match_new(g->part->dataset->schema, side->schema, g->set, g->lists, g->n_lists);
+        dm_erase_match_new(&(struct dm_erase_match_options){.dataset = g->part->dataset->schema,
+                                                            .stored = side->schema,
+                                                            .set = g->set,
+                                                            .n_lists = g->n_lists,
+                                                            .lists = g->lists});
     struct places places = {0};
     struct dm_scan_file *files = dm_dataset_scan(side);
     enum dm_status status =
@@ -148,8 +152,10 @@ static enum dm_status match_texts(struct dm_mirror *m, struct dm_deleting *g, st
     sqlite3_stmt *st;
     if (g->part->keys->n_columns != 1 || c->type.id != DM_STRING)
         return DM_OK;
-    if (sqlite3_prepare_v2(db, "SELECT id FROM dm_quarantine WHERE dataset = ?1 AND instr(raw, ?2) > 0", -1,
-                           &st, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db,
+                           "SELECT id FROM dm_quarantine WHERE dataset = ?1 AND "
+                           "instr(raw, ?2) > 0",
+                           -1, &st, NULL) != SQLITE_OK)
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
     int code = SQLITE_DONE;
     for (size_t i = 0; i < g->part->keys->rows && code == SQLITE_DONE; i++) {
@@ -201,6 +207,13 @@ enum dm_status dm_deleting_add_waiting(struct dm_mirror *m, struct dm_deleting *
 
 /* ---- what is remembered ---- */
 
+static void add_list(struct dm_deleting *g, const struct dm_column_list *l)
+{
+    g->lists = dm_xrealloc(g->lists, g->n_lists + 1, sizeof *g->lists);
+    g->lists[g->n_lists++] = dm_column_list_copy(l);
+}
+
+/* What former rows referred to. */
 static enum dm_status add_tuples(struct dm_mirror *m, struct dm_deleting *g, const struct dm_delete_tuples *t,
                                  struct dm_error *err)
 {
@@ -211,14 +224,49 @@ static enum dm_status add_tuples(struct dm_mirror *m, struct dm_deleting *g, con
         g->hashes = dm_xrealloc(g->hashes, g->n_hashes + n, sizeof *g->hashes);
         memcpy(g->hashes + g->n_hashes, hashes, n * sizeof *hashes);
         g->n_hashes += n;
-        g->lists = dm_xrealloc(g->lists, g->n_lists + 1, sizeof *g->lists);
-        struct dm_column_list *l = &g->lists[g->n_lists++];
-        *l =
-            (struct dm_column_list){.n = t->columns.n, .ids = dm_xalloc((t->columns.n + 1) * sizeof *l->ids)};
-        memcpy(l->ids, t->columns.ids, l->n * sizeof *l->ids);
+        add_list(g, &t->columns);
     }
     free(hashes);
     return status;
+}
+
+static enum dm_status add_marked(struct dm_mirror *m, struct dm_deleting *g,
+                                 const struct dm_column_list *columns, const struct dm_batch *tuples,
+                                 struct dm_error *err)
+{
+    g->marked = dm_xrealloc(g->marked, g->n_marked + 1, sizeof *g->marked);
+    struct dm_marked_hashes *h = &g->marked[g->n_marked++];
+    *h = (struct dm_marked_hashes){.columns = dm_column_list_copy(columns)};
+    return dm_erase_hash_tuples(m->suppression, columns, tuples, &h->hashes, &h->n, err);
+}
+
+/* By which rows are kept out. What was of rows that stay cannot come by itself into a mirrored table: its source has it no more. */
+static enum dm_status prepare_suppression(struct dm_mirror *m, struct dm_deleting *g, struct dm_error *err)
+{
+    const struct dm_delete_part *part = g->part;
+    struct dm_column_list key = dm_column_list_of_key(part->dataset->schema);
+    enum dm_status status = add_marked(m, g, &key, part->keys, err);
+    for (size_t i = 0; i < part->n_former && status == DM_OK && part->declared != NULL; i++)
+        status = add_marked(m, g, &part->former[i].columns, part->former[i].tuples, err);
+    dm_column_list_release(&key);
+    return status;
+}
+
+void dm_deleting_stage(struct dm_suppression *s, const struct dm_deleting *g, int64_t order, bool back)
+{
+    uint32_t dataset = g->part->state.id;
+    size_t keys = g->part->keys->rows;
+    if (back)
+        dm_suppression_stage_removal(s, dataset, g->hashes, keys);
+    else
+        dm_suppression_stage(s, dataset, g->hashes, keys, order);
+    for (size_t i = 0; i < g->n_marked; i++) {
+        const struct dm_marked_hashes *h = &g->marked[i];
+        if (back)
+            dm_suppression_stage_marked_removal(s, dataset, h->hashes, h->n);
+        else
+            dm_suppression_stage_marked(s, dataset, &h->columns, h->hashes, h->n);
+    }
 }
 
 enum dm_status dm_deleting_prepare(struct dm_mirror *m, struct dm_delete_part *part, struct dm_deleting *g,
@@ -231,7 +279,9 @@ enum dm_status dm_deleting_prepare(struct dm_mirror *m, struct dm_delete_part *p
     for (size_t i = 0; i < g->n_hashes; i++)
         dm_suppression_hash(m->suppression, g->keys.bytes.data + g->keys.offsets[i],
                             g->keys.offsets[i + 1] - g->keys.offsets[i], &g->hashes[i]);
-    enum dm_status status = DM_OK;
+    static const struct dm_column_list key;
+    add_list(g, &key);
+    enum dm_status status = prepare_suppression(m, g, err);
     for (size_t i = 0; i < part->n_tuples && status == DM_OK; i++)
         status = add_tuples(m, g, &part->tuples[i], err);
     g->set = dm_suppressed_new(m->suppression, g->hashes, g->n_hashes);
@@ -253,6 +303,11 @@ void dm_deleting_release(struct dm_deleting *g)
     for (size_t i = 0; i < g->n_lists; i++)
         dm_column_list_release(&g->lists[i]);
     free(g->lists);
+    for (size_t i = 0; i < g->n_marked; i++) {
+        dm_column_list_release(&g->marked[i].columns);
+        free(g->marked[i].hashes);
+    }
+    free(g->marked);
     free(g->hashes);
     free(g->ids);
     *g = (struct dm_deleting){0};
@@ -265,7 +320,7 @@ enum dm_status dm_deleting_save(struct sqlite3 *db, int64_t order, bool erasing,
     enum dm_status status = g->n_ids > 0 ? dm_quarantine_remove(db, &choice, NULL, err) : DM_OK;
     if (status == DM_OK && erasing)
         status = dm_work_order_put_keys(db, order, g->part->state.id, g->hashes, g->n_hashes, err);
-    for (size_t i = 0; i < g->n_lists && status == DM_OK && erasing; i++)
+    for (size_t i = 1; i < g->n_lists && status == DM_OK && erasing; i++) /* the key is known */
         status = dm_work_order_put_columns(db, order, g->part->state.id, &g->lists[i], err);
     return status;
 }

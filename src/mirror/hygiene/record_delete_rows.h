@@ -10,10 +10,16 @@ struct dm_deleting {
     struct dm_delete_part *part; /* borrowed */
     struct dm_key_list keys;
     size_t n_hashes;
-    struct dm_key_hash *hashes; /* of the keys (the first keys->rows), then of what former rows referred to */
+    struct dm_key_hash *hashes; /* of the keys, then of what former rows referred to */
     size_t n_lists;
-    struct dm_column_list *lists; /* the columns of the latter; owned */
+    struct dm_column_list *lists; /* the key, then the columns of the latter; owned */
     struct dm_suppressed *set;    /* of all hashes */
+    size_t n_marked; /* what is suppressed, with marks: keys, and former versions of rows that stay */
+    struct dm_marked_hashes {
+        struct dm_column_list columns;
+        size_t n;
+        struct dm_key_hash *hashes;
+    } * marked;
     uint64_t rows, history, tombstones;
     size_t n_ids;
     int64_t *ids; /* rows in quarantine that go, ascending */
@@ -29,6 +35,9 @@ enum dm_status dm_deleting_add_waiting(struct dm_mirror *m, struct dm_deleting *
 /* commit NULL: only counts history and tombstones. Else an index transaction is open, and rows are counted, too. */
 enum dm_status dm_deleting_rows(struct dm_mirror *m, struct dm_commit *commit, struct dm_deleting *g,
                                 struct dm_error *err) DM_MUST_USE;
+/* The keys, and what is no more of rows that stay, are suppressed from here on
+ * (or, with `back`, the keys no more). */
+void dm_deleting_stage(struct dm_suppression *s, const struct dm_deleting *g, int64_t order, bool back);
 /* In the commit's catalog transaction: quarantine, and with `erasing` the keys of the order. */
 enum dm_status dm_deleting_save(struct sqlite3 *db, int64_t order, bool erasing, const struct dm_deleting *g,
                                 struct dm_error *err) DM_MUST_USE;

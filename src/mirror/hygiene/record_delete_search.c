@@ -14,6 +14,15 @@
 
 enum { sql_max = 64 << 20 };
 
+static void release_tuples(struct dm_delete_tuples *t, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dm_column_list_release(&t[i].columns);
+        dm_batch_free(t[i].tuples);
+    }
+    free(t);
+}
+
 static void release_part(struct dm_delete_part *p)
 {
     struct dm_dataset_states one = {.n = 1, .items = dm_xalloc(sizeof *one.items)};
@@ -23,11 +32,8 @@ static void release_part(struct dm_delete_part *p)
     free(p->via);
     dm_target_free(p->declared);
     dm_batch_free(p->keys);
-    for (size_t i = 0; i < p->n_tuples; i++) {
-        dm_column_list_release(&p->tuples[i].columns);
-        dm_batch_free(p->tuples[i].tuples);
-    }
-    free(p->tuples);
+    release_tuples(p->tuples, p->n_tuples);
+    release_tuples(p->former, p->n_former);
     free(p->ids);
 }
 
@@ -100,11 +106,12 @@ static enum dm_status find_root(struct dm_delete_search_state *s, const char *da
                        "wait for its first copy; `datamirror status` shows how far it is",
                        "%s has no rows yet (it is %s)", root->name, root->state->state);
     if (root->keys == NULL)
-        return dm_fail(
-            err, DM_ERROR_CONFIG,
-            "give the table a primary key or a unique index, or name one with `key:`, then resync it",
-            "%s has no key, so its rows cannot be told apart and nothing can be kept from coming back",
-            root->name);
+        return dm_fail(err, DM_ERROR_CONFIG,
+                       "give the table a primary key or a unique index, or name "
+                       "one with `key:`, then resync it",
+                       "%s has no key, so its rows cannot be told apart and "
+                       "nothing can be kept from coming back",
+                       root->name);
     *out = root;
     return DM_OK;
 }

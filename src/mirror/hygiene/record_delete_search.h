@@ -30,6 +30,8 @@ struct dm_delete_part {
     char *via;             /* the relationship that led here; NULL: asked for */
     size_t n_tuples;
     struct dm_delete_tuples *tuples;
+    size_t n_former;
+    struct dm_delete_tuples *former; /* the same with the key in front, of rows that stay */
     uint64_t
         moved; /* rows that referred to deleted ones once, and to others now: they stay, their former versions go */
     size_t n_ids;

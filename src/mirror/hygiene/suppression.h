@@ -3,6 +3,9 @@
  * Remembered in catalog.db (dm_suppression) as 128-bit keyed hashes of the key's order-preserving bytes (column/key.h), with the lake's secret (lake_secret.h), so
  * that no byte of the key itself has to stay. Loaded when the lake is opened; a dataset without suppressed keys costs one look at an empty list.
  *
+ * Each key is there twice: as it is, for the key of the day, and with a mark of its columns, since a dataset may get another key; then rows are known by the columns of
+ * the key that they were deleted by.
+ *
  * struct dm_suppressed is the set of one dataset at one time: immutable, shared by reference, so that a copy may use it without any lock. The functions of
  * struct dm_suppression may be called from any thread.
  *
@@ -19,6 +22,7 @@
 
 #include "column/batch.h"
 #include "column/key.h"
+#include "mirror/hygiene/column_list.h"
 
 struct sqlite3;
 struct dm_suppression;
@@ -40,7 +44,15 @@ void dm_suppression_close(struct dm_suppression *s); /* NULL is fine */
 struct dm_suppressed *dm_suppression_of(struct dm_suppression *s, uint32_t dataset);
 void dm_suppressed_unref(struct dm_suppressed *set); /* NULL is fine */
 bool dm_suppressed_has(const struct dm_suppressed *set, const uint8_t *key, size_t len);
-size_t dm_suppressed_count(const struct dm_suppressed *set); /* NULL: 0 */
+size_t dm_suppressed_count(const struct dm_suppressed *set); /* keys; NULL: 0 */
+/* Besides the hashes of the dataset's present key: hashes that are marked with the columns that they are of (erase_match.h), which another key leaves as they are. NULL:
+ * none. Borrowed. */
+const struct dm_suppressed *dm_suppressed_marked(const struct dm_suppressed *set);
+/* What of the set holds on under the key of `next` (of a copy), when the dataset has that of `now` (NULL: none yet). Takes the reference and gives one; NULL: nothing. */
+struct dm_suppressed *dm_suppressed_under(struct dm_suppressed *take, const struct dm_schema *now,
+                                          const struct dm_schema *next);
+struct dm_suppressed *dm_suppressed_marked_alone(struct dm_suppressed *take);
+const struct dm_column_list *dm_suppressed_lists(const struct dm_suppressed *marked, size_t *n);
 /* A number that is never the same for two sets of a process; 0: NULL. */
 uint64_t dm_suppressed_generation(const struct dm_suppressed *set);
 
@@ -57,6 +69,23 @@ void dm_suppression_stage(struct dm_suppression *s, uint32_t dataset, const stru
                           size_t n, int64_t order);
 void dm_suppression_stage_removal(struct dm_suppression *s, uint32_t dataset,
                                   const struct dm_key_hash *hashes, size_t n);
+/* The same with a mark, of these columns. */
+void dm_suppression_stage_marked(struct dm_suppression *s, uint32_t dataset,
+                                 const struct dm_column_list *columns, const struct dm_key_hash *hashes,
+                                 size_t n);
+void dm_suppression_stage_marked_removal(struct dm_suppression *s, uint32_t dataset,
+                                         const struct dm_key_hash *hashes, size_t n);
+/* The dataset gets another key: what has a mark holds on, the rest meant values of the former one. */
+void dm_suppression_stage_rekey(struct dm_suppression *s, uint32_t dataset);
+/* Its columns are numbered anew: marks mean nothing any more. */
+void dm_suppression_stage_renumbering(struct dm_suppression *s, uint32_t dataset);
+/* Whichever of the two it is, if any, when the dataset's columns become those of `next`. `now` NULL: it is made anew. */
+void dm_suppression_follow(struct dm_suppression *s, uint32_t dataset, const struct dm_schema *now,
+                           const struct dm_schema *next);
+/* CONFIG error when the change would end a suppression. */
+enum dm_status dm_suppression_check(struct dm_suppression *s, uint32_t dataset, const char *name,
+                                    const struct dm_schema *now, const struct dm_schema *next,
+                                    struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_suppression_save(struct dm_suppression *s, struct sqlite3 *db,
                                    struct dm_error *err) DM_MUST_USE;
 void dm_suppression_settle(struct dm_suppression *s,

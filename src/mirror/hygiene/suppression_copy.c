@@ -47,8 +47,7 @@ static void count_hit(void *ctx, uint32_t file, uint32_t position)
 
 /* File i of the copy; what stays of it goes behind the others. */
 static enum dm_status filter_file(struct dm_mirror *m, struct dm_copied_table *copied, size_t i,
-                                  const struct dm_schema *keys, const struct dm_suppressed *set,
-                                  struct dm_error *err)
+                                  const struct dm_suppressed *set, struct dm_error *err)
 {
     struct dm_copied_file old = copied->files[i];
     struct copied_files to = {.copied = copied, .base = old.path};
@@ -56,9 +55,12 @@ static enum dm_status filter_file(struct dm_mirror *m, struct dm_copied_table *c
         .ctx = &to, .most_bytes = dm_mirror_portion(m, 2), .new_file = new_file, .written = written};
     struct dm_scan_file file = {.path = old.path, .number = (uint32_t)i + 1, .rows = old.result.rows};
     uint64_t rows = 0;
-    if (dm_erase_write_anew(m->engine, &file, copied->schema, keys, set, m->config->compression, &out, &rows,
-                            err) != DM_OK)
-        return DM_FAIL;
+    struct dm_erase_match *match = dm_suppressed_match(set, copied->schema);
+    enum dm_status status = dm_erase_write_anew(m->engine, &file, copied->schema, match,
+                                                m->config->compression, &out, &rows, err);
+    dm_erase_match_free(match);
+    if (status != DM_OK)
+        return status;
     copied->suppressed += old.result.rows - rows;
     copied->rows -= old.result.rows - rows;
     (void)unlink(old.path);
@@ -78,19 +80,18 @@ static enum dm_status filter_files(struct dm_mirror *m, struct dm_copied_table *
     for (size_t i = 0; i < n; i++)
         files[i] = (struct dm_scan_file){
             .path = copied->files[i].path, .number = (uint32_t)i, .rows = copied->files[i].result.rows};
-    struct dm_schema *keys = dm_erase_key_schema(copied->schema, copied->schema);
-    struct dm_erase_match *match = dm_erase_match_new(copied->schema, copied->schema, set, NULL, 0);
+    struct dm_erase_match_options look = {.dataset = copied->schema, .stored = copied->schema, .set = set};
+    struct dm_erase_match *match = dm_erase_match_new(&look);
     enum dm_status status = dm_erase_find(m->engine, files, n, true, match, count_hit, hits, err);
     dm_erase_match_free(match);
     for (size_t i = 0; i < n && status == DM_OK; i++)
         if (hits[i] > 0)
-            status = filter_file(m, copied, i, keys, set, err);
+            status = filter_file(m, copied, i, set, err);
     size_t kept = 0;
     for (size_t i = 0; i < copied->n_files; i++)
         if (copied->files[i].path != NULL)
             copied->files[kept++] = copied->files[i];
     copied->n_files = kept;
-    dm_schema_unref(keys);
     free(files);
     free(hits);
     return status;

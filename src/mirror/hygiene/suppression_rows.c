@@ -1,7 +1,8 @@
 /* Where rows come in: those of suppressed keys are left out. */
+#include <stdlib.h>
+
 #include "mirror/commit/row_counts.h"
-#include "mirror/hygiene/suppression.h"
-#include "mirror/quarantine/bad_row_key.h"
+#include "mirror/hygiene/erase_match.h"
 #include "mirror/target.h"
 
 /* A batch on its way through the set. */
@@ -11,14 +12,21 @@ struct filter {
     struct dm_suppressed *set;
     const struct dm_txn *txns;
     const struct dm_batch *batch;
+    struct dm_erase_match *match; /* of the set and the batch */
     struct dm_key_list keys;
     struct dm_batch *kept;
 };
 
 static bool is_suppressed(const struct filter *f, size_t row)
 {
-    const struct dm_key_list *k = &f->keys;
-    return dm_suppressed_has(f->set, k->bytes.data + k->offsets[row], k->offsets[row + 1] - k->offsets[row]);
+    return dm_erase_match_has(f->match, row);
+}
+
+static enum dm_status make_match(struct filter *f, struct dm_error *err)
+{
+    dm_erase_match_free(f->match);
+    f->match = dm_suppressed_match(f->set, f->batch->schema);
+    return dm_erase_match_batch(f->match, f->batch, err);
 }
 
 static bool any_suppressed(const struct filter *f)
@@ -30,15 +38,38 @@ static bool any_suppressed(const struct filter *f)
 }
 
 /* The row's new key is suppressed from here on, too. */
-static void follow(struct filter *f, size_t row)
+static enum dm_status follow(struct filter *f, size_t row, struct dm_error *err)
 {
-    const struct dm_key_list *k = &f->keys;
-    struct dm_key_hash h;
-    dm_suppression_hash(f->m->suppression, k->bytes.data + k->offsets[row],
-                        k->offsets[row + 1] - k->offsets[row], &h);
-    dm_suppression_stage(f->m->suppression, f->t->state.id, &h, 1, 0);
-    dm_suppressed_unref(f->set);
-    f->set = dm_suppression_of(f->m->suppression, f->t->state.id);
+    struct dm_column_list columns = dm_column_list_of_key(f->batch->schema);
+    struct dm_schema *schema = dm_schema_keys(f->batch->schema);
+    struct dm_batch *key = dm_batch_new(schema);
+    struct dm_key_hash *h = NULL;
+    size_t n = 0;
+    struct dm_suppression *all = f->m->suppression;
+    enum dm_status status = DM_OK;
+    for (size_t k = 0; k < schema->n_fields && status == DM_OK; k++)
+        status =
+            dm_column_append_value(&key->columns[k], &f->batch->columns[f->batch->schema->keys[k]], row, err);
+    dm_batch_end_row(key, DM_OP_COPY);
+    if (status == DM_OK)
+        status = dm_erase_hash_tuples(all, &columns, key, &h, &n, err);
+    if (status == DM_OK) {
+        struct dm_key_hash plain;
+        dm_suppression_hash(all, f->keys.bytes.data + f->keys.offsets[row],
+                            f->keys.offsets[row + 1] - f->keys.offsets[row], &plain);
+        dm_suppression_stage(all, f->t->state.id, &plain, 1, 0);
+        dm_suppression_stage_marked(all, f->t->state.id, &columns, h, n);
+        dm_erase_match_free(f->match); /* before its set */
+        f->match = NULL;
+        dm_suppressed_unref(f->set);
+        f->set = dm_suppression_of(all, f->t->state.id);
+        status = make_match(f, err);
+    }
+    free(h);
+    dm_batch_free(key);
+    dm_schema_unref(schema);
+    dm_column_list_release(&columns);
+    return status;
 }
 
 /* A REKEY at `row` and the UPDATE behind it. */
@@ -55,7 +86,7 @@ static enum dm_status take_rekey(struct filter *f, size_t row, struct dm_error *
     count->received += 2;
     if (old_key) {
         if (!new_key && f->keys.offsets[row + 2] > f->keys.offsets[row + 1])
-            follow(f, row + 1);
+            return follow(f, row + 1, err);
         return DM_OK;
     }
     /* A row takes on a suppressed key: of what the lake may show, it is deleted. */
@@ -102,6 +133,8 @@ enum dm_status dm_suppress_rows(struct dm_mirror *m, struct dm_target *t, const 
         return DM_OK;
     }
     enum dm_status status = dm_key_list_encode(&f.keys, batch, err);
+    if (status == DM_OK)
+        status = make_match(&f, err);
     if (status == DM_OK && any_suppressed(&f)) {
         f.kept = dm_batch_new(batch->schema);
         status = take_rows(&f, err);
@@ -110,6 +143,7 @@ enum dm_status dm_suppress_rows(struct dm_mirror *m, struct dm_target *t, const 
         else
             dm_batch_free(f.kept);
     }
+    dm_erase_match_free(f.match);
     dm_key_list_release(&f.keys);
     dm_suppressed_unref(f.set);
     return status;
@@ -118,35 +152,30 @@ enum dm_status dm_suppress_rows(struct dm_mirror *m, struct dm_target *t, const 
 enum dm_status dm_suppress_select(const struct dm_suppressed *set, const struct dm_batch *batch,
                                   uint32_t *selection, size_t *n, uint64_t *suppressed, struct dm_error *err)
 {
-    struct filter f = {.batch = batch};
-    enum dm_status status = dm_key_list_encode(&f.keys, batch, err);
+    struct dm_erase_match *match = dm_suppressed_match(set, batch->schema);
+    enum dm_status status = dm_erase_match_batch(match, batch, err);
     *n = 0;
     for (size_t i = 0; i < batch->rows && status == DM_OK; i++) {
-        size_t len = f.keys.offsets[i + 1] - f.keys.offsets[i];
-        if (dm_suppressed_has(set, f.keys.bytes.data + f.keys.offsets[i], len))
+        if (dm_erase_match_has(match, i))
             (*suppressed)++;
         else
             selection[(*n)++] = (uint32_t)i;
     }
-    dm_key_list_release(&f.keys);
+    dm_erase_match_free(match);
     return status;
 }
 
 /* ---- bad rows ---- */
 
-static bool is_in(void *ctx, const uint8_t *key, size_t len)
-{
-    return dm_suppressed_has(ctx, key, len);
-}
-
 bool dm_suppressed_bad_row(const struct dm_suppressed *set, const struct dm_schema *schema, const char *raw,
                            const char *key)
 {
-    union {
-        const struct dm_suppressed *set;
-        void *ctx;
-    } u = {.set = set};
-    return set != NULL && schema != NULL && dm_bad_row_keys(schema, raw, key, is_in, u.ctx);
+    if (set == NULL || schema == NULL || schema->n_keys == 0)
+        return false;
+    struct dm_erase_match *match = dm_suppressed_match(set, schema);
+    bool is = dm_erase_match_bad_row(match, raw, key);
+    dm_erase_match_free(match);
+    return is;
 }
 
 bool dm_suppress_bad_row(struct dm_mirror *m, struct dm_target *t, const struct dm_bad_row *row)
