@@ -209,15 +209,18 @@ enum dm_status dm_lake_secret_open(struct sqlite3 *db, const char *lake, bool cr
 {
     struct contents file = {0};
     uint8_t check[DM_SHA256_BYTES], expected[DM_SHA256_BYTES], any[DM_KEY_HASH_BYTES];
-    bool old = false, known = false, used = false;
+    bool old = false, known = false, used = false, marked = false;
     *s = (struct dm_lake_secret){0};
     if (get_blob(db, "dm_suppression_secret", "SELECT secret FROM dm_suppression_secret WHERE id = 1",
                  s->seed, sizeof s->seed, &old, err) != DM_OK ||
         get_blob(db, "dm_suppression_check", "SELECT value FROM dm_suppression_check WHERE id = 1", check,
                  sizeof check, &known, err) != DM_OK ||
         get_blob(db, "dm_suppression", "SELECT hash FROM dm_suppression LIMIT 1", any, sizeof any, &used,
-                 err) != DM_OK)
+                 err) != DM_OK ||
+        get_blob(db, "dm_suppression_marked", "SELECT hash FROM dm_suppression_marked LIMIT 1", any,
+                 sizeof any, &marked, err) != DM_OK)
         return DM_FAIL;
+    used |= marked;
     if (!create && old)
         return DM_OK;
     if (!create && !used) { /* nothing is compared with what the lake has */
