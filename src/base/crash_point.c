@@ -8,12 +8,17 @@
 #include <unistd.h>
 
 static char wanted[64];
+static int wanted_signal = SIGKILL;
 static atomic_int visits_left;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void read_environment(void)
 {
     const char *text = getenv("DM_CRASH_AT");
+    if (text == NULL) {
+        text = getenv("DM_STOP_AT");
+        wanted_signal = SIGSTOP;
+    }
     if (text == NULL)
         return;
     const char *colon = strchr(text, ':');
@@ -28,5 +33,5 @@ void dm_crash_point(const char *name)
 {
     (void)pthread_once(&once, read_environment);
     if (wanted[0] != '\0' && strcmp(name, wanted) == 0 && atomic_fetch_sub(&visits_left, 1) == 1)
-        (void)kill(getpid(), SIGKILL);
+        (void)kill(getpid(), wanted_signal);
 }

@@ -137,7 +137,8 @@ static enum dm_status append_key_order(const struct dm_schema *schema, struct dm
     for (size_t i = 0; i < schema->n_keys; i++) {
         const struct dm_field *f = &schema->fields[schema->keys[i]];
         if (f->type.id == DM_LIST) /* its nulls would sort the other way round */
-            return dm_fail(err, DM_ERROR_FATAL, NULL, "key column %s is a list", f->name);
+            return dm_fail(err, DM_ERROR_DATA, "choose a key of other columns", "key column %s is a list",
+                           f->name);
         if (dm_buffer_printf(sql, err, "%s f%u ASC NULLS FIRST", i == 0 ? " ORDER BY" : ",",
                              (unsigned)schema->keys[i]) != DM_OK)
             return DM_FAIL;

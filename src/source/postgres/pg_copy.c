@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "source/postgres/pg_charset.h"
@@ -111,6 +112,7 @@ enum dm_status pg_copy_open(struct dm_source *s, struct dm_copy **out, dm_positi
         return DM_FAIL;
     }
     *out = c;
+    dm_crash_point("copy-snapshot");
     return DM_OK;
 }
 
@@ -273,9 +275,9 @@ static enum dm_status make_plan(struct dm_copy *c, const struct pg_table *t, str
     if (take_connection(c, &conn, err) != DM_OK)
         return DM_FAIL;
     PGresult *rows;
-    char from[128], where[64];
+    char from[300], where[64];
     if (t->kind == 'p') {
-        (void)snprintf(from, sizeof from, "pg_partition_tree(%u) p JOIN pg_class c ON c.oid = p.relid",
+        (void)snprintf(from, sizeof from, PG_PARTITION_TREE("%u") " p JOIN pg_class c ON c.oid = p.relid",
                        t->oid);
         (void)snprintf(where, sizeof where, "c.relkind <> 'p'");
     } else {
@@ -519,7 +521,9 @@ static enum dm_status end_stretch(struct dm_copy_reader *r, struct dm_error *err
     if (status == DM_OK && (!r->parser.ended || r->parser.rest.len > 0))
         return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "copying %s: the server ended in the middle of a row",
                        r->name);
-    return status;
+    /* Where only some columns may be read nothing was locked at first; now the COPY has a lock. */
+    const char *same = r->stretches[r->next_stretch - 1].same;
+    return status == DM_OK && strncmp(same, "LOCK", 4) != 0 ? check_same(r, same, err) : status;
 }
 
 enum dm_status pg_copy_next(struct dm_copy_reader *r, struct dm_batch *batch, size_t max_rows,

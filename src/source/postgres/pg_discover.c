@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "source/postgres/pg_basis.h"
 #include "source/postgres/pg_charset.h"
+#include "source/postgres/pg_leaves.h"
 #include "source/postgres/pg_published.h"
 
 static bool exact_glob(const struct dm_table_config *config)
@@ -80,10 +81,13 @@ static enum dm_status read_relations(const struct pg_catalog *catalog, uint32_t 
             " sum(hashint8extended(l.oid::int8 << 32 | l.relfilenode::int8, 7) %% 1000000007)::int8 AS "
             "storage,"
             " bool_or(l.relkind = 'f' OR l.relpersistence <> 'p') AS bad"
-            " FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf"
-            " AND l.relkind <> 'p') s ON c.relkind = 'p'"
-            " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'"
-            " AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'%s ORDER BY n.nspname, c.relname",
+            " FROM " PG_PARTITION_TREE(
+                "c.oid") " p JOIN pg_class l ON l.oid = p.relid"
+                         " WHERE l.relkind <> 'p') s ON c.relkind = 'p'"
+                         " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'"
+                         " AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'%s ORDER BY "
+                         "n.nspname, "
+                         "c.relname",
             which) != DM_OK)
         return DM_FAIL;
     for (int i = 0; i < PQntuples(rows); i++) {
@@ -334,6 +338,8 @@ static enum dm_status discover(const struct pg_catalog *catalog, uint32_t only_o
         status = read_columns(catalog, out, oids, err);
         if (status == DM_OK)
             status = read_keys(catalog, out, oids, err);
+        if (status == DM_OK)
+            status = pg_leaves_judge(catalog, out, oids, err);
         if (status == DM_OK)
             status = read_foreign_keys(catalog, out, oids, err);
         if (status == DM_OK)

@@ -256,6 +256,13 @@ static void add_schema_keys(struct pg_table *t)
                                                        : "left out");
             return;
         }
+        if (t->table->columns->fields[field].type.id == DM_LIST)
+            pg_table_problem(
+                t,
+                "give it a unique index over NOT NULL columns that are no arrays and run ALTER TABLE "
+                "… REPLICA IDENTITY USING INDEX <index>; or name such columns with key: and set "
+                "REPLICA IDENTITY FULL; or set append_only: true",
+                "has a key with an array in it, \"%s\", and tables of the lake cannot", c->name);
         t->table->columns->fields[field].required = true;
         dm_schema_add_key(t->table->columns, (uint32_t)field);
     }

@@ -72,6 +72,11 @@ struct pg_column *pg_table_column_named(const struct pg_table *t, const char *na
 /* Codecs of the mirrored columns, in the order of table->columns; malloc. */
 struct pg_codec *pg_table_codecs(const struct pg_table *t);
 
+/* All partitions below a relation, itself included, as the transaction's snapshot sees them (pg_partition_tree() sees the present ones). */
+#define PG_PARTITION_TREE(oid) \
+    "(WITH RECURSIVE tree(relid) AS (SELECT " oid "::oid UNION ALL SELECT i.inhrelid" \
+    " FROM pg_inherits i JOIN tree ON i.inhparent = tree.relid) SELECT relid FROM tree)"
+
 /* The selected tables; only_oid != 0: that one alone, whether selected or not (none: it is gone). */
 enum dm_status pg_discover(const struct pg_catalog *catalog, uint32_t only_oid, struct pg_table_list *out,
                            struct dm_error *err) DM_MUST_USE;

@@ -1,0 +1,127 @@
+"""Tables that a mirror cannot follow, or not so: each is refused alone, with the remedy, before anything is lost; the others go on."""
+import pytest
+
+from oracle.compare import compare
+from oracle.mirror import Marker
+
+
+def rows(mirror, name, *columns, namespace="shop"):
+    """The rows of a dataset as PyIceberg reads them, sorted."""
+    read = mirror.lake.read(mirror.lake.pointers()[(namespace, name)])
+    return sorted(zip(*(read.column(c) for c in columns)))
+
+
+def refused(mirror, name, *words):
+    d = mirror.dataset_status(name)
+    assert d is not None and d["state"] == "refused", d
+    for word in words:
+        assert word in d["reason"], d["reason"]
+    return True
+
+
+def until_refused(mirror, name, *words):
+    def is_refused():
+        d = mirror.dataset_status(name)
+        return d is not None and d["state"] == "refused" and refused(mirror, name, *words)
+    mirror.until(is_refused, f"{name} to be refused", 30)
+
+
+def doctor(mirror):
+    p = mirror.with_config("doctor")
+    return p.stdout + p.stderr
+
+
+# ---- keys ----
+
+def test_array_in_a_key(database):
+    """As the whole key, as a part of it, in an identity by index; and where a key becomes one while the mirror runs."""
+    database.execute("create table arr (k int[] primary key, v int)")
+    database.execute("insert into arr values ('{1}', 1)")
+    database.execute("create table part (a int, k text[], primary key (a, k))")
+    database.execute("insert into part values (1, '{x}')")
+    database.execute("create table by_index (a int primary key, k int[] not null)")
+    database.execute("create unique index by_index_k on by_index (k)")
+    database.execute("alter table by_index replica identity using index by_index_k")
+    database.execute("create table events (k int[] primary key, v int)")
+    database.execute("insert into events values ('{1}', 1)")
+    database.execute("create table later (id int primary key, k int[] not null)")
+    database.execute("insert into later values (1, '{1}'), (2, '{2}')")
+    mirror = database.mirror("    tables:\n      - {name: events, append_only: true}\n      - \"*\"\n")
+    said = doctor(mirror)
+    for name in ("arr", "part", "by_index"):
+        assert any(name in line and "array" in line for line in said.splitlines()), said
+    mirror.start()
+    marker = Marker(database.execute, mirror)
+    marker.reached()
+    for name in ("arr", "part", "by_index"):
+        refused(mirror, f"shop.{name}", "array", "append_only: true")
+    assert rows(mirror, "events", "k", "v") == [((1,), 1)]
+    database.execute("insert into arr values ('{2}', 2)")
+    database.execute("alter table later drop constraint later_pkey, add primary key (k)")
+    database.execute("insert into later values (1, '{3}')")
+    until_refused(mirror, "shop.later", "array")
+    marker.reached()
+    database.execute("alter table arr drop constraint arr_pkey, add primary key (v)")
+    mirror.until(lambda: mirror.dataset_status("shop.arr")["state"] == "streaming", "arr to be mirrored by its new key", 30)
+    assert rows(mirror, "arr", "k", "v") == [((1,), 1), ((2,), 2)]
+    assert mirror.stop() == 0, mirror.log_tail()
+
+
+# ---- partitions ----
+
+def test_identity_of_partitions(database):
+    """Old rows come with the identity of the leaf under the name of the root: a leaf whose identity lacks the key has changes that cannot be placed."""
+    for root in ("mn", "other", "whole", "two", "none"):
+        database.execute(f"create table {root} (id int not null, region int not null, u int not null, primary key (id, region)) partition by list (region)")
+        for leaf in (1, 2):
+            database.execute(f"create table {root}{leaf} partition of {root} for values in ({leaf})")
+        database.execute(f"insert into {root} select i, 1 + i % 2, i * 10 from generate_series(1, 6) i")
+    database.execute("create unique index mn1_u on mn1 (u); alter table mn1 replica identity using index mn1_u")
+    database.execute("alter table whole1 replica identity full")
+    database.execute("create unique index two_u on two (u, region); alter table two replica identity using index two_u")
+    database.execute("alter table none2 replica identity nothing")
+    mirror = database.mirror()
+    said = doctor(mirror)
+    assert "ALTER TABLE public.mn1 REPLICA IDENTITY FULL" in said and "ALTER TABLE public.none2 REPLICA IDENTITY FULL" in said, said
+    assert "All is well" not in said
+    mirror.start()
+    marker = Marker(database.execute, mirror)
+    marker.reached()
+    refused(mirror, "shop.mn", "public.mn1", "ALTER TABLE public.mn1 REPLICA IDENTITY FULL")
+    refused(mirror, "shop.two", "public.two1 (and 1 more)", '"u"')
+    refused(mirror, "shop.none", "public.none2")
+    for root in ("mn", "other", "whole"):
+        database.execute(f"update {root} set id = 100 where id = 2; update {root} set id = 101 where id = 1; delete from {root} where id in (3, 4)")
+    marker.reached()
+    expected = [(5, 2, 50), (6, 1, 60), (100, 1, 20), (101, 2, 10)]
+    assert rows(mirror, "other", "id", "region", "u") == rows(mirror, "whole", "id", "region", "u") == expected
+
+    # One that changes while the mirror runs; and those that are mended.
+    database.execute("create unique index other2_u on other2 (u); alter table other2 replica identity using index other2_u")
+    until_refused(mirror, "shop.other", "public.other2", "REPLICA IDENTITY FULL")
+    for leaf in ("mn1", "other2", "none2", "two1", "two2"):
+        database.execute(f"alter table {leaf} replica identity full")
+    mirror.until(lambda: all(mirror.dataset_status(f"shop.{n}")["state"] == "streaming" for n in ("mn", "other", "two", "none")),
+                 "all to be copied once they are mended", 40)
+    for root in ("mn", "other"):
+        database.execute(f"update {root} set id = 200 where id = 5; delete from {root} where id = 6")
+    marker.reached()
+    for root in ("mn", "other"):
+        assert rows(mirror, root, "id", "region", "u") == [(100, 1, 20), (101, 2, 10), (200, 2, 50)]
+    database.check(mirror)
+    assert mirror.source_status()["quarantined"] == 0 if "quarantined" in mirror.source_status() else True
+    assert mirror.stop() == 0, mirror.log_tail()
+
+
+def test_partition_without_identity_of_an_append_only_table(database):
+    """Its own users' UPDATEs must not fail because it is published."""
+    database.execute("create table ev (id int, region int, primary key (id, region)) partition by list (region)")
+    database.execute("create table ev1 partition of ev for values in (1); alter table ev1 replica identity nothing")
+    database.execute("insert into ev values (1, 1)")
+    mirror = database.mirror("    tables:\n      - {name: ev, append_only: true}\n      - \"*\"\n").start()
+    marker = Marker(database.execute, mirror)
+    marker.reached()
+    database.execute("insert into ev values (2, 1); update ev set id = 3 where id = 2")
+    marker.reached()
+    assert rows(mirror, "ev", "id", "region") == [(1, 1), (2, 1)]
+    assert mirror.stop() == 0, mirror.log_tail()
