@@ -1,8 +1,7 @@
 """Tables that a mirror cannot follow, or not so: each is refused alone, with the remedy, before anything is lost; the others go on."""
-import pytest
+import sqlite3
 
-from oracle.compare import compare
-from oracle.mirror import Marker
+from oracle.mirror import Marker, Mirror
 
 
 def rows(mirror, name, *columns, namespace="shop"):
@@ -125,3 +124,37 @@ def test_partition_without_identity_of_an_append_only_table(database):
     marker.reached()
     assert rows(mirror, "ev", "id", "region") == [(1, 1), (2, 1)]
     assert mirror.stop() == 0, mirror.log_tail()
+
+
+# ---- SQLite ----
+
+def sqlite_mirror(folder, script, extra=""):
+    connection = sqlite3.connect(folder / "s.db", isolation_level=None)
+    connection.executescript("pragma journal_mode = wal;" + script)
+    return connection, Mirror(folder / "m", f"  shop:\n    type: sqlite\n    path: {folder / 's.db'}\n{extra}", "commit_interval: 200ms")
+
+
+def test_columns_with_the_empty_name(folder):
+    """SQLite knows them, Iceberg too. As any column, as the key, made and renamed while the mirror runs; and the capture comes to rest."""
+    source, mirror = sqlite_mirror(folder, """create table t (id integer primary key, "" text, v int); insert into t values (1, 'a', 2);
+        create table k ("" integer primary key, v int); insert into k values (5, 6); create table good (id integer primary key, v int)""")
+    mirror.start()
+    marker = Marker(source.execute, mirror)
+    marker.reached(30)
+    source.executescript("""update t set "" = 'b' where id = 1; insert into t values (2, 'c', 3); update k set "" = 9;
+        create table e (id integer primary key, "" text); insert into e values (1, 'late'); alter table good add column "" text;
+        insert into good values (1, 2, 'added')""")
+    marker.reached(30)
+    mirror.until(lambda: ("shop", "e") in mirror.lake.pointers() and rows(mirror, "e", "id", "") == [(1, "late")], "the new table", 30)
+    source.execute('alter table t rename column v to w')
+    source.execute('alter table t rename column "" to v')
+    source.execute("update t set v = 'd' where id = 2")
+    marker.reached(30)
+    assert rows(mirror, "t", "id", "v", "w") == [(1, "b", 2), (2, "d", 3)]
+    assert rows(mirror, "k", "", "v") == [(9, 6)]
+    assert rows(mirror, "good", "id", "v", "") == [(1, 2, "added")]
+    last = source.execute("select max(seq) from _datamirror_log").fetchone()[0]
+    marker.reached(30)
+    assert source.execute("select max(seq) from _datamirror_log").fetchone()[0] < last + 20, "the mirror writes to its source by itself"
+    assert mirror.stop() == 0, mirror.log_tail()
+    assert "The lake equals the source." in mirror.with_config("verify").stdout

@@ -24,13 +24,13 @@ static enum dm_status follow_renames(sqlite3 *db, uint64_t table, bool *moved, s
     (void)sqlite3_finalize(row);
     if (status == DM_FAIL || !readable)
         return status == DM_FAIL ? DM_FAIL : DM_OK;
-    /* Through NULL, because two columns may have swapped their names. */
+    /* By way of a mark that no name is (a BLOB: any text may be one, the empty one, too), because two columns may have swapped their names. */
     for (size_t pass = 0; status != DM_FAIL && pass < 2; pass++) {
         for (size_t i = 0; i < names.n; i++) {
-            const char *sql = pass == 0 ? "UPDATE \"_datamirror_columns\" SET name = '' WHERE t = %lld AND "
+            const char *sql = pass == 0 ? "UPDATE \"_datamirror_columns\" SET name = x'' WHERE t = %lld AND "
                                           "ref = %d AND name <> %Q"
                                         : "UPDATE \"_datamirror_columns\" SET name = %Q WHERE t = %lld AND "
-                                          "ref = %d AND name = ''";
+                                          "ref = %d AND name = x''";
             status = pass == 0 ? dm_sqlite_exec(db, err, sql, id, names.refs[i], names.names[i])
                                : dm_sqlite_exec(db, err, sql, names.names[i], id, names.refs[i]);
             if (status == DM_FAIL)

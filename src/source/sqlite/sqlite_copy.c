@@ -18,7 +18,7 @@
 #include "source/sqlite/sqlite_row.h"
 #include "source/sqlite/sqlite_source.h"
 
-enum { rows_per_part = 200000, most_connections = 16 };
+enum { rows_per_part = 200000, most_connections = 16, most_tries = 50 };
 
 struct dm_copy {
     size_t n;
@@ -69,7 +69,10 @@ static enum dm_status enter_snapshot(struct dm_copy *c, const struct dm_source_c
                                      dm_position *at, struct dm_error *err)
 {
     bool changed = true;
-    while (changed) {
+    for (int tries = 0; changed; tries++) {
+        if (tries == most_tries)
+            return dm_fail(err, DM_ERROR_TRANSIENT, NULL,
+                           "the capture does not come to rest: each look at the tables finds them changed");
         if (dm_sqlite_exec(c->writer, err, "BEGIN IMMEDIATE") != DM_OK ||
             dm_sqlite_capture_sync_locked(c->writer, config, 0, &changed, err) != DM_OK ||
             (changed && dm_sqlite_exec(c->writer, err, "COMMIT") != DM_OK))
