@@ -28,6 +28,7 @@ nightly: build ## what random tests do in a night: 2 000 change sets, 500 kills 
 	@DM_SKIP_UNIT=1 DM_CASES=2000 DM_KILLS=500 DM_CUTS=200 DM_FLIPS=200 DM_SEEDS=200 scripts/test $(BUILD) -k "convergence or all_features or kill or kills or test_cut or index_damage"
 	@for seed in $$(shuf -i 1-999999 -n 20); do echo "seed $$seed"; \
 		DM_SKIP_UNIT=1 DM_SEED=$$seed scripts/test $(BUILD) -k "test_random_postgres or test_random_sqlite" || exit 1; done
+	@DM_SKIP_UNIT=1 DM_FUZZ_SECONDS=600 scripts/test $(BUILD) -k random_requests
 
 interop: build ## Spark and other engines read what the mirror writes
 	@scripts/setup interop

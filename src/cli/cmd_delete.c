@@ -1,5 +1,6 @@
 /* `datamirror delete`: rows out of the lake for good, and the orders that did it. */
 #include <inttypes.h>
+#include <pwd.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,17 @@ static void put_text(json_t *order, const struct dm_invocation *in, const char *
         json_object_set_new(order, option, json_string(dm_invocation_value(in, option)));
 }
 
+/* For the log and the report: who gave the order. */
+static void put_asker(json_t *order)
+{
+    struct passwd entry, *found = NULL;
+    char space[4096];
+    (void)getpwuid_r(getuid(), &entry, space, sizeof space, &found);
+    json_object_set_new(
+        order, "by",
+        json_sprintf("user %s (%ld), by command", found != NULL ? found->pw_name : "?", (long)getuid()));
+}
+
 static enum dm_status make_order(const struct dm_invocation *in, json_t *order, struct dm_error *err)
 {
     uint64_t r[2] = {(uint64_t)getpid(), (uint64_t)(uintptr_t)order};
@@ -84,6 +96,7 @@ static enum dm_status make_order(const struct dm_invocation *in, json_t *order, 
     json_t *keys = json_array();
     json_object_set_new(order, "dataset", json_string(in->arguments[0]));
     json_object_set_new(order, "token", json_string(token));
+    put_asker(order);
     put_text(order, in, "where");
     put_text(order, in, "name");
     put_text(order, in, "description");

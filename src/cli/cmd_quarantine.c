@@ -204,7 +204,7 @@ static enum dm_status show(struct ask *a, struct dm_error *err)
 struct exporting {
     FILE *out;
     const struct dm_schema *schema; /* CSV */
-    bool why;
+    bool why, sheet;
     struct dm_buffer line;
     uint64_t rows, cut, left_out;
 };
@@ -221,9 +221,9 @@ static enum dm_status export_row(void *ctx, const struct dm_quarantine_row *row,
     struct exporting *e = ctx;
     bool no_object = false;
     dm_buffer_clear(&e->line);
-    enum dm_status status = e->schema != NULL
-                                ? dm_quarantine_line_csv(&e->line, row, e->schema, e->why, &no_object, err)
-                                : dm_quarantine_line_json(&e->line, row, e->why, err);
+    enum dm_status status = e->schema != NULL ? dm_quarantine_line_csv(&e->line, row, e->schema, e->why,
+                                                                       e->sheet, &no_object, err)
+                                              : dm_quarantine_line_json(&e->line, row, e->why, err);
     e->cut += row->raw_bytes != 0;
     e->left_out += no_object;
     e->rows += !no_object;
@@ -254,43 +254,46 @@ static enum dm_status export_to(struct ask *a, struct exporting *e, struct dm_er
 {
     enum dm_status status = DM_OK;
     if (e->schema != NULL) {
-        status = dm_quarantine_line_csv_header(&e->line, e->schema, e->why, err);
+        status = dm_quarantine_line_csv_header(&e->line, e->schema, e->why, e->sheet, err);
         if (status == DM_OK)
             status = write_line(e, err);
     }
     return status == DM_OK ? dm_quarantine_each(a->db, &a->choice, export_row, e, err) : status;
 }
 
-static enum dm_status export(struct ask *a, struct dm_error *err) {
+static enum dm_status export_rows(struct ask *a, struct dm_error *err)
+{
     const char *format = dm_invocation_value(a->in, "format");
     const char *path = dm_invocation_value(a->in, "output");
-    bool csv = format != NULL && strcmp(format, "csv") == 0;
-    if (format != NULL && !csv && strcmp(format, "ndjson") != 0){
-        a->code = dm_command_usage_error(a->in->command,
-                                         "--format cannot be \"%s\"; allowed are: ndjson, csv", format);
-        return DM_OK;}
-struct exporting e = {.out = stdout, .why = dm_invocation_has(a->in, "reasons")};
-dm_buffer_init(&e.line, 8 * DM_QUARANTINE_RAW_MAX);
-enum dm_status status = csv ? read_schema(a, &e.schema, err) : DM_OK;
-bool file = path != NULL && strcmp(path, "-") != 0;
-if (status == DM_OK && file && (e.out = fopen(path, "wb")) == NULL)
-    status = dm_fail_errno(err, "cannot write %s", path);
-if (status == DM_OK)
-    status = export_to(a, &e, err);
-if (file && e.out != NULL && fclose(e.out) != 0 && status == DM_OK)
-    status = dm_fail_errno(err, "cannot write %s", path);
-if (status == DM_OK && file)
-    (void)dm_print(stdout, "%" PRIu64 " rows in %s\n", e.rows, path);
-if (status == DM_OK && e.left_out > 0)
-    (void)dm_print(stderr,
-                   "warning: %" PRIu64 " rows are no lines of columns (corrupt, or too long) and are "
-                   "left out; --format ndjson has them\n",
-                   e.left_out);
-if (status == DM_OK && e.cut > 0)
-    (void)dm_print(stderr, "warning: of %" PRIu64 " rows only the beginning is kept\n", e.cut);
-dm_schema_unref(e.schema);
-dm_buffer_release(&e.line);
-return status;
+    bool sheet = format != NULL && strcmp(format, "sheet") == 0;
+    bool csv = sheet || (format != NULL && strcmp(format, "csv") == 0);
+    if (format != NULL && !csv && strcmp(format, "ndjson") != 0) {
+        a->code = dm_command_usage_error(
+            a->in->command, "--format cannot be \"%s\"; allowed are: ndjson, csv, sheet", format);
+        return DM_OK;
+    }
+    struct exporting e = {.out = stdout, .why = dm_invocation_has(a->in, "reasons"), .sheet = sheet};
+    dm_buffer_init(&e.line, 8 * DM_QUARANTINE_RAW_MAX);
+    enum dm_status status = csv ? read_schema(a, &e.schema, err) : DM_OK;
+    bool file = path != NULL && strcmp(path, "-") != 0;
+    if (status == DM_OK && file && (e.out = fopen(path, "wb")) == NULL)
+        status = dm_fail_errno(err, "cannot write %s", path);
+    if (status == DM_OK)
+        status = export_to(a, &e, err);
+    if (file && e.out != NULL && fclose(e.out) != 0 && status == DM_OK)
+        status = dm_fail_errno(err, "cannot write %s", path);
+    if (status == DM_OK && file)
+        (void)dm_print(stdout, "%" PRIu64 " rows in %s\n", e.rows, path);
+    if (status == DM_OK && e.left_out > 0)
+        (void)dm_print(stderr,
+                       "warning: %" PRIu64 " rows are no lines of columns (corrupt, or too long) and are "
+                       "left out; --format ndjson has them\n",
+                       e.left_out);
+    if (status == DM_OK && e.cut > 0)
+        (void)dm_print(stderr, "warning: of %" PRIu64 " rows only the beginning is kept\n", e.cut);
+    dm_schema_unref(e.schema);
+    dm_buffer_release(&e.line);
+    return status;
 }
 
 /* ---- orders ---- */
@@ -407,7 +410,7 @@ static const struct action {
     bool needs_dataset;
     enum dm_status (*run)(struct ask *a, struct dm_error *err);
 } actions[] = {
-    {"list", false, list},    {"show", true, show},       {"export", true, export},
+    {"list", false, list},    {"show", true, show},       {"export", true, export_rows},
     {"replay", true, replay}, {"discard", true, discard},
 };
 enum { N_ACTIONS = sizeof actions / sizeof *actions };
@@ -509,7 +512,8 @@ static const struct dm_command_option options[] = {
     {"reason", 0, "REASON", "only rows with this reason"},
     {"all", 0, NULL, "replay, discard: all rows of the dataset"},
     {"limit", 'n', "N", "show: at most this many rows (default 20; 0: all)"},
-    {"format", 'f', "FORMAT", "export: ndjson (default) or csv"},
+    {"format", 'f', "FORMAT",
+     "export: ndjson (default), csv, or sheet: csv in which no text is taken for a formula"},
     {"output", 'o', "FILE", "export: into this file instead of standard output"},
     {"reasons", 0, NULL, "export: with the number, reason and message of each row in columns of their own"},
     {"yes", 'y', NULL, "discard: without asking"},

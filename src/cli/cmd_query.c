@@ -11,23 +11,24 @@
 
 static bool parse_format(const struct dm_invocation *in, enum dm_sql_format *format, int *code)
 {
-    static const char *const names[] = {"table", "csv", "json"};
+    static const char *const names[] = {"table", "csv", "json", "sheet"};
     const char *word = dm_invocation_value(in, "format");
     *format = DM_SQL_TABLE;
     if (word == NULL)
         return true;
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         if (strcmp(word, names[i]) == 0) {
             *format = (enum dm_sql_format)i;
             return true;
         }
-    const char *near = dm_nearest_word(word, names, 3);
-    *code = dm_command_usage_error(in->command,
-                                   "--format cannot be \"%s\"; allowed are: table, csv, json%s%s", word,
-                                   near != NULL ? "; did you mean --format " : "", near != NULL ? near : "");
+    const char *near = dm_nearest_word(word, names, 4);
+    *code = dm_command_usage_error(
+        in->command, "--format cannot be \"%s\"; allowed are: table, csv, json, sheet%s%s", word,
+        near != NULL ? "; did you mean --format " : "", near != NULL ? near : "");
     return false;
 }
-_Static_assert(DM_SQL_TABLE == 0 && DM_SQL_CSV == 1 && DM_SQL_JSON == 2, "the order of the names above");
+_Static_assert(DM_SQL_TABLE == 0 && DM_SQL_CSV == 1 && DM_SQL_JSON == 2 && DM_SQL_SHEET == 3,
+               "the order of the names above");
 
 static enum dm_status read_stdin(struct dm_buffer *sql, struct dm_error *err)
 {
@@ -94,7 +95,9 @@ static int run(const struct dm_invocation *in)
 
 static const struct dm_command_option options[] = {
     DM_OPTION_CONFIG,
-    {"format", 'f', "FORMAT", "table (default), csv (with header) or json (one object a line)"},
+    {"format", 'f', "FORMAT",
+     "table (default), csv (with header), json (one object a line), or sheet: csv in which no text is taken "
+     "for a formula"},
     DM_OPTIONS_LIMITS,
     DM_OPTION_VERBOSE,
     {NULL, 0, NULL, NULL},

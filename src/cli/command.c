@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "base/file.h"
@@ -249,6 +250,10 @@ static void meet_limits(void)
 {
     struct rlimit files;
     (void)signal(SIGXFSZ, SIG_IGN);
+    if (getenv("DATAMIRROR_CORE") == NULL) { /* rows, passwords and the secret are in memory */
+        (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+        (void)prctl(PR_SET_DUMPABLE, 0);
+    }
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files); /* without it there are smaller batches */

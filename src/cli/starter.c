@@ -379,6 +379,11 @@ enum dm_status dm_starter_write(const struct dm_starter *s, const char *lake,
         "    %s: %s\n",
         folder, token, s->name, s->name, s->type, place_option(s), s->written);
     free(folder);
+    if (status == DM_OK && strcmp(s->type, "postgres") == 0 &&
+        strstr(s->place, "sslmode=verify-full") == NULL)
+        status = dm_buffer_printf(
+            out, err,
+            "    # Over a network, add sslmode=verify-full to url: (docs/postgres.md, Encryption)\n");
     if (status == DM_OK && tables != NULL)
         status = write_tables(tables, out, err);
     if (status != DM_OK)

@@ -502,6 +502,9 @@ static enum dm_status read_document(struct reader *r, struct dm_error *err)
 enum dm_status dm_config_read(const char *text, size_t n, struct dm_config *config, struct dm_error *err)
 {
     struct reader r = {.file = config->file, .config = config};
+    size_t line = 1;
+    if (!dm_yaml_is_shallow(text, n, &line))
+        return dm_config_fail((struct dm_config_place){r.file, line}, err, NULL, "it is nested too deeply");
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser))
         return dm_fail_memory(err, sizeof parser);

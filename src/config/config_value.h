@@ -48,4 +48,8 @@ enum dm_status dm_connection_spell(enum dm_connection_spelling how, const char *
 const char *dm_value_size_text(uint64_t bytes, char *out, size_t size);
 const char *dm_value_duration_text(int64_t ms, char *out, size_t size);
 
+/* Nesting beyond what any of our files has: libyaml's time grows with its square, and its loader recurses. Looks at the events alone, before anything is built.
+ * false: *line says where (counted from 1). Text that is no YAML is left to the parser. */
+bool dm_yaml_is_shallow(const char *text, size_t n, size_t *line);
+
 #endif

@@ -15,7 +15,7 @@
 
 struct dm_sql;
 
-enum dm_sql_format { DM_SQL_TABLE, DM_SQL_CSV, DM_SQL_JSON };
+enum dm_sql_format { DM_SQL_TABLE, DM_SQL_CSV, DM_SQL_JSON, DM_SQL_SHEET };
 
 enum dm_status dm_sql_open(struct dm_engine *e, struct dm_sql **out, struct dm_error *err) DM_MUST_USE;
 void dm_sql_close(struct dm_sql *s);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/csv_field.h"
 #include "base/memory.h"
 #include "engine/sql_session.h"
 #include "engine/text_table.h"
@@ -83,26 +84,9 @@ static enum dm_status write_out(FILE *out, const struct dm_buffer *text, struct 
     return DM_OK;
 }
 
-/* RFC 4180: NULL is empty, an empty text is "". */
-static enum dm_status append_csv(struct dm_buffer *out, const char *text, size_t n, struct dm_error *err)
-{
-    bool quote = n == 0;
-    for (size_t i = 0; i < n && !quote; i++)
-        quote = text[i] == '"' || text[i] == ',' || text[i] == '\n' || text[i] == '\r';
-    quote = quote || (n != 0 && (text[0] == ' ' || text[n - 1] == ' '));
-    if (!quote)
-        return dm_buffer_append(out, text, n, err);
-    if (dm_buffer_append_byte(out, '"', err) != DM_OK)
-        return DM_FAIL;
-    for (size_t i = 0; i < n; i++)
-        if ((text[i] == '"' && dm_buffer_append_byte(out, '"', err) != DM_OK) ||
-            dm_buffer_append_byte(out, (uint8_t)text[i], err) != DM_OK)
-            return DM_FAIL;
-    return dm_buffer_append_byte(out, '"', err);
-}
-
 struct printer {
     FILE *out;
+    bool sheet;
     struct dm_buffer value;
     struct dm_text_table table;
 };
@@ -111,7 +95,7 @@ static enum dm_status csv_header(struct printer *p, struct row_reader *r, struct
 {
     for (size_t i = 0; i < r->n; i++)
         if ((i > 0 && dm_buffer_append_byte(&r->row, ',', err) != DM_OK) ||
-            append_csv(&r->row, r->names[i], strlen(r->names[i]), err) != DM_OK)
+            dm_csv_field(&r->row, r->names[i], strlen(r->names[i]), p->sheet, err) != DM_OK)
             return DM_FAIL;
     return dm_buffer_append(&r->row, "\r\n", 2, err) == DM_OK ? write_out(p->out, &r->row, err) : DM_FAIL;
 }
@@ -128,7 +112,7 @@ static enum dm_status csv_row(void *ctx, struct row_reader *r, duckdb_data_chunk
             continue;
         dm_buffer_clear(&p->value);
         if (dm_value_text(&p->value, &r->types[i], v, row, DM_SPELL_PLAIN, err) != DM_OK ||
-            append_csv(&r->row, (const char *)p->value.data, p->value.len, err) != DM_OK)
+            dm_csv_field(&r->row, (const char *)p->value.data, p->value.len, p->sheet, err) != DM_OK)
             return DM_FAIL;
     }
     return dm_buffer_append(&r->row, "\r\n", 2, err) == DM_OK ? write_out(p->out, &r->row, err) : DM_FAIL;
@@ -167,7 +151,7 @@ static enum dm_status print_rows(struct printer *p, struct row_reader *r, enum d
 {
     if (format == DM_SQL_JSON)
         return reader_run(r, json_row, p, rows, err);
-    if (format == DM_SQL_CSV)
+    if (format == DM_SQL_CSV || format == DM_SQL_SHEET)
         return csv_header(p, r, err) == DM_OK ? reader_run(r, csv_row, p, rows, err) : DM_FAIL;
     bool *numbers = dm_xzalloc(r->n + 1, sizeof *numbers);
     for (size_t i = 0; i < r->n; i++)
@@ -188,7 +172,7 @@ enum dm_status dm_sql_print(struct dm_sql *s, const char *sql, enum dm_sql_forma
     struct row_reader r;
     if (reader_open(&r, s, sql, err) != DM_OK)
         return DM_FAIL;
-    struct printer p = {.out = out};
+    struct printer p = {.out = out, .sheet = format == DM_SQL_SHEET};
     dm_buffer_init(&p.value, ROW_MAX);
     uint64_t printed = 0;
     enum dm_status status = print_rows(&p, &r, format, &printed, err);

@@ -1,6 +1,8 @@
 /* Record deletes: /data/core/hygiene/workorder, backed by the orders of mirror/hygiene/. */
 #include <inttypes.h>
 #include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -306,6 +308,20 @@ static bool check_key_is_free(const struct dm_http_request *r, const json_t *ord
     return !taken;
 }
 
+/* For the log and the report: who gave the order, as far as a request says. */
+static void put_asker(const struct dm_http_request *r, json_t *order)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    char address[64] = "?";
+    if (info != NULL && info->client_addr != NULL)
+        (void)getnameinfo(info->client_addr,
+                          info->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                                   : sizeof(struct sockaddr_in),
+                          address, sizeof address, NULL, 0, NI_NUMERICHOST);
+    json_object_set_new(order, "by", json_sprintf("%s, over HTTP", address));
+}
+
 static bool make_order(const struct dm_http_request *r, const json_t *body, json_t *order, json_t **notes,
                        struct dm_http_reply *reply)
 {
@@ -325,6 +341,7 @@ static bool make_order(const struct dm_http_request *r, const json_t *body, json
         !json_is_false(json_object_get(body, "untilErased")); /* for good, unless it is said otherwise */
     json_object_set_new(order, "until_erased", json_boolean(erased));
     json_object_set_new(order, "erase_later", json_true());
+    put_asker(r, order);
     json_object_set_new(order, "related", json_boolean(json_is_true(json_object_get(body, "related"))));
     json_object_set_new(
         order, "dry_run",

@@ -417,6 +417,9 @@ enum dm_status dm_schema_yaml_read(const char *text, size_t n, const struct dm_s
 {
     (void)notes;
     struct dm_yaml y = {.file = o->file != NULL ? o->file : "text"};
+    size_t line = 1;
+    if (!dm_yaml_is_shallow(text, n, &line))
+        return dm_config_fail((struct dm_config_place){y.file, line}, err, NULL, "it is nested too deeply");
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser))
         return dm_fail_memory(err, sizeof parser);

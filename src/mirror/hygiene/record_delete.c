@@ -37,6 +37,8 @@ static void put_count(json_t *o, const char *key, uint64_t n)
 static json_t *report_of(const struct deletion *d, bool done)
 {
     json_t *report = json_object(), *list = json_array(), *references = json_array();
+    if (done && text_of(d->order, "by") != NULL)
+        json_object_set_new(report, "ordered_by", json_string(text_of(d->order, "by")));
     for (size_t i = 0; i < d->hits.n; i++) {
         const struct dm_delete_part *p = &d->hits.parts[i];
         json_t *o = json_object();
@@ -236,8 +238,9 @@ static enum dm_status carry_out(struct dm_mirror *m, const json_t *order, int64_
         status = commit(&d, err);
     if (status == DM_OK) {
         *id = d.work.id;
-        dm_log(DM_LOG_INFO, "order %lld: rows of %zu datasets deleted for good", (long long)d.work.id,
-               d.hits.n);
+        const char *by = text_of(order, "by");
+        dm_log(DM_LOG_INFO, "order %lld: rows of %zu datasets deleted for good, ordered by %s",
+               (long long)d.work.id, d.hits.n, by != NULL ? by : "nobody who said so");
     }
     release(&d);
     return status;

@@ -220,8 +220,11 @@ enum dm_status dm_receipt_files(sqlite3 *db, const struct dm_suppression *hasher
 enum dm_status dm_receipt_remove_old(sqlite3 *db, struct dm_error *err)
 {
     static const int64_t week_us = INT64_C(7) * 24 * 3600 * 1000000;
-    char *sql = sqlite3_mprintf("DELETE FROM dm_receipt WHERE kind IN ('request', 'order') AND time_us<%lld",
-                                (long long)(dm_clock_wall_us() - week_us));
+    char *sql = sqlite3_mprintf(
+        "DELETE FROM dm_receipt WHERE kind IN ('request', 'order') AND time_us<max(%lld, coalesce((SELECT "
+        "time_us FROM"
+        " dm_receipt WHERE kind IN ('request', 'order') ORDER BY time_us DESC LIMIT 1 OFFSET %d), 0))",
+        (long long)(dm_clock_wall_us() - week_us), (int)DM_RECEIPTS_MAX - 1);
     enum dm_status status =
         sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? DM_OK : dm_sql_fail(db, "receipts", err);
     sqlite3_free(sql);

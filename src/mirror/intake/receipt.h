@@ -28,6 +28,8 @@ typedef void (*dm_receipt_file_fn)(void *ctx, const char *state);
 enum dm_status dm_receipt_files(struct sqlite3 *db, const struct dm_suppression *hasher, const char *dataset,
                                 const char *source, const char *name, dm_receipt_file_fn fn, void *ctx,
                                 struct dm_error *err) DM_MUST_USE;
+/* Of requests and orders: those older than a week, and all but the newest DM_RECEIPTS_MAX. */
+enum { DM_RECEIPTS_MAX = 100000 };
 enum dm_status dm_receipt_remove_old(struct sqlite3 *db, struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/csv_field.h"
 #include "base/json_quote.h"
 #include "base/json_scan.h"
 #include "base/memory.h"
@@ -93,29 +94,13 @@ enum dm_status dm_quarantine_line_json(struct dm_buffer *out, const struct dm_qu
 
 /* ---- CSV ---- */
 
-static enum dm_status csv_field(struct dm_buffer *out, const char *s, size_t n, struct dm_error *err)
-{
-    bool quote = n == 0;
-    for (size_t i = 0; i < n && !quote; i++)
-        quote = s[i] == '"' || s[i] == ',' || s[i] == '\n' || s[i] == '\r' || s[0] == ' ' || s[n - 1] == ' ';
-    if (!quote)
-        return dm_buffer_append(out, s, n, err);
-    enum dm_status status = dm_buffer_append_byte(out, '"', err);
-    for (size_t i = 0; i < n && status == DM_OK; i++) {
-        status = s[i] == '"' ? dm_buffer_append_byte(out, '"', err) : DM_OK;
-        if (status == DM_OK)
-            status = dm_buffer_append_byte(out, (uint8_t)s[i], err);
-    }
-    return status == DM_OK ? dm_buffer_append_byte(out, '"', err) : status;
-}
-
 enum dm_status dm_quarantine_line_csv_header(struct dm_buffer *out, const struct dm_schema *schema, bool why,
-                                             struct dm_error *err)
+                                             bool sheet, struct dm_error *err)
 {
     enum dm_status status =
         why ? text(out, "_quarantine_id,_quarantine_reason,_quarantine_message,", err) : DM_OK;
     for (size_t i = 0; i < schema->n_fields && status == DM_OK; i++) {
-        status = csv_field(out, schema->fields[i].name, strlen(schema->fields[i].name), err);
+        status = dm_csv_field(out, schema->fields[i].name, strlen(schema->fields[i].name), sheet, err);
         if (status == DM_OK)
             status = dm_buffer_append_byte(out, ',', err);
     }
@@ -189,22 +174,23 @@ static bool unescape_bytes(const struct dm_json_slice *v, char *out, size_t *n)
     return true;
 }
 
-static enum dm_status csv_value(struct dm_buffer *out, const struct dm_json_slice *v, struct dm_error *err)
+static enum dm_status csv_value(struct dm_buffer *out, const struct dm_json_slice *v, bool sheet,
+                                struct dm_error *err)
 {
     if (v->text == NULL || v->kind == DM_JSON_NULL)
         return DM_OK;
     if (v->kind != DM_JSON_STRING)
-        return csv_field(out, v->text, v->n, err);
+        return dm_csv_field(out, v->text, v->n, sheet, err);
     char *plain = dm_xalloc(v->n + 1);
     size_t n = 0;
-    enum dm_status status =
-        unescape_bytes(v, plain, &n) ? csv_field(out, plain, n, err) : csv_field(out, v->text, v->n, err);
+    enum dm_status status = unescape_bytes(v, plain, &n) ? dm_csv_field(out, plain, n, sheet, err)
+                                                         : dm_csv_field(out, v->text, v->n, sheet, err);
     free(plain);
     return status;
 }
 
 enum dm_status dm_quarantine_line_csv(struct dm_buffer *out, const struct dm_quarantine_row *row,
-                                      const struct dm_schema *schema, bool why, bool *no_object,
+                                      const struct dm_schema *schema, bool why, bool sheet, bool *no_object,
                                       struct dm_error *err)
 {
     struct dm_json_slice *slices = dm_xzalloc(schema->n_fields + 1, sizeof *slices);
@@ -213,21 +199,21 @@ enum dm_status dm_quarantine_line_csv(struct dm_buffer *out, const struct dm_qua
     if (!*no_object && why) {
         status = dm_buffer_printf(out, err, "%lld,", (long long)row->id);
         if (status == DM_OK)
-            status = csv_field(out, row->reason, strlen(row->reason), err);
+            status = dm_csv_field(out, row->reason, strlen(row->reason), sheet, err);
         if (status == DM_OK)
             status = dm_buffer_append_byte(out, ',', err);
         if (status == DM_OK)
-            status = csv_field(out, row->message, strlen(row->message), err);
+            status = dm_csv_field(out, row->message, strlen(row->message), sheet, err);
         if (status == DM_OK)
             status = dm_buffer_append_byte(out, ',', err);
     }
     for (size_t i = 0; i < schema->n_fields && status == DM_OK && !*no_object; i++) {
-        status = csv_value(out, &slices[i], err);
+        status = csv_value(out, &slices[i], sheet, err);
         if (status == DM_OK)
             status = dm_buffer_append_byte(out, ',', err);
     }
     if (status == DM_OK && !*no_object)
-        status = slices[schema->n_fields].text != NULL ? csv_value(out, &slices[schema->n_fields], err)
+        status = slices[schema->n_fields].text != NULL ? csv_value(out, &slices[schema->n_fields], sheet, err)
                  : row->op == DM_OP_DELETE             ? text(out, "d", err)
                                                        : DM_OK;
     if (status == DM_OK && !*no_object)

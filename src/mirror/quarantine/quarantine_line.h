@@ -18,10 +18,10 @@ bool dm_quarantine_line_is_row(const struct dm_quarantine_row *row);
 enum dm_status dm_quarantine_line_json(struct dm_buffer *out, const struct dm_quarantine_row *row, bool why,
                                        struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_quarantine_line_csv_header(struct dm_buffer *out, const struct dm_schema *schema, bool why,
-                                             struct dm_error *err) DM_MUST_USE;
-/* *no_object: the row is no JSON object and cannot be a line of CSV; nothing was appended. */
+                                             bool sheet, struct dm_error *err) DM_MUST_USE;
+/* sheet: base/csv_field.h. *no_object: the row is no JSON object and cannot be a line of CSV; nothing was appended. */
 enum dm_status dm_quarantine_line_csv(struct dm_buffer *out, const struct dm_quarantine_row *row,
-                                      const struct dm_schema *schema, bool why, bool *no_object,
+                                      const struct dm_schema *schema, bool why, bool sheet, bool *no_object,
                                       struct dm_error *err) DM_MUST_USE;
 
 #endif

@@ -77,6 +77,30 @@ static enum dm_status check_server(PGconn *conn, struct dm_check_list *out, stru
     return DM_OK;
 }
 
+/* A local socket needs none; else only a certificate that is checked keeps others from listening, or from answering in the server's place. */
+static void check_encryption(PGconn *conn, struct dm_check_list *out)
+{
+    const char *host = PQhost(conn);
+    PQconninfoOption *options = PQconninfo(conn);
+    const char *mode = "prefer";
+    for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
+        if (strcmp(o->keyword, "sslmode") == 0 && o->val != NULL)
+            mode = o->val;
+    bool local = host == NULL || host[0] == '/' || host[0] == '@' || host[0] == '\0' ||
+                 strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+    if (!local && strcmp(mode, "verify-full") != 0)
+        dm_check_add(out, DM_CHECK_WARN,
+                     "sslmode=verify-full (and sslrootcert=FILE for an authority of your own) in url: else "
+                     "somebody on the way "
+                     "can answer as the server and be told the password",
+                     "the connection to %s is %s, and sslmode is %s", host,
+                     PQsslInUse(conn) ? "encrypted" : "in clear", mode);
+    else if (!local)
+        dm_check_add(out, DM_CHECK_OK, NULL,
+                     "the connection to %s is encrypted, and the server's name is checked", host);
+    PQconninfoFree(options);
+}
+
 /* ---- slot and connections ---- */
 
 /* A walsender whose client was killed needs a moment to notice; so wait a little before speaking of another reader. */
@@ -291,7 +315,10 @@ enum dm_status pg_check(struct dm_source *s, const struct dm_source_start *start
                         const struct dm_table_list *tables, struct dm_check_list *out, struct dm_error *err)
 {
     PGconn *conn;
-    if (pg_source_connection(s, &conn, err) != DM_OK || check_server(conn, out, err) != DM_OK)
+    if (pg_source_connection(s, &conn, err) != DM_OK)
+        return DM_FAIL;
+    check_encryption(conn, out);
+    if (check_server(conn, out, err) != DM_OK)
         return DM_FAIL;
     if (!failed(out) && check_slots_and_senders(s, conn, start, out, err) != DM_OK)
         return DM_FAIL;

@@ -56,7 +56,7 @@ static const char *csv_line(const struct dm_schema *s, const char *raw, enum dm_
     dm_buffer_release(&out);
     dm_buffer_init(&out, 1 << 16);
     const struct dm_quarantine_row row = {.id = 7, .reason = "r", .message = "m", .raw = raw, .op = op};
-    assert_int_equal(dm_quarantine_line_csv(&out, &row, s, false, no_object, &err), DM_OK);
+    assert_int_equal(dm_quarantine_line_csv(&out, &row, s, false, false, no_object, &err), DM_OK);
     return dm_buffer_text(&out);
 }
 
@@ -68,7 +68,7 @@ static void csv_lines(void **state)
     struct dm_buffer header;
     bool none = false;
     dm_buffer_init(&header, 1 << 16);
-    assert_int_equal(dm_quarantine_line_csv_header(&header, s, false, &err), DM_OK);
+    assert_int_equal(dm_quarantine_line_csv_header(&header, s, false, false, &err), DM_OK);
     assert_string_equal(dm_buffer_text(&header), "id,\"a,\"\"b\"\"\",_change_request_type\r\n");
     assert_string_equal(csv_line(s, "{\"a,\\\"b\\\"\": \"x\\ny\", \"id\": 1e5}", DM_OP_UPDATE, &none),
                         "1e5,\"x\ny\",\r\n");
