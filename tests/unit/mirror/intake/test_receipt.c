@@ -27,7 +27,8 @@ static int count(sqlite3 *db, const char *where)
 static void add(sqlite3 *db, const char *kind, int from, int n, int64_t time_us)
 {
     char *sql = sqlite3_mprintf("WITH RECURSIVE i(n) AS (SELECT %d UNION ALL SELECT n + 1 FROM i WHERE n < "
-                                "%d) INSERT INTO dm_receipt SELECT %Q, 'd', n, NULL, '{}', %lld + n FROM i",
+                                "%d) INSERT INTO dm_receipt(kind, dataset, key, content, result, time_us) "
+                                "SELECT %Q, 'd', n, NULL, '{}', %lld + n FROM i",
                                 from, from + n - 1, kind, (long long)time_us);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_free(sql);
