@@ -9,7 +9,7 @@ static bool is_number(const char *text, size_t n)
     for (; i < n && ((text[i] >= '0' && text[i] <= '9') || (digits > 0 && text[i] == '.')); i++)
         digits += text[i] != '.';
     if (digits > 0 && i + 1 < n && (text[i] == 'e' || text[i] == 'E')) {
-        i += 1 + (text[i + 1] == '-' || text[i + 1] == '+');
+        i += text[i + 1] == '-' || text[i + 1] == '+' ? 2 : 1;
         size_t from = i;
         while (i < n && text[i] >= '0' && text[i] <= '9')
             i++;
