@@ -153,7 +153,7 @@ def exchange(port, data):
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: s.recv(65536), b""))
-        except ConnectionError:
+        except OSError:     # closed by the other side
             return b""
 
 
