@@ -236,6 +236,22 @@ static const struct dm_schema *schema_of(const struct table_commit *t)
     return t->schema != NULL ? t->schema : t->table->ds->pub.schema;
 }
 
+enum dm_status dm_commit_schema(struct dm_commit *c, const char *namespace, const char *name,
+                                const struct dm_schema **schema, struct dm_error *err)
+{
+    struct lake_table *table = NULL;
+    *schema = NULL;
+    lake_lock(c->lake);
+    const struct table_commit *t = dm_name_map_get(&c->by_name, namespace, name);
+    enum dm_status status = t == NULL ? lake_table_get(c->lake, namespace, name, &table, err) : DM_OK;
+    if (t != NULL && t != &gone)
+        *schema = schema_of(t);
+    else if (table != NULL)
+        *schema = table->ds->pub.schema;
+    lake_unlock(c->lake);
+    return status;
+}
+
 enum dm_status dm_commit_divide_by_day(struct dm_commit *c, const char *namespace, const char *name,
                                        int32_t field_id, struct dm_error *err)
 {

@@ -134,6 +134,9 @@ enum dm_status dm_commit_set_schema(struct dm_commit *c, const char *namespace, 
 /* Drop: out of the catalog; files are left for the sweep after retention. Rename: pointer only. */
 enum dm_status dm_commit_drop(struct dm_commit *c, const char *namespace, const char *name,
                               struct dm_error *err) DM_MUST_USE;
+/* The schema of the dataset as the commit leaves it; NULL: there is none of that name then. Borrowed until the next change. */
+enum dm_status dm_commit_schema(struct dm_commit *c, const char *namespace, const char *name,
+                                const struct dm_schema **schema, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_commit_rename(struct dm_commit *c, const char *namespace, const char *name,
                                 const char *new_namespace, const char *new_name,
                                 struct dm_error *err) DM_MUST_USE;

@@ -107,7 +107,8 @@ enum dm_status dm_pipeline_open(struct pipeline *p, struct dm_error *err)
         return status;
     dm_queue_init(&p->queue, units_in_flight);
     p->queue_ready = true;
-    struct dm_committer_options committer = {.mirror = p->m, .source = p->config, .type = p->type};
+    struct dm_committer_options committer = {
+        .mirror = p->m, .source = p->config, .type = p->type, .targets = &p->targets};
     p->committer = dm_committer_new(&committer);
     struct dm_collector_options collector = {
         .mirror = p->m,

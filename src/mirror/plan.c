@@ -111,6 +111,25 @@ bool dm_plan_is_afresh(const struct dm_plan *plan)
     return plan->afresh || plan->lost.class != DM_ERROR_NONE;
 }
 
+/* Not as their tables: said before anybody looks for them under another name. */
+static void tell_other_names(struct dm_plan *plan)
+{
+    for (size_t i = 0; i < plan->tables.n; i++) {
+        const struct dm_table *t = plan->tables.tables[i];
+        struct dm_dataset_wanted w = dm_dataset_name_of(plan->config->name, t->schema, t->name);
+        const struct dm_dataset_state *d = dataset_of(plan, t);
+        const char *namespace = d != NULL ? d->namespace : w.namespace, *name = d != NULL ? d->name : w.name;
+        if (t->problem == NULL && strcmp(name, t->name) != 0 && d != NULL && d->reason != NULL)
+            dm_check_add(&plan->checks, DM_CHECK_WARN, NULL, "dataset %s.%s: %s", namespace, name, d->reason);
+        else if (t->problem == NULL && strcmp(w.name, t->name) != 0)
+            dm_check_add(&plan->checks, DM_CHECK_WARN, "rename the table if that will not do",
+                         "the table %s is mirrored as %s.%s: names that end in __history or __tombstones are "
+                         "kept for what belongs to a dataset",
+                         t->name, namespace, name);
+        dm_dataset_wanted_release(&w);
+    }
+}
+
 enum dm_status dm_plan_source(struct dm_plan *plan, const struct dm_source_type *type,
                               struct dm_source *source, struct dm_error *err)
 {
@@ -130,6 +149,7 @@ enum dm_status dm_plan_source(struct dm_plan *plan, const struct dm_source_type 
                                         .running = plan->running,
                                         .rehearse = plan->rehearse};
         status = type->check(source, &start, &plan->tables, &plan->checks, &why);
+        tell_other_names(plan);
     }
     if (status != DM_OK)
         dm_check_add_error(&plan->checks, &why);

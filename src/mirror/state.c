@@ -201,6 +201,12 @@ enum dm_status dm_state_put_dataset(sqlite3 *db, struct dm_dataset_state *d, str
                       d->quarantined, d->stale, d->ties, d->noop_deletes, d->suppressed);
 }
 
+enum dm_status dm_state_free_name(sqlite3 *db, uint32_t dataset, struct dm_error *err)
+{
+    return dm_sql_run(db, "freeing a dataset's name", "UPDATE dm_dataset SET name = char(1) || id WHERE id=?",
+                      err, "u", (uint64_t)dataset);
+}
+
 enum dm_status dm_state_basis(sqlite3 *db, const char *source, uint32_t dataset, struct dm_basis *out,
                               struct dm_error *err)
 {

@@ -46,6 +46,8 @@ enum dm_status dm_state_datasets(struct sqlite3 *db, const char *source, struct 
 /* Inserts (id 0: gives it one) or updates the row. */
 enum dm_status dm_state_put_dataset(struct sqlite3 *db, struct dm_dataset_state *d,
                                     struct dm_error *err) DM_MUST_USE;
+/* Until it is put again it has a name that nothing else can have. */
+enum dm_status dm_state_free_name(struct sqlite3 *db, uint32_t dataset, struct dm_error *err) DM_MUST_USE;
 
 /* With its rows in quarantine. */
 enum dm_status dm_state_remove_dataset(struct sqlite3 *db, uint32_t dataset,

@@ -118,19 +118,39 @@ static struct dm_target *find_by_dataset_name(struct dm_target_list *list, const
     return NULL;
 }
 
+/* A name that another table's dataset has already, made from a name that is kept: one more ending tells them apart. */
+static struct dm_target *find_owner(struct dm_target_list *list, struct dm_dataset_wanted *w,
+                                    const struct dm_table *table)
+{
+    struct dm_target *t = NULL;
+    while ((t = find_by_dataset_name(list, w->namespace, w->name)) != NULL && !state_is(t, "dropped") &&
+           strcmp(t->state.source_table, table->name) != 0) {
+        char *longer = dm_xasprintf("%s_table", w->name);
+        free(w->name);
+        w->name = longer;
+    }
+    return t;
+}
+
 static struct dm_target *adopt(struct dm_target_list *list, const struct dm_table *table)
 {
-    char *namespace = table->default_namespace ? dm_xstrdup(list->config->name)
-                                               : dm_xasprintf("%s_%s", list->config->name, table->schema);
-    struct dm_target *t = find_by_dataset_name(list, namespace, table->name);
+    struct dm_dataset_wanted w = dm_dataset_name_of(list->config->name, table->schema, table->name);
+    bool kept = strcmp(w.name, table->name) != 0;
+    struct dm_target *t =
+        kept ? find_owner(list, &w, table) : find_by_dataset_name(list, w.namespace, w.name);
     if (t == NULL) {
         t = dm_target_new();
         t->state.source = dm_xstrdup(list->config->name);
-        t->state.namespace = dm_xstrdup(namespace);
-        t->state.name = dm_xstrdup(table->name);
+        t->state.namespace = dm_xstrdup(w.namespace);
+        t->state.name = dm_xstrdup(w.name);
         add(list, t);
     }
-    free(namespace);
+    if (kept)
+        dm_log(DM_LOG_WARN,
+               "the table %s is mirrored as %s.%s: names that end in __history or __tombstones are kept for "
+               "what belongs to a dataset",
+               table->name, w.namespace, w.name);
+    dm_dataset_wanted_release(&w);
     set_text(&t->state.source_schema, table->schema);
     set_text(&t->state.source_table, table->name);
     t->state.source_id = table->id;

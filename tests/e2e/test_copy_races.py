@@ -16,6 +16,7 @@ CASES = {
     "emptied and filled": ["begin; truncate t; insert into t select i, i + 7 from generate_series(1, 50) i; commit"],
     "clustered": ["cluster t using t_pkey"],
     "vacuumed": ["vacuum full t"],
+    "names changed places": ["alter table t rename to x; alter table other rename to t; alter table x rename to other"],
     "another in its place": ["alter table t rename to old; create table t (id int primary key, v int); insert into t values (1, 77)"],
     "partition rewritten": ["alter table p alter v type int using v * 2"],
     "partition emptied": ["truncate p1"],

@@ -18,6 +18,7 @@
 #include "mirror/commit/file_writes.h"
 #include "mirror/commit/history.h"
 #include "mirror/commit/index_tag.h"
+#include "mirror/commit/rename.h"
 #include "mirror/index/index_rebuild.h"
 #include "mirror/relationship/orphan.h"
 #include "mirror/hygiene/suppression.h"
@@ -27,6 +28,7 @@ struct dm_committer {
     struct dm_committer_options options;
     struct dm_apply_context apply;
     bool published; /* by the last apply */
+    bool renamed;   /* datasets, by the commit in progress */
     bool open;      /* a commit is in progress: lake mutex held, index transaction open */
     size_t n_touched;
     struct dm_target **touched; /* distinct targets of the commit in progress */
@@ -79,7 +81,7 @@ static void forget_commit(struct dm_committer *c)
     dm_bad_rows_clear(&c->bad);
     forget_copied(c);
     dm_evolved_clear(&c->evolved);
-    c->open = false;
+    c->open = c->renamed = false;
 }
 
 void dm_committer_abandon(struct dm_committer *c)
@@ -192,8 +194,8 @@ static enum dm_status prepare_dataset(struct dm_committer *c, struct dm_target *
                                       const struct dm_schema *schema, struct dm_error *err)
 {
     struct dm_commit *commit = c->apply.commit;
-    const struct dm_dataset *there = NULL;
-    if (dm_lake_dataset(c->options.mirror->lake, t->state.namespace, t->state.name, &there, err) != DM_OK)
+    const struct dm_schema *there = NULL;
+    if (dm_commit_schema(commit, t->state.namespace, t->state.name, &there, err) != DM_OK)
         return DM_FAIL;
     if (there == NULL)
         return dm_commit_create(commit, t->state.namespace, t->state.name, schema, err);
@@ -309,40 +311,18 @@ static enum dm_status apply_schema(struct dm_committer *c, const struct dm_step 
     return t->history ? dm_history_set_schema(&c->apply, t, step->schema, err) : DM_OK;
 }
 
-/* The source's table has another name now: the dataset follows, unless the new name is taken. */
+static void save_name(void *ctx, struct dm_target *t)
+{
+    struct dm_committer *c = ctx;
+    touch(c, t);
+    c->renamed = true;
+}
+
 static enum dm_status apply_rename(struct dm_committer *c, const struct dm_step *step, struct dm_error *err)
 {
-    struct dm_target *t = step->target;
-    const struct dm_table *table = step->table;
-    if (table->id != 0 && t->state.source_id != 0 && table->id != t->state.source_id)
-        return DM_OK; /* a new table of the old name took the dataset over meanwhile */
-    dm_target_set_text(t, &t->state.source_schema, table->schema);
-    dm_target_set_text(t, &t->state.source_table, table->name);
-    char *namespace = table->default_namespace
-                          ? dm_xstrdup(c->options.source->name)
-                          : dm_xasprintf("%s_%s", c->options.source->name, table->schema);
-    enum dm_status status = DM_OK;
-    const struct dm_dataset *taken = NULL;
-    if (strcmp(namespace, t->state.namespace) != 0 || strcmp(table->name, t->state.name) != 0)
-        status = dm_lake_dataset(c->options.mirror->lake, namespace, table->name, &taken, err);
-    if (status == DM_OK && taken != NULL) {
-        dm_log(
-            DM_LOG_WARN,
-            "%s.%s: the source table is now called %s, but a dataset of that name exists: the old name stays",
-            t->state.namespace, t->state.name, table->name);
-    } else if (status == DM_OK &&
-               (strcmp(namespace, t->state.namespace) != 0 || strcmp(table->name, t->state.name) != 0)) {
-        status =
-            dm_commit_rename(c->apply.commit, t->state.namespace, t->state.name, namespace, table->name, err);
-        if (status == DM_OK)
-            status = dm_history_rename(&c->apply, t, namespace, table->name, err);
-        if (status == DM_OK) {
-            dm_target_set_text(t, &t->state.namespace, namespace);
-            dm_target_set_text(t, &t->state.name, table->name);
-        }
-    }
-    free(namespace);
-    return status;
+    const struct dm_renaming r = {
+        .apply = &c->apply, .all = c->options.targets, .renamed = save_name, .ctx = c};
+    return dm_rename_follow(&r, step->target, step->table, err);
 }
 
 static enum dm_status apply_step(struct dm_committer *c, struct dm_unit *unit, struct dm_step *step,
@@ -455,6 +435,8 @@ static enum dm_status save_state(void *ctx, struct sqlite3 *db, struct dm_error 
     dm_quarantine_writer_release(&q.writer);
     if (status == DM_OK)
         status = dm_orphans_save(c->apply.orphans, db, unit->source, err);
+    for (size_t i = 0; i < c->n_touched && c->renamed && status == DM_OK; i++)
+        status = dm_state_free_name(db, c->touched[i]->state.id, err); /* they may have exchanged theirs */
     for (size_t i = 0; i < c->n_touched && status == DM_OK; i++)
         status = dm_state_put_dataset(db, &c->touched[i]->state, err);
     if (status == DM_OK && unit->position != 0) {

@@ -15,10 +15,13 @@
 
 struct dm_committer;
 
+struct dm_target_list;
+
 struct dm_committer_options {
     struct dm_mirror *mirror;
     const struct dm_source_config *source; /* NULL: an intake (intake.h); its units say what they are */
     const struct dm_source_type *type;
+    const struct dm_target_list *targets; /* all of the source, for renames; NULL: an intake */
     dm_commit_extra extra; /* runs in the catalog transaction of each publication; may be NULL */
     void *extra_ctx;
 };

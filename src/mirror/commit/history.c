@@ -43,28 +43,18 @@ enum dm_status dm_history_set_schema(struct dm_apply_context *a, struct dm_targe
         return DM_OK; /* a declared dataset's history follows when it is next written */
     char *name = dm_history_name(t);
     struct dm_schema *s = dm_history_schema(schema);
-    const struct dm_dataset *there = NULL;
-    enum dm_status status = dm_lake_dataset(a->mirror->lake, t->state.namespace, name, &there, err);
+    const struct dm_schema *there = NULL;
+    enum dm_status status = dm_commit_schema(a->commit, t->state.namespace, name, &there, err);
+    if (status == DM_OK && there != NULL && dm_schema_find_id(there, first_added_id) < 0)
+        status = dm_fail(err, DM_ERROR_DATA,
+                         "rename the table of that dataset, or set history: false for this one",
+                         "the name of its history, %s, is another dataset's", name);
     if (status == DM_OK)
         status = there == NULL ? dm_commit_create(a->commit, t->state.namespace, name, s, err)
                                : dm_commit_set_schema(a->commit, t->state.namespace, name, s, err);
     t->history_ready = status == DM_OK;
     dm_schema_unref(s);
     free(name);
-    return status;
-}
-
-enum dm_status dm_history_rename(struct dm_apply_context *a, const struct dm_target *t, const char *namespace,
-                                 const char *name, struct dm_error *err)
-{
-    char *from = dm_history_name(t);
-    char *to = dm_xasprintf("%s__history", name);
-    const struct dm_dataset *there = NULL;
-    enum dm_status status = dm_lake_dataset(a->mirror->lake, t->state.namespace, from, &there, err);
-    if (status == DM_OK && there != NULL)
-        status = dm_commit_rename(a->commit, t->state.namespace, from, namespace, to, err);
-    free(from);
-    free(to);
     return status;
 }
 

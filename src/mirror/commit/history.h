@@ -21,9 +21,6 @@ char *dm_history_name(const struct dm_target *t);
 /* Brings the history dataset of the target to the schema: created when it is not there. */
 enum dm_status dm_history_set_schema(struct dm_apply_context *a, struct dm_target *t,
                                      const struct dm_schema *schema, struct dm_error *err) DM_MUST_USE;
-/* Follows a rename of the dataset, when there is a history. */
-enum dm_status dm_history_rename(struct dm_apply_context *a, const struct dm_target *t, const char *namespace,
-                                 const char *name, struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_history_append(struct dm_apply_context *a, struct dm_target *t,
                                  const struct dm_batch *batch, struct dm_error *err) DM_MUST_USE;
 /* One row with _op truncate; `schema` is the dataset's. */

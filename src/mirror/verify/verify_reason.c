@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "mirror/dataset_match.h"
 
 char *dm_verify_why_not(const struct dm_dataset_state *d, const struct dm_table *table, const char *location)
 {
@@ -15,6 +16,12 @@ char *dm_verify_why_not(const struct dm_dataset_state *d, const struct dm_table 
     if (!live)
         return dm_xasprintf("it is not being mirrored (%s%s%s)", d->state, d->reason != NULL ? ": " : "",
                             d->reason != NULL ? d->reason : "");
+    struct dm_dataset_wanted w = dm_dataset_name_of(d->source, table->schema, table->name);
+    bool named = dm_dataset_has_name(d, &w) || strcmp(w.name, table->name) != 0;
+    dm_dataset_wanted_release(&w);
+    if (!named)
+        return dm_xasprintf("it is of the table that is called %s now: it has not got that name (yet)",
+                            table->name);
     return location == NULL ? dm_xstrdup("it was not in the lake yet at the pinned position") : NULL;
 }
 
