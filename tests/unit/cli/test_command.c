@@ -92,7 +92,7 @@ static void test_mistakes(void **state)
     assert_int_equal(RUN(2, text, "verify", "-n", "-1"), DM_EXIT_USAGE);
     contains(text, "--differences cannot be \"-1\"");
     assert_int_equal(RUN(2, text, "query", "--format", "jsno", "select 1"), DM_EXIT_USAGE);
-    contains(text, "allowed are: table, csv, json; did you mean --format json");
+    contains(text, "allowed are: table, csv, json, sheet; did you mean --format json");
     assert_int_equal(RUN(2, text, "resync"), DM_EXIT_USAGE);
     contains(text, "name the datasets, or say --all");
     assert_int_equal(RUN(2, text, "init", "--lake", "x", "-o", "/nonexistent/m.yaml"), DM_EXIT_USAGE);
