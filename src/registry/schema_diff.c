@@ -119,7 +119,8 @@ static const char *type_hint(struct dm_type old, struct dm_type now)
            "add a column of the new type and fill it, or drop and declare the schema anew";
 }
 
-static void diff_type(const struct dm_relational_column *old, const struct dm_relational_column *c, bool key,
+/* Widening leaves the bytes of keys and versions as they are (column/key.h), so nothing has to be indexed anew. */
+static void diff_type(const struct dm_relational_column *old, const struct dm_relational_column *c,
                       struct dm_schema_changes *out)
 {
     char before[48], after[48];
@@ -128,7 +129,6 @@ static void diff_type(const struct dm_relational_column *old, const struct dm_re
     struct dm_schema_change *change = add(out, DM_CHANGE_TYPE, "column %s: type %s to %s", c->name,
                                           type_text(old->type, before), type_text(c->type, after));
     dm_names_add(&change->columns, old->name);
-    change->reindex = key;
     if (!dm_type_widens(old->type, c->type))
         refuse(change, type_hint(old->type, c->type));
 }
@@ -195,8 +195,8 @@ static void diff_values(const struct dm_relational_column *old, const struct dm_
     }
 }
 
-static void diff_column(const struct dm_relational_schema *from, const struct dm_relational_schema *to,
-                        const struct dm_relational_column *c, struct dm_schema_changes *out)
+static void diff_column(const struct dm_relational_schema *from, const struct dm_relational_column *c,
+                        struct dm_schema_changes *out)
 {
     char type[48];
     const struct dm_relational_column *old = old_of(from, c);
@@ -215,9 +215,7 @@ static void diff_column(const struct dm_relational_schema *from, const struct dm
             add(out, DM_CHANGE_RENAME_COLUMN, "rename column %s to %s", old->name, c->name);
         dm_names_add(&change->columns, old->name);
     }
-    bool key = dm_names_find(&from->key, old->name) >= 0 || same_text(from->version, old->name) ||
-               same_text(to->version, c->name);
-    diff_type(old, c, key, out);
+    diff_type(old, c, out);
     diff_required(old, c, out);
     diff_values(old, c, out);
     if (!same_text(old->title, c->title) || !same_text(old->description, c->description) ||
@@ -395,13 +393,8 @@ static void diff_settings(const struct dm_dataset_settings *from, const struct d
                           struct dm_schema_changes *out)
 {
     static const char *const history[] = {"false", "true", "scd2"};
-    if (from->history != to->history) {
-        struct dm_schema_change *change = add(out, DM_CHANGE_SETTING, "history: %s", history[to->history]);
-        if (from->history != DM_HISTORY_NONE && to->history != DM_HISTORY_NONE)
-            refuse(change, "the two kinds of history have other columns: switch it off first (history: "
-                           "false), which keeps "
-                           "no history from then on, and drop the old history dataset");
-    }
+    if (from->history != to->history)
+        (void)add(out, DM_CHANGE_SETTING, "history: %s", history[to->history]);
     if (from->ignore_null_updates != to->ignore_null_updates)
         (void)add(out, DM_CHANGE_SETTING, "ignore_null_updates: %s",
                   to->ignore_null_updates ? "true" : "false");
@@ -429,7 +422,7 @@ void dm_schema_diff(const struct dm_relational_schema *from, const struct dm_rel
         return;
     }
     for (size_t i = 0; i < to->n_columns; i++)
-        diff_column(from, to, &to->columns[i], out);
+        diff_column(from, &to->columns[i], out);
     diff_dropped(from, to, out);
     diff_order(from, to, out);
     diff_key(from, to, out);

@@ -39,8 +39,6 @@ char *dm_history_name(const struct dm_target *t)
 enum dm_status dm_history_set_schema(struct dm_apply_context *a, struct dm_target *t,
                                      const struct dm_schema *schema, struct dm_error *err)
 {
-    if (t->rules != NULL)
-        return DM_OK; /* a declared dataset's history follows when it is next written */
     char *name = dm_history_name(t);
     struct dm_schema *s = dm_history_schema(schema);
     const struct dm_schema *there = NULL;
@@ -152,55 +150,7 @@ enum dm_status dm_history_truncate(struct dm_apply_context *a, struct dm_target 
 
 /* ---- declared datasets ---- */
 
-static bool same_column(const struct dm_schema *a, const struct dm_schema *b, int added)
-{
-    int in_a = dm_schema_find_id(a, first_added_id + added),
-        in_b = dm_schema_find_id(b, first_added_id + added);
-    if (in_a < 0 || in_b < 0)
-        return in_a == in_b;
-    return dm_type_widens(a->fields[in_a].type, b->fields[in_b].type);
-}
-
-/* Can the history that is there be carried on with the schema that is wanted? */
-static bool same_kind(const struct dm_schema *there, const struct dm_schema *wanted)
-{
-    bool same = there->n_keys == wanted->n_keys && same_column(there, wanted, DM_HISTORY_VERSION) &&
-                same_column(there, wanted, DM_HISTORY_VALID_FROM);
-    for (size_t k = 0; k < wanted->n_keys && same; k++)
-        same = there->fields[there->keys[k]].id == wanted->fields[wanted->keys[k]].id;
-    return same;
-}
-
-enum dm_status dm_history_ensure(struct dm_apply_context *a, const struct dm_target *t,
-                                 const struct dm_schema *wanted, bool *made, struct dm_error *err)
-{
-    const char *namespace = t->state.namespace;
-    char *name = dm_history_name(t);
-    const struct dm_dataset *there = NULL;
-    bool ignored;
-    if (made == NULL)
-        made = &ignored;
-    *made = false;
-    enum dm_status status = dm_lake_dataset(a->mirror->lake, namespace, name, &there, err);
-    if (status == DM_OK && there != NULL && !same_kind(there->schema, wanted)) {
-        char *old = dm_xasprintf("%s_%llx", name, (unsigned long long)there->snapshot_id);
-        struct dm_error none;
-        /* The name is of this snapshot only: if the commit knows it, an earlier batch of the same commit has renamed it. */
-        *made = dm_commit_set_schema(a->commit, namespace, old, there->schema, &none) != DM_OK;
-        if (*made)
-            status = dm_commit_rename(a->commit, namespace, name, namespace, old, err);
-        free(old);
-        if (status == DM_OK)
-            status = *made ? dm_commit_create(a->commit, namespace, name, wanted, err)
-                           : dm_commit_set_schema(a->commit, namespace, name, wanted, err);
-    } else if (status == DM_OK) {
-        status = dm_apply_ensure_dataset(a, namespace, name, wanted, made, err);
-    }
-    free(name);
-    return status;
-}
-
-static struct dm_schema *applied_schema(const struct dm_schema *schema, int version)
+struct dm_schema *dm_history_applied_schema(const struct dm_schema *schema, int version)
 {
     struct dm_schema *mirrored = dm_history_schema(schema), *s = dm_schema_new();
     for (int i = 0; i < n_added; i++)
@@ -229,7 +179,7 @@ enum dm_status dm_history_append_applied(struct dm_version_pass *p, struct dm_er
 {
     enum { own = n_added }; /* columns that are not borrowed from the batch */
     const struct dm_batch *batch = p->batch;
-    struct dm_schema *schema = applied_schema(batch->schema, p->t->rules->version_field);
+    struct dm_schema *schema = dm_history_applied_schema(batch->schema, p->t->rules->version_field);
     struct dm_batch *view = dm_batch_new(schema);
     uint32_t *selection = dm_xalloc((batch->rows + 1) * sizeof *selection);
     size_t n = 0;
@@ -247,8 +197,6 @@ enum dm_status dm_history_append_applied(struct dm_version_pass *p, struct dm_er
     view->rows = batch->rows;
     char *name = dm_history_name(p->t);
     uint32_t file = 0;
-    if (status == DM_OK && n > 0)
-        status = dm_history_ensure(p->a, p->t, schema, NULL, err);
     if (status == DM_OK)
         status = n == 0
                      ? DM_OK

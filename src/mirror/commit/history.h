@@ -7,7 +7,7 @@
  *   changes  the same with `_version`, one row per applied change, as if the changes had come one by one in the order of arrival. A delete of a key that was
  *            not there is applied, too (it leaves a tombstone); stale changes and ties that lost are not.
  *   scd2     _op (upsert, delete), _valid_from, _valid_to: interval_history.h
- * When the kind, the key or the version's type changes, what was kept so far is renamed to `<table>__history_<snapshot>` and a new history begins.
+ * How it begins, follows its dataset's schema, and ends: history_begin.h.
  */
 #ifndef DM_MIRROR_HISTORY_H
 #define DM_MIRROR_HISTORY_H
@@ -44,10 +44,7 @@ enum {
 
 /* The dataset's columns behind the added ones, all optional. */
 void dm_history_add_columns(struct dm_schema *s, const struct dm_schema *schema);
-/* The history is there with the schema `wanted` (see above what happens to one of another kind); *made (may be NULL): it begins now. */
-enum dm_status dm_history_ensure(struct dm_apply_context *a, const struct dm_target *t,
-                                 const struct dm_schema *wanted, bool *made,
-                                 struct dm_error *err) DM_MUST_USE;
+struct dm_schema *dm_history_applied_schema(const struct dm_schema *schema, int version);
 struct dm_version_pass;
 /* settings.history == DM_HISTORY_CHANGES: the applied changes of the batch. */
 enum dm_status dm_history_append_applied(struct dm_version_pass *p, struct dm_error *err) DM_MUST_USE;

@@ -35,7 +35,7 @@ bool dm_interval_history_has(const struct dm_schema *history)
     return dm_schema_find_id(history, DM_HISTORY_FIRST_ID + DM_HISTORY_VALID_FROM) >= 0;
 }
 
-static struct dm_schema *history_schema(const struct dm_schema *schema, int version)
+struct dm_schema *dm_interval_history_schema(const struct dm_schema *schema, int version)
 {
     struct dm_schema *s = dm_schema_new();
     dm_schema_add(s, "_op", dm_type_of(DM_STRING))->id = DM_HISTORY_FIRST_ID + DM_HISTORY_OP;
@@ -55,9 +55,8 @@ static struct dm_schema *history_schema(const struct dm_schema *schema, int vers
 
 /* ---- the index: the history's own keys ---- */
 
-/* Keys of the batch's rows as the history has them: primary key and version. */
-static enum dm_status encode_keys(const struct dm_version_pass *p, struct dm_key_list *out,
-                                  struct dm_error *err)
+enum dm_status dm_interval_history_keys(const struct dm_version_pass *p, struct dm_key_list *out,
+                                        struct dm_error *err)
 {
     struct dm_schema *with_version = dm_schema_copy(p->batch->schema);
     dm_schema_add_key(with_version, (uint32_t)p->t->rules->version_field);
@@ -66,6 +65,11 @@ static enum dm_status encode_keys(const struct dm_version_pass *p, struct dm_key
     enum dm_status status = dm_key_list_encode(out, &view, err);
     dm_schema_unref(with_version);
     return status;
+}
+
+bool dm_interval_history_is_delete(const struct dm_index_entry *entry)
+{
+    return entry->version_len == 1 && entry->version[0] == OP_DELETE;
 }
 
 bool dm_interval_history_fits(const struct dm_version_pass *p, uint32_t row, size_t key_len)
@@ -198,9 +202,8 @@ static enum dm_status look_up(const struct writing *w, struct version *v, size_t
         if (dm_keyindex_near(w->p->a->mirror->index, w->dataset, v[i].key, v[i].key_len, *prefix,
                              &v[i].before, &v[i].same, &v[i].after, err) != DM_OK)
             return DM_FAIL;
-        bool said =
-            v[i].same.key != NULL && ((v[i].same.version_len == 1 && v[i].same.version[0] == OP_DELETE) ||
-                                      (w->equal != NULL && w->equal[v[i].row]));
+        bool said = v[i].same.key != NULL &&
+                    (dm_interval_history_is_delete(&v[i].same) || (w->equal != NULL && w->equal[v[i].row]));
         if (!said)
             v[kept++] = v[i];
     }
@@ -428,19 +431,10 @@ static enum dm_status index_items(struct writing *w, struct dm_error *err)
     return status;
 }
 
-static enum dm_status begin_anew(const struct writing *w, struct dm_error *err)
-{
-    struct dm_keyindex *ix = w->p->a->mirror->index;
-    return dm_keyindex_clear(ix, w->dataset, err) == DM_OK ? dm_keyindex_tag_set(ix, w->dataset, 0, err)
-                                                           : DM_FAIL;
-}
-
 static enum dm_status write_batch(struct writing *w, struct dm_error *err)
 {
-    bool made = false;
-    if (dm_history_ensure(w->p->a, w->p->t, w->schema, &made, err) != DM_OK ||
-        (made && begin_anew(w, err) != DM_OK) || encode_keys(w->p, &w->keys, err) != DM_OK ||
-        make_items(w, err) != DM_OK || drop_equal(w, err) != DM_OK)
+    if (dm_interval_history_keys(w->p, &w->keys, err) != DM_OK || make_items(w, err) != DM_OK ||
+        drop_equal(w, err) != DM_OK)
         return DM_FAIL;
     w->piece_items = dm_xalloc((w->n_items + 1) * sizeof *w->piece_items);
     if (put_changes(w, err) != DM_OK || put_all_stored(w, err) != DM_OK || flush(w, err) != DM_OK)
@@ -453,7 +447,7 @@ enum dm_status dm_interval_history_append(struct dm_version_pass *p, struct dm_e
     if (p->n_rows == 0)
         return DM_OK;
     struct writing w = {.p = p, .dataset = p->t->state.id | DM_INDEX_HISTORY};
-    w.schema = history_schema(p->batch->schema, p->t->rules->version_field);
+    w.schema = dm_interval_history_schema(p->batch->schema, p->t->rules->version_field);
     w.name = dm_history_name(p->t);
     w.piece = dm_batch_new(w.schema);
     dm_buffer_init(&w.bytes, most_key_bytes);
@@ -489,30 +483,36 @@ struct load {
     struct dm_key_list keys;
 };
 
-/* Columns: the key's, then _op. */
-static enum dm_status load_rows(void *ctx, const struct dm_batch *batch, const uint32_t *files,
-                                const uint32_t *positions, struct dm_error *err)
+enum dm_status dm_interval_history_put(struct dm_mirror *m, uint32_t dataset, const struct dm_batch *batch,
+                                       int op, const uint32_t *files, const uint32_t *positions,
+                                       struct dm_key_list *keys, struct dm_error *err)
 {
     static const uint8_t ops[] = {OP_UPSERT, OP_DELETE};
-    struct load *l = ctx;
-    const struct dm_column *op = &batch->columns[batch->n_columns - 1];
-    if (dm_key_list_encode(&l->keys, batch, err) != DM_OK)
+    if (dm_key_list_encode(keys, batch, err) != DM_OK)
         return DM_FAIL;
     struct dm_index_change *changes = dm_xalloc((batch->rows + 1) * sizeof *changes);
     for (size_t i = 0; i < batch->rows; i++) {
         size_t n = 0;
-        const uint8_t *text = dm_column_bytes_at(op, i, &n);
-        changes[i] =
-            (struct dm_index_change){.key = l->keys.bytes.data + l->keys.offsets[i],
-                                     .key_len = (uint32_t)(l->keys.offsets[i + 1] - l->keys.offsets[i]),
-                                     .place = {.file = files[i], .position = positions[i]},
-                                     .version = &ops[n > 0 && text[0] == OP_DELETE],
-                                     .version_len = 1};
+        const uint8_t *text = dm_column_bytes_at(&batch->columns[op], i, &n);
+        changes[i] = (struct dm_index_change){.key = keys->bytes.data + keys->offsets[i],
+                                              .key_len = (uint32_t)(keys->offsets[i + 1] - keys->offsets[i]),
+                                              .place = {.file = files[i], .position = positions[i]},
+                                              .version = &ops[n > 0 && text[0] == OP_DELETE],
+                                              .version_len = 1};
     }
     dm_index_changes_sort(changes, batch->rows);
-    enum dm_status status = dm_keyindex_apply(l->m->index, l->dataset, changes, batch->rows, err);
+    enum dm_status status = dm_keyindex_apply(m->index, dataset, changes, batch->rows, err);
     free(changes);
     return status;
+}
+
+/* Columns: the key's, then _op. */
+static enum dm_status load_rows(void *ctx, const struct dm_batch *batch, const uint32_t *files,
+                                const uint32_t *positions, struct dm_error *err)
+{
+    struct load *l = ctx;
+    return dm_interval_history_put(l->m, l->dataset, batch, (int)batch->n_columns - 1, files, positions,
+                                   &l->keys, err);
 }
 
 static struct dm_schema *loading_schema(const struct dm_schema *history)

@@ -1,11 +1,11 @@
 /* null_updates.h — values of declared datasets that an upsert leaves to the row that is there: those that came as UNCHANGED, and with
  * `ignore_null_updates` nulls, too.
  *
- * Each upsert that is not older than the stored row takes such values from the change of the same key that stands before it in version order (of
- * the batch; among equal versions by arrival), the first of them from the stored live row; a delete in between ends that. Where nothing has a
- * value a null stays null, and an UNCHANGED one makes the upsert a bad row (unchanged_value_unknown), which takes no further part. Key and version columns are
- * never left out. A change that is older than the stored row keeps its nulls (it counts for history only), and with UNCHANGED values it is bad where the history
- * would need them.
+ * A null keeps what is there when it arrives, as if the changes had come one by one, so that a set of changes has one result however it is cut into files
+ * and batches. A change that is older than the stored row is dropped, and matters to a history by version only: there it keeps the values of the row that
+ * was valid at its version. What was left out as UNCHANGED, however, is what the source had at the version below: within a batch it is taken from there,
+ * whatever came first. A delete ends both. Where nothing has a value a null stays null, and an UNCHANGED one makes the upsert a bad row
+ * (unchanged_value_unknown), which takes no further part. Key and version columns are never left out.
  * A batch too large for the stored values to fit into memory comes in slices, and each is looked at for itself, as batches are.
  * Call it before the rule judges the rows, which looks at what they say. Replaces the batch's columns.
  */

@@ -12,6 +12,7 @@
 #include "mirror/commit/equal_rows.h"
 #include "mirror/commit/file_writes.h"
 #include "mirror/commit/history.h"
+#include "mirror/commit/history_begin.h"
 #include "mirror/relationship/orphan.h"
 #include "mirror/commit/interval_history.h"
 #include "mirror/commit/null_updates.h"
@@ -294,7 +295,7 @@ static enum dm_status pass(struct dm_version_pass *p, struct dm_file_writes **fi
     const struct dm_dataset_settings *settings = &p->t->rules->schema->settings;
     if (p->batch->rows >= DM_NO_ROW / 2)
         return dm_fail(err, DM_ERROR_FATAL, NULL, "a batch of %zu rows is too large", p->batch->rows);
-    if (dm_key_list_encode(keys, p->batch, err) != DM_OK ||
+    if (dm_history_begin(p->a, p->t, err) != DM_OK || dm_key_list_encode(keys, p->batch, err) != DM_OK ||
         dm_version_list_encode(&p->versions, p->batch, p->t->rules->version_field, err) != DM_OK ||
         collect_rows(p, err) != DM_OK || look_up(p, err) != DM_OK || dm_orphans_find(p, err) != DM_OK ||
         dm_null_updates_resolve(p, err) != DM_OK || find_equal(p, err) != DM_OK)

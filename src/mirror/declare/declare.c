@@ -8,9 +8,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "mirror/declare/declare_checks.h"
-#include "mirror/hygiene/suppression.h"
 #include "mirror/declare/declared.h"
-#include "mirror/commit/history.h"
+#include "mirror/declare/declare_beside.h"
+#include "mirror/hygiene/erase.h"
+#include "mirror/hygiene/suppression.h"
 #include "mirror/index/index_rebuild.h"
 #include "mirror/quarantine/quarantine_names.h"
 #include "mirror/quarantine/quarantine_table.h"
@@ -34,6 +35,7 @@ struct work {
     char *namespace;
     char *name;
     struct dm_schema *columns; /* as they will be; NULL: unchanged */
+    struct dm_beside_plan beside;
 };
 
 struct declare {
@@ -142,15 +144,20 @@ static enum dm_status check_plan(struct declare *d, struct work *w, struct dm_er
     return DM_OK;
 }
 
+/* Nor a deletion, which a history and the tombstones know of. */
 static enum dm_status never_had_rows(struct declare *d, const struct work *w, bool *out, struct dm_error *err)
 {
-    const struct dm_dataset *dataset = NULL;
+    struct dm_family family;
     *out = false;
     if (w->target == NULL)
         return DM_OK;
-    enum dm_status status = dm_lake_dataset(d->m->lake, w->namespace, w->name, &dataset, err);
-    *out = status == DM_OK && dataset != NULL && dataset->snapshot_id == 0;
-    return status;
+    if (dm_family_load(d->m, &w->target->state, &family, err) != DM_OK)
+        return DM_FAIL;
+    *out = family.n > 0;
+    for (size_t i = 0; i < family.n; i++)
+        *out = *out && family.members[i]->snapshot_id == 0;
+    dm_family_release(&family);
+    return DM_OK;
 }
 
 /* The division by day is for good: with another timestamp the dataset is made anew, which only one that never had a row can be. */
@@ -227,9 +234,13 @@ static enum dm_status plan_one(struct declare *d, struct work *w, struct dm_erro
         w->recreate = true;
         w->reindex = true;
     }
-    if (check_plan(d, w, err) != DM_OK || plan_division(d, w, err) != DM_OK)
+    if (check_plan(d, w, err) != DM_OK || plan_division(d, w, err) != DM_OK || plan_columns(w, err) != DM_OK)
         return DM_FAIL;
-    return plan_columns(w, err) == DM_OK ? check_suppression(d, w, err) : DM_FAIL;
+    if (w->recreate)
+        return DM_OK;
+    return check_suppression(d, w, err) == DM_OK
+               ? dm_beside_plan_make(d->m, w->target, w->columns, w->schema, &w->plan, &w->beside, err)
+               : DM_FAIL;
 }
 
 static enum dm_status plan(struct declare *d, struct dm_relational_schemas *wanted, struct dm_error *err)
@@ -258,6 +269,7 @@ static void release(struct declare *d)
         dm_schema_changes_release(&w->plan);
         dm_target_free(w->target);
         dm_schema_unref(w->columns);
+        dm_beside_plan_release(&w->beside);
         free(w->namespace);
         free(w->name);
     }
@@ -266,31 +278,6 @@ static void release(struct declare *d)
 }
 
 /* ---- carrying out ---- */
-
-/* Drops a dataset when the lake has it; *had says so. */
-static enum dm_status drop_if_there(struct dm_mirror *m, struct dm_commit *commit, const char *namespace,
-                                    const char *name, bool *had, struct dm_error *err)
-{
-    const struct dm_dataset *there = NULL;
-    enum dm_status status = dm_lake_dataset(m->lake, namespace, name, &there, err);
-    if (status == DM_OK && there != NULL)
-        status = dm_commit_drop(commit, namespace, name, err);
-    *had = there != NULL;
-    return status;
-}
-
-/* The tombstones are by the old key and version: nothing could be compared with them any more. */
-static enum dm_status drop_tombstones(struct declare *d, struct dm_commit *commit, const struct work *w,
-                                      struct dm_error *err)
-{
-    char *name = dm_tombstones_name(w->target);
-    bool had = false;
-    enum dm_status status = drop_if_there(d->m, commit, w->namespace, name, &had, err);
-    if (status == DM_OK && had)
-        tell(d, w, "the remembered deletions are forgotten, since they were by the old key and version");
-    free(name);
-    return status;
-}
 
 /* Time-series are read by time, and late events come to few days: a dataset of theirs is divided by the day of its timestamp. */
 static enum dm_status create(struct dm_commit *commit, const struct work *w, struct dm_error *err)
@@ -304,19 +291,15 @@ static enum dm_status create(struct dm_commit *commit, const struct work *w, str
                                    err);
 }
 
+/* With its history, the archives of it, and its tombstones. */
 static enum dm_status drop_all(struct dm_mirror *m, struct dm_commit *c, const struct dm_target *t,
                                struct dm_error *err)
 {
-    char *history = dm_history_name(t);
-    char *tombstones = dm_tombstones_name(t);
-    bool had;
-    enum dm_status status = dm_commit_drop(c, t->state.namespace, t->state.name, err);
-    if (status == DM_OK)
-        status = drop_if_there(m, c, t->state.namespace, history, &had, err);
-    if (status == DM_OK)
-        status = drop_if_there(m, c, t->state.namespace, tombstones, &had, err);
-    free(history);
-    free(tombstones);
+    struct dm_family family;
+    enum dm_status status = dm_family_load(m, &t->state, &family, err);
+    for (size_t i = 0; i < family.n && status == DM_OK; i++)
+        status = dm_commit_drop(c, family.members[i]->namespace, family.members[i]->name, err);
+    dm_family_release(&family);
     return status;
 }
 
@@ -328,11 +311,11 @@ static enum dm_status stage(struct declare *d, struct dm_commit *commit, struct 
         return DM_OK;
     if (w->is_new)
         return create(commit, w, err);
-    if (w->reindex && drop_tombstones(d, commit, w, err) != DM_OK)
-        return DM_FAIL;
     if (w->recreate)
-        return dm_commit_drop(commit, w->namespace, w->name, err) == DM_OK ? create(commit, w, err) : DM_FAIL;
-    return w->columns != NULL ? dm_commit_set_schema(commit, w->namespace, w->name, w->columns, err) : DM_OK;
+        return drop_all(d->m, commit, w->target, err) == DM_OK ? create(commit, w, err) : DM_FAIL;
+    if (w->columns != NULL && dm_commit_set_schema(commit, w->namespace, w->name, w->columns, err) != DM_OK)
+        return DM_FAIL;
+    return dm_beside_plan_stage(d->m, commit, w->target, &w->beside, err);
 }
 
 /* What belongs to a dataset that is dropped. */
@@ -437,6 +420,8 @@ static void tell_all(const struct declare *d)
         const struct work *w = &d->work[i];
         for (size_t k = 0; k < w->plan.n; k++)
             tell(d, w, w->plan.items[k].what);
+        for (size_t k = 0; k < w->beside.said.n; k++)
+            tell(d, w, w->beside.said.items[k]);
         if (w->plan.n == 0)
             tell(d, w, "unchanged");
     }
@@ -448,16 +433,16 @@ enum dm_status dm_declare(struct dm_mirror *m, struct dm_relational_schemas *wan
     struct declare d = {.m = m, .options = options};
     (void)pthread_mutex_lock(&m->lake_mutex);
     enum dm_status status = plan(&d, wanted, err);
-    bool change = false, reindex = false;
+    bool change = false, catch_up = false;
     for (size_t i = 0; i < d.n; i++) {
         change |= d.work[i].plan.n > 0 || d.work[i].is_new;
-        reindex |= d.work[i].reindex;
+        catch_up |= d.work[i].reindex || d.work[i].beside.begins;
     }
     if (status == DM_OK)
         tell_all(&d);
     if (status == DM_OK && change && !options->dry_run)
         status = commit(&d, err);
-    if (reindex && !options->dry_run) { /* also after a failure: the indexes were forgotten */
+    if (catch_up && !options->dry_run) { /* also after a failure: the indexes were forgotten */
         struct dm_error why = {0};
         enum dm_status caught_up = dm_declared_catch_up(m, status == DM_OK ? err : &why);
         status = status == DM_OK ? caught_up : status;
@@ -500,28 +485,26 @@ static enum dm_status check_not_referred_to(struct dm_mirror *m, const char *nam
     return status;
 }
 
-static enum dm_status count_rows(struct dm_mirror *m, const char *namespace, const char *name, uint64_t *n,
-                                 struct dm_error *err)
-{
-    const struct dm_dataset *d = NULL;
-    enum dm_status status = dm_lake_dataset(m->lake, namespace, name, &d, err);
-    *n = status == DM_OK && d != NULL ? d->live_rows : 0;
-    return status;
-}
-
 /* Everything that would be lost counts: also what its history tells, and what waits in quarantine. */
 static enum dm_status has_no_rows(struct dm_mirror *m, const struct dm_target *t, const char *name,
                                   struct dm_error *err)
 {
     uint64_t rows = 0, past = 0, aside = 0;
     struct dm_quarantine_choice all = {.dataset = t->state.id};
-    char *history = dm_history_name(t);
-    enum dm_status status = count_rows(m, t->state.namespace, t->state.name, &rows, err);
-    if (status == DM_OK)
-        status = count_rows(m, t->state.namespace, history, &past, err);
+    char *tombstones = dm_tombstones_name(t);
+    struct dm_family family;
+    enum dm_status status = dm_family_load(m, &t->state, &family, err);
+    for (size_t i = 0; i < family.n; i++) {
+        const struct dm_dataset *d = family.members[i];
+        if (strcmp(d->name, t->state.name) == 0)
+            rows = d->live_rows;
+        else if (strcmp(d->name, tombstones) != 0)
+            past += d->live_rows;
+    }
+    dm_family_release(&family);
     if (status == DM_OK)
         status = dm_quarantine_count(dm_lake_sqlite(m->lake), &all, &aside, err);
-    free(history);
+    free(tombstones);
     if (status != DM_OK || rows + past + aside == 0)
         return status;
     return dm_fail(err, DM_ERROR_CONFLICT, NULL,

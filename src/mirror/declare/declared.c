@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "config/nearest_word.h"
+#include "mirror/commit/history_begin.h"
 #include "mirror/index/index_rebuild.h"
 
 static bool declared(const struct dm_relational_schema *s)
@@ -148,7 +149,7 @@ enum dm_status dm_declared_catch_up(struct dm_mirror *m, struct dm_error *err)
             continue;
         status = dm_declared_target(m, all.items[i]->name, &t, err);
         if (status == DM_OK)
-            status = dm_index_catch_up(m, &t, 1, err);
+            status = dm_index_catch_up(m, &t, 1, err) == DM_OK ? dm_history_catch_up(m, t, err) : DM_FAIL;
         else if (err->class == DM_ERROR_DATA) /* stopped: it was said when the lake was opened */
             status = DM_OK;
         dm_target_free(t);

@@ -26,7 +26,8 @@ enum dm_status dm_declared_target(struct dm_mirror *m, const char *name, struct 
 /* Whether the registry has a declared schema of that name. Lake mutex held. */
 enum dm_status dm_declared_exists(struct dm_mirror *m, const char *name, bool *out,
                                   struct dm_error *err) DM_MUST_USE;
-/* Brings the key indexes of all declared datasets up to date (after a crash, a lost index). Lake mutex held. */
+/* Brings the key indexes of all declared datasets up to date (after a crash, a lost index), and their histories that are to begin (history_begin.h). Lake mutex
+ * held. */
 enum dm_status dm_declared_catch_up(struct dm_mirror *m, struct dm_error *err) DM_MUST_USE;
 
 /* What was done with a schema, for people. */

@@ -194,18 +194,18 @@ static void test_kind_changes(void **state)
     apply(w, two, 1);
     apply(w, three, 1);
     publish(w);
-    EXPECT("t__history", "2 3 two; 3 - three", "_valid_from", "_valid_to", "note");
+    EXPECT("t__history", "1 2 one; 2 3 two; 3 - three", "_valid_from", "_valid_to", "note");
     EXPECT(old, "insert 1 one", "_op", "_version", "note");
     free(old);
     lose_index(w);
     settings->history = DM_HISTORY_CHANGES;
     must(dm_compact_target(&w->m, w->t, &w->summary, &w->err));
     COMMIT(UP(1, "a", 504, "four", 4));
-    EXPECT("t__history", "update 4 four", "_op", "_version", "note");
+    EXPECT("t__history", "copy 3 three; update 4 four", "_op", "_version", "note");
     settings->history = DM_HISTORY_SCD2;
     COMMIT(UP(1, "a", 505, "five", 5));
     COMMIT(UP(1, "a", 502, "two", 2));
-    EXPECT("t__history", "2 5 two; 5 - five", "_valid_from", "_valid_to", "note");
+    EXPECT("t__history", "2 4 two; 4 5 four; 5 - five", "_valid_from", "_valid_to", "note");
     free_world(w);
 }
 
