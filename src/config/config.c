@@ -66,6 +66,7 @@ static void release_table(struct dm_table_config *t)
     free_list(t->columns, t->n_columns);
     free_list(t->exclude_columns, t->n_exclude_columns);
     free(t->filter);
+    free(t->timestamp);
     for (size_t i = 0; i < t->n_decimals; i++)
         free(t->decimals[i].column);
     free(t->decimals);

@@ -25,6 +25,7 @@ struct dm_table_config {
     size_t n_exclude_columns; /* exclude_columns: [..] */
     char **exclude_columns;
     char *filter;      /* filter: SQL condition in the source's dialect; NULL: none */
+    char *timestamp;   /* timestamp: the column whose day divides the dataset; NULL: none */
     int history;       /* history: -1 as the source says, 0 false, 1 true */
     size_t n_decimals; /* decimals: {column: "38,10"} — unbounded numeric as decimal */
     struct dm_decimal_config {

@@ -414,6 +414,13 @@ static const struct dm_option table[] = {
      .help = "Only rows for which this SQL condition (in the source's dialect) holds, in the copy and in the "
              "stream alike.",
      .example = "filter: \"region = 'EU'\""},
+    {.name = "timestamp",
+     .kind = DM_OPTION_TEXT,
+     TABLE(timestamp),
+     .help = "The column that says when an event happened: the dataset is partitioned by its day (UTC), "
+             "so that a query over a week reads the files of that week. A timestamp; rows without one have a "
+             "partition of their own.",
+     .example = "timestamp: happened_at"},
     {.name = "history",
      .kind = DM_OPTION_TRISTATE,
      TABLE(history),

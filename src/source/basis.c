@@ -153,6 +153,14 @@ static enum dm_basis_effect judge_taken(const struct comparison *c, const struct
     return DM_BASIS_NOTHING;
 }
 
+/* A lake of before there were any has a dataset that is not divided. */
+static enum dm_basis_effect judge_timestamp(const struct comparison *c, const struct dm_basis_fact *was,
+                                            const struct dm_basis_fact *is)
+{
+    (void)c;
+    return strcmp(was != NULL ? was->value : "none", is->value) == 0 ? DM_BASIS_NOTHING : DM_BASIS_COPY;
+}
+
 /* While the mirror runs the stream tells of TRUNCATE, and a look at the types tells a rewrite from a VACUUM FULL. */
 static enum dm_basis_effect judge_storage(const struct comparison *c, const struct dm_basis_fact *was,
                                           const struct dm_basis_fact *is)
@@ -228,6 +236,8 @@ static const struct {
                         judge_taken},
     [DM_BASIS_FILTER] = {{"filter", "filter:", DM_SCOPE_CONFIGURATION, DM_BASIS_COPY}, NULL},
     [DM_BASIS_DECIMALS] = {{"decimals", "decimals:", DM_SCOPE_CONFIGURATION, DM_BASIS_COPY}, NULL},
+    [DM_BASIS_TIMESTAMP] = {{"timestamp", "timestamp:", DM_SCOPE_CONFIGURATION, DM_BASIS_COPY},
+                            judge_timestamp},
     [DM_BASIS_TIME_AS] = {{"time-as", "time_as:", DM_SCOPE_CONFIGURATION, DM_BASIS_COPY}, NULL},
     [DM_BASIS_APPEND_ONLY] = {{"append-only", "append_only:", DM_SCOPE_CONFIGURATION, DM_BASIS_COPY}, NULL},
 };

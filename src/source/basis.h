@@ -75,6 +75,7 @@ enum dm_basis_member {
     DM_BASIS_TAKEN,        /* subject: column; by columns: and exclude_columns:, "taken" or "left out" */
     DM_BASIS_FILTER,       /* filter: */
     DM_BASIS_DECIMALS,     /* decimals: */
+    DM_BASIS_TIMESTAMP,    /* timestamp:, the column's number; "none" */
     DM_BASIS_TIME_AS,      /* time_as:, of a table that has such columns */
     DM_BASIS_APPEND_ONLY,
     DM_BASIS_MEMBERS

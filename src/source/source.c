@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "column/day.h"
 
 const struct dm_source_type *dm_source_type_find(const char *name)
 {
@@ -50,6 +51,7 @@ void dm_table_free(struct dm_table *t)
     free(t->name);
     free(t->problem);
     free(t->hint);
+    free(t->timestamp);
     dm_basis_release(&t->basis);
     free(t);
 }
@@ -78,6 +80,7 @@ struct dm_table *dm_table_copy(const struct dm_table *t)
     copy->name = dm_xstrdup(t->name);
     copy->problem = dm_xstrdup(t->problem);
     copy->hint = dm_xstrdup(t->hint);
+    copy->timestamp = dm_xstrdup(t->timestamp);
     copy->columns = dm_schema_ref(t->columns); /* immutable by now, so it can be shared */
     copy->basis = dm_basis_copy(&t->basis);
     copy->foreign_keys = NULL;
@@ -86,6 +89,28 @@ struct dm_table *dm_table_copy(const struct dm_table *t)
     for (size_t i = 0; i < t->n_foreign_keys; i++)
         foreign_key_copy(&copy->foreign_keys[i], &t->foreign_keys[i]);
     return copy;
+}
+
+/* By its number, where the source has one: a rename is no other column. */
+void dm_table_divide(struct dm_table *t, const struct dm_table_config *config)
+{
+    const char *name = config != NULL ? config->timestamp : NULL;
+    if (name == NULL) {
+        dm_basis_add(&t->basis, DM_BASIS_TIMESTAMP, NULL, "none");
+        return;
+    }
+    int at = dm_schema_find(t->columns, name);
+    const struct dm_field *f = at >= 0 ? &t->columns->fields[at] : NULL;
+    if (f != NULL && dm_day_has(f->type)) {
+        t->timestamp = dm_xstrdup(name);
+        if (f->source_ref != 0)
+            dm_basis_add(&t->basis, DM_BASIS_TIMESTAMP, NULL, "%d", f->source_ref);
+    } else if (t->problem == NULL) {
+        t->problem = f == NULL ? dm_xasprintf("timestamp: names a column that is not mirrored, \"%s\"", name)
+                               : dm_xasprintf("timestamp: names a column that is no timestamp, \"%s\"", name);
+        free(t->hint);
+        t->hint = dm_xstrdup("name a column of type timestamp, or take timestamp: out of the configuration");
+    }
 }
 
 void dm_table_list_add(struct dm_table_list *list, struct dm_table *take_table)

@@ -41,6 +41,7 @@ struct dm_table {
     struct dm_schema *columns; /* ids 0, source_ref set, keys set (n_keys 0: no usable key) */
     bool
         default_namespace; /* its schema is the source's default one ("public"): dataset is <source>.<name> */
+    char *timestamp;       /* configured: the column whose day divides the dataset; NULL: none */
     bool append_only;      /* configured append-only: every change is one appended row */
     bool
         rewritten; /* the stored rows changed without row events (ALTER TABLE that rewrites): copy it again */
@@ -66,6 +67,8 @@ struct dm_table_list {
 struct dm_table *dm_table_new(const char *schema, const char *name);
 void dm_table_free(struct dm_table *t);
 struct dm_table *dm_table_copy(const struct dm_table *t);
+/* What `timestamp:` says of a table whose columns are known: the column, a fact of its basis, a problem when it cannot be. `config` may be NULL. */
+void dm_table_divide(struct dm_table *t, const struct dm_table_config *config);
 void dm_table_list_add(struct dm_table_list *list, struct dm_table *take_table);
 void dm_table_list_release(struct dm_table_list *list);
 /* The selection of `tables:` / `exclude:` globs, shared by all sources: true when schema.name (or name alone

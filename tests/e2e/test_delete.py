@@ -152,6 +152,24 @@ def test_declared_until_erased(declared, history, running):
     assert people(declared) == OTHERS | {(SECRET, "Alice", "New Street", 10, 1)}
 
 
+def test_histories_that_ended_are_erased_too(declared):
+    """One by another kind, one that had been switched off: kept under names of their own, found by the key."""
+    fill(declared, "scd2")
+    apply(declared, schema("true"))
+    ingest(declared, HEADER + f"{SECRET},Liddell-The-Secret,looking-glass-house 7,9,7,u\nbob@x.example,Bob,Main 8,42,3,u\n", "g1.csv")
+    apply(declared, schema("false"))
+    apply(declared, schema("scd2"))
+    archives = [n for _, n in declared.lake.pointers() if n.startswith("people__history_")]
+    assert len(archives) == 2
+    others = {n: sorted(map(str, (r for r in declared.lake.dataset("crm", n).dicts() if r["email"] != SECRET))) for n in archives}
+    assert all(others.values())
+    report = delete(declared, "crm.people", SECRET, "--until-erased")
+    # Four in the first, copy and change in the second, one in the last.
+    assert report["status"] == "erased" and part(report, "crm.people")["history_rows"] == 7
+    assert found(declared.lake.folder) == []
+    assert {n: sorted(map(str, declared.lake.dataset("crm", n).dicts())) for n in archives} == others
+
+
 def test_declared_without_erasing(declared):
     fill(declared, "true")
     report = delete(declared, "crm.people", SECRET)

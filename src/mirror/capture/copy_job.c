@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "mirror/commit/day_groups.h"
 #include "mirror/dataset_match.h"
 #include "mirror/hygiene/suppression.h"
 
@@ -111,13 +112,80 @@ static enum dm_status pull(void *ctx, const struct dm_batch **batch, const uint3
     return p->ended && p->batch->rows == 0 ? DM_END : DM_OK;
 }
 
-static enum dm_status write_part_file(struct part_reader *p, bool *more, struct dm_error *err)
+static char *new_path(const struct dm_copy_job *job)
 {
-    struct dm_copy_job *job = p->job;
     static atomic_uint
         last_number; /* never used twice in this process: an earlier job may still be cleaning up */
     unsigned number = atomic_fetch_add(&last_number, 1) + 1;
-    char *path = dm_xasprintf("%s/.copy/%s-%u.parquet", job->mirror->config->lake, job->config->name, number);
+    return dm_xasprintf("%s/.copy/%s-%u.parquet", job->mirror->config->lake, job->config->name, number);
+}
+
+/* Takes both. */
+static void add_file(struct part_reader *p, char *take_path, const struct dm_parquet_result *take_result)
+{
+    struct dm_copied_table *c = p->jt->copied;
+    (void)pthread_mutex_lock(&p->job->mutex);
+    c->files = dm_xrealloc(c->files, c->n_files + 1, sizeof *c->files);
+    c->files[c->n_files++] = (struct dm_copied_file){.path = take_path, .result = *take_result};
+    c->rows += take_result->rows;
+    (void)pthread_mutex_unlock(&p->job->mutex);
+}
+
+/* Rows of one day. */
+static enum dm_status write_day(struct part_reader *p, const struct dm_batch *batch, const uint32_t *rows,
+                                size_t n, struct dm_error *err)
+{
+    struct dm_parquet_options options = {.compression = p->job->mirror->config->compression};
+    struct dm_parquet_result result = {0};
+    char *path = new_path(p->job);
+    enum dm_status status = dm_parquet_write_batch(p->job->mirror->engine, path, batch->schema, &options,
+                                                   batch, rows, n, &result, err);
+    if (status == DM_OK)
+        add_file(p, path, &result);
+    else
+        free(path);
+    return status;
+}
+
+/* A dataset that is divided: as many rows as fit at once, as one file for each of their days. */
+static enum dm_status write_days(struct part_reader *p, bool *more, struct dm_error *err)
+{
+    struct dm_batch *all = dm_batch_new(p->jt->copied->schema);
+    uint64_t most = dm_mirror_portion(p->job->mirror, 1);
+    enum dm_status status = DM_OK;
+    while (status == DM_OK && dm_batch_bytes(all) < most) {
+        const struct dm_batch *batch;
+        const uint32_t *chosen;
+        size_t n;
+        status = pull(p, &batch, &chosen, &n, err);
+        for (size_t i = 0; i < n && status == DM_OK; i++)
+            status = dm_batch_append_row(all, batch, chosen != NULL ? chosen[i] : i, err);
+    }
+    *more = status == DM_OK;
+    if (status == DM_END)
+        status = DM_OK;
+    uint32_t *rows = dm_xalloc((all->rows + 1) * sizeof *rows);
+    for (uint32_t i = 0; i < all->rows; i++)
+        rows[i] = i;
+    int column = dm_schema_find_id(all->schema, p->jt->copied->day_field);
+    struct dm_day_groups g;
+    dm_day_groups_init(&g, &all->columns[column], rows, all->rows);
+    for (size_t from = 0, end; from < g.n && status == DM_OK; from = end) {
+        end = dm_day_groups_end(&g, from);
+        status = write_day(p, all, g.rows + from, end - from, err);
+    }
+    dm_day_groups_release(&g);
+    free(rows);
+    dm_batch_free(all);
+    return status;
+}
+
+static enum dm_status write_part_file(struct part_reader *p, bool *more, struct dm_error *err)
+{
+    struct dm_copy_job *job = p->job;
+    if (p->jt->copied->day_field != 0)
+        return write_days(p, more, err);
+    char *path = new_path(job);
     struct dm_parquet_options options = {.compression = job->mirror->config->compression,
                                          .max_bytes = job->mirror->config->target_file_bytes * 4};
     struct dm_parquet_result result = {0};
@@ -128,12 +196,7 @@ static enum dm_status write_part_file(struct part_reader *p, bool *more, struct 
         free(path);
         return status;
     }
-    (void)pthread_mutex_lock(&job->mutex);
-    struct dm_copied_table *c = p->jt->copied;
-    c->files = dm_xrealloc(c->files, c->n_files + 1, sizeof *c->files);
-    c->files[c->n_files++] = (struct dm_copied_file){.path = path, .result = result};
-    c->rows += result.rows;
-    (void)pthread_mutex_unlock(&job->mutex);
+    add_file(p, path, &result);
     return DM_OK;
 }
 
@@ -267,6 +330,8 @@ static enum dm_status plan_table(struct dm_copy_job *job, struct job_table *jt,
     if (status != DM_OK)
         return status;
     jt->suppressed = dm_suppressed_under(jt->suppressed, jt->want.current, schema);
+    if (jt->table->timestamp != NULL)
+        c->day_field = schema->fields[dm_schema_find(schema, jt->table->timestamp)].id;
     size_t workers = job->config->copy_workers > 0 ? (size_t)job->config->copy_workers : 1;
     status = job->type->copy_parts(job->copy, jt->table, workers, &jt->parts, err);
     if (status == DM_OK && jt->parts == 0)

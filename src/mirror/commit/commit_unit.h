@@ -29,6 +29,7 @@ struct dm_copied_table {
     const struct dm_schema *schema; /* owned reference, ids assigned */
     int32_t last_column_id;
     dm_position at;
+    int32_t day_field; /* of the schema: the column whose day divides the dataset; 0: none */
     size_t n_files;
     struct dm_copied_file *files;
     uint64_t rows;

@@ -190,18 +190,29 @@ static enum dm_status take_copied_files(struct dm_committer *c, struct dm_target
     return DM_OK;
 }
 
+/* A dataset is divided by days, or by other ones, from its beginning only: else it is made anew. */
 static enum dm_status prepare_dataset(struct dm_committer *c, struct dm_target *t,
-                                      const struct dm_schema *schema, struct dm_error *err)
+                                      const struct dm_copied_table *copied, struct dm_error *err)
 {
     struct dm_commit *commit = c->apply.commit;
     const struct dm_schema *there = NULL;
-    if (dm_commit_schema(commit, t->state.namespace, t->state.name, &there, err) != DM_OK)
+    const char *namespace = t->state.namespace, *name = t->state.name;
+    if (dm_commit_schema(commit, namespace, name, &there, err) != DM_OK)
         return DM_FAIL;
-    if (there == NULL)
-        return dm_commit_create(commit, t->state.namespace, t->state.name, schema, err);
-    if (dm_commit_set_schema(commit, t->state.namespace, t->state.name, schema, err) != DM_OK)
+    bool divided_otherwise =
+        there != NULL && dm_commit_day_field(commit, namespace, name) != copied->day_field;
+    if (divided_otherwise && dm_commit_drop(commit, namespace, name, err) != DM_OK)
         return DM_FAIL;
-    return dm_commit_remove_all(commit, t->state.namespace, t->state.name, err);
+    if (there == NULL || divided_otherwise) {
+        if (dm_commit_create(commit, namespace, name, copied->schema, err) != DM_OK)
+            return DM_FAIL;
+        return copied->day_field == 0
+                   ? DM_OK
+                   : dm_commit_divide_by_day(commit, namespace, name, copied->day_field, err);
+    }
+    if (dm_commit_set_schema(commit, namespace, name, copied->schema, err) != DM_OK)
+        return DM_FAIL;
+    return dm_commit_remove_all(commit, namespace, name, err);
 }
 
 /* A dataset whose metadata is damaged is in the way of its own copy. */
@@ -230,7 +241,7 @@ static enum dm_status apply_attach(struct dm_committer *c, struct dm_step *step,
                           copied->schema);
     if (dm_suppress_copied(c->options.mirror, t, copied, err) != DM_OK)
         return DM_FAIL;
-    if (prepare_dataset(c, t, copied->schema, err) != DM_OK)
+    if (prepare_dataset(c, t, copied, err) != DM_OK)
         return DM_FAIL;
     if (t->history && dm_history_set_schema(&c->apply, t, copied->schema, err) != DM_OK)
         return DM_FAIL;
@@ -300,6 +311,10 @@ static enum dm_status rekey(struct dm_committer *c, const struct dm_step *step, 
 static enum dm_status apply_schema(struct dm_committer *c, const struct dm_step *step, struct dm_error *err)
 {
     struct dm_target *t = step->target;
+    int32_t day_field = dm_commit_day_field(c->apply.commit, t->state.namespace, t->state.name);
+    c->wants_copy = day_field != 0 && dm_schema_find_id(step->schema, day_field) < 0;
+    if (c->wants_copy)
+        return dm_fail(err, DM_ERROR_DATA, NULL, "the column whose day divides the dataset is gone");
     const struct dm_dataset *before = NULL;
     if (dm_lake_dataset(c->options.mirror->lake, t->state.namespace, t->state.name, &before, err) != DM_OK)
         return DM_FAIL;

@@ -82,6 +82,7 @@ static void add_configuration(const struct pg_catalog *catalog, struct pg_table 
     dm_buffer_release(&decimals);
     dm_basis_add(b, DM_BASIS_FILTER, NULL, "%s",
                  config != NULL && config->filter != NULL ? config->filter : "none");
+    dm_table_divide(t->table, t->config);
     dm_basis_add(b, DM_BASIS_APPEND_ONLY, NULL, "%s", t->table->append_only ? "yes" : "no");
     if (times)
         dm_basis_add(b, DM_BASIS_TIME_AS, NULL, "%s", catalog->types->time_as_text ? "string" : "time");

@@ -39,6 +39,20 @@ static void add_decimals(struct dm_sqlite_table *t, const struct dm_table_config
     dm_buffer_release(&text);
 }
 
+/* Two texts may be one time, so two keys would become one. */
+static void check_timestamp(struct dm_table *t)
+{
+    const struct dm_schema *c = t->columns;
+    int at = t->timestamp != NULL ? dm_schema_find(c, t->timestamp) : -1;
+    if (at < 0 || !dm_schema_is_key(c, (uint32_t)at) || t->problem != NULL)
+        return;
+    t->problem = dm_xasprintf("timestamp: names a column of the key, \"%s\", whose texts may differ where "
+                              "their times are equal",
+                              t->timestamp);
+    t->hint =
+        dm_xstrdup("take timestamp: out of the configuration, or let the table have another key (key:)");
+}
+
 void dm_sqlite_basis_add(struct dm_sqlite_table *t, const struct dm_table_config *config)
 {
     struct dm_basis *b = &t->table->basis;
@@ -46,6 +60,8 @@ void dm_sqlite_basis_add(struct dm_sqlite_table *t, const struct dm_table_config
     add_decimals(t, config);
     dm_basis_add(b, DM_BASIS_FILTER, NULL, "%s",
                  config != NULL && config->filter != NULL ? config->filter : "none");
+    dm_table_divide(t->table, config);
+    check_timestamp(t->table);
     dm_basis_add(b, DM_BASIS_APPEND_ONLY, NULL, "%s", t->table->append_only ? "yes" : "no");
     for (size_t i = 0; i < t->n_all; i++) {
         int f = dm_schema_find(t->table->columns, t->all[i]);

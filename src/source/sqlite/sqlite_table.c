@@ -131,6 +131,9 @@ static struct dm_sqlite_rule rule_of(const struct dm_table_config *c, const char
         if (strcasecmp(c->decimals[i].column, column) == 0)
             return (struct dm_sqlite_rule){DM_SQLITE_DECIMAL,
                                            dm_type_decimal(c->decimals[i].precision, c->decimals[i].scale)};
+    bool text = rule.id == DM_SQLITE_PLAIN || rule.id == DM_SQLITE_TEXT;
+    if (c != NULL && c->timestamp != NULL && text && strcasecmp(c->timestamp, column) == 0)
+        return (struct dm_sqlite_rule){DM_SQLITE_MOMENT, dm_type_of(DM_TIMESTAMPTZ)};
     return rule;
 }
 

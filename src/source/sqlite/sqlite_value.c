@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/json_quote.h"
+#include "column/value_parse.h"
 
 /* ---- rules ---- */
 
@@ -299,6 +300,16 @@ static const char *append_bool(struct dm_column *c, sqlite3_stmt *row, int i)
     return NULL;
 }
 
+/* Its texts are times by declaration; one that is none goes to quarantine. */
+static const char *append_moment(struct dm_column *c, sqlite3_stmt *row, int i)
+{
+    struct text t = text_of(row, i);
+    struct dm_value_problem problem;
+    if (!t.intact)
+        return "invalid_utf8";
+    return dm_value_parse(c, (const char *)t.bytes, t.n, &problem) ? NULL : problem.reason;
+}
+
 const char *dm_sqlite_append(struct dm_column *c, struct dm_sqlite_rule r, sqlite3_stmt *row, int i)
 {
     int class = sqlite3_column_type(row, i);
@@ -332,6 +343,7 @@ const char *dm_sqlite_append(struct dm_column *c, struct dm_sqlite_rule r, sqlit
         if (class == SQLITE_BLOB)
             return "value_type";
         return class == SQLITE_TEXT ? append_text(c, row, i) : append_number_text(c, row, i);
+    case DM_SQLITE_MOMENT: return class == SQLITE_TEXT ? append_moment(c, row, i) : "value_type";
     case DM_SQLITE_LITERAL: return append_literal(c, row, i);
     }
     return "value_type";

@@ -26,6 +26,7 @@ enum dm_sqlite_rule_id {
     DM_SQLITE_TEXT,     /* STRING: TEXT of valid UTF-8 */
     DM_SQLITE_BLOB,     /* BINARY: BLOB */
     DM_SQLITE_PLAIN, /* STRING: TEXT as it is, INTEGER and REAL as digits (numeric affinity: never ambiguous) */
+    DM_SQLITE_MOMENT,  /* TIMESTAMPTZ, of a column that timestamp: names: TEXT in ISO 8601 */
     DM_SQLITE_LITERAL, /* STRING: any value as the SQL literal that quote() would write */
 };
 
