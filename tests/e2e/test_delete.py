@@ -374,7 +374,8 @@ def test_verify_still_finds_differences(shop):
     m.catch_up()
     delete(m, "shop.people", SECRET)
     db = sqlite3.connect(m.lake.catalog)
-    db.execute("update dm_suppression set dataset = dataset + 1000")
+    for table in ("dm_suppression", "dm_suppression_marked", "dm_suppression_columns"):
+        db.execute(f"update {table} set dataset = dataset + 1000")
     db.commit()
     db.close()
     p = m.with_config("verify", "--json", timeout=120)
