@@ -14,6 +14,7 @@
 #include "base/shown.h"
 #include "config/config_value.h"
 #include "config/nearest_word.h"
+#include "mirror/hygiene/condition.h"
 
 const struct dm_command *dm_command_find(const char *name)
 {
@@ -263,6 +264,8 @@ static void meet_limits(void)
 int dm_command_main(int argc, char **argv)
 {
     meet_limits();
+    if (argc == 3 && strcmp(argv[1], DM_CONDITION_ARGUMENT) == 0)
+        return dm_condition_main(argv[2]);
     if (argc < 2) {
         dm_usage_program(stderr);
         return DM_EXIT_USAGE;

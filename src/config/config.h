@@ -86,6 +86,7 @@ struct dm_config {
     char *compression;             /* zstd (default), snappy, uncompressed */
     int metadata_versions;         /* default 100: metadata files kept per dataset */
     int64_t snapshot_retention_ms; /* default 7 days: older snapshots are expired */
+    int64_t condition_timeout_ms;  /* default 60000: of the condition of a record delete */
     int64_t retry_max_ms;          /* default 60000: longest wait between two tries */
     char *http;                    /* "127.0.0.1:8181"; NULL: no server */
     char *http_token;              /* NULL: none wanted */

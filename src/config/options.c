@@ -68,6 +68,16 @@ static const struct dm_option top[] = {
          "not count. A row may have a sixteenth of it (32 MiB by default); a larger one goes to quarantine, "
          "`row_too_large`.",
      .example = "memory_limit: 1GiB"},
+    {.name = "condition_timeout",
+     .kind = DM_OPTION_DURATION,
+     TOP(condition_timeout_ms),
+     .fallback = "1m",
+     .min = 100,
+     .max = 24 * 3600 * 1000,
+     .help = "The longest time that the condition (`where`) of a record delete may take. It is answered by a "
+             "process of its own, with an eighth of "
+             "`memory_limit` and as much temporary space as `memory_limit`; commits go on meanwhile.",
+     .example = "condition_timeout: 10m"},
     {.name = "target_file_bytes",
      .kind = DM_OPTION_SIZE,
      TOP(target_file_bytes),

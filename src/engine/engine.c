@@ -88,6 +88,11 @@ static enum dm_status set_options(duckdb_config config, const struct dm_engine_o
         if (set_option(config, "memory_limit", text, err) != DM_OK)
             return DM_FAIL;
     }
+    if (options->temp_limit != 0) {
+        snprintf(text, sizeof text, "%lluKiB", (unsigned long long)(options->temp_limit >> 10));
+        if (set_option(config, "max_temp_directory_size", text, err) != DM_OK)
+            return DM_FAIL;
+    }
     if (options->threads != 0) {
         snprintf(text, sizeof text, "%d", options->threads);
         if (set_option(config, "threads", text, err) != DM_OK)

@@ -18,6 +18,7 @@ struct dm_engine;
 
 struct dm_engine_options {
     uint64_t memory_limit; /* bytes DuckDB may use; 0: its default */
+    uint64_t temp_limit;   /* bytes of spill files; 0: its default */
     int threads;           /* 0: its default */
     const char *
         temp_folder; /* spill files, in a folder of their own below it, so that processes may share it; created when needed;

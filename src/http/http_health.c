@@ -4,11 +4,14 @@
  *   degraded  503  a source is retrying or stopped; what does not need it goes on, pushes too
  *   ending    503  the process was told to end
  *
+ * While the condition of a record delete is answered, "condition_seconds" says for how long.
+ *
  * With ?live=true only the process itself is asked about: 200 unless it is ending. Starting it anew would not bring a source back. */
 #include <microhttpd.h>
 #include <sqlite3.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "http/http_routes.h"
 #include "mirror/mirror.h"
 
@@ -48,6 +51,10 @@ void dm_http_health(struct dm_http_request *r, struct dm_http_reply *reply)
         json_decref(body);
         return;
     }
+    int64_t since = r->mirror->condition_since_us;
+    if (since != 0) /* a long one is no fault: it has its limits, and commits go on */
+        json_object_set_new(body, "condition_seconds",
+                            json_real((double)(dm_clock_monotonic_us() - since) / 1e6));
     json_object_set_new(body, "state", json_string(ending ? "ending" : sound ? "running" : "degraded"));
     reply->status = ending || !sound ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
     reply->body = body;

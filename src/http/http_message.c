@@ -1,6 +1,7 @@
 #include "http/http_message.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +35,15 @@ bool dm_http_query_is(const struct dm_http_request *r, const char *name)
 {
     const char *value = dm_http_query(r, name);
     return value != NULL && (value[0] == '\0' || strcmp(value, "1") == 0 || strcasecmp(value, "true") == 0);
+}
+
+bool dm_http_client_gone(void *request)
+{
+    const struct dm_http_request *r = request;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd fd = {.fd = info != NULL ? info->connect_fd : -1, .events = POLLRDHUP};
+    return info != NULL && poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 static json_t *parse(const struct dm_buffer *bytes, struct dm_http_reply *reply)

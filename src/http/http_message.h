@@ -35,8 +35,11 @@ const char *dm_http_header(const struct dm_http_request *r, const char *name); /
 const char *dm_http_query(const struct dm_http_request *r,
                           const char *name); /* NULL: not given; "" without a value */
 
+/* The client closed its connection, so nobody reads the reply. `request` is a struct dm_http_request. */
+bool dm_http_client_gone(void *request);
+
 /* The body as JSON, a new reference; NULL: it is none, and the reply says why. At most DM_HTTP_JSON_MAX bytes. */
-#define DM_HTTP_JSON_MAX ((size_t)64 << 20)
+#define DM_HTTP_JSON_MAX ((size_t)4 << 20)
 json_t *dm_http_json(const struct dm_http_request *r, struct dm_http_reply *reply);
 /* A value of a flag: 1, 0, true, false. */
 bool dm_http_is_flag(const char *value);

@@ -370,7 +370,8 @@ static void run(const struct dm_http_request *r, const json_t *order, const json
                 struct dm_http_reply *reply)
 {
     const struct dm_order_kind *kind = dm_order_kind_find("delete");
-    struct dm_order_hooks hooks = {.stop = r->mirror->stop};
+    struct dm_order_hooks hooks = {
+        .stop = r->mirror->stop, .ctx = (void *)(uintptr_t)r, .gone = dm_http_client_gone};
     struct dm_error err = {0};
     json_t *result = NULL;
     if (kind->run(r->mirror, order, &hooks, &result, &err) != DM_OK) {

@@ -66,8 +66,9 @@ struct dm_mirror {
     pthread_mutex_t
         lake_mutex; /* held for a whole commit, and for every use of the lake's SQLite connection */
     const atomic_int *stop;
-    atomic_bool erase_wanted; /* an order is erasing: the order desk shall not wait for its time */
-    atomic_bool ending;       /* some source failed for good, or the time is over */
+    atomic_bool erase_wanted;           /* an order is erasing: the order desk shall not wait for its time */
+    _Atomic int64_t condition_since_us; /* monotonic: a condition is being answered (condition.h); 0: none */
+    atomic_bool ending;                 /* some source failed for good, or the time is over */
 };
 
 /* A share of memory_limit: how many bytes of rows a step may hold at once. */

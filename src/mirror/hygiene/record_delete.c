@@ -184,18 +184,21 @@ static size_t read_roots(const json_t *order, struct dm_delete_root *roots)
     return n;
 }
 
-static enum dm_status search(struct deletion *d, struct dm_error *err)
+/* What is wanted, with the answers to conditions: the lake mutex is not held, and commits go on. */
+static enum dm_status ask_what(struct dm_mirror *m, const json_t *order, const struct dm_order_hooks *hooks,
+                               struct dm_delete_wanted *out, struct dm_error *err)
 {
     struct dm_delete_root *roots =
-        dm_xzalloc(json_array_size(json_object_get(d->order, "targets")) + 1, sizeof *roots);
-    struct dm_delete_wanted wanted = {.n = read_roots(d->order, roots),
-                                      .roots = roots,
-                                      .related = json_is_true(json_object_get(d->order, "related"))};
-    enum dm_status status = wanted.n > 0 ? dm_delete_search(d->m, &wanted, &d->hits, err)
-                                         : dm_fail(err, DM_ERROR_CONFIG, NULL,
-                                                   "an order of deletion names a dataset, "
-                                                   "and keys or a condition");
-    free(roots);
+        dm_xzalloc(json_array_size(json_object_get(order, "targets")) + 1, sizeof *roots);
+    *out = (struct dm_delete_wanted){.n = read_roots(order, roots),
+                                     .roots = roots,
+                                     .related = json_is_true(json_object_get(order, "related"))};
+    enum dm_status status = out->n > 0
+                                ? DM_OK
+                                : dm_fail(err, DM_ERROR_CONFIG, NULL,
+                                          "an order of deletion names a dataset, and keys or a condition");
+    for (size_t i = 0; i < out->n && status == DM_OK; i++)
+        status = dm_delete_answer(m, &roots[i], hooks, err);
     return status;
 }
 
@@ -212,13 +215,21 @@ static enum dm_status prepare(struct deletion *d, struct dm_error *err)
     return status;
 }
 
+static void release_wanted(struct dm_delete_wanted *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        dm_batch_free(w->roots[i].found);
+    free(w->roots);
+}
+
 /* Under the lake mutex. *id: the order that was made; 0: a dry run. */
-static enum dm_status carry_out(struct dm_mirror *m, const json_t *order, int64_t *id, json_t **result,
+static enum dm_status carry_out(struct dm_mirror *m, const json_t *order,
+                                const struct dm_delete_wanted *wanted, int64_t *id, json_t **result,
                                 struct dm_error *err)
 {
     struct deletion d = {
         .m = m, .order = order, .until_erased = json_is_true(json_object_get(order, "until_erased"))};
-    enum dm_status status = search(&d, err);
+    enum dm_status status = dm_delete_search(m, wanted, &d.hits, err);
     bool nothing = status == DM_OK && d.hits.parts[0].keys->rows == 0;
     if (nothing)
         json_array_append_new(d.hits.notes, json_string("no row meets the condition"));
@@ -278,14 +289,22 @@ static enum dm_status run_delete(struct dm_mirror *m, const json_t *order, const
                                  json_t **result, struct dm_error *err)
 {
     int64_t id = 0;
+    struct dm_delete_wanted wanted = {0};
     (void)pthread_mutex_lock(&m->lake_mutex);
     enum dm_status status = dm_work_order_create_tables(dm_lake_sqlite(m->lake), err);
     if (status == DM_OK)
         status = find_repeated(m, order, &id, err);
+    (void)pthread_mutex_unlock(&m->lake_mutex);
+    if (status == DM_OK && id == 0)
+        status = ask_what(m, order, hooks, &wanted, err);
+    (void)pthread_mutex_lock(&m->lake_mutex);
+    if (status == DM_OK && id == 0)
+        status = find_repeated(m, order, &id, err); /* sent twice at once */
     bool fresh = id == 0;
     if (status == DM_OK && fresh)
-        status = carry_out(m, order, &id, result, err);
+        status = carry_out(m, order, &wanted, &id, result, err);
     (void)pthread_mutex_unlock(&m->lake_mutex);
+    release_wanted(&wanted);
     if (status != DM_OK || id == 0)
         return status;
     if (json_is_true(json_object_get(order, "erase_later"))) {

@@ -8,11 +8,9 @@
 #include "column/key.h"
 #include "column/value_parse.h"
 #include "config/nearest_word.h"
-#include "lake/lake_query.h"
 #include "mirror/declare/declared.h"
+#include "mirror/hygiene/condition.h"
 #include "mirror/index/index_rebuild.h"
-
-enum { sql_max = 64 << 20 };
 
 static void release_tuples(struct dm_delete_tuples *t, size_t n)
 {
@@ -240,66 +238,20 @@ enum dm_status dm_delete_take_key(void *ctx, size_t n, const char *const *values
     return append_key(ctx, values, err);
 }
 
-/* "name" with quotes doubled. */
-static enum dm_status append_name(struct dm_buffer *sql, const char *name, struct dm_error *err)
+/* The keys that met the condition, when nobody gave the dataset another key since. */
+static enum dm_status keys_from_found(const struct dm_delete_node *n, const struct dm_batch *found,
+                                      struct dm_batch *out, struct dm_error *err)
 {
-    enum dm_status status = dm_buffer_append_byte(sql, '"', err);
-    for (const char *c = name; *c != '\0' && status == DM_OK; c++) {
-        if (*c == '"')
-            status = dm_buffer_append_byte(sql, '"', err);
-        if (status == DM_OK)
-            status = dm_buffer_append_byte(sql, (uint8_t)*c, err);
-    }
-    return status == DM_OK ? dm_buffer_append_byte(sql, '"', err) : status;
-}
-
-static enum dm_status where_sql(const struct dm_delete_node *n, struct dm_sql *session, const char *where,
-                                struct dm_buffer *sql, struct dm_error *err)
-{
-    const char *view = dm_sql_view_of(session, n->state->namespace, n->state->name);
-    enum dm_status status = dm_buffer_printf(sql, err, "SELECT ");
-    for (size_t k = 0; k < n->keys->n_fields && status == DM_OK; k++) {
-        if (k > 0)
-            status = dm_buffer_append(sql, ", ", 2, err);
-        if (status == DM_OK)
-            status = append_name(sql, n->keys->fields[k].name, err);
-    }
-    if (status == DM_OK)
-        status = dm_buffer_printf(sql, err, " FROM ");
-    if (status == DM_OK)
-        status = append_name(sql, n->state->namespace, err);
-    if (status == DM_OK)
-        status = dm_buffer_append_byte(sql, '.', err);
-    if (status == DM_OK)
-        status = append_name(sql, view != NULL ? view : n->state->name, err);
-    return status == DM_OK ? dm_buffer_printf(sql, err, " WHERE (\n%s\n)", where) : status;
-}
-
-/* The condition is a person's SQL: it runs where nothing but the datasets can be read, and nothing written. */
-static enum dm_status keys_from_where(struct dm_delete_search_state *s, const struct dm_delete_node *n,
-                                      const char *where, struct dm_batch *out, struct dm_error *err)
-{
-    const struct dm_config *config = s->m->config;
-    struct dm_lake_options options = {
-        .folder = config->lake, .catalog_name = config->catalog_name, .read_only = true};
-    struct dm_lake *lake = NULL;
-    struct dm_sql *session = NULL;
-    struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
-    enum dm_status status = dm_lake_open(&options, &lake, err);
-    if (status == DM_OK)
-        status = dm_lake_query_open(lake, s->m->engine, NULL, NULL, &session, err);
-    if (status == DM_OK)
-        status = where_sql(n, session, where, &sql, err);
-    if (status == DM_OK && dm_buffer_text(&sql) == NULL)
-        status = dm_fail_memory(err, sql_max);
-    if (status == DM_OK)
-        status = dm_sql_each(session, (const char *)sql.data, dm_delete_take_key, out, err);
-    if (status != DM_OK)
-        dm_error_prefix(err, "the condition on %s", n->name);
-    dm_buffer_release(&sql);
-    dm_sql_close(session);
-    dm_lake_close(lake);
+    bool same = found->n_columns == out->n_columns;
+    for (size_t k = 0; k < out->n_columns && same; k++)
+        same = dm_type_equal(found->columns[k].type, out->columns[k].type) &&
+               strcmp(found->schema->fields[k].name, out->schema->fields[k].name) == 0;
+    if (!same)
+        return dm_fail(err, DM_ERROR_TRANSIENT, NULL, "%s got another key while the condition was answered",
+                       n->name);
+    enum dm_status status = DM_OK;
+    for (size_t i = 0; i < found->rows && status == DM_OK; i++)
+        status = dm_batch_append_row(out, found, i, err);
     return status;
 }
 
@@ -374,7 +326,7 @@ static enum dm_status take_root(struct dm_delete_search_state *s, const struct d
         return DM_FAIL;
     root->root = true;
     struct dm_delete_part *p = &s->out->parts[root->part - 1];
-    enum dm_status status = wanted->where != NULL ? keys_from_where(s, root, wanted->where, p->keys, err)
+    enum dm_status status = wanted->where != NULL ? keys_from_found(root, wanted->found, p->keys, err)
                                                   : keys_from_json(root, wanted->keys, p->keys, err);
     return status == DM_OK ? dm_delete_distinct(&p->keys, err) : status;
 }
@@ -431,6 +383,49 @@ static enum dm_status search(struct dm_mirror *m, const struct dm_delete_wanted 
     release(&s);
     if (status != DM_OK)
         dm_delete_hits_release(out);
+    return status;
+}
+
+/* Under the lake mutex: what the condition is about. */
+static enum dm_status look_up(struct dm_mirror *m, const char *dataset, char **namespace, char **name,
+                              const struct dm_schema **keys, struct dm_error *err)
+{
+    struct dm_delete_search_state s = {.m = m};
+    struct dm_delete_node *root = NULL;
+    enum dm_status status = load_nodes(&s, err);
+    if (status == DM_OK)
+        status = find_root(&s, dataset, &root, err);
+    if (status == DM_OK) {
+        *namespace = dm_xstrdup(root->state->namespace);
+        *name = dm_xstrdup(root->state->name);
+        *keys = dm_schema_ref(root->keys);
+    }
+    release(&s);
+    return status;
+}
+
+enum dm_status dm_delete_answer(struct dm_mirror *m, struct dm_delete_root *root,
+                                const struct dm_order_hooks *hooks, struct dm_error *err)
+{
+    struct dm_condition c = {.where = root->where};
+    char *namespace = NULL, *name = NULL;
+    const struct dm_schema *keys = NULL;
+    if (root->where == NULL)
+        return DM_OK;
+    (void)pthread_mutex_lock(&m->lake_mutex);
+    enum dm_status status = look_up(m, root->dataset, &namespace, &name, &keys, err);
+    (void)pthread_mutex_unlock(&m->lake_mutex);
+    if (status == DM_OK) {
+        root->found = dm_batch_new(keys);
+        c.namespace = namespace;
+        c.name = name;
+        c.keys = keys;
+        status = dm_condition_answer(m, &c, hooks, root->found, err);
+    }
+    if (keys != NULL)
+        dm_schema_unref(keys);
+    free(namespace);
+    free(name);
     return status;
 }
 

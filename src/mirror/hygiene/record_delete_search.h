@@ -1,6 +1,6 @@
 /* record_delete_search.h — which rows an order of deletion means: keys typed by the dataset's schema, and the keys of what depends on them.
  *
- * Keys come as texts (value_parse.h), or from a SQL condition over the dataset (it may ask other datasets in subqueries; it runs in a locked session).
+ * Keys come as texts (value_parse.h), or from a SQL condition over the dataset (it may ask other datasets in subqueries), which is answered beforehand.
  * Dependents are found through the registry's relationships, from parent to child, on and on; in what the datasets show, and in what the lake still has of their past:
  * deleted and superseded rows of data files, also of such that only older snapshots refer to, histories, and rows in quarantine. A row that is no more belongs to whoever
  * it referred to; one that is there belongs to whom it refers to now. Called with the lake mutex held; the lake stands still.
@@ -62,11 +62,18 @@ struct dm_delete_root {
     const json_t *
         keys; /* each an array of texts, one a key column, or one text ("a,b" when the key has several); NULL: where */
     const char *where;
+    struct dm_batch
+        *found; /* the keys of the rows that met `where` (dm_delete_answer); owned by whoever made the root */
 };
+
+struct dm_order_hooks;
+/* Fills root->found when there is a condition. The lake mutex is not held: see condition.h. */
+enum dm_status dm_delete_answer(struct dm_mirror *m, struct dm_delete_root *root,
+                                const struct dm_order_hooks *hooks, struct dm_error *err) DM_MUST_USE;
 
 struct dm_delete_wanted {
     size_t n; /* >= 1 */
-    const struct dm_delete_root *roots;
+    struct dm_delete_root *roots;
     bool related;
 };
 enum dm_status dm_delete_search(struct dm_mirror *m, const struct dm_delete_wanted *wanted,

@@ -22,7 +22,8 @@
 struct dm_order_hooks {
     void (*progress)(void *ctx, uint64_t rows, uint64_t done, uint64_t total); /* may be NULL */
     void *ctx;
-    const atomic_int *stop; /* may be NULL; > 0: end early, leaving nothing half done */
+    const atomic_int *stop;  /* may be NULL; > 0: end early, leaving nothing half done */
+    bool (*gone)(void *ctx); /* may be NULL; true: nobody waits for the result any more */
 };
 
 /* *result: a new object. Must leave all or nothing, and be safe to run twice. Lake mutex not held. */
