@@ -91,8 +91,10 @@ struct dm_config {
     char *http;                    /* "127.0.0.1:8181"; NULL: no server */
     char *http_token;              /* NULL: none wanted */
     size_t n_http_hosts;
-    char **http_hosts;      /* names of the server beside its addresses and localhost */
-    uint64_t http_max_body; /* bytes; default 1 GiB */
+    char **http_hosts;          /* names of the server beside its addresses and localhost */
+    uint64_t http_max_body;     /* bytes; default 1 GiB */
+    uint64_t http_max_unpacked; /* bytes; default 1 GiB */
+    int http_max_quarantined;   /* default 10000; 0: any number */
     size_t n_sources;
     struct dm_source_config *sources;
 };

@@ -188,6 +188,26 @@ static const struct dm_option top[] = {
      .help = "The largest body of a request. A body is kept in a file while it arrives, so memory is not "
              "what limits it.",
      .example = "http_max_body: 100MiB"},
+    {.name = "http_max_unpacked",
+     .kind = DM_OPTION_SIZE,
+     TOP(http_max_unpacked),
+     .fallback = "1GiB",
+     .min = KIB,
+     .max = 1024 * GIB,
+     .help = "The most bytes that the body of a push may hold when it is unpacked (gzip, zstd, Parquet). A "
+             "few kilobytes can unpack to "
+             "gigabytes.",
+     .example = "http_max_unpacked: 10GiB"},
+    {.name = "http_max_quarantined",
+     .kind = DM_OPTION_INT,
+     TOP(http_max_quarantined),
+     .fallback = "10000",
+     .min = 0,
+     .max = 1000000000,
+     .help = "How many rows of one push may go to quarantine; with more, nothing of it is taken. A schema's "
+             "own `max_quarantined` comes "
+             "first. 0: any number.",
+     .example = "http_max_quarantined: 100"},
 };
 
 #define SOURCE(member) .offset = offsetof(struct dm_source_config, member)

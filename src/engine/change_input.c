@@ -129,9 +129,11 @@ static enum dm_status unpacker_open(struct dm_change_input *in, struct dm_error 
     return u->zstd != NULL ? DM_OK : dm_fail_memory(err, 0);
 }
 
-enum dm_status dm_change_input_open(struct dm_change_input *in, const char *path, struct dm_error *err)
+enum dm_status dm_change_input_open(struct dm_change_input *in, const char *path, uint64_t max_unpacked,
+                                    struct dm_error *err)
 {
-    *in = (struct dm_change_input){.name = dm_xstrdup(path), .fd = open(path, O_RDONLY | O_CLOEXEC)};
+    *in = (struct dm_change_input){
+        .name = dm_xstrdup(path), .fd = open(path, O_RDONLY | O_CLOEXEC), .max_unpacked = max_unpacked};
     struct stat st;
     enum dm_status status = DM_OK;
     if (in->fd < 0)
@@ -298,6 +300,13 @@ static enum dm_status unpack(struct dm_change_input *in, size_t room, size_t *go
     return DM_OK;
 }
 
+/* A few kilobytes can unpack to gigabytes. */
+static enum dm_status too_much(const struct dm_change_input *in, struct dm_error *err)
+{
+    return dm_fail(err, DM_ERROR_DATA, "send it in pieces, or raise http_max_unpacked",
+                   "%s unpacks to more than %llu bytes", in->name, (unsigned long long)in->max_unpacked);
+}
+
 enum dm_status dm_change_input_fill(struct dm_change_input *in, struct dm_error *err)
 {
     if (in->eof)
@@ -315,6 +324,9 @@ enum dm_status dm_change_input_fill(struct dm_change_input *in, struct dm_error 
     enum dm_status status;
     if (in->unpacker != NULL) {
         status = unpack(in, room, &got, err);
+        in->unpacked += got;
+        if (status == DM_OK && in->max_unpacked != 0 && in->unpacked > in->max_unpacked)
+            status = too_much(in, err);
     } else {
         status = read_file(in, in->data + in->end, room, &got, err);
         in->eof = got == 0;

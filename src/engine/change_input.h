@@ -28,11 +28,12 @@ struct dm_change_input {
     size_t begin, end, capacity;
     bool eof;                         /* nothing comes behind `end` */
     uint64_t bytes_read, bytes_total; /* of the file as it lies there; total 0: unknown */
+    uint64_t unpacked, max_unpacked;  /* bytes that came out so far, and how many may; 0: any number */
     struct dm_unpacker *unpacker;     /* NULL: plain */
 };
 
-/* Opens and brings the first bytes. */
-enum dm_status dm_change_input_open(struct dm_change_input *in, const char *path,
+/* Opens and brings the first bytes. max_unpacked: more than these, and the file is refused (DATA); 0: no limit. */
+enum dm_status dm_change_input_open(struct dm_change_input *in, const char *path, uint64_t max_unpacked,
                                     struct dm_error *err) DM_MUST_USE;
 /* The bytes are copied and are not compressed. */
 void dm_change_input_open_memory(struct dm_change_input *in, const char *name, const void *bytes, size_t n);

@@ -166,7 +166,8 @@ enum dm_status dm_change_reader_open(struct dm_engine *e, const char *path, cons
                                      struct dm_error *err)
 {
     struct dm_change_reader *r = reader_new(path, schema, options);
-    if (dm_change_input_open(&r->input, path, err) != DM_OK || open_format(r, e, path, err) != DM_OK) {
+    if (dm_change_input_open(&r->input, path, options->max_unpacked_bytes, err) != DM_OK ||
+        open_format(r, e, path, err) != DM_OK) {
         (void)named(r, err);
         dm_change_reader_close(r);
         return DM_FAIL;

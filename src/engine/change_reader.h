@@ -51,6 +51,8 @@ struct dm_change_options {
     int version_field;                  /* index in the schema; -1: none */
     const struct dm_column_rule *rules; /* one per field; NULL: none */
     size_t max_row_bytes;               /* default 0: 16 MiB; longer rows are row_too_large */
+    uint64_t
+        max_unpacked_bytes; /* text formats: an input that unpacks to more is a DATA error; 0: no limit */
 };
 
 struct dm_change_reader;

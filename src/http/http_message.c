@@ -3,6 +3,7 @@
 #include <microhttpd.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -56,7 +57,53 @@ static json_t *parse(const struct dm_buffer *bytes, struct dm_http_reply *reply)
     return body;
 }
 
-json_t *dm_http_json(const struct dm_http_request *r, struct dm_http_reply *reply)
+/* What jansson makes of a text is many times as large ("{}," becomes 250 bytes), and many requests come at once: an eighth of memory_limit is for
+ * all of them together. */
+static atomic_uint_fast64_t json_bytes_in_hand;
+
+static uint64_t bytes_as_values(const struct dm_buffer *text)
+{
+    enum { object = 256, array = 144, value = 100 };
+    uint64_t bytes = text->len;
+    bool quoted = false;
+    for (size_t i = 0; i < text->len; i++) {
+        uint8_t c = text->data[i];
+        if (quoted && c == '\\')
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted)
+            bytes += c == '{' ? object : c == '[' ? array : c == ',' || c == ':' ? value : 0;
+    }
+    return bytes;
+}
+
+static bool reserve(struct dm_http_request *r, const struct dm_buffer *text, struct dm_http_reply *reply)
+{
+    uint64_t most = dm_mirror_portion(r->mirror, 2), wanted = bytes_as_values(text);
+    if (wanted > most) {
+        dm_http_refuse(reply, MHD_HTTP_CONTENT_TOO_LARGE, "body_too_large",
+                       "send it in pieces, or raise memory_limit",
+                       "the body holds more values than there is memory for");
+        return false;
+    }
+    if (atomic_fetch_add(&json_bytes_in_hand, wanted) + wanted > most) {
+        (void)atomic_fetch_sub(&json_bytes_in_hand, wanted);
+        dm_http_refuse(reply, MHD_HTTP_SERVICE_UNAVAILABLE, "busy", "send it again",
+                       "other requests have the memory that this one needs");
+        return false;
+    }
+    r->json_bytes = wanted;
+    return true;
+}
+
+void dm_http_json_release(struct dm_http_request *r)
+{
+    (void)atomic_fetch_sub(&json_bytes_in_hand, r->json_bytes);
+    r->json_bytes = 0;
+}
+
+json_t *dm_http_json(struct dm_http_request *r, struct dm_http_reply *reply)
 {
     const char *encoding = dm_http_header(r, MHD_HTTP_HEADER_CONTENT_ENCODING);
     struct dm_error err = {0};
@@ -75,7 +122,7 @@ json_t *dm_http_json(const struct dm_http_request *r, struct dm_http_reply *repl
     dm_buffer_init(&bytes, DM_HTTP_JSON_MAX + 1);
     if (dm_file_read(r->body_path, &bytes, &err) != DM_OK)
         dm_http_refuse_error(reply, &err);
-    else
+    else if (reserve(r, &bytes, reply))
         body = parse(&bytes, reply);
     dm_buffer_release(&bytes);
     return body;

@@ -22,7 +22,8 @@ struct dm_http_request {
     char *parameter; /* what stands for {} in the route's pattern; NULL: none */
     char *body_path; /* NULL: no body */
     uint64_t body_bytes;
-    char body_hash[33]; /* hexadecimal, of the body as it came */
+    char body_hash[33];  /* hexadecimal, of the body as it came */
+    uint64_t json_bytes; /* what its JSON has of the memory for bodies (dm_http_json_release) */
 };
 
 struct dm_http_reply {
@@ -40,7 +41,9 @@ bool dm_http_client_gone(void *request);
 
 /* The body as JSON, a new reference; NULL: it is none, and the reply says why. At most DM_HTTP_JSON_MAX bytes. */
 #define DM_HTTP_JSON_MAX ((size_t)4 << 20)
-json_t *dm_http_json(const struct dm_http_request *r, struct dm_http_reply *reply);
+json_t *dm_http_json(struct dm_http_request *r, struct dm_http_reply *reply);
+/* The request is over: its share of the memory for JSON bodies is free again. */
+void dm_http_json_release(struct dm_http_request *r);
 /* A value of a flag: 1, 0, true, false. */
 bool dm_http_is_flag(const char *value);
 /* "?name", "?name=1", "?name=true"; others are false, or were refused (http_parameters.h). */

@@ -81,6 +81,10 @@ static bool fill_options(const struct dm_http_request *r, struct dm_intake_job *
     job->options.null_text = dm_http_query(r, "null");
     job->options.strict_columns = dm_http_query_is(r, "strict_columns");
     job->dry_run = dm_http_query_is(r, "dry_run");
+    job->options.max_unpacked_bytes = r->mirror->config->http_max_unpacked;
+    job->max_bad = (uint64_t)r->mirror->config->http_max_quarantined;
+    job->gone = dm_http_client_gone;
+    job->gone_ctx = (void *)(uintptr_t)r;
     const char *key = dm_http_header(r, "Idempotency-Key");
     if (key != NULL && (key[0] == '\0' || strlen(key) > longest_key)) {
         dm_http_refuse(reply, MHD_HTTP_BAD_REQUEST, "bad_request", "a UUID is a good one",

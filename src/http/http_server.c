@@ -255,6 +255,7 @@ static void end_exchange(void *ctx, struct MHD_Connection *connection, void **st
     free(x->request.path);
     free(x->request.parameter);
     json_decref(x->reply.body);
+    dm_http_json_release(&x->request);
     free(x);
     *state = NULL;
     atomic_fetch_sub(&s->in_hand, 1);

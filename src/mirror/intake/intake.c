@@ -127,6 +127,12 @@ static enum dm_status find_target(struct intake *in, size_t i, struct dm_error *
     return DM_OK;
 }
 
+/* 0: any number. */
+static uint64_t max_bad_of(const struct dm_intake_job *job, const struct dm_dataset_settings *settings)
+{
+    return job->no_limits ? 0 : settings->max_quarantined > 0 ? settings->max_quarantined : job->max_bad;
+}
+
 static void add_input(struct intake *in, size_t i)
 {
     struct dm_intake_job *job = &in->jobs[i];
@@ -139,7 +145,7 @@ static void add_input(struct intake *in, size_t i)
                                       .target = t->target,
                                       .schema = t->schema,
                                       .options = job->options,
-                                      .max_bad = job->no_limits ? 0 : settings->max_quarantined,
+                                      .max_bad = max_bad_of(job, settings),
                                       .max_bad_share = job->no_limits ? 0 : settings->max_quarantined_share};
     input->options.version_field = t->target->rules->version_field;
     input->options.rules = t->rules;
@@ -200,7 +206,8 @@ static enum dm_status check_limits(const struct intake *in, size_t i, struct dm_
     if (in->jobs[i].no_limits)
         return DM_OK;
     uint64_t bad = c->quarantined - c->waiting;
-    bool many = s->max_quarantined > 0 && bad > s->max_quarantined;
+    uint64_t most = max_bad_of(&in->jobs[i], s);
+    bool many = most > 0 && bad > most;
     bool share = s->max_quarantined_share > 0 && (double)bad > s->max_quarantined_share * (double)c->received;
     if (!many && !share)
         return DM_OK;
@@ -285,8 +292,23 @@ static enum dm_status take_part(struct intake *in, struct dm_intake_part *part, 
     return status;
 }
 
-static enum dm_status look_up(const struct intake *in, struct dm_error *err)
+/* A job that is still being read, and that nobody waits for any more: the others are read again without it. */
+static void give_up_gone(struct intake *in)
 {
+    for (size_t i = 0; i < in->n; i++) {
+        const struct dm_intake_job *job = &in->jobs[i];
+        if (job->gone == NULL || in->out[i] || in->ended[i] || !job->gone(job->gone_ctx))
+            continue;
+        struct dm_error why = {0};
+        (void)dm_fail(&why, DM_ERROR_TRANSIENT, NULL, "the client went away; nothing of it was taken");
+        fail_job(in, i, &why);
+        in->again = true;
+    }
+}
+
+static enum dm_status look_up(struct intake *in, struct dm_error *err)
+{
+    give_up_gone(in);
     const struct telling *t = in->telling;
     if (t->fn != NULL) {
         uint64_t rows, done, total;

@@ -37,7 +37,12 @@ struct dm_intake_job {
     dm_commit_extra
         extra; /* runs in the commit's catalog transaction, when its bad rows are in quarantine; NULL: nothing */
     void *extra_ctx;
-    const atomic_int *stop; /* > 0: give up (TRANSIENT); NULL: nobody asks */
+    uint64_t max_bad; /* bad rows that are too many when the dataset says nothing about it; 0: no limit */
+    const atomic_int *stop; /* > 0: give up (TRANSIENT), all jobs; NULL: nobody asks */
+    bool (*gone)(
+        void *
+            ctx); /* true: nobody waits for this job any more, and it is given up by itself (TRANSIENT); NULL: nobody asks */
+    void *gone_ctx;
     /* out */
     bool done;            /* it is durable, was repeated, or failed by itself */
     bool unknown_dataset; /* with `error`: there is no declared dataset of that name */

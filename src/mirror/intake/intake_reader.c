@@ -45,6 +45,7 @@ struct reading {
     uint64_t file_bytes;  /* 0: it is no file */
     uint64_t done_before; /* progress of the inputs before */
     uint64_t rows;
+    uint64_t row_bytes; /* a few kilobytes of Parquet can hold millions of rows */
     uint64_t bad;
 };
 
@@ -200,6 +201,10 @@ static enum dm_status gather(struct reading *g, struct dm_error *err)
 static enum dm_status over_limit(const struct reading *g, struct dm_error *err)
 {
     const struct dm_intake_input *in = g->input;
+    if (in->options.max_unpacked_bytes > 0 && g->row_bytes > in->options.max_unpacked_bytes)
+        return dm_fail(err, DM_ERROR_DATA, "send it in pieces, or raise http_max_unpacked",
+                       "%s: its rows have more than %llu bytes", in->what->origin,
+                       (unsigned long long)in->options.max_unpacked_bytes);
     if (in->max_bad > 0 && g->bad > in->max_bad)
         return dm_fail(err, DM_ERROR_DATA, "mend the input, or raise max_quarantined of the schema",
                        "%s: more than %llu rows cannot be used (max_quarantined)", in->what->origin,
@@ -237,14 +242,17 @@ static enum dm_status read_all(struct reading *g, struct dm_error *err)
     new_unit(g);
     for (;;) {
         struct dm_batch *batch = g->unit->steps[0].batch;
-        size_t before = batch->rows;
+        size_t before = batch->rows, bytes_before = dm_batch_bytes(batch);
         enum dm_status status =
             dm_change_reader_next(g->changes, batch, rows_at_once, bytes_at_once, keep_bad, g, err);
         if (status == DM_FAIL)
             return status;
         g->rows += batch->rows - before;
         g->r->rows += batch->rows - before;
+        g->row_bytes += dm_batch_bytes(batch) - bytes_before;
         tell(g);
+        if (over_limit(g, err) != DM_OK)
+            return DM_FAIL;
         if (status == DM_END)
             return DM_OK;
         if (dm_batch_bytes(batch) < g->r->part_bytes && batch->rows < unit_rows_most &&
