@@ -15,13 +15,13 @@ _Static_assert((int)DM_VERIFY_EQUAL == (int)DM_EXIT_OK && (int)DM_VERIFY_DIFFERE
 
 static const char *result_name(enum dm_verify_result result)
 {
-    static const char *const names[] = {"equal", "different", "unknown"};
+    static const char *const names[] = {"equal", "different", "unknown", "dropped"};
     return names[result];
 }
 
 /* What the callbacks count for the last line. */
 struct tally {
-    size_t of[3]; /* by enum dm_verify_result */
+    size_t of[4]; /* by enum dm_verify_result */
     uint64_t quarantined;
 };
 
@@ -46,6 +46,10 @@ static void dataset_text(void *ctx, const struct dm_verify_dataset *d)
 {
     count(ctx, d);
     char source[32], lake[32], n[32];
+    if (d->result == DM_VERIFY_DROPPED) {
+        (void)printf("%s: dropped; its last state is kept and was not compared\n", d->dataset);
+        return;
+    }
     if (d->result == DM_VERIFY_UNKNOWN) {
         (void)dm_print(stdout, "%s: could not tell: %s\n", d->dataset,
                        d->reason != NULL ? d->reason : "no reason given");
@@ -130,7 +134,7 @@ static void result_json(enum dm_verify_result result, const struct tally *t)
     json_t *o = json_object();
     dm_json_text(o, "kind", "result");
     dm_json_text(o, "result", result_name(result));
-    for (int i = DM_VERIFY_EQUAL; i <= DM_VERIFY_UNKNOWN; i++)
+    for (int i = DM_VERIFY_EQUAL; i <= DM_VERIFY_DROPPED; i++)
         dm_json_count(o, result_name((enum dm_verify_result)i), t->of[i]);
     dm_json_print(o, stdout);
 }
@@ -180,8 +184,9 @@ static const struct dm_command_exit exits[] = {
     {DM_EXIT_OK, "equal"},
     {DM_EXIT_NEGATIVE, "different; the differing keys are printed"},
     {DM_EXIT_USAGE,
-     "could not tell for every dataset: refused, stopped, dropped, being copied, not caught up in time; its "
-     "source away; or nothing to compare at all; each is named with its reason"},
+     "could not tell for every dataset: refused, stopped, being copied, not caught up in time; its "
+     "source away; dropped, when asked for by name; or nothing to compare at all; each is named with its "
+     "reason"},
     {0, NULL},
 };
 
@@ -197,6 +202,8 @@ const struct dm_command dm_command_verify = {
         "up by\n"
         "itself first. Without names, all datasets that a database fills; one that could not be compared is "
         "never equal.\n"
+        "Datasets of tables that the source has no more are told (`dropped`) and not counted, unless they "
+        "are named.\n"
         "Rows in quarantine are counted apart and are no differences: source_rows = lake_rows + quarantined.",
     .options = options,
     .examples = "  datamirror verify\n"

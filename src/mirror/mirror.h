@@ -82,7 +82,13 @@ void dm_status_report_release(struct dm_status_report *r);
 
 /* ---- verify ---- */
 
-enum dm_verify_result { DM_VERIFY_EQUAL = 0, DM_VERIFY_DIFFERENT = 1, DM_VERIFY_UNKNOWN = 2 };
+/* DROPPED: of a dataset only, when no names were given: the source has no such table any more, the mirror knows it, and keeps the last state. */
+enum dm_verify_result {
+    DM_VERIFY_EQUAL = 0,
+    DM_VERIFY_DIFFERENT = 1,
+    DM_VERIFY_UNKNOWN = 2,
+    DM_VERIFY_DROPPED = 3
+};
 struct dm_verify_difference {
     const char *dataset;
     const char *key;           /* JSON object of the key columns */
@@ -106,7 +112,7 @@ struct dm_verify_callbacks {
     void (*dataset)(void *ctx, const struct dm_verify_dataset *d);
 };
 /* datasets: names to verify, n 0: all that a database fills. *result is the worst of all; what could not be compared, for whatever reason, is
- * reported as unknown and makes the result unknown at best, and so does a lake in which there is nothing to compare. timeout_ms: for each source. */
+ * reported as unknown and makes the result unknown at best (but not what is DROPPED), and so does a lake in which there is nothing to compare. timeout_ms: for each source. */
 enum dm_status dm_mirror_verify(const struct dm_config *config, const char *const *datasets, size_t n,
                                 size_t max_differences, int64_t timeout_ms,
                                 const struct dm_verify_callbacks *callbacks, const atomic_int *stop,

@@ -54,13 +54,29 @@ def test_a_dataset_that_cannot_be_compared_is_not_equal(shop):
 
     db.execute("drop table gone")
     mirror.catch_up()
-    code, datasets, _, _ = verify(mirror)
-    assert code == 2 and "not in the source any more" in datasets["shop.gone"]["reason"]
+    db.execute("drop table nokey")
+    mirror.catch_up()
+    code, datasets, result, _ = verify(mirror)     # kept on purpose, it is told and not in the way for ever
+    assert code == 0 and datasets["shop.gone"]["result"] == "dropped" and "not in the source any more" in datasets["shop.gone"]["reason"]
+    assert {k: result[k] for k in ("result", "equal", "unknown")} == {"result": "equal", "equal": 1, "unknown": 0} and result["dropped"] >= 1
+    text = mirror.with_config("verify")
+    assert text.returncode == 0 and "shop.gone: dropped" in text.stdout and "The lake equals the source." in text.stdout
     code, datasets, _, _ = verify(mirror, "shop.gone")
     assert code == 2 and list(datasets) == ["shop.gone"]
     # What can be compared still answers alone, and a difference is the stronger answer.
     code, datasets, result, _ = verify(mirror, "shop.sound")
-    assert code == 0 and result == {"kind": "result", "result": "equal", "equal": 1, "different": 0, "unknown": 0}
+    assert code == 0 and result == {"kind": "result", "result": "equal", "equal": 1, "different": 0, "unknown": 0, "dropped": 0}
+
+
+def test_only_dropped_datasets(shop):
+    """Nothing was compared: not equal."""
+    db, mirror = shop
+    db.execute("create table gone (id integer primary key)")
+    mirror.catch_up()
+    db.execute("drop table gone")
+    mirror.catch_up()
+    code, datasets, result, _ = verify(mirror)
+    assert code == 2 and datasets["shop.gone"]["result"] == "dropped" and result["result"] == "unknown"
 
 
 def test_a_stopped_dataset_is_not_compared(database):

@@ -85,7 +85,7 @@ static void report(struct verify *v, struct dm_verify_dataset *d)
     d->position = v->position[0] != '\0' ? v->position : NULL;
     for (size_t i = 0; i < v->n_wanted; i++)
         v->seen[i] |= strcmp(v->wanted[i], d->dataset) == 0;
-    v->reported++;
+    v->reported += d->result != DM_VERIFY_DROPPED;
     worsen(v, d->result);
     if (v->callbacks->dataset != NULL)
         v->callbacks->dataset(v->callbacks->ctx, d);
@@ -237,6 +237,8 @@ static enum dm_status verify_dataset(struct verify *v, const struct dm_dataset_s
         status = DM_OK;
     }
     if (status == DM_OK) {
+        if (table == NULL && strcmp(d->state, "dropped") == 0 && v->n_wanted == 0)
+            result.result = DM_VERIFY_DROPPED; /* nobody asked for it: it shall not be in the way for ever */
         if (reason != NULL)
             result.reason = reason;
         report(v, &result);
