@@ -47,7 +47,7 @@ static void dataset_text(void *ctx, const struct dm_verify_dataset *d)
     count(ctx, d);
     char source[32], lake[32], n[32];
     if (d->result == DM_VERIFY_DROPPED) {
-        (void)printf("%s: dropped; its last state is kept and was not compared\n", d->dataset);
+        (void)dm_print(stdout, "%s: dropped; its last state is kept and was not compared\n", d->dataset);
         return;
     }
     if (d->result == DM_VERIFY_UNKNOWN) {

@@ -16,6 +16,7 @@
 
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "base/shown.h"
 #include "lake/lake_query.h"
 #include "mirror/hygiene/condition.h"
 
@@ -133,7 +134,7 @@ static void tell_end(enum dm_status status, const struct dm_error *err)
     if (status == DM_OK) {
         (void)putchar('D');
     } else {
-        (void)printf("E%d", (int)err->class);
+        (void)dm_print(stdout, "E%d", (int)err->class);
         (void)putchar('\0');
         (void)fputs(err->hint, stdout);
         (void)putchar('\0');
