@@ -64,7 +64,7 @@ static const struct dm_key_hash free_slot;
 
 static struct dm_key_hash hash_of(const struct dm_lake_secret *secret, const uint8_t *key, size_t len)
 {
-    struct dm_key_hash h;
+    struct dm_key_hash h = {0};
     dm_lake_secret_hash(secret, key, len, h.bytes);
     if (memcmp(&h, &free_slot, sizeof h) == 0)
         h.bytes[0] = 1;
