@@ -1,12 +1,28 @@
 #include "mirror/pipeline_state.h"
 
+#include <stdlib.h>
+
 #include "base/log.h"
+#include "base/memory.h"
 #include "mirror/index/index_rebuild.h"
 #include "mirror/target_basis.h"
 
 enum {
     units_in_flight = 2,
 };
+
+/* Without those whose files are damaged: they have no schema here. */
+static enum dm_status catch_up_index(struct pipeline *p, struct dm_error *err)
+{
+    struct dm_target **readable = dm_xzalloc(p->targets.n + 1, sizeof *readable);
+    size_t n = 0;
+    for (size_t i = 0; i < p->targets.n; i++)
+        if (p->targets.items[i]->schema != NULL)
+            readable[n++] = p->targets.items[i];
+    enum dm_status status = dm_index_catch_up(p->m, readable, n, err);
+    free(readable);
+    return status;
+}
 
 static enum dm_status open_lake_side(struct pipeline *p, struct dm_error *err)
 {
@@ -17,7 +33,7 @@ static enum dm_status open_lake_side(struct pipeline *p, struct dm_error *err)
     if (status == DM_OK)
         status = dm_target_list_load(&p->targets, err);
     if (status == DM_OK)
-        status = dm_index_catch_up(p->m, p->targets.items, p->targets.n, err);
+        status = catch_up_index(p, err);
     (void)pthread_mutex_unlock(&p->m->lake_mutex);
     p->committed = status == DM_OK ? state.position : 0;
     p->commit_time_us = status == DM_OK ? state.commit_time_us : 0;

@@ -5,7 +5,7 @@ from oracle.mirror import Marker
 from oracle.postgres import quote
 
 NAMES = ["Capital", "with space", "with.dot", 'with"quote', "with'apostrophe", "select", "order", "größe 漢字", "emoji😀", "a/b", "..", "a\\b",
-         "%s", "a:b", "tab\there", "x" * 63, "table__history", "${HOME}", "_", "1starts_with_digit", "semi;colon", "UPPER", "upper"]
+         "%s", "a:b", "tab\there", "x" * 63, "table__histor", "${HOME}", "_", "1starts_with_digit", "semi;colon", "UPPER", "upper"]
 
 
 def test_table_names(database):

@@ -150,8 +150,7 @@ enum dm_status dm_index_catch_up(struct dm_mirror *m, struct dm_target *const *t
 {
     for (size_t i = 0; i < n; i++) {
         bool filled = targets[i]->rules != NULL || targets[i]->state.copied_at != 0;
-        bool readable = targets[i]->schema != NULL; /* else its files are damaged */
-        if (!filled || !readable || strcmp(targets[i]->state.state, "dropped") == 0)
+        if (!filled || strcmp(targets[i]->state.state, "dropped") == 0)
             continue;
         if (dm_keyindex_begin(m->index, err) != DM_OK)
             return DM_FAIL;
