@@ -96,7 +96,7 @@ static bool check_token(const struct dm_http_gate *g, const struct dm_http_reque
 {
     static const char scheme[] = "Bearer ";
     const char *token = g->config->http_token, *sent = dm_http_header(r, MHD_HTTP_HEADER_AUTHORIZATION);
-    if (token == NULL || (sent != NULL && strncmp(sent, scheme, sizeof scheme - 1) == 0 &&
+    if (token == NULL || (sent != NULL && strncasecmp(sent, scheme, sizeof scheme - 1) == 0 &&
                           equal_secret(sent + sizeof scheme - 1, token)))
         return true;
     dm_http_refuse(reply, MHD_HTTP_UNAUTHORIZED, "unauthorized",

@@ -233,6 +233,8 @@ def test_token_and_body_limit(folder):
         for token in (None, "wrong", TOKEN + "x", TOKEN[:-1]):
             status, answer, headers = send("POST", path, body, token=token)
             assert status == 401 and answer["error"]["code"] == "unauthorized" and headers["WWW-Authenticate"] == "Bearer"
+        assert send("POST", path, body, headers={"Authorization": f"bearer {TOKEN}"})[0] == 200     # the scheme's case says nothing
+        assert send("POST", path, body, headers={"Authorization": f"Basic {TOKEN}"})[0] == 401
         assert send("POST", path, body, token=TOKEN)[0] == 200
         status, answer, _ = send("POST", path, iter([b" " * 4096] * 8), token=TOKEN)    # chunked: no length told before
         assert status == 413 and answer["error"]["code"] == "body_too_large"
