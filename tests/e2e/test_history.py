@@ -282,6 +282,28 @@ def test_what_the_history_held_is_kept_and_said(shop, change):
     assert shop.names() == []
 
 
+def test_a_dataset_that_is_named_like_an_archive_keeps_what_is_its_own(shop):
+    """Deleting from `t`, and dropping it, reaches neither `t__history_2023`, which people declared, nor its history and remembered deletions."""
+    path = shop.mirror.folder / "both.yaml"
+    path.write_text("schemas:\n" + "".join(f"- {{name: s.{name}, columns: {{id: int key, v: int version}}, history: true}}\n" for name in ("t", "t__history_2023")))
+
+    def run(*arguments):
+        p = shop.mirror.with_config(*arguments)
+        assert p.returncode == 0, p.stderr
+    run("schema", "apply", str(path))
+    path = shop.mirror.folder / "rows.ndjson"
+    path.write_text('{"id": 1, "v": 1}\n{"id": 2, "v": 1}\n{"id": 2, "v": 2, "_change_request_type": "d"}\n')
+    run("ingest", "s.t", str(path))
+    run("ingest", "s.t__history_2023", str(path))
+    own = ["t__history_2023", "t__history_2023__history", "t__history_2023__tombstones"]
+    before = {name: shop.rows(name) for name in own}
+    assert all(before.values())
+    run("delete", "s.t", "1", "--yes")
+    assert {name: shop.rows(name) for name in own} == before
+    run("schema", "drop", "s.t", "--drop-rows")
+    assert {name: shop.rows(name) for name in shop.names()} == before
+
+
 def test_suppressed_rows_do_not_come_back_by_another_key(shop):
     shop.apply("id: int not null, n: int not null, v: int version", "key: [id]")
     shop.ingest({"id": 1, "n": 12, "v": 1}, {"id": 2, "n": 11, "v": 1})

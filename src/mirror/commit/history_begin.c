@@ -51,6 +51,15 @@ char *dm_history_archive_name(const struct dm_dataset *history)
                : dm_xasprintf("%s_%llx", history->name, (unsigned long long)history->snapshot_id);
 }
 
+bool dm_history_is_archive(const char *tail)
+{
+    static const char before[] = "__history_";
+    if (strncmp(tail, before, strlen(before)) != 0)
+        return false;
+    const char *number = tail + strlen(before);
+    return *number != '\0' && number[strspn(number, "0123456789abcdef")] == '\0';
+}
+
 enum dm_status dm_history_archive(struct dm_commit *commit, const struct dm_dataset *history,
                                   struct dm_error *err)
 {

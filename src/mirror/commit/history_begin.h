@@ -3,7 +3,8 @@
  * It begins with the dataset as it is then: each row (op upsert, or copy where a row per change is kept) with its version, and each deletion that is still
  * remembered. From there on it goes with its dataset: its schema is changed in the same commit. Where it cannot go on, since its rows are of another kind, by
  * another key or by another version, and where it had been switched off, what there is keeps its rows under the name
- * `<table>__history_<snapshot>` (an archive: nothing is added to it, deletion and erasing know it), and another one begins.
+ * `<table>__history_<snapshot>` (an archive: nothing is added to it, deletion and erasing know it), the number of its last snapshot in
+ * hexadecimal digits, and another one begins.
  */
 #ifndef DM_MIRROR_HISTORY_BEGIN_H
 #define DM_MIRROR_HISTORY_BEGIN_H
@@ -17,6 +18,8 @@ struct dm_schema *dm_history_wanted(enum dm_history_mode mode, const struct dm_s
 bool dm_history_goes_on(const struct dm_schema *there, const struct dm_schema *wanted);
 /* The name that this history gets as an archive, malloc'ed; NULL: it never had a row. */
 char *dm_history_archive_name(const struct dm_dataset *history);
+/* Is this such a name, behind the dataset's? (`<table>__history_2023__history` is that of another dataset's history.) */
+bool dm_history_is_archive(const char *tail);
 /* In a commit: what there is becomes an archive; one that never had a row is dropped. */
 enum dm_status dm_history_archive(struct dm_commit *commit, const struct dm_dataset *history,
                                   struct dm_error *err) DM_MUST_USE;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "mirror/commit/history_begin.h"
 #include "mirror/hygiene/erase.h"
 #include "mirror/quarantine/quarantine_table.h"
 #include "mirror/commit/index_tag.h"
@@ -16,8 +17,7 @@ static bool belongs(const struct dm_dataset_states *all, const struct dm_dataset
     if (strcmp(candidate->namespace, state->namespace) != 0 || strncmp(candidate->name, state->name, n) != 0)
         return false;
     const char *rest = candidate->name + n;
-    if (strcmp(rest, "__history") != 0 && strncmp(rest, "__history_", 10) != 0 &&
-        strcmp(rest, "__tombstones") != 0)
+    if (strcmp(rest, "__history") != 0 && !dm_history_is_archive(rest) && strcmp(rest, "__tombstones") != 0)
         return false;
     for (size_t i = 0; i < all->n; i++)
         if (strcmp(all->items[i].namespace, candidate->namespace) == 0 &&
