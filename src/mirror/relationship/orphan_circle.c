@@ -51,32 +51,35 @@ static enum dm_status may_be_there(sqlite3 *db, int64_t *until, bool *may, struc
 
 static const char begin_sql[] =
     "DROP TABLE IF EXISTS temp.dm_circle; DROP TABLE IF EXISTS temp.dm_circle_misses;"
-    "CREATE TEMP TABLE dm_circle(id INTEGER PRIMARY KEY, dataset INTEGER, row_key BLOB, version BLOB);"
+    "CREATE TEMP TABLE dm_circle(id INTEGER PRIMARY KEY, dataset INTEGER, row_key BLOB, version BLOB,"
+    " out INTEGER);" /* the round in which it fell out; NULL: it is in */
     "CREATE TEMP TABLE dm_circle_misses(row INTEGER, parent INTEGER, parent_key BLOB);"
-    "INSERT INTO temp.dm_circle SELECT id, dataset, row_key, version FROM main.dm_quarantine WHERE"
+    "INSERT INTO temp.dm_circle SELECT id, dataset, row_key, version, NULL FROM main.dm_quarantine WHERE"
     " waits_for > 0;"
     "INSERT INTO temp.dm_circle_misses SELECT id, waits_for, parent_key FROM main.dm_quarantine WHERE"
     " waits_for > 0 UNION ALL SELECT row, parent, parent_key FROM main.dm_waits_also;"
-    "CREATE INDEX temp.dm_circle_key ON dm_circle(dataset, row_key);"
-    "CREATE INDEX temp.dm_circle_misses_row ON dm_circle_misses(row);";
+    "CREATE INDEX temp.dm_circle_key ON dm_circle(dataset, row_key, out);"
+    "CREATE INDEX temp.dm_circle_out ON dm_circle(out) WHERE out IS NOT NULL;"
+    "CREATE INDEX temp.dm_circle_misses_key ON dm_circle_misses(parent, parent_key);"
+    "UPDATE temp.dm_circle SET out = 1 WHERE id IN (SELECT m.row FROM temp.dm_circle_misses m WHERE NOT"
+    " EXISTS (SELECT 1 FROM temp.dm_circle c WHERE c.dataset = m.parent AND c.row_key = m.parent_key));";
 static const char end_sql[] = "DROP TABLE temp.dm_circle; DROP TABLE temp.dm_circle_misses;";
 
-static enum dm_status thin_out(sqlite3 *db, struct dm_error *err)
+/* What relied on those that fell out in the last round, and on nobody else: so a chain of waiting rows costs no more than its length. */
+static enum dm_status thin_out(sqlite3 *db, uint64_t *round, struct dm_error *err)
 {
-    enum dm_status status = DM_OK;
-    for (int gone = 1; gone > 0 && status == DM_OK;) {
-        status = run(db,
-                     "DELETE FROM temp.dm_circle WHERE id IN (SELECT m.row FROM temp.dm_circle_misses m"
-                     " WHERE NOT EXISTS (SELECT 1 FROM temp.dm_circle c WHERE c.dataset = m.parent AND"
-                     " c.row_key = m.parent_key))",
-                     err);
-        gone = sqlite3_changes(db);
-        if (status == DM_OK && gone > 0)
-            status =
-                run(db, "DELETE FROM temp.dm_circle_misses WHERE row NOT IN (SELECT id FROM temp.dm_circle)",
-                    err);
+    for (int64_t gone = 1; gone > 0; (*round)++) {
+        if (dm_sql_run(db, doing,
+                       "UPDATE temp.dm_circle SET out = ?1 + 1 WHERE out IS NULL AND id IN (SELECT m.row FROM"
+                       " temp.dm_circle g JOIN temp.dm_circle_misses m ON m.parent = g.dataset AND"
+                       " m.parent_key = g.row_key WHERE g.out = ?1 AND NOT EXISTS (SELECT 1 FROM"
+                       " temp.dm_circle c WHERE c.dataset = m.parent AND c.row_key = m.parent_key AND"
+                       " c.out IS NULL))",
+                       err, "u", *round) != DM_OK)
+            return DM_FAIL;
+        gone = sqlite3_changes64(db);
     }
-    return status;
+    return DM_OK;
 }
 
 /* Is the row's version behind what is stored of its key? */
@@ -92,31 +95,34 @@ static enum dm_status is_behind(struct dm_mirror *m, sqlite3_stmt *row, bool *be
     return status;
 }
 
-/* Takes out what is behind; *any: something was. */
-static enum dm_status drop_stale(struct dm_mirror *m, bool *any, struct dm_error *err)
+/* Takes out what is behind, in this round; *any: something was. */
+static enum dm_status drop_stale(struct dm_mirror *m, uint64_t round, bool *any, struct dm_error *err)
 {
     sqlite3 *db = dm_lake_sqlite(m->lake);
     sqlite3_stmt *st = NULL;
     struct dm_orphan_rows stale = {0};
     *any = false;
-    if (sqlite3_prepare_v2(db, "SELECT id, dataset, row_key, version FROM temp.dm_circle", -1, &st, NULL) !=
-        SQLITE_OK)
+    if (sqlite3_prepare_v2(db, "SELECT id, dataset, row_key, version FROM temp.dm_circle WHERE out IS NULL",
+                           -1, &st, NULL) != SQLITE_OK)
         return dm_sql_fail(db, doing, err);
     enum dm_status status = dm_keyindex_begin(m->index, err);
     bool begun = status == DM_OK;
-    while (status == DM_OK && sqlite3_step(st) == SQLITE_ROW) {
+    int code = SQLITE_DONE;
+    while (status == DM_OK && (code = sqlite3_step(st)) == SQLITE_ROW) {
         bool behind = false;
         status = is_behind(m, st, &behind, err);
         if (behind)
             dm_orphan_rows_add(&stale, 0, sqlite3_column_int64(st, 0));
     }
+    if (status == DM_OK && code != SQLITE_DONE)
+        status = dm_sql_fail(db, doing, err);
     if (begun)
         dm_keyindex_abort(m->index);
     sqlite3_finalize(st);
     for (size_t i = 0; i < stale.n && status == DM_OK; i++) {
         *any = true;
-        status = dm_sql_run(db, doing, "DELETE FROM temp.dm_circle WHERE id = ?1", err, "u",
-                            (uint64_t)stale.items[i].id);
+        status = dm_sql_run(db, doing, "UPDATE temp.dm_circle SET out = ?2 WHERE id = ?1", err, "uu",
+                            (uint64_t)stale.items[i].id, round);
     }
     free(stale.items);
     return status;
@@ -126,7 +132,8 @@ static enum dm_status read_rows(sqlite3 *db, struct dm_orphan_rows *rows, struct
                                 struct dm_error *err)
 {
     sqlite3_stmt *st = NULL;
-    if (sqlite3_prepare_v2(db, "SELECT id, dataset, row_key FROM temp.dm_circle", -1, &st, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db, "SELECT id, dataset, row_key FROM temp.dm_circle WHERE out IS NULL", -1, &st,
+                           NULL) != SQLITE_OK)
         return dm_sql_fail(db, doing, err);
     int code;
     while ((code = sqlite3_step(st)) == SQLITE_ROW) {
@@ -144,15 +151,16 @@ enum dm_status dm_orphan_circles_find(struct dm_mirror *m, int64_t *until, struc
 {
     sqlite3 *db = dm_lake_sqlite(m->lake);
     bool may = false, again = true;
+    uint64_t round = 1;
     if (may_be_there(db, until, &may, err) != DM_OK)
         return DM_FAIL;
     if (!may)
         return DM_OK;
     enum dm_status status = run(db, begin_sql, err);
     while (status == DM_OK && again) {
-        status = thin_out(db, err);
+        status = thin_out(db, &round, err);
         if (status == DM_OK)
-            status = drop_stale(m, &again, err);
+            status = drop_stale(m, round, &again, err);
     }
     if (status == DM_OK)
         status = read_rows(db, rows, promises, err);
