@@ -31,7 +31,8 @@ static const struct {
 static const char index_sql[] =
     "CREATE INDEX IF NOT EXISTS dm_quarantine_parent ON dm_quarantine(waits_for, parent_key)"
     " WHERE waits_for IS NOT NULL;"
-    "CREATE INDEX IF NOT EXISTS dm_quarantine_child ON dm_quarantine(dataset, row_key)"
+    "DROP INDEX IF EXISTS dm_quarantine_child;" /* of before a key could wait in many versions */
+    "CREATE INDEX IF NOT EXISTS dm_quarantine_child_version ON dm_quarantine(dataset, row_key, version)"
     " WHERE waits_for IS NOT NULL;";
 
 /* What a row misses besides its first parent. In a catalog that lacks the table nobody wrote that down, so its waiting rows are asked again. */
