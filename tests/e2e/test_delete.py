@@ -1,6 +1,7 @@
 """`delete`: rows out of the lake for good, in declared and in mirrored datasets; to the last byte; and `expire`."""
 import json
 import os
+import shutil
 import sqlite3
 import threading
 from datetime import datetime, timedelta, timezone
@@ -425,6 +426,23 @@ def test_postgres_until_erased(database):
     database.execute("update people set blob = 'short' where email = 'new-name-of-alice@x.example'")
     marker.reached()
     assert m.query("select blob from shop.people") == [{"blob": "short"}]
+
+
+@pytest.mark.parametrize("until_erased", [False, True])
+def test_of_a_dropped_table_without_its_key_index(shop, until_erased):
+    """The start does not make the index of a dropped table anew: nobody adds to it. Its rows can be deleted for all that."""
+    m = shop.m
+    m.catch_up()
+    shop.execute("drop table people")
+    m.catch_up()
+    assert {d["dataset"]: d["state"] for d in m.status()["datasets"]} == {"shop.people": "dropped", "shop.orders": "streaming"}
+    before = dataset(m, "people")
+    shutil.rmtree(m.lake.folder / ".index")
+    m.catch_up()
+    report = delete(m, "shop.people", SECRET, *(["--until-erased"] if until_erased else []))
+    assert report["status"] == ("erased" if until_erased else "applied") and part(report, "shop.people")["rows"] == 1
+    assert dataset(m, "people") == [r for r in before if ("email", SECRET) not in r] and len(before) > 1
+    assert (found(m.lake.folder, TRACES[1:]) == []) == until_erased
 
 
 def test_a_table_without_key_is_refused(shop):

@@ -182,13 +182,6 @@ static enum dm_status sweep_family(struct erasing *e, char *const *names, size_t
     return status;
 }
 
-static enum dm_status catch_up(struct erasing *e, struct dm_error *err)
-{
-    struct dm_target mirrored = {.state = e->state};
-    struct dm_target *const one[] = {e->declared != NULL ? e->declared : &mirrored};
-    return dm_index_catch_up(e->m, one, 1, err);
-}
-
 static enum dm_status remove_quarantine(struct erasing *e, struct dm_error *err)
 {
     int64_t *ids = NULL;
@@ -215,7 +208,7 @@ static enum dm_status with_mutex(struct erasing *e, struct dm_error *err)
         free(name);
     }
     if (status == DM_OK)
-        status = catch_up(e, err);
+        status = dm_index_catch_up_dataset(e->m, &e->state, e->declared, err);
     if (status == DM_OK)
         status = dm_family_load(e->m, &e->state, &e->family, err);
     if (status == DM_OK)
@@ -227,7 +220,8 @@ static enum dm_status with_mutex(struct erasing *e, struct dm_error *err)
     if (status == DM_OK && n > 0)
         status = commit_family(e, err);
     if (status == DM_OK)
-        status = catch_up(e, err); /* the history by version, whose places moved; or all of it */
+        status = dm_index_catch_up_dataset(
+            e->m, &e->state, e->declared, err); /* the history by version, whose places moved; or all of it */
     if (status == DM_OK)
         status = sweep_family(e, names, n, err);
     for (size_t i = 0; i < n; i++)

@@ -216,15 +216,13 @@ static enum dm_status expire_dataset(struct expiring *x, bool dry_run, struct dm
         x->rows = rows;
         return status;
     }
-    struct dm_target mirrored = {.state = *x->state};
     if (x->state->source[0] == '\0') {
         char *name = dm_xasprintf("%s.%s", x->state->namespace, x->state->name);
         status = dm_declared_target(x->m, name, &x->declared, err);
         free(name);
     }
-    struct dm_target *const one[] = {x->declared != NULL ? x->declared : &mirrored};
     if (status == DM_OK)
-        status = dm_index_catch_up(x->m, one, 1, err);
+        status = dm_index_catch_up_dataset(x->m, x->state, x->declared, err);
     const struct dm_schema *schema = x->d->schema;
     bool keyed = schema->n_keys > 0 && !x->state->append_only;
     struct dm_schema *keys = keyed ? dm_schema_keys(schema) : NULL;

@@ -113,7 +113,7 @@ static enum dm_status catch_up_parts(struct deletion *d, struct dm_error *err)
     enum dm_status status = DM_OK;
     for (size_t i = 0; i < d->hits.n && status == DM_OK; i++)
         if (d->hits.parts[i].declared != NULL)
-            status = dm_index_catch_up(d->m, &d->hits.parts[i].declared, 1, err);
+            status = dm_index_catch_up_dataset(d->m, &d->hits.parts[i].state, d->hits.parts[i].declared, err);
     return status;
 }
 

@@ -364,12 +364,10 @@ static enum dm_status run(struct dm_delete_search_state *s, bool keys_only_wante
     if (status == DM_OK)
         leave_out_empty(s->out);
     for (size_t i = 0; i < s->out->n && status == DM_OK; i++) {
-        struct dm_target *t = s->out->parts[i].declared;
-        struct dm_target mirrored = {.state = s->out->parts[i].state};
-        struct dm_target *const one[] = {t != NULL ? t : &mirrored};
-        status = dm_index_catch_up(s->m, one, 1, err);
+        struct dm_delete_part *p = &s->out->parts[i];
+        status = dm_index_catch_up_dataset(s->m, &p->state, p->declared, err);
         if (status == DM_OK)
-            status = count_live(s->m, &s->out->parts[i], err);
+            status = count_live(s->m, p, err);
     }
     return status;
 }

@@ -145,22 +145,33 @@ static enum dm_status catch_up_one(struct dm_mirror *m, const struct dm_target *
     return status;
 }
 
+/* In an index transaction of its own. */
+static enum dm_status catch_up(struct dm_mirror *m, const struct dm_target *t, struct dm_error *err)
+{
+    if (dm_keyindex_begin(m->index, err) != DM_OK)
+        return DM_FAIL;
+    enum dm_status status = catch_up_one(m, t, err);
+    if (status == DM_OK)
+        return dm_keyindex_commit(m->index, err);
+    dm_keyindex_abort(m->index);
+    return status;
+}
+
 enum dm_status dm_index_catch_up(struct dm_mirror *m, struct dm_target *const *targets, size_t n,
                                  struct dm_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         bool filled = targets[i]->rules != NULL || targets[i]->state.copied_at != 0;
-        if (!filled || strcmp(targets[i]->state.state, "dropped") == 0)
-            continue;
-        if (dm_keyindex_begin(m->index, err) != DM_OK)
+        bool grows = strcmp(targets[i]->state.state, "dropped") != 0; /* else only a deletion asks for it */
+        if (filled && grows && catch_up(m, targets[i], err) != DM_OK)
             return DM_FAIL;
-        enum dm_status status = catch_up_one(m, targets[i], err);
-        if (status == DM_OK)
-            status = dm_keyindex_commit(m->index, err);
-        else
-            dm_keyindex_abort(m->index);
-        if (status != DM_OK)
-            return status;
     }
     return DM_OK;
+}
+
+enum dm_status dm_index_catch_up_dataset(struct dm_mirror *m, const struct dm_dataset_state *state,
+                                         const struct dm_target *declared, struct dm_error *err)
+{
+    const struct dm_target mirrored = {.state = *state};
+    return catch_up(m, declared != NULL ? declared : &mirrored, err);
 }

@@ -17,5 +17,9 @@ enum dm_status dm_index_rebuild(struct dm_mirror *m, uint32_t dataset, const str
  * why. */
 enum dm_status dm_index_catch_up(struct dm_mirror *m, struct dm_target *const *targets, size_t n,
                                  struct dm_error *err) DM_MUST_USE;
+/* One dataset, before rows are taken out of it: also one of a table that was dropped, whose index the start leaves alone. `declared`: its target; NULL: it is a
+ * mirrored one. */
+enum dm_status dm_index_catch_up_dataset(struct dm_mirror *m, const struct dm_dataset_state *state,
+                                         const struct dm_target *declared, struct dm_error *err) DM_MUST_USE;
 
 #endif
