@@ -15,6 +15,7 @@
 #include "lake/lake.h"
 #include "mirror/capture/catalog_side.h"
 #include "mirror/deep_check.h"
+#include "mirror/hygiene/lake_secret.h"
 #include "mirror/intake/folder_scan.h"
 #include "mirror/lake_lock.h"
 #include "mirror/mirror.h"
@@ -144,6 +145,13 @@ static void check_catalog(struct doctor *d, struct dm_lake *lake)
     free(problem);
 }
 
+static void check_secret(struct doctor *d, const struct dm_config *config, struct dm_lake *lake)
+{
+    struct dm_error err = {0};
+    if (dm_lake_secret_check(dm_lake_sqlite(lake), config->lake, &err) != DM_OK)
+        show_error(d, "lake", &err);
+}
+
 /* Reads every data file; false: it could not. */
 static bool check_deep(struct dm_lake *lake, struct findings *findings, struct dm_error *err)
 {
@@ -220,6 +228,7 @@ static void check_files(struct doctor *d, const struct dm_config *config, bool d
     dm_dataset_names_free(names, n);
     if (lake != NULL) {
         check_catalog(d, lake);
+        check_secret(d, config, lake);
         check_derived(d, config, lake);
     }
     dm_lake_close(lake);

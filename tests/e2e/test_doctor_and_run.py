@@ -72,6 +72,34 @@ def test_sound(shop):
     shop.check(mirror)
 
 
+def test_the_secret_of_the_lake(shop):
+    """Without what keeps deleted keys out the lake is not opened; while it keeps nothing out it is made anew, but not what is no secret at all."""
+    mirror = shop.mirror()
+    agree(mirror, 0)
+    secret = mirror.lake.folder / ".secret"
+    kept, other = secret.read_bytes(), bytes(32)
+    secret.unlink()
+    agree(mirror, 0)
+    assert secret.read_bytes() != kept
+    kept = secret.read_bytes()
+    secret.write_bytes(other)
+    agree(mirror, 0)
+    secret.write_bytes(kept[:-1])
+    agree(mirror, 2, ".secret is damaged")
+    secret.write_bytes(kept)
+    p = mirror.with_config("delete", "shop.t", "1", "--yes")
+    assert p.returncode == 0, p.stdout + p.stderr
+    for content, word in ((None, "is not there"), (b"", "is not there"), (kept[:-1], "is damaged"), (other, "is another lake's")):
+        secret.unlink()
+        if content is not None:
+            secret.write_bytes(content)
+        agree(mirror, 2, f".secret {word}", "from a backup of the lake")
+        assert secret.exists() == (content is not None), "doctor or run made one"
+        secret.write_bytes(kept)
+    agree(mirror, 0)
+    assert mirror.query("from shop.t") == [{"id": 2, "v": 2}]
+
+
 def test_tables_that_are_left_out(shop, role):
     """Each for another reason; the others go on, so doctor is content."""
     shop.execute(f"""create role other_{shop.name}; grant other_{shop.name} to postgres;

@@ -204,49 +204,90 @@ static enum dm_status missing(const char *lake, const char *what, struct dm_erro
         "%s/.secret %s", lake, what);
 }
 
-enum dm_status dm_lake_secret_open(struct sqlite3 *db, const char *lake, bool create,
-                                   struct dm_lake_secret *s, struct dm_error *err)
+/* What there is of it. */
+struct present {
+    bool old;   /* the catalog has the seed of an older version */
+    bool known; /* the catalog has a check value */
+    bool used;  /* there are suppressed keys */
+    uint8_t seed[DM_OLD_SEED_BYTES], check[DM_SHA256_BYTES];
+    struct contents file;
+};
+
+static enum dm_status look_into_catalog(struct sqlite3 *db, struct present *p, struct dm_error *err)
 {
-    struct contents file = {0};
-    uint8_t check[DM_SHA256_BYTES], expected[DM_SHA256_BYTES], any[DM_KEY_HASH_BYTES];
-    bool old = false, known = false, used = false, marked = false;
-    *s = (struct dm_lake_secret){0};
+    uint8_t any[DM_KEY_HASH_BYTES];
+    bool marked = false;
     if (get_blob(db, "dm_suppression_secret", "SELECT secret FROM dm_suppression_secret WHERE id = 1",
-                 s->seed, sizeof s->seed, &old, err) != DM_OK ||
-        get_blob(db, "dm_suppression_check", "SELECT value FROM dm_suppression_check WHERE id = 1", check,
-                 sizeof check, &known, err) != DM_OK ||
-        get_blob(db, "dm_suppression", "SELECT hash FROM dm_suppression LIMIT 1", any, sizeof any, &used,
+                 p->seed, sizeof p->seed, &p->old, err) != DM_OK ||
+        get_blob(db, "dm_suppression_check", "SELECT value FROM dm_suppression_check WHERE id = 1", p->check,
+                 sizeof p->check, &p->known, err) != DM_OK ||
+        get_blob(db, "dm_suppression", "SELECT hash FROM dm_suppression LIMIT 1", any, sizeof any, &p->used,
                  err) != DM_OK ||
         get_blob(db, "dm_suppression_marked", "SELECT hash FROM dm_suppression_marked LIMIT 1", any,
                  sizeof any, &marked, err) != DM_OK)
         return DM_FAIL;
-    used |= marked;
-    if (!create && old)
-        return DM_OK;
-    if (!create && !used) { /* nothing is compared with what the lake has */
-        if (getrandom(file.bytes, secret_bytes, 0) != (ssize_t)secret_bytes)
-            return dm_fail_errno(err, "cannot get random bytes");
-        file.n = secret_bytes;
-        take(&file, s);
+    p->used |= marked;
+    return DM_OK;
+}
+
+static bool is_of_check(const struct present *p)
+{
+    struct dm_lake_secret s = {0};
+    uint8_t expected[DM_SHA256_BYTES];
+    take(&p->file, &s);
+    check_value(&s, expected);
+    return p->known && memcmp(p->check, expected, sizeof expected) == 0;
+}
+
+/* Reads the file; an error: the lake needs a secret, and this is not it. */
+static enum dm_status look_at_file(struct sqlite3 *db, const char *lake, struct present *p,
+                                   struct dm_error *err)
+{
+    bool needed = p->used || (p->known && has_receipts(db)), foreign = false;
+    if (read_file(lake, &p->file, err) != DM_OK)
+        return DM_FAIL;
+    if (p->file.n == 0)
+        return needed && !p->old ? missing(lake, "is not there", err) : DM_OK;
+    if (p->old)
+        foreign = p->used && (p->file.n != sizeof p->file.bytes ||
+                              memcmp(p->seed, p->file.bytes + secret_bytes, sizeof p->seed) != 0);
+    else
+        foreign = needed && p->known && !is_of_check(p);
+    return foreign ? missing(lake, "is another lake's", err) : DM_OK;
+}
+
+enum dm_status dm_lake_secret_check(struct sqlite3 *db, const char *lake, struct dm_error *err)
+{
+    struct present p = {0};
+    return look_into_catalog(db, &p, err) == DM_OK ? look_at_file(db, lake, &p, err) : DM_FAIL;
+}
+
+enum dm_status dm_lake_secret_open(struct sqlite3 *db, const char *lake, bool create,
+                                   struct dm_lake_secret *s, struct dm_error *err)
+{
+    struct present p = {0};
+    *s = (struct dm_lake_secret){0};
+    if (look_into_catalog(db, &p, err) != DM_OK)
+        return DM_FAIL;
+    if (!create && p.old) {
+        memcpy(s->seed, p.seed, sizeof s->seed);
         return DM_OK;
     }
-    if (read_file(lake, &file, err) != DM_OK)
+    if (!create && !p.used) { /* nothing is compared with what the lake has */
+        if (getrandom(p.file.bytes, secret_bytes, 0) != (ssize_t)secret_bytes)
+            return dm_fail_errno(err, "cannot get random bytes");
+        p.file.n = secret_bytes;
+        take(&p.file, s);
+        return DM_OK;
+    }
+    if (look_at_file(db, lake, &p, err) != DM_OK)
         return DM_FAIL;
-    bool needed = used || (known && has_receipts(db));
-    if (file.n == 0 && needed && !old)
-        return missing(lake, "is not there", err);
-    if (file.n == 0 && make_file(lake, old && used ? s->seed : NULL, &file, err) != DM_OK)
+    if (p.file.n == 0 && make_file(lake, p.old && p.used ? p.seed : NULL, &p.file, err) != DM_OK)
         return DM_FAIL;
-    if (old && used &&
-        (file.n != sizeof file.bytes || memcmp(s->seed, file.bytes + secret_bytes, sizeof s->seed) != 0))
-        return missing(lake, "is another lake's", err);
-    take(&file, s);
-    if (old)
+    take(&p.file, s);
+    if (p.old)
         return convert(db, s, err);
-    check_value(s, expected);
-    if (known && memcmp(check, expected, sizeof check) != 0)
-        return needed ? missing(lake, "is another lake's", err) : put_check(db, s, err);
-    return known || !create ? DM_OK : put_check(db, s, err);
+    return is_of_check(&p) || !create ? DM_OK : put_check(db, s, err);
 }
 
 void dm_lake_secret_hash(const struct dm_lake_secret *s, const uint8_t *key, size_t n,

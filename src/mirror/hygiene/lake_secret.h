@@ -33,6 +33,8 @@ struct dm_lake_secret {
  * CONFIG when suppressed keys are there and their secret is not: nothing could keep them out. */
 enum dm_status dm_lake_secret_open(struct sqlite3 *db, const char *lake, bool create,
                                    struct dm_lake_secret *out, struct dm_error *err) DM_MUST_USE;
+/* What dm_lake_secret_open with `create` would refuse; changes nothing. */
+enum dm_status dm_lake_secret_check(struct sqlite3 *db, const char *lake, struct dm_error *err) DM_MUST_USE;
 void dm_lake_secret_hash(const struct dm_lake_secret *s, const uint8_t *key, size_t n,
                          uint8_t out[DM_KEY_HASH_BYTES]);
 
