@@ -104,3 +104,23 @@ enum dm_status pg_leaves_judge(const struct pg_catalog *catalog, struct pg_table
     PQclear(rows);
     return DM_OK;
 }
+
+static bool carries(const struct pg_relation_message *m, const char *name)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->columns[i].identity && strcmp(m->columns[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+bool pg_leaf_lacks_key(const struct pg_relation_message *m, const struct pg_table *root)
+{
+    bool any = false, lacks = false;
+    for (size_t i = 0; i < m->n; i++)
+        any = any || m->columns[i].identity;
+    for (size_t i = 0; i < root->n_keys; i++) {
+        const struct pg_column *c = pg_table_column(root, root->keys[i]);
+        lacks = lacks || (c != NULL && !carries(m, c->name));
+    }
+    return any && lacks && m->identity != 'f' && !root->table->append_only;
+}

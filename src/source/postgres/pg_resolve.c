@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "source/postgres/pg_charset.h"
 #include "source/postgres/pg_control.h"
+#include "source/postgres/pg_leaves.h"
 #include "source/postgres/pg_source.h"
 
 /* Transaction ids wrap around; the first three are older than everything. */
@@ -240,13 +241,40 @@ static bool own_columns(const struct pg_relation_message *m, const struct pg_rel
                                                          previous->table->uncertain));
 }
 
+/* What of a root comes from a partition holds the old row's columns by the partition's identity as it was when the row was written, and only the message
+ * before it says which that was: it may be mended by now. */
+static enum dm_status judge_leaf(struct pg_control *c, const struct pg_relation_message *m,
+                                 struct dm_error *err)
+{
+    struct pg_known *root = NULL;
+    bool roots = false;
+    for (size_t i = 0; i < c->n_known; i++)
+        roots = roots || (c->known[i].catalog != NULL && c->known[i].catalog->kind == 'p');
+    if (!roots || !c->source->config->publish_via_root)
+        return DM_OK;
+    PGresult *rows;
+    if (pg_query(c->conn, &rows, err, "SELECT pg_partition_root(%u)::oid", m->oid) != DM_OK)
+        return DM_FAIL;
+    const uint32_t oid = PQgetisnull(rows, 0, 0) ? 0 : (uint32_t)pg_cell_int(rows, 0, 0);
+    PQclear(rows);
+    for (size_t i = 0; i < c->n_known && oid != m->oid; i++)
+        if (c->known[i].oid == oid && c->known[i].catalog != NULL)
+            root = &c->known[i];
+    if (root == NULL || !pg_leaf_lacks_key(m, root->catalog))
+        return DM_OK;
+    root->rewritten = root->pending = c->any_pending = true;
+    root->told_version = pg_control_told_version(c, root->oid);
+    return pg_control_end(c, &root->at, err);
+}
+
 enum dm_status pg_control_resolve(void *ctx, const struct pg_relation_message *m,
                                   const struct pg_relation *previous, struct pg_relation *out,
                                   struct dm_error *err)
 {
     struct pg_control *c = ctx;
     struct pg_table *now = NULL;
-    if (pg_control_settle(c, err) != DM_OK || pg_control_look(c, m->oid, &now, err) != DM_OK)
+    if (pg_control_settle(c, err) != DM_OK || judge_leaf(c, m, err) != DM_OK ||
+        pg_control_look(c, m->oid, &now, err) != DM_OK)
         return DM_FAIL;
     int32_t *attnums = dm_xzalloc(m->n + 1, sizeof *attnums);
     bool guessed = false;
