@@ -270,19 +270,14 @@ static enum dm_status ensure(struct dm_apply_context *a, const struct dm_target 
 {
     const char *namespace = t->state.namespace;
     const struct dm_dataset *there = NULL;
-    struct dm_error none = {0};
-    *made = false;
-    if (dm_lake_dataset(a->mirror->lake, namespace, name, &there, err) != DM_OK)
+    const struct dm_schema *schema =
+        NULL; /* in the commit: an earlier batch of it may have put aside what is there */
+    if (dm_lake_dataset(a->mirror->lake, namespace, name, &there, err) != DM_OK ||
+        dm_commit_schema(a->commit, namespace, name, &schema, err) != DM_OK)
         return DM_FAIL;
-    if (there == NULL || dm_history_goes_on(there->schema, wanted))
+    if (there == NULL || schema == NULL || dm_history_goes_on(schema, wanted))
         return dm_apply_ensure_dataset(a, namespace, name, wanted, made, err);
-    char *archive = dm_history_archive_name(there);
-    /* Its name is of this snapshot only: if the commit knows it, an earlier batch of the same commit has put it aside. */
-    *made =
-        archive == NULL || dm_commit_set_schema(a->commit, namespace, archive, there->schema, &none) != DM_OK;
-    free(archive);
-    if (!*made)
-        return dm_commit_set_schema(a->commit, namespace, name, wanted, err);
+    *made = true;
     return dm_history_archive(a->commit, there, err) == DM_OK
                ? dm_commit_create(a->commit, namespace, name, wanted, err)
                : DM_FAIL;
@@ -310,17 +305,18 @@ enum dm_status dm_history_begin(struct dm_apply_context *a, const struct dm_targ
 static enum dm_status is_due(struct dm_mirror *m, const struct dm_target *t, bool *out, struct dm_error *err)
 {
     const struct dm_dataset *rows = NULL, *tombstones = NULL, *history = NULL;
-    char *name = dm_history_name(t);
     struct dm_schema *wanted =
         dm_history_wanted(t->rules->schema->settings.history, t->schema, t->rules->version_field);
     *out = false;
-    enum dm_status status =
-        wanted != NULL ? dm_lake_dataset(m->lake, t->state.namespace, name, &history, err) : DM_OK;
-    if (status == DM_OK && wanted != NULL)
+    if (wanted == NULL)
+        return DM_OK;
+    char *name = dm_history_name(t);
+    enum dm_status status = dm_lake_dataset(m->lake, t->state.namespace, name, &history, err);
+    if (status == DM_OK)
         status = dm_lake_dataset(m->lake, t->state.namespace, t->state.name, &rows, err);
-    if (status == DM_OK && wanted != NULL)
+    if (status == DM_OK)
         status = dm_tombstones_dataset(m, t, &tombstones, err);
-    if (status == DM_OK && wanted != NULL)
+    if (status == DM_OK)
         *out = history != NULL
                    ? !dm_history_goes_on(history->schema, wanted)
                    : rows->snapshot_id != 0 || (tombstones != NULL && tombstones->snapshot_id != 0);

@@ -65,7 +65,7 @@ static enum dm_status plan_history(struct dm_mirror *m, const struct dm_target *
                                                         : dm_history_goes_on(d->schema, wanted)));
     plan->begins = !goes_on;
     plan->archive = status == DM_OK && !goes_on && d != NULL;
-    char *archive = plan->archive && d != NULL ? dm_history_archive_name(d) : NULL;
+    char *archive = plan->archive ? dm_history_archive_name(d) : NULL;
     if (archive != NULL)
         say(plan,
             dm_xasprintf("the history so far is kept as %s.%s; another one begins with the rows as they "
