@@ -62,13 +62,9 @@ struct dm_batch dm_orphan_view(const struct dm_version_pass *p, const struct dm_
 static enum dm_status find_late(struct dm_orphan_search *s, struct dm_error *err)
 {
     struct dm_version_pass *p = s->p;
-    struct dm_schema *with_version = dm_schema_copy(p->batch->schema);
-    dm_schema_add_key(with_version, (uint32_t)p->t->rules->version_field);
-    struct dm_batch view = *p->batch; /* borrowed whole */
-    view.schema = with_version;
     struct dm_key_list keys = {0};
     const struct dm_column *version = &p->batch->columns[p->t->rules->version_field];
-    enum dm_status status = dm_key_list_encode(&keys, &view, err);
+    enum dm_status status = dm_interval_history_keys(p, &keys, err);
     for (uint32_t i = 0; i < p->batch->rows && status == DM_OK; i++) {
         if (s->group[i] == DM_NO_ROW || s->candidate[i] || dm_version_pass_deletes(p, i) ||
             verdict_of(p, s->group[i], i) != DM_VERDICT_STALE)
@@ -81,7 +77,6 @@ static enum dm_status find_late(struct dm_orphan_search *s, struct dm_error *err
         s->candidate[i] = same.key == NULL;
     }
     dm_key_list_release(&keys);
-    dm_schema_unref(with_version);
     return status;
 }
 
