@@ -16,8 +16,7 @@ enum { KEYS_AT_ONCE = 8192, again_after_ms = 60000 };
 struct seen {
     uint32_t parent;
     int64_t tag;
-    uint64_t waiting; /* children then: another one may wait for a parent that was there already */
-    int64_t last_id;
+    int64_t last_id; /* of its children then: another one may wait for a parent that was there already */
 };
 
 struct dm_orphan_watch {
@@ -145,7 +144,7 @@ static enum dm_status read_parents(struct dm_mirror *m, struct seen **out, size_
     *n = 0;
     if (sqlite3_prepare_v2(
             db,
-            "SELECT parent, count(*), max(id) FROM (SELECT waits_for AS parent, id FROM dm_quarantine WHERE"
+            "SELECT parent, max(id) FROM (SELECT waits_for AS parent, id FROM dm_quarantine WHERE"
             " waits_for > 0 UNION ALL SELECT parent, row FROM dm_waits_also) GROUP BY parent",
             -1, &st, NULL) != SQLITE_OK)
         return dm_sql_fail(db, "waiting children", err);
@@ -153,8 +152,7 @@ static enum dm_status read_parents(struct dm_mirror *m, struct seen **out, size_
     while ((code = sqlite3_step(st)) == SQLITE_ROW) {
         *out = dm_xrealloc(*out, *n + 1, sizeof **out);
         (*out)[(*n)++] = (struct seen){.parent = (uint32_t)sqlite3_column_int64(st, 0),
-                                       .waiting = (uint64_t)sqlite3_column_int64(st, 1),
-                                       .last_id = sqlite3_column_int64(st, 2)};
+                                       .last_id = sqlite3_column_int64(st, 1)};
     }
     sqlite3_finalize(st);
     return code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "waiting children", err);
