@@ -82,10 +82,8 @@ static bool of_object(const struct search *s, const char *object)
 {
     struct dm_batch *b = dm_batch_new(s->keys);
     bool whole = true;
-    for (size_t k = 0; k < s->keys->n_fields && whole; k++) {
-        struct dm_json_slice v;
-        whole = member_of(object, s->keys->fields[k].name, &v) && parse_slice(&b->columns[k], &v);
-    }
+    for (size_t k = 0; k < s->keys->n_fields && whole; k++)
+        whole = dm_bad_row_value(object, s->keys->fields[k].name, &b->columns[k]);
     bool enough = whole && hand_over(s, b);
     dm_batch_free(b);
     return enough;

@@ -106,7 +106,8 @@ static enum dm_status keep_rows(struct replay *r, sqlite3 *db, bool *stays, stru
         sqlite3_bind_int64(found, 2, r->n > 0 ? r->ids[r->n - 1] : 0);
     }
     size_t length = strlen(r->origin);
-    while (status == DM_OK && sqlite3_step(found) == SQLITE_ROW) {
+    int code = SQLITE_DONE;
+    while (status == DM_OK && (code = sqlite3_step(found)) == SQLITE_ROW) {
         const char *place = (const char *)sqlite3_column_text(found, 1);
         if (place == NULL || strncmp(place, r->origin, length) != 0 || place[length] != ':')
             continue;
@@ -122,6 +123,8 @@ static enum dm_status keep_rows(struct replay *r, sqlite3 *db, bool *stays, stru
         if (status == DM_OK)
             stays[line - 1] = true;
     }
+    if (status == DM_OK && code != SQLITE_DONE) /* or rows would go as if they had been applied */
+        status = dm_sql_fail(db, "replaying", err);
     sqlite3_finalize(found);
     sqlite3_finalize(take);
     sqlite3_finalize(forget);

@@ -187,17 +187,21 @@ struct naming {
     struct dm_buffer raw, key;
 };
 
-static struct dm_schema *names_of(sqlite3 *db, const char *sql, int64_t id)
+/* *out: NULL when there are none. */
+static enum dm_status names_of(sqlite3 *db, const char *sql, int64_t id, struct dm_schema **out,
+                               struct dm_error *err)
 {
+    static const char what[] = "names of columns in quarantine";
     sqlite3_stmt *st = NULL;
-    struct dm_schema *s = NULL;
-    if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK) {
-        sqlite3_bind_int64(st, 1, id);
-        if (sqlite3_step(st) == SQLITE_ROW)
-            s = dm_quarantine_names_parse((const char *)sqlite3_column_text(st, 0));
-    }
+    dm_schema_unref(*out);
+    *out = NULL;
+    if (dm_sql_prepare(db, &st, what, sql, err, "i", id) != DM_OK)
+        return DM_FAIL;
+    int code = sqlite3_step(st);
+    if (code == SQLITE_ROW)
+        *out = dm_quarantine_names_parse((const char *)sqlite3_column_text(st, 0));
     sqlite3_finalize(st);
-    return s;
+    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, what, err);
 }
 
 static enum dm_status translate(struct naming *n, struct dm_buffer *out, const char **text,
@@ -220,16 +224,14 @@ static enum dm_status name_row(struct naming *n, int64_t id, struct dm_quarantin
 {
     if (id == 0)
         return DM_OK;
-    if (id != n->id) {
-        dm_schema_unref(n->then);
-        dm_schema_unref(n->now);
-        n->then = names_of(n->db, "SELECT fields FROM dm_quarantine_names WHERE id = ?1", id);
-        n->now = names_of(n->db,
-                          "SELECT fields FROM dm_quarantine_names WHERE current = 1 AND dataset ="
-                          " (SELECT dataset FROM dm_quarantine_names WHERE id = ?1)",
-                          id);
-        n->id = id;
-    }
+    if (id != n->id && (names_of(n->db, "SELECT fields FROM dm_quarantine_names WHERE id = ?1", id, &n->then,
+                                 err) != DM_OK ||
+                        names_of(n->db,
+                                 "SELECT fields FROM dm_quarantine_names WHERE current = 1 AND dataset ="
+                                 " (SELECT dataset FROM dm_quarantine_names WHERE id = ?1)",
+                                 id, &n->now, err) != DM_OK))
+        return DM_FAIL;
+    n->id = id;
     if (n->then == NULL || n->now == NULL)
         return DM_OK;
     enum dm_status status = translate(n, &n->key, &row->key, err);

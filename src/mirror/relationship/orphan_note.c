@@ -6,6 +6,7 @@
 
 #include "apply/key_sort.h"
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 #include "mirror/commit/interval_history.h"
 #include "mirror/relationship/orphan_list.h"
 
@@ -117,16 +118,14 @@ static enum dm_status key_waits(struct dm_orphan_search *s, uint32_t row, bool *
         sqlite3_prepare_v2(
             db, "SELECT 1 FROM dm_quarantine WHERE waits_for IS NOT NULL AND dataset=? AND row_key=? LIMIT 1",
             -1, &c->find_waiting, NULL) != SQLITE_OK)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+        return dm_sql_fail(db, "waiting children", err);
     sqlite3_bind_int64(c->find_waiting, 1, (sqlite3_int64)c->target->state.id);
     sqlite3_bind_blob64(c->find_waiting, 2, key, len, SQLITE_STATIC);
     int code = sqlite3_step(c->find_waiting);
     *waits = code == SQLITE_ROW;
     sqlite3_reset(c->find_waiting);
     sqlite3_clear_bindings(c->find_waiting);
-    return code == SQLITE_ROW || code == SQLITE_DONE
-               ? DM_OK
-               : dm_fail(err, DM_ERROR_TRANSIENT, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "waiting children", err);
 }
 
 static void count_overtaken(const struct dm_version_pass *p, uint32_t row, enum overtaken by)

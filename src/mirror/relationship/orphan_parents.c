@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "lake/catalog/catalog_sql.h"
 #include "mirror/quarantine/quarantine.h"
 #include "mirror/relationship/orphan_list.h"
 
@@ -85,11 +86,12 @@ static enum dm_status look_for_waiting(struct dm_mirror *m, struct dm_orphan_chi
     if (sqlite3_prepare_v2(db,
                            "SELECT 1 FROM dm_quarantine WHERE dataset=? AND waits_for IS NOT NULL LIMIT 1",
                            -1, &st, NULL) != SQLITE_OK)
-        return dm_fail(err, DM_ERROR_FATAL, NULL, "catalog.db: %s", sqlite3_errmsg(db));
+        return dm_sql_fail(db, "waiting children", err);
     sqlite3_bind_int64(st, 1, (sqlite3_int64)c->target->state.id);
-    c->any_waiting = sqlite3_step(st) == SQLITE_ROW;
+    int code = sqlite3_step(st);
+    c->any_waiting = code == SQLITE_ROW;
     sqlite3_finalize(st);
-    return DM_OK;
+    return code == SQLITE_ROW || code == SQLITE_DONE ? DM_OK : dm_sql_fail(db, "waiting children", err);
 }
 
 enum dm_status dm_orphan_child_of(struct dm_version_pass *p, struct dm_orphan_child **out,
