@@ -244,6 +244,18 @@ def test_own_parents_and_circles_in_one_file(declared):
     assert declared.quarantine("w.c") == []
 
 
+def test_a_late_row_that_is_its_own_parent(declared):
+    """It goes into the history, unless its key was deleted: then it is not there, so it is no parent either."""
+    declared.apply(schemas(child(to="w.c", more=", history: scd2")))
+    declared.ingest("w.c", [{"id": 1, "v": 5, "_change_request_type": "d"}, {"id": 2, "v": 5, "pid": 2}])
+    declared.ingest("w.c", [{"id": 1, "v": 3, "pid": 1}, {"id": 2, "v": 4, "pid": 2}])
+    assert picked(declared.quarantine("w.c"), "key", "reason") == [("1", "orphan")]
+    assert picked(declared.rows("w.c__history"), "id", "_valid_from", "_op") == [(1, 5, "delete"), (2, 4, "upsert"), (2, 5, "upsert")]
+    declared.ingest("w.c", [{"id": 1, "v": 7, "pid": 1}])
+    assert declared.quarantine("w.c") == []
+    assert picked(declared.rows("w.c__history"), "id", "_valid_from", "_valid_to")[:3] == [(1, 3, 5), (1, 5, 7), (1, 7, None)]
+
+
 def test_circles_across_datasets(declared):
     columns = "id: int64 not null, v: int64 not null, pid: int64, q: int64"
     two = ', relationships: [{{name: next, columns: [pid], to: {}, cardinality: "M:0", on_orphan: quarantine}}, {{name: also, columns: [q], to: w.p, cardinality: "M:0", on_orphan: quarantine}}]'
@@ -319,40 +331,40 @@ def test_waiting_rows_follow_their_rule(declared, rule):
 
 # ---- a mirrored parent ----
 
-def test_until_caught_up_ends_behind_the_releases(folder):
+@pytest.fixture
+def shop(folder):
+    """A SQLite source whose table `p` has row 1, mirrored, and declared datasets beside it."""
     path = folder / "shop.db"
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("pragma journal_mode = wal")
     db.executescript("create table p (id integer primary key); insert into p values (1)")
-    mirror = Mirror(folder / "m", f"  shop:\n    type: sqlite\n    path: {path}\n", "commit_interval: 50ms")
-    mirror.catch_up()
-    d = Declared(None, mirror)
+    d = Declared(None, Mirror(folder / "m", f"  shop:\n    type: sqlite\n    path: {path}\n", "commit_interval: 50ms"))
+    d.mirror.catch_up()
+    yield d, db
+    db.close()
+    d.mirror.kill()
+
+
+def test_until_caught_up_ends_behind_the_releases(shop):
+    d, db = shop
     d.apply(schemas(child(to="shop.p"), child("w.grand", to="w.c")))
     d.ingest("w.grand", [{"id": 5, "v": 1, "pid": 2}])
     d.ingest("w.c", [{"id": 2, "v": 1, "pid": 3}])
     db.execute("insert into p values (3)")
-    mirror.catch_up()
+    d.mirror.catch_up()
     assert d.column("w.c") == [2] and d.column("w.grand") == [5]
-    db.close()
 
 
-def test_what_cannot_be_enforced_holds_up_nobody_else(folder):
+def test_what_cannot_be_enforced_holds_up_nobody_else(shop):
     """The mirrored parent of some gets a key of another type: their wait goes on, and that of others ends as ever."""
-    path = folder / "shop.db"
-    db = sqlite3.connect(path, isolation_level=None)
-    db.execute("pragma journal_mode = wal")
-    db.executescript("create table p (id integer primary key); insert into p values (1)")
-    mirror = Mirror(folder / "m", f"  shop:\n    type: sqlite\n    path: {path}\n", "commit_interval: 50ms")
-    mirror.catch_up()
-    d = Declared(None, mirror)
+    d, db = shop
     d.apply(schemas(parent(), child("w.stuck", to="shop.p"), child()))
     d.ingest("w.stuck", [{"id": 5, "v": 1, "pid": 2}])
     d.ingest("w.c", [{"id": 2, "v": 1, "pid": 7}])
     db.executescript("drop table p; create table p (id text primary key not null); insert into p values ('2')")
-    mirror.catch_up()
+    d.mirror.catch_up()
     d.ingest("w.p", [{"id": 7, "v": 1}])
     assert d.column("w.c") == [2]
     assert picked(d.quarantine("w.stuck"), "key", "waiting") == [("5", True)]
     d.apply(schemas(child("w.stuck", to=None)))
     assert d.column("w.stuck") == [5]
-    db.close()
