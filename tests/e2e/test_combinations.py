@@ -1,45 +1,31 @@
 """Pairs of features whose rule docs/combinations.md states, and that have no other test of their own. Several pairs share one lake where they do not meet."""
-import json
-import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from oracle.declared import Declared
 from oracle.mirror import Mirror
 
 OLD, NEW = "2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
 
 
-class Lake:
+class Lake(Declared):
     def __init__(self, folder, sources=""):
-        self.mirror = Mirror(folder / "m", sources, "commit_interval: 50ms\ncompression: uncompressed")
-        self.number = 0
-
-    def run(self, *arguments, code=0):
-        p = self.mirror.with_config(*arguments)
-        assert p.returncode == code, f"{arguments}: code {p.returncode}\n{p.stdout}\n{p.stderr}"
-        return p.stdout + p.stderr
+        super().__init__(None, Mirror(folder / "m", sources, "commit_interval: 50ms\ncompression: uncompressed"))
 
     def apply(self, *schemas, code=0):
-        self.number += 1
-        path = self.mirror.folder / f"{self.number}.yaml"
-        path.write_text("schemas:\n" + "".join(f"  - {{{s}}}\n" for s in schemas))
-        return self.run("schema", "apply", str(path), code=code)
+        p = super().apply("schemas:\n" + "".join(f"  - {{{s}}}\n" for s in schemas), code)
+        return p.stdout + p.stderr
 
     def ingest(self, dataset, *rows, code=0):
-        self.number += 1
-        path = self.mirror.folder / f"{self.number}.ndjson"
-        path.write_text("".join(json.dumps(r) + "\n" for r in rows))
-        self.run("ingest", dataset, str(path), code=code)
-        os.unlink(path)
+        super().ingest(dataset, rows, code)
 
     def rows(self, dataset, *columns):
-        found = self.mirror.lake.dataset(*dataset.split("."))
-        return [] if found is None else sorted((tuple(r[c] for c in columns) for r in found.dicts()), key=repr)
+        return sorted((tuple(r[c] for c in columns) for r in super().rows(dataset)), key=repr)
 
     def reasons(self, dataset):
-        return sorted(json.loads(line)["reason"] for line in self.run("quarantine", "show", dataset, "--json").splitlines())
+        return sorted(row["reason"] for row in self.quarantine(dataset))
 
     def holds(self, text):
         """The files of the lake in which the bytes are."""
