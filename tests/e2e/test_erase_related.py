@@ -2,10 +2,12 @@
 leaves a byte, and nothing of them comes back."""
 import json
 import sqlite3
+import urllib.request
 
 import pytest
 
 from oracle.mirror import Mirror
+from oracle.process import free_port
 from test_delete import UNCOMPRESSED, delete, found, part
 
 ALICE, CARL = "alice@wonderland-secret.example", "carl-who-never-came@secret.example"
@@ -170,6 +172,39 @@ def test_a_former_child_stays_and_goes_on(crm):
     if crm.history != "false":
         assert crm.past("orders") == [(3, "bob@x.example", "bobs order three"), (3, "bob@x.example", "bobs order three again"),
                                       (8, "bob@x.example", "bobs order eight")]
+
+
+def test_the_first_dataset_of_an_identity_has_only_a_former_row(folder):
+    """Of all datasets, by an identity, the one whose name comes first has no row of hers: its note is Bob's by now. The order is carried out for all that."""
+    port = free_port()
+    crm = Crm(folder, "false")
+    m = crm.mirror
+    m.write("", f"{UNCOMPRESSED}\nhttp: 127.0.0.1:{port}")
+    crm.apply("""
+schemas:
+  crm.notes:
+    columns: {id: {type: long, required: true}, email: string, note: string, v: {type: long, required: true}}
+    key: id
+    version: v
+    relationships: [{columns: email, to: crm.people, cardinality: "M:1"}]
+  crm.people:
+    columns: {email: {type: string, required: true}, name: string, v: {type: long, required: true}}
+    key: email
+    version: v
+""")
+    crm.people(ALICE, "bob@x.example")
+    crm.put("crm.notes", {"id": 1, "email": ALICE, "note": WORDS["moved"], "v": 1})
+    crm.put("crm.notes", {"id": 1, "email": "bob@x.example", "note": "bobs", "v": 2})
+    m.start()
+    m.until(lambda: "listening" in m.log.read_text(), "the server")
+    body = {"action": "delete_identity", "datasetId": "ALL", "related": True, "identities": [{"namespace": {"code": "email"}, "id": ALICE}]}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/data/core/hygiene/workorder", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 201, answer.read()
+    m.until(lambda: found(m.lake.folder, [ALICE, WORDS["moved"]]) == [], "the last byte to go")
+    assert m.stop() == 0, m.log_tail()
+    assert crm.rows("notes") == {1: ("bob@x.example", "bobs", 2)}
+    assert [r["email"] for r in m.lake.dataset("crm", "people").dicts()] == ["bob@x.example"]
 
 
 # ---- mirrored tables ----

@@ -222,6 +222,15 @@ static void release_wanted(struct dm_delete_wanted *w)
     free(w->roots);
 }
 
+/* Of several datasets the first may have none: only what was of rows of another one. */
+static bool any_keys(const struct dm_delete_hits *h)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (h->parts[i].keys->rows > 0)
+            return true;
+    return false;
+}
+
 /* Under the lake mutex. *id: the order that was made; 0: a dry run. */
 static enum dm_status carry_out(struct dm_mirror *m, const json_t *order,
                                 const struct dm_delete_wanted *wanted, int64_t *id, json_t **result,
@@ -230,7 +239,7 @@ static enum dm_status carry_out(struct dm_mirror *m, const json_t *order,
     struct deletion d = {
         .m = m, .order = order, .until_erased = json_is_true(json_object_get(order, "until_erased"))};
     enum dm_status status = dm_delete_search(m, wanted, &d.hits, err);
-    bool nothing = status == DM_OK && d.hits.parts[0].keys->rows == 0;
+    bool nothing = status == DM_OK && !any_keys(&d.hits);
     if (nothing)
         json_array_append_new(d.hits.notes, json_string("no row meets the condition"));
     if (status == DM_OK)
