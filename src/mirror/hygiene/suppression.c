@@ -573,31 +573,3 @@ enum dm_status dm_suppression_save(struct dm_suppression *s, struct sqlite3 *db,
             status = save_kind(s, db, sql[remove][marked], remove == 1, marked == 1, err);
     return status == DM_OK ? save_columns(s, db, err) : status;
 }
-
-enum dm_status dm_suppression_of_order(struct sqlite3 *db, int64_t order, uint32_t dataset,
-                                       struct dm_key_hash **out, size_t *n, struct dm_error *err)
-{
-    sqlite3_stmt *st;
-    *out = NULL;
-    *n = 0;
-    if (sqlite3_prepare_v2(db, "SELECT hash FROM dm_suppression WHERE dataset = ? AND work_order = ?", -1,
-                           &st, NULL) != SQLITE_OK)
-        return dm_sql_fail(db, "reading the keys of an order", err);
-    sqlite3_bind_int64(st, 1, dataset);
-    sqlite3_bind_int64(st, 2, order);
-    int code;
-    size_t room = 0;
-    while ((code = sqlite3_step(st)) == SQLITE_ROW) {
-        if (*n == room) {
-            room = room == 0 ? 64 : room * 2;
-            *out = dm_xrealloc(*out, room, sizeof **out);
-        }
-        take_hash(st, 0, &(*out)[(*n)++]);
-    }
-    sqlite3_finalize(st);
-    if (code == SQLITE_DONE)
-        return DM_OK;
-    free(*out);
-    *out = NULL;
-    return dm_sql_fail(db, "reading the keys of an order", err);
-}

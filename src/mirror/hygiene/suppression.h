@@ -90,9 +90,6 @@ enum dm_status dm_suppression_save(struct dm_suppression *s, struct sqlite3 *db,
                                    struct dm_error *err) DM_MUST_USE;
 void dm_suppression_settle(struct dm_suppression *s,
                            bool committed); /* s may be NULL; nothing staged is fine */
-/* The hashes of one order; *out malloc'ed. */
-enum dm_status dm_suppression_of_order(struct sqlite3 *db, int64_t order, uint32_t dataset,
-                                       struct dm_key_hash **out, size_t *n, struct dm_error *err) DM_MUST_USE;
 
 /* ---- where rows come in ---- */
 
