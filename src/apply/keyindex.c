@@ -273,6 +273,17 @@ enum dm_status dm_keyindex_tag_set(struct dm_keyindex *ix, uint32_t dataset, int
     return rc == 0 ? DM_OK : dm_index_fail(ix, rc, "cannot store a tag", err);
 }
 
+struct dm_index_change *dm_index_changes_of(const struct dm_key_list *keys)
+{
+    struct dm_index_change *c = dm_xzalloc(keys->n + 1, sizeof *c);
+    for (size_t i = 0; i < keys->n; i++) {
+        c[i].key = keys->bytes.data + keys->offsets[i];
+        c[i].key_len = (uint32_t)(keys->offsets[i + 1] - keys->offsets[i]);
+        c[i].row = (uint32_t)i;
+    }
+    return c;
+}
+
 void dm_index_changes_sort(struct dm_index_change *changes, size_t n)
 {
     dm_key_sort(changes, n, sizeof *changes);

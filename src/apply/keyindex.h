@@ -112,6 +112,8 @@ enum dm_status dm_keyindex_tag_get(struct dm_keyindex *ix, uint32_t dataset, int
 enum dm_status dm_keyindex_tag_set(struct dm_keyindex *ix, uint32_t dataset, int64_t snapshot,
                                    struct dm_error *err) DM_MUST_USE;
 
+/* One for each key of the list, in its order: the key and, as `row`, its number; malloc'ed, the keys are the list's. */
+struct dm_index_change *dm_index_changes_of(const struct dm_key_list *keys);
 /* Sorts by key bytes (memcmp, shorter first); fast for short keys. Stable. */
 void dm_index_changes_sort(struct dm_index_change *changes, size_t n);
 

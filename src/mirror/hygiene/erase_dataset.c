@@ -57,17 +57,15 @@ static enum dm_status move_keys(const struct into_commit *w, uint32_t number, co
                                 struct dm_error *err)
 {
     struct dm_key_list keys = {0};
-    enum dm_status status = dm_key_list_encode(&keys, batch, err);
-    struct dm_index_change *c = dm_xzalloc(batch->rows + 1, sizeof *c);
-    for (size_t i = 0; i < batch->rows && status == DM_OK; i++)
-        c[i] = (struct dm_index_change){.key = keys.bytes.data + keys.offsets[i],
-                                        .key_len = (uint32_t)(keys.offsets[i + 1] - keys.offsets[i]),
-                                        .row = (uint32_t)i,
-                                        .place = {.file = number, .position = (uint32_t)i}};
-    if (status == DM_OK) {
-        dm_index_changes_sort(c, batch->rows);
-        status = dm_keyindex_move(w->e->m->index, w->e->state.id, c, batch->rows, err);
+    if (dm_key_list_encode(&keys, batch, err) != DM_OK) {
+        dm_key_list_release(&keys);
+        return DM_FAIL;
     }
+    struct dm_index_change *c = dm_index_changes_of(&keys);
+    for (size_t i = 0; i < batch->rows; i++)
+        c[i].place = (struct dm_place){.file = number, .position = (uint32_t)i};
+    dm_index_changes_sort(c, batch->rows);
+    enum dm_status status = dm_keyindex_move(w->e->m->index, w->e->state.id, c, batch->rows, err);
     for (size_t i = 0; i < batch->rows && status == DM_OK; i++)
         if (c[i].old.file != w->old_file)
             status = dm_fail(err, DM_ERROR_FATAL,

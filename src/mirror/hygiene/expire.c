@@ -138,15 +138,12 @@ static enum dm_status forget_keys(struct expiring *x, const char *path, struct d
     enum dm_status status = dm_parquet_fetch(x->m->engine, path, x->positions, x->n, b->schema, b, err);
     if (status == DM_OK)
         status = dm_key_list_encode(&keys, b, err);
-    struct dm_index_change *c = dm_xzalloc(b->rows + 1, sizeof *c);
-    for (size_t i = 0; i < b->rows && status == DM_OK; i++)
-        c[i] = (struct dm_index_change){.key = keys.bytes.data + keys.offsets[i],
-                                        .key_len = (uint32_t)(keys.offsets[i + 1] - keys.offsets[i])};
     if (status == DM_OK) {
+        struct dm_index_change *c = dm_index_changes_of(&keys);
         dm_index_changes_sort(c, b->rows);
         status = dm_keyindex_apply(x->m->index, x->state->id, c, b->rows, err);
+        free(c);
     }
-    free(c);
     dm_key_list_release(&keys);
     return status;
 }

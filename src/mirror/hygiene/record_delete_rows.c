@@ -61,10 +61,7 @@ static enum dm_status delete_rows(struct dm_mirror *m, struct dm_commit *commit,
                                   struct dm_error *err)
 {
     size_t n = g->part->keys->rows;
-    struct dm_index_change *c = dm_xzalloc(n + 1, sizeof *c);
-    for (size_t i = 0; i < n; i++)
-        c[i] = (struct dm_index_change){.key = g->keys.bytes.data + g->keys.offsets[i],
-                                        .key_len = (uint32_t)(g->keys.offsets[i + 1] - g->keys.offsets[i])};
+    struct dm_index_change *c = dm_index_changes_of(&g->keys);
     dm_index_changes_sort(c, n);
     enum dm_status status = dm_keyindex_apply(m->index, g->part->state.id, c, n, err);
     struct places places = {0};

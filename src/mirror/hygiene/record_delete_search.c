@@ -132,13 +132,6 @@ static enum dm_status append_key(struct dm_batch *b, const char *const *texts, s
     return DM_OK;
 }
 
-static int compare_keyed(const void *a, const void *b)
-{
-    const struct dm_index_change *x = a, *y = b;
-    int order = dm_key_compare(x->key, x->key_len, y->key, y->key_len);
-    return order != 0 ? order : x->row < y->row ? -1 : x->row > y->row;
-}
-
 /* Each key once, in the order of first appearance. */
 enum dm_status dm_delete_distinct(struct dm_batch **batch, struct dm_error *err)
 {
@@ -146,13 +139,9 @@ enum dm_status dm_delete_distinct(struct dm_batch **batch, struct dm_error *err)
     struct dm_key_list keys = {0};
     if (dm_key_list_encode(&keys, b, err) != DM_OK)
         return DM_FAIL;
-    struct dm_index_change *c = dm_xzalloc(b->rows + 1, sizeof *c);
+    struct dm_index_change *c = dm_index_changes_of(&keys);
     bool *repeated = dm_xzalloc(b->rows + 1, sizeof *repeated);
-    for (size_t i = 0; i < b->rows; i++)
-        c[i] = (struct dm_index_change){.key = keys.bytes.data + keys.offsets[i],
-                                        .key_len = (uint32_t)(keys.offsets[i + 1] - keys.offsets[i]),
-                                        .row = (uint32_t)i};
-    qsort(c, b->rows, sizeof *c, compare_keyed);
+    dm_index_changes_sort(c, b->rows);
     for (size_t i = 1; i < b->rows; i++)
         repeated[c[i].row] = dm_key_compare(c[i].key, c[i].key_len, c[i - 1].key, c[i - 1].key_len) == 0;
     struct dm_batch *kept = dm_batch_new(b->schema);
@@ -283,21 +272,18 @@ static enum dm_status count_live(struct dm_mirror *m, struct dm_delete_part *p, 
 {
     struct dm_key_list keys = {0};
     size_t n = p->keys->rows;
-    struct dm_index_change *c = dm_xzalloc(n + 1, sizeof *c);
     enum dm_status status = dm_key_list_encode(&keys, p->keys, err);
-    for (size_t i = 0; i < n && status == DM_OK; i++)
-        c[i] = (struct dm_index_change){.key = keys.bytes.data + keys.offsets[i],
-                                        .key_len = (uint32_t)(keys.offsets[i + 1] - keys.offsets[i])};
-    dm_index_changes_sort(c, n);
     if (status == DM_OK)
         status = dm_keyindex_begin(m->index, err);
     if (status == DM_OK) {
+        struct dm_index_change *c = dm_index_changes_of(&keys);
+        dm_index_changes_sort(c, n);
         status = dm_keyindex_lookup(m->index, p->state.id, c, n, err);
         for (size_t i = 0; i < n && status == DM_OK; i++)
             p->live += dm_place_known(c[i].old);
         dm_keyindex_abort(m->index);
+        free(c);
     }
-    free(c);
     dm_key_list_release(&keys);
     return status;
 }
