@@ -47,6 +47,8 @@ enum dm_status dm_delete_distinct(struct dm_batch **batch, struct dm_error *err)
 
 /* ---- record_delete_sql.c ---- */
 
+enum { DM_DELETE_SQL_MAX = 64 << 20, DM_DELETE_ROWS_PER_INSERT = 500 };
+
 size_t dm_delete_index_of(const struct dm_delete_search_state *s, const struct dm_delete_node *n);
 /* "c0, c4": the key columns; `alias` may be "". */
 enum dm_status dm_delete_sql_keys(const struct dm_delete_node *n, const char *alias, struct dm_buffer *sql,
@@ -56,6 +58,9 @@ enum dm_status dm_delete_sql_literal(const struct dm_column *c, size_t row, stru
                                      struct dm_error *err) DM_MUST_USE;
 enum dm_status dm_delete_sql_run(struct dm_delete_search_state *s, struct dm_buffer *sql,
                                  struct dm_error *err) DM_MUST_USE;
+/* Calls fn with each row of the answer (dm_sql_each). */
+enum dm_status dm_delete_sql_each(struct dm_delete_search_state *s, struct dm_buffer *sql, dm_sql_row fn,
+                                  void *ctx, struct dm_error *err) DM_MUST_USE;
 /* The one number that a query answers. */
 enum dm_status dm_delete_sql_count(struct dm_delete_search_state *s, struct dm_buffer *sql, uint64_t *n,
                                    struct dm_error *err) DM_MUST_USE;

@@ -10,8 +10,6 @@
 #include "mirror/hygiene/record_delete_parts.h"
 #include "mirror/quarantine/quarantine_values.h"
 
-enum { sql_max = 64 << 20, rows_per_insert = 500 };
-
 /* ---- the columns that matter ---- */
 
 static void want(const struct dm_schema *schema, bool *wanted, const struct dm_names *names)
@@ -147,14 +145,14 @@ static enum dm_status take_values(void *ctx, const struct dm_quarantine_values *
         f->n->unreadable[f->n->n_unreadable++] = v->id;
     }
     f->rows++;
-    return status == DM_OK && f->rows >= rows_per_insert ? flush(f, err) : status;
+    return status == DM_OK && f->rows >= DM_DELETE_ROWS_PER_INSERT ? flush(f, err) : status;
 }
 
 static enum dm_status add_quarantine(struct dm_delete_search_state *s, struct dm_delete_node *n,
                                      const uint32_t *columns, size_t count, struct dm_error *err)
 {
     struct filling f = {.s = s, .n = n};
-    dm_buffer_init(&f.sql, sql_max);
+    dm_buffer_init(&f.sql, DM_DELETE_SQL_MAX);
     size_t i = dm_delete_index_of(s, n);
     enum dm_status status =
         dm_buffer_printf(&f.sql, err, "CREATE TABLE main.q%zu AS SELECT CAST(0 AS BIGINT) AS id, ", i);
@@ -178,7 +176,7 @@ static enum dm_status make_views(struct dm_delete_search_state *s, const struct 
                                  const uint32_t *columns, size_t count, struct dm_error *err)
 {
     struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
+    dm_buffer_init(&sql, DM_DELETE_SQL_MAX);
     size_t i = dm_delete_index_of(s, n);
     enum dm_status status = dm_buffer_printf(&sql, err, "CREATE VIEW main.past%zu AS SELECT ", i);
     if (status == DM_OK)

@@ -10,15 +10,13 @@
 #include "mirror/hygiene/record_delete_parts.h"
 #include "mirror/relationship/relationship_sql.h"
 
-enum { sql_max = 64 << 20, rows_per_insert = 500 };
-
 static enum dm_status add_table(struct dm_delete_search_state *s, struct dm_delete_node *n,
                                 struct dm_error *err)
 {
     if (n->tabled)
         return DM_OK;
     struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
+    dm_buffer_init(&sql, DM_DELETE_SQL_MAX);
     enum dm_status status = dm_delete_add_view(s, n, err);
     if (status == DM_OK)
         status = dm_buffer_printf(&sql, err, "CREATE TABLE main.h%zu AS SELECT ", dm_delete_index_of(s, n));
@@ -39,11 +37,11 @@ static enum dm_status fill_table(struct dm_delete_search_state *s, const struct 
 {
     const struct dm_batch *b = s->out->parts[n->part - 1].keys;
     enum dm_status status = DM_OK;
-    for (size_t at = 0; at < b->rows && status == DM_OK; at += rows_per_insert) {
+    for (size_t at = 0; at < b->rows && status == DM_OK; at += DM_DELETE_ROWS_PER_INSERT) {
         struct dm_buffer sql;
-        dm_buffer_init(&sql, sql_max);
+        dm_buffer_init(&sql, DM_DELETE_SQL_MAX);
         status = dm_buffer_printf(&sql, err, "INSERT INTO main.h%zu VALUES ", dm_delete_index_of(s, n));
-        for (size_t i = at; i < b->rows && i < at + rows_per_insert && status == DM_OK; i++) {
+        for (size_t i = at; i < b->rows && i < at + DM_DELETE_ROWS_PER_INSERT && status == DM_OK; i++) {
             status = dm_buffer_printf(&sql, err, i > at ? ", (" : "(");
             for (size_t k = 0; k < b->n_columns && status == DM_OK; k++) {
                 status = k > 0 ? dm_buffer_append(&sql, ", ", 2, err) : DM_OK;
@@ -176,7 +174,7 @@ static enum dm_status count_children(struct dm_delete_search_state *s, const str
                                      struct dm_error *err)
 {
     struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
+    dm_buffer_init(&sql, DM_DELETE_SQL_MAX);
     *rows = 0;
     enum dm_status status = dm_delete_add_view(s, l->child, err);
     if (status == DM_OK)
@@ -195,7 +193,7 @@ static enum dm_status count_table(struct dm_delete_search_state *s, const struct
                                   const char *table, uint64_t *rows, struct dm_error *err)
 {
     struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
+    dm_buffer_init(&sql, DM_DELETE_SQL_MAX);
     enum dm_status status =
         dm_buffer_printf(&sql, err, "SELECT count(*) FROM main.%s%zu", table, dm_delete_index_of(s, n));
     if (status == DM_OK)
@@ -227,7 +225,7 @@ static enum dm_status hit_some(struct dm_delete_search_state *s, const struct li
 {
     struct dm_delete_node *c = l->child;
     struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
+    dm_buffer_init(&sql, DM_DELETE_SQL_MAX);
     enum dm_status status =
         dm_buffer_printf(&sql, err, "INSERT INTO main.h%zu SELECT ", dm_delete_index_of(s, c));
     if (status == DM_OK)
@@ -330,7 +328,7 @@ static enum dm_status find_moved(struct dm_delete_search_state *s, const struct 
     const struct dm_schema *schema = l->child->dataset->schema;
     size_t child = dm_delete_index_of(s, l->child);
     struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
+    dm_buffer_init(&sql, DM_DELETE_SQL_MAX);
     enum dm_status status = dm_buffer_printf(&sql, err, "INSERT INTO main.m%zu SELECT ", child);
     if (status == DM_OK)
         status = dm_delete_sql_keys(l->child, "c.", &sql, err);
@@ -365,14 +363,12 @@ static enum dm_status find_quarantined(struct dm_delete_search_state *s, const s
                                        struct dm_error *err)
 {
     struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
+    dm_buffer_init(&sql, DM_DELETE_SQL_MAX);
     enum dm_status status = dm_buffer_printf(&sql, err, "SELECT c.id");
     if (status == DM_OK)
         status = append_children(s, l, "main.q", &sql, err);
     if (status == DM_OK)
-        status = dm_buffer_text(&sql) == NULL ? dm_fail_memory(err, sql_max)
-                                              : dm_sql_each(s->sql, (const char *)sql.data, take_id,
-                                                            &s->out->parts[l->child->part - 1], err);
+        status = dm_delete_sql_each(s, &sql, take_id, &s->out->parts[l->child->part - 1], err);
     dm_buffer_release(&sql);
     return status == DM_OK ? dm_delete_match_unreadable(s, l->child, l->parent, err) : status;
 }
@@ -400,7 +396,7 @@ static enum dm_status find_tuples(struct dm_delete_search_state *s, const struct
     struct dm_schema *view = dm_schema_new();
     struct dm_delete_tuples t = {0};
     struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
+    dm_buffer_init(&sql, DM_DELETE_SQL_MAX);
     enum dm_status status = dm_buffer_printf(&sql, err, "SELECT DISTINCT ");
     for (size_t i = former ? 0 : schema->n_keys; i < schema->n_keys + l->n && status == DM_OK; i++) {
         uint32_t at = i < schema->n_keys
@@ -420,9 +416,7 @@ static enum dm_status find_tuples(struct dm_delete_search_state *s, const struct
     if (status == DM_OK && former)
         status = append_staying_keys(s, l->child, &sql, err);
     if (status == DM_OK)
-        status = dm_buffer_text(&sql) == NULL
-                     ? dm_fail_memory(err, sql_max)
-                     : dm_sql_each(s->sql, (const char *)sql.data, dm_delete_take_key, t.tuples, err);
+        status = dm_delete_sql_each(s, &sql, dm_delete_take_key, t.tuples, err);
     dm_buffer_release(&sql);
     struct dm_delete_tuples **all = former ? &p->former : &p->tuples;
     size_t *n = former ? &p->n_former : &p->n_tuples;
@@ -466,7 +460,7 @@ static enum dm_status read_table(struct dm_delete_search_state *s, struct dm_del
 {
     struct dm_delete_part *p = &s->out->parts[n->part - 1];
     struct dm_buffer sql;
-    dm_buffer_init(&sql, sql_max);
+    dm_buffer_init(&sql, DM_DELETE_SQL_MAX);
     enum dm_status status = dm_buffer_printf(&sql, err, "SELECT ");
     if (status == DM_OK)
         status = dm_delete_sql_keys(n, "", &sql, err);
@@ -474,9 +468,7 @@ static enum dm_status read_table(struct dm_delete_search_state *s, struct dm_del
         status = dm_buffer_printf(&sql, err, " FROM main.h%zu", dm_delete_index_of(s, n));
     dm_batch_clear(p->keys);
     if (status == DM_OK)
-        status = dm_buffer_text(&sql) == NULL
-                     ? dm_fail_memory(err, sql_max)
-                     : dm_sql_each(s->sql, (const char *)sql.data, dm_delete_take_key, p->keys, err);
+        status = dm_delete_sql_each(s, &sql, dm_delete_take_key, p->keys, err);
     dm_buffer_release(&sql);
     return status == DM_OK ? dm_delete_distinct(&p->keys, err) : status;
 }

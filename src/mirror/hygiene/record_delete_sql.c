@@ -57,6 +57,13 @@ enum dm_status dm_delete_sql_run(struct dm_delete_search_state *s, struct dm_buf
     return text == NULL ? dm_fail_memory(err, sql->max) : dm_sql_execute(s->sql, text, err);
 }
 
+enum dm_status dm_delete_sql_each(struct dm_delete_search_state *s, struct dm_buffer *sql, dm_sql_row fn,
+                                  void *ctx, struct dm_error *err)
+{
+    const char *text = dm_buffer_text(sql);
+    return text == NULL ? dm_fail_memory(err, sql->max) : dm_sql_each(s->sql, text, fn, ctx, err);
+}
+
 static enum dm_status take_count(void *ctx, size_t n, const char *const *values, struct dm_error *err)
 {
     (void)n;
@@ -69,8 +76,7 @@ enum dm_status dm_delete_sql_count(struct dm_delete_search_state *s, struct dm_b
                                    struct dm_error *err)
 {
     *n = 0;
-    const char *text = dm_buffer_text(sql);
-    return text == NULL ? dm_fail_memory(err, sql->max) : dm_sql_each(s->sql, text, take_count, n, err);
+    return dm_delete_sql_each(s, sql, take_count, n, err);
 }
 
 enum dm_status dm_delete_sql_literal(const struct dm_column *c, size_t row, struct dm_buffer *sql,
