@@ -2,6 +2,7 @@
 import gzip
 import io
 import json
+import re
 import threading
 
 import pyarrow
@@ -79,7 +80,8 @@ def test_rows_of_a_push_for_the_quarantine(start):
     """Ten thousand by default, and nothing is taken of a push with more; the option and the schema's own limit change that."""
     api = start()
     status, answer = push(api, line(1) + b"x\n" * 10_001)
-    assert status == 422 and "10000" in answer["detail"] and "max_quarantined" in answer["hint"], answer
+    assert status == 422 and "10000" in answer["detail"] and answer["hint"] == "mend the input, or raise http_max_quarantined", answer
+    assert re.fullmatch(r"request [0-9a-f]{16}: more than 10000 rows cannot be used \(max_quarantined\)", answer["detail"]), answer
     assert bad_rows(api) == [] and ids(api) == []
     status, answer = push(api, line(1) + b"x\n" * 10_000)
     assert status == 200 and answer["quarantined"] == 10_000 and ids(api) == [1], answer

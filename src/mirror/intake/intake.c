@@ -133,6 +133,13 @@ static uint64_t max_bad_of(const struct dm_intake_job *job, const struct dm_data
     return job->no_limits ? 0 : settings->max_quarantined > 0 ? settings->max_quarantined : job->max_bad;
 }
 
+/* Where that number comes from. */
+static const char *max_bad_hint(const struct dm_dataset_settings *settings)
+{
+    return settings->max_quarantined > 0 ? DM_INTAKE_RAISE_OF_SCHEMA
+                                         : "mend the input, or raise http_max_quarantined";
+}
+
 static void add_input(struct intake *in, size_t i)
 {
     struct dm_intake_job *job = &in->jobs[i];
@@ -146,6 +153,7 @@ static void add_input(struct intake *in, size_t i)
                                       .schema = t->schema,
                                       .options = job->options,
                                       .max_bad = max_bad_of(job, settings),
+                                      .max_bad_hint = max_bad_hint(settings),
                                       .max_bad_share = job->no_limits ? 0 : settings->max_quarantined_share};
     input->options.version_field = t->target->rules->version_field;
     input->options.rules = t->rules;
@@ -211,7 +219,7 @@ static enum dm_status check_limits(const struct intake *in, size_t i, struct dm_
     bool share = s->max_quarantined_share > 0 && (double)bad > s->max_quarantined_share * (double)c->received;
     if (!many && !share)
         return DM_OK;
-    return dm_fail(err, DM_ERROR_DATA, "mend the input, or raise max_quarantined of the schema",
+    return dm_fail(err, DM_ERROR_DATA, many ? max_bad_hint(s) : DM_INTAKE_RAISE_OF_SCHEMA,
                    "%s: %llu of %llu rows cannot be used (max_quarantined)", in->jobs[i].origin,
                    (unsigned long long)bad, (unsigned long long)c->received);
 }

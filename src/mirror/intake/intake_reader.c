@@ -198,16 +198,18 @@ static enum dm_status gather(struct reading *g, struct dm_error *err)
     return status;
 }
 
+/* Called for each bad row, too: then the change reader puts its input's name in front, if that is not there (call_by_origin makes it the origin). */
 static enum dm_status over_limit(const struct reading *g, struct dm_error *err)
 {
     const struct dm_intake_input *in = g->input;
+    const char *name = in->what->path != NULL ? in->what->path : in->what->origin;
     if (in->options.max_unpacked_bytes > 0 && g->row_bytes > in->options.max_unpacked_bytes)
         return dm_fail(err, DM_ERROR_DATA, "send it in pieces, or raise http_max_unpacked",
-                       "%s: its rows have more than %llu bytes", in->what->origin,
+                       "%s: its rows have more than %llu bytes", name,
                        (unsigned long long)in->options.max_unpacked_bytes);
     if (in->max_bad > 0 && g->bad > in->max_bad)
-        return dm_fail(err, DM_ERROR_DATA, "mend the input, or raise max_quarantined of the schema",
-                       "%s: more than %llu rows cannot be used (max_quarantined)", in->what->origin,
+        return dm_fail(err, DM_ERROR_DATA, in->max_bad_hint,
+                       "%s: more than %llu rows cannot be used (max_quarantined)", name,
                        (unsigned long long)in->max_bad);
     return DM_OK;
 }
@@ -273,7 +275,7 @@ static enum dm_status check_share(const struct reading *g, struct dm_error *err)
     uint64_t all = g->rows + g->bad;
     if (share <= 0 || (double)g->bad <= share * (double)all)
         return DM_OK;
-    return dm_fail(err, DM_ERROR_DATA, "mend the input, or raise max_quarantined of the schema",
+    return dm_fail(err, DM_ERROR_DATA, DM_INTAKE_RAISE_OF_SCHEMA,
                    "%s: %llu of %llu rows cannot be used, more than %g %% (max_quarantined)",
                    g->input->what->origin, (unsigned long long)g->bad, (unsigned long long)all, share * 100);
 }

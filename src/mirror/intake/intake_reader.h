@@ -13,6 +13,8 @@
 #include "mirror/commit/commit_unit.h"
 #include "mirror/intake/intake.h"
 
+#define DM_INTAKE_RAISE_OF_SCHEMA "mend the input, or raise max_quarantined of the schema"
+
 /* One input. */
 struct dm_intake_input {
     size_t job; /* the caller's number, handed through */
@@ -22,6 +24,7 @@ struct dm_intake_input {
     const struct dm_schema *schema;
     struct dm_change_options options; /* with version field and rules */
     uint64_t max_bad;                 /* 0: no limit */
+    const char *max_bad_hint;         /* how to have more */
     double max_bad_share;             /* 0: no limit */
 };
 
