@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/shown.h"
+#include "base/utf8.h"
 
 enum { message_bytes = 2047, line_bytes = 2 * message_bytes + 256 };
 
@@ -53,7 +54,8 @@ void dm_log(enum dm_log_level level, const char *fmt, ...)
     dm_clock_format_us(dm_clock_wall_us(), when, sizeof when);
     char line[line_bytes];
     int n;
-    message[strnlen(message, message_bytes)] = '\0';
+    if (strlen(message) > message_bytes)
+        message[dm_utf8_whole(message, message_bytes)] = '\0';
     if (as_json) {
         char escaped[2 * message_bytes + 8];
         json_escape(message, escaped);

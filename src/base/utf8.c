@@ -61,6 +61,13 @@ uint32_t dm_utf8_character(const uint8_t *p, size_t n, size_t *length)
     return c;
 }
 
+size_t dm_utf8_whole(const char *text, size_t most)
+{
+    while (most > 0 && ((uint8_t)text[most] & 0xc0) == 0x80)
+        most--;
+    return most;
+}
+
 /* The tables of letters; (locale_t)0: they are not installed, then only ASCII has cases. */
 static locale_t letters;
 static pthread_once_t letters_once = PTHREAD_ONCE_INIT;

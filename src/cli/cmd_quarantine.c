@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/shown.h"
+#include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/report_table.h"
@@ -164,11 +165,8 @@ static enum dm_status show_text(void *ctx, const struct dm_quarantine_row *row, 
     if (row->waiting)
         (void)dm_print(stdout, "  it is applied when its parent comes\n");
     if (row->raw != NULL) {
-        size_t n = strlen(row->raw), most = SHOWN_RAW;
-        while (n > most && most > 0 && ((unsigned char)row->raw[most] & 0xc0) == 0x80)
-            most--;
-        (void)dm_print(stdout, "  %.*s%s\n", (int)(n > most ? most : n), row->raw,
-                       n > most ? "… (--json shows all)" : "");
+        size_t n = strlen(row->raw), shown = n > SHOWN_RAW ? dm_utf8_whole(row->raw, SHOWN_RAW) : n;
+        (void)dm_print(stdout, "  %.*s%s\n", (int)shown, row->raw, n > shown ? "… (--json shows all)" : "");
     }
     if (row->raw_bytes != 0)
         (void)dm_print(stdout, "  the row has %" PRIu64 " bytes; only its beginning is kept\n",

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "lake/catalog/catalog_sql.h"
 #include "mirror/quarantine/quarantine_names.h"
 
@@ -99,14 +100,6 @@ void dm_quarantine_writer_release(struct dm_quarantine_writer *w)
     w->insert = w->also = NULL;
 }
 
-/* How many of the first `most` bytes are whole UTF-8 characters. */
-static size_t whole_characters(const char *text, size_t most)
-{
-    while (most > 0 && ((unsigned char)text[most] & 0xc0) == 0x80)
-        most--;
-    return most;
-}
-
 /* The other parents that the row, which was just inserted, misses. */
 static enum dm_status add_also(struct dm_quarantine_writer *w, sqlite3 *db,
                                const struct dm_waiting_for *waits, struct dm_error *err)
@@ -145,9 +138,8 @@ enum dm_status dm_quarantine_add(struct dm_quarantine_writer *w, sqlite3 *db, ui
     sqlite3_stmt *st = w->insert;
     size_t length = row->raw != NULL ? strlen(row->raw) : 0;
     bool whole = row->raw_bytes == 0 && length <= DM_QUARANTINE_RAW_MAX;
-    size_t kept = whole || length <= DM_QUARANTINE_RAW_KEPT
-                      ? length
-                      : whole_characters(row->raw, DM_QUARANTINE_RAW_KEPT);
+    size_t kept =
+        whole || length <= DM_QUARANTINE_RAW_KEPT ? length : dm_utf8_whole(row->raw, DM_QUARANTINE_RAW_KEPT);
     sqlite3_bind_int64(st, 1, (sqlite3_int64)dataset);
     sqlite3_bind_text(st, 2, row->reason, -1, SQLITE_STATIC);
     sqlite3_bind_text(st, 3, row->message, -1, SQLITE_STATIC);

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/json_quote.h"
+#include "base/utf8.h"
 #include "column/value_parse.h"
 
 /* ---- rules ---- */
@@ -393,8 +394,7 @@ static enum dm_status json_text(struct dm_buffer *out, struct text t, size_t mos
 {
     if (t.n <= most)
         return dm_json_quote(out, t.bytes, t.n, err);
-    while (most > 0 && (t.bytes[most] & 0xc0) == 0x80) /* whole characters */
-        most--;
+    most = dm_utf8_whole((const char *)t.bytes, most);
     if (dm_json_quote(out, t.bytes, most, err) != DM_OK)
         return DM_FAIL;
     out->len--; /* the quote comes behind the dots */
