@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -57,13 +58,17 @@ static void sweep(const char *parent)
     (void)closedir(dir);
 }
 
+/* The file gets its name when the lock is held: under that name it is never free while its owner lives. */
 static int lock_in(const char *folder)
 {
-    char *path = dm_xasprintf("%s/.lock", folder);
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    free(path);
-    if (fd >= 0)
+    char *path = dm_xasprintf("%s/.lock", folder), *made = dm_xasprintf("%s.new", path);
+    int fd = open(made, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0) {
         (void)flock(fd, LOCK_EX | LOCK_NB); /* it is new */
+        (void)rename(made, path);
+    }
+    free(made);
+    free(path);
     return fd;
 }
 
