@@ -156,6 +156,19 @@ def test_what_is_overtaken_within_a_file_does_not_wait(declared, split):
     assert picked(declared.rows("w.c"), "id", "v", "pid") == [(1, 6, 7), (3, 5, 7), (11, 6, 7)]
 
 
+@pytest.mark.parametrize("split", [1, 2])
+def test_what_is_stale_when_it_comes_is_not_asked_for_its_reference(declared, split):
+    """Older than what came before it, in the same file or in another; what came before the newer one was bad when it came."""
+    declared.apply(schemas(parent(), child(cardinality="M:1")))
+    declared.ingest("w.p", [{"id": 7, "v": 1}])
+    files = ([{"id": 1, "v": 5, "_change_request_type": "d"}, {"id": 2, "v": 5, "pid": 7}, {"id": 3, "v": 4}, {"id": 4, "v": 5, "_change_request_type": "d"}],
+             [{"id": 1, "v": 4}, {"id": 2, "v": 4}, {"id": 3, "v": 5, "pid": 7}, {"id": 4, "v": 5}])
+    for rows in files if split == 2 else [files[0] + files[1]]:
+        declared.ingest("w.c", rows, code=QUARANTINED if {"id": 3, "v": 4} in rows else 0)
+    assert picked(declared.quarantine("w.c"), "key", "reason") == [("3", "null_reference")]
+    assert picked(declared.rows("w.c"), "id", "v") == [(2, 5), (3, 5)]
+
+
 def test_sent_again_after_the_parent_was_deleted(declared):
     declared.apply(schemas(parent(), child()))
     declared.ingest("w.p", [{"id": 7, "v": 1}])

@@ -12,8 +12,9 @@
 
 enum overtaken { NOT_OVERTAKEN = 0, BY_A_NEWER_ONE, BY_AN_EQUAL_ONE };
 
-/* Has another row of the batch, one that was applied, a higher version of the key, or an equal one that wins? */
-static enum overtaken overtaken_in_batch(const struct dm_version_pass *p, const uint32_t *group, uint32_t row)
+/* Has another row of the batch, one that was applied, a higher version of the key, or an equal one that wins? `before`: only those that came before it. */
+static enum overtaken overtaken_in_batch(const struct dm_version_pass *p, const uint32_t *group, uint32_t row,
+                                         bool before)
 {
     uint32_t len, other_len;
     const uint8_t *version = dm_version_at(&p->versions, row, &len);
@@ -23,7 +24,7 @@ static enum overtaken overtaken_in_batch(const struct dm_version_pass *p, const 
     dm_version_pass_group(p, group[row], &first, &end);
     for (size_t i = first; i < end; i++) {
         uint32_t other = p->rows[i].row;
-        if (p->waits[other])
+        if (p->waits[other] || (before && other > row))
             continue;
         const uint8_t *other_version = dm_version_at(&p->versions, other, &other_len);
         int order = dm_key_compare(other_version, other_len, version, len);
@@ -147,7 +148,8 @@ static enum dm_status note_row(struct dm_orphan_search *s, const uint32_t *group
             (void)add_event(p, row);
         return status;
     }
-    enum overtaken by = s->no_reference[row] ? NOT_OVERTAKEN : overtaken_in_batch(p, group, row);
+    /* What does not wait is overtaken by nothing that comes later. */
+    enum overtaken by = overtaken_in_batch(p, group, row, s->no_reference[row]);
     if (by != NOT_OVERTAKEN) {
         count_overtaken(p, row, by);
     } else if (s->no_reference[row]) {
