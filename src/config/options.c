@@ -204,9 +204,9 @@ static const struct dm_option top[] = {
      .fallback = "10000",
      .min = 0,
      .max = 1000000000,
-     .help = "How many rows of one push may go to quarantine; with more, nothing of it is taken. A schema's "
-             "own `max_quarantined` comes "
-             "first. 0: any number.",
+     .help =
+         "How many rows of one push may go to quarantine; with more, nothing of it is taken. A number as a "
+         "schema's own `max_quarantined` comes first; a share holds beside it. 0: any number.",
      .example = "http_max_quarantined: 100"},
 };
 

@@ -95,6 +95,22 @@ def test_rows_of_a_push_for_the_quarantine(start):
     assert status == 200 and answer["quarantined"] == 3 and ids(api) == [1, 2], answer
 
 
+@pytest.mark.parametrize("limit, bad, hint", [("5", 5, None), ("5", 6, "max_quarantined of the schema"), ("50%", 3, None), ("50%", 4, "http_max_quarantined"),
+                                              ("10%", 3, "max_quarantined of the schema")])
+def test_limits_of_the_schema_and_of_the_server(start, limit, bad, hint):
+    """A number of the schema's takes the place of the option; a share holds beside it."""
+    api = start("http_max_quarantined: 3")
+    (api.folder / "s.yaml").write_text("schemas:\n  s.limited:\n    columns: {id: {type: long, required: true}, v: {type: long, required: true}}\n"
+                                       f"    key: id\n    version: v\n    max_quarantined: {limit}\n")
+    p = api.with_config("schema", "apply", str(api.folder / "s.yaml"))
+    assert p.returncode == 0, p.stderr
+    status, answer, _ = api.send("POST", "/v1/datasets/s.limited/changes", b"".join(b'{"id": %d, "v": 1}\n' % i for i in range(10)) + b"x\n" * bad, NDJSON)
+    if hint:
+        assert status == 422 and answer["hint"] == f"mend the input, or raise {hint}", answer
+    else:
+        assert status == 200 and answer["quarantined"] == bad, answer
+
+
 @pytest.mark.parametrize("path", [SCHEMAS, ORDERS])
 def test_json_bodies(start, path):
     """4 MiB; and of those, no more values than there is memory for."""
