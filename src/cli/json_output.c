@@ -1,6 +1,5 @@
 #include "cli/json_output.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,36 +9,16 @@
 #include "base/shown.h"
 #include "base/utf8.h"
 
-/* Length of the UTF-8 sequence that begins here by its first byte and continuation bytes; 0: not one. */
-static size_t sequence_length(const unsigned char *c)
+/* Each byte that begins no character becomes U+FFFD. */
+static char *mended(const char *text)
 {
-    size_t n = c[0] < 0x80                   ? 1
-               : c[0] >= 0xC2 && c[0] < 0xE0 ? 2
-               : c[0] >= 0xE0 && c[0] < 0xF0 ? 3
-               : c[0] >= 0xF0 && c[0] < 0xF5 ? 4
-                                             : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((c[i] & 0xC0u) != 0x80u)
-            return 0;
-    return n;
-}
-
-/* Each byte that begins no sequence becomes U+FFFD; jansson refuses the rest (overlong, surrogates), which are then all replaced. */
-static char *mended(const char *text, bool only_ascii)
-{
-    char *out = dm_xzalloc(strlen(text) + 1, 3);
-    size_t n = 0;
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0';) {
-        size_t length = sequence_length(c);
-        if (length == 0 || (only_ascii && length > 1)) {
-            memcpy(out + n, "\xEF\xBF\xBD", 3);
-            n += 3;
-            c++;
-        } else {
-            memcpy(out + n, c, length);
-            n += length;
-            c += length;
-        }
+    size_t n = strlen(text), out_n = 0;
+    char *out = dm_xzalloc(n + 1, 3);
+    for (size_t i = 0, length; i<n; i += length> 0 ? length : 1) {
+        (void)dm_utf8_character((const uint8_t *)text + i, n - i, &length);
+        size_t wrote = length > 0 ? length : 3;
+        memcpy(out + out_n, length > 0 ? text + i : "\xEF\xBF\xBD", wrote);
+        out_n += wrote;
     }
     return out;
 }
@@ -51,8 +30,8 @@ void dm_json_text(json_t *object, const char *key, const char *text)
         return;
     }
     json_t *value = json_string(text);
-    for (int pass = 0; value == NULL && pass < 2; pass++) {
-        char *valid = mended(text, pass == 1);
+    if (value == NULL) {
+        char *valid = mended(text);
         value = json_string(valid);
         free(valid);
     }

@@ -67,6 +67,7 @@ static void test_json_texts(void **state)
         {"a\xff", "{\"k\":\"a\xEF\xBF\xBD\"}"},
         {"a\xc3", "{\"k\":\"a\xEF\xBF\xBD\"}"},
         {"\xed\xa0\x80z", "{\"k\":\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBDz\"}"},
+        {"\xc3\xa9\xed\xa0\x80", "{\"k\":\"\xc3\xa9\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         json_t *o = json_object();
